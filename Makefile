@@ -1,0 +1,64 @@
+# Every target shares one virtual environment; it is reinstalled only when the requirements change.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+OPENCV := opencv-contrib-python-headless
+
+.PHONY: help demo test test-fast lint format frameworks bench bench-load bench-proposals cards clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
+
+$(VENV)/.base: pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "make needs Python 3.11 or newer: set PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing adept-hub and its trainer into $(VENV) (a few minutes and about 6 GB the first time)"
+	@$(PIP) install -e '.[train]'
+	@touch $@
+
+# Detectron2's wheel holds upstream's Python files and is tagged cp310; nothing in it that we use is compiled.
+# OpenCV comes in four packages that overwrite each other: only the contrib, headless one may stay.
+$(VENV)/.dev: $(VENV)/.base requirements-frameworks.txt
+	@echo "installing the test tools, Detectron2 and MMDetection (under a minute)"
+	@$(PIP) install -e '.[train,dev,ray]'
+	@$(PIP) install -r requirements-frameworks.txt
+	@$(PIP) uninstall --yes opencv-python opencv-python-headless opencv-contrib-python $(OPENCV)
+	@$(PIP) install '$(OPENCV)>=4.10'
+	@rm -rf $(VENV)/d2
+	@$(PIP) install --no-deps --only-binary=:all: --python-version 3.10 --target $(VENV)/d2 'sal-detectron2==0.7.2'
+	@rm -rf $(VENV)/d2/tools $(VENV)/d2/detectron2/_C.cpython-310-*.so
+	@echo "$(CURDIR)/$(VENV)/d2" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/detectron2.pth"
+	@touch $@
+
+demo: $(VENV)/.base  ## bundled weights on bundled photographs: load, draw, export to three frameworks
+	@$(BIN)/adept demo --out demo_out
+
+test: $(VENV)/.dev  ## every test, the real-framework ones included
+	@$(BIN)/python -m pytest
+
+test-fast: $(VENV)/.dev  ## without the slow tests and the real frameworks
+	@$(BIN)/python -m pytest -m 'not slow and not frameworks'
+
+lint: $(VENV)/.dev  ## ruff and mypy --strict
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(VENV)/.dev  ## rewrite the code as ruff likes it
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+frameworks: $(VENV)/.dev  ## install real Detectron2 and MMDetection beside the library
+
+bench: bench-load bench-proposals  ## every benchmark
+
+bench-load: $(VENV)/.dev  ## load_pretrained against torchvision's own way, in one run
+	@$(BIN)/python -m benchmarks.load
+
+bench-proposals: $(VENV)/.dev  ## selective search against its reference, in one run
+	@$(BIN)/python -m benchmarks.proposals
+
+clean:  ## remove the environment and every output
+	@rm -rf $(VENV) demo_out out runs .mypy_cache .ruff_cache .pytest_cache

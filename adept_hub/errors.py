@@ -1,0 +1,118 @@
+"""Every mistake a user can make, one class each.
+
+A message says what happened, why, and what to type next, in one to three lines. The command line prints it without a
+traceback and exits with status 1; in Python all of them are caught by ``except AdeptError``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AdeptError(Exception):
+    """Base of every error that adept_hub and adept_training raise on purpose."""
+
+
+# --- names and sources -------------------------------------------------------------------------------------------
+
+
+class UnknownModelError(AdeptError):
+    """A name that the registry does not hold."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4)
+        hint = f"The nearest: {', '.join(near)}." if near else "No name is near it."
+        super().__init__(f"Unknown model {name!r}. {hint}\nEvery name: adept list")
+
+
+class SourceError(AdeptError):
+    """A source (name, hf-hub:, local-dir:, path) that cannot be parsed or does not exist."""
+
+
+class UnpublishedWeightsError(AdeptError):
+    """The architecture is known, weights of it are not published."""
+
+
+class DownloadError(AdeptError):
+    """The Hub could not be reached, or refused."""
+
+
+# --- checkpoints -------------------------------------------------------------------------------------------------
+
+
+class CheckpointError(AdeptError):
+    """A checkpoint folder that is not one: a file is missing, or its config cannot be read."""
+
+
+class IntegrityError(CheckpointError):
+    """A file whose content is not what its digest promises."""
+
+
+class PickleRefusedError(CheckpointError):
+    """A file with pickled objects; loading it could run code."""
+
+
+class UnknownKeyError(CheckpointError):
+    """A tensor whose name no key table knows."""
+
+
+class ShapeMismatchError(CheckpointError):
+    """A tensor whose shape is not the one the architecture declares."""
+
+
+class IncompleteLoadError(AdeptError):
+    """A promised part was not wholly loaded."""
+
+
+class UnsupportedModelError(AdeptError):
+    """A user's model that cannot hold the weights as it is built."""
+
+
+class UnsupportedDetectorError(AdeptError):
+    """A detector or framework that this version does not build."""
+
+
+# --- training ----------------------------------------------------------------------------------------------------
+
+
+class ImagesError(AdeptError):
+    """No photographs where photographs were promised, or none that can be read."""
+
+
+class ImageDecodeError(ImagesError):
+    """One file that is not a readable image."""
+
+
+class ProposalsError(AdeptError):
+    """A proposal table that is missing, foreign or does not belong to the images."""
+
+
+class RecipeError(AdeptError):
+    """A recipe with an unknown field, a wrong type or values that exclude each other."""
+
+
+class TrainingDivergedError(AdeptError):
+    """A loss or a feature that is no longer finite, or has collapsed."""
+
+
+class ResumeError(AdeptError):
+    """A run that cannot be continued as asked."""
+
+
+# --- the machine -------------------------------------------------------------------------------------------------
+
+
+class MissingExtraError(AdeptError):
+    """An optional dependency that a command needs."""
+
+    def __init__(self, what: str, extra: str, package: str) -> None:
+        super().__init__(f"{what} needs the package {package!r}, which is not installed.\npip install 'adept-hub[{extra}]'")
+
+
+class DiskFullError(AdeptError):
+    """No space left where something was to be written; nothing half-written is left under the final name."""
+
+
+class OutputExistsError(AdeptError):
+    """The output is already there and would be overwritten."""

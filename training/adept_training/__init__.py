@@ -1,0 +1,1 @@
+"""The ADePT trainer: photographs in, a checkpoint folder out."""
