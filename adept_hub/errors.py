@@ -107,7 +107,9 @@ class MissingExtraError(AdeptError):
     """An optional dependency that a command needs."""
 
     def __init__(self, what: str, extra: str, package: str) -> None:
-        super().__init__(f"{what} needs the package {package!r}, which is not installed.\npip install 'adept-hub[{extra}]'")
+        super().__init__(
+            f"{what} needs the package {package!r}, which is not installed.\npip install 'adept-hub[{extra}]'"
+        )
 
 
 class DiskFullError(AdeptError):

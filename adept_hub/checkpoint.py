@@ -1,0 +1,161 @@
+"""The checkpoint folder: model.safetensors, config.json, README.md. Read, written, validated; never pickled."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from adept_hub.atomic import atomic_folder, disk_errors
+from adept_hub.digest import sha256_file, verify
+from adept_hub.errors import CheckpointError, IntegrityError, PickleRefusedError
+from adept_hub.models.contract import check_tensors, expected_tensors
+from adept_hub.schema import from_dict, to_dict
+from adept_hub.spec import CheckpointConfig, DetectorSpec, Provenance
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+CARD = "README.md"
+_PICKLED = (".pth", ".pt", ".pkl", ".pyth", ".bin", ".ckpt", ".tar")
+
+
+def read_config(folder: Path) -> CheckpointConfig:
+    """The config of a checkpoint folder.
+
+    Raises:
+        CheckpointError: the folder or its config.json is missing or cannot be read.
+        PickleRefusedError: ``folder`` is a pickled file.
+    """
+    if folder.is_file() and folder.suffix in _PICKLED:
+        raise PickleRefusedError(
+            f"{folder} is a pickled file, which could run code when loaded; checkpoints here are safetensors folders.\n"
+            f"Give the folder that holds {WEIGHTS} and {CONFIG}."
+        )
+    path = folder / CONFIG
+    if not path.is_file():
+        raise CheckpointError(
+            f"{folder} is not a checkpoint folder: it has no {CONFIG}.\n"
+            f"A checkpoint folder holds {WEIGHTS} and {CONFIG}."
+        )
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} is not JSON: {error}.\nFetch or export the checkpoint again.") from error
+    return from_dict(CheckpointConfig, data, str(path))
+
+
+def read_tensors(folder: Path, config: CheckpointConfig, *, verified: bool = True) -> dict[str, Tensor]:
+    """The canonical tensors of a checkpoint folder, floating ones as float32.
+
+    float32 tensors are mapped from the file (copy on write), float16 ones are converted.
+
+    Args:
+        folder: a checkpoint folder.
+        config: its config, from `read_config`.
+        verified: compare the file with the digest in the config (once for an unchanged file).
+
+    Raises:
+        CheckpointError: no weights, or not a safetensors file.
+        IntegrityError: the file's content is not what the digest promises.
+        UnknownKeyError, IncompleteLoadError, ShapeMismatchError: the tensors are not the ones the config promises.
+    """
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise CheckpointError(f"{folder} has no {WEIGHTS}.\nFetch or export the checkpoint again.")
+    if verified:
+        verify(path, config.sha256, config.size)
+    try:
+        with safe_open(path, framework="pt") as file:
+            shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+            check_tensors(shapes, config.spec, config.parts, str(path))
+            tensors = {key: file.get_tensor(key) for key in shapes}
+    except SafetensorError as error:
+        raise IntegrityError(f"{path} is not a whole safetensors file: {error}.\nFetch or export it again.") from error
+    return {key: t.float() if t.is_floating_point() else t for key, t in tensors.items()}
+
+
+def write_checkpoint(
+    folder: Path,
+    tensors: Mapping[str, Tensor],
+    *,
+    name: str,
+    spec: DetectorSpec,
+    provenance: Provenance,
+    licence: str,
+    parts: tuple[str, ...],
+    half: bool = False,
+    overwrite: bool = False,
+) -> CheckpointConfig:
+    """Write a checkpoint folder, whole or not at all.
+
+    Args:
+        folder: where; must not exist, or be empty, unless ``overwrite``.
+        tensors: canonical keys; exactly those of ``parts``.
+        half: store weights as float16 (running statistics stay float32); they are loaded as float32.
+
+    Returns:
+        The config as written, with digest and size.
+
+    Raises:
+        OutputExistsError, DiskFullError: about the folder.
+        UnknownKeyError, IncompleteLoadError, ShapeMismatchError: ``tensors`` are not those of ``spec`` and ``parts``.
+        CheckpointError: a tensor holds a value that is not finite.
+    """
+    check_tensors({key: tuple(t.shape) for key, t in tensors.items()}, spec, parts, "the tensors to be saved")
+    stored: dict[str, Tensor] = {}
+    for key in expected_tensors(spec):
+        if key not in tensors:
+            continue
+        tensor = tensors[key].detach().cpu()
+        tensor = tensor.float() if tensor.is_floating_point() else tensor
+        if half and tensor.is_floating_point() and "running_" not in key:
+            tensor = tensor.half()
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{key!r} holds NaN or infinity; such weights are not saved.")
+        stored[key] = tensor.contiguous()
+    with atomic_folder(folder, overwrite=overwrite) as temporary:
+        path = temporary / WEIGHTS
+        try:
+            save_file(stored, path, metadata={"format": "pt"})
+        except SafetensorError as error:
+            with disk_errors(folder):
+                raise _as_os_error(error) from error
+        config = CheckpointConfig(
+            name=name,
+            spec=spec,
+            provenance=provenance,
+            licence=licence,
+            sha256=sha256_file(path),
+            size=path.stat().st_size,
+            parts=parts,
+            stored_dtype="float16" if half else "float32",
+        )
+        write_config(temporary, config)
+    return config
+
+
+def write_config(folder: Path, config: CheckpointConfig) -> None:
+    """Write config.json into an existing folder."""
+    (folder / CONFIG).write_text(json.dumps(to_dict(config), indent=2) + "\n", encoding="utf-8")
+
+
+def replace_provenance(folder: Path, **changes: object) -> CheckpointConfig:
+    """Change fields of a written checkpoint's provenance (measured metrics, say); the weights stay as they are."""
+    config = read_config(folder)
+    provenance = dataclasses.replace(config.provenance, **changes)  # type: ignore[arg-type]  # checked by the dataclass
+    config = dataclasses.replace(config, provenance=provenance)
+    write_config(folder, config)
+    return config
+
+
+def _as_os_error(error: SafetensorError) -> Exception:
+    """safetensors reports I/O trouble as text; a full disk must be told as one."""
+    import errno
+
+    return OSError(errno.ENOSPC, str(error)) if "os error 28" in str(error) or "No space" in str(error) else error

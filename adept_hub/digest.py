@@ -1,0 +1,66 @@
+"""SHA-256 of files, computed once: a file that has not changed since is not read again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from adept_hub.atomic import atomic_file
+from adept_hub.errors import IntegrityError
+
+
+def sha256_file(path: Path) -> str:
+    """Hexadecimal SHA-256 of the content of ``path``."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def cache_dir() -> Path:
+    """Where small facts about files are kept: ``$ADEPT_CACHE``, or ``~/.cache/adept_hub``."""
+    root = os.environ.get("ADEPT_CACHE")
+    return Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "adept_hub"
+
+
+def verify(path: Path, sha256: str, size: int, *, force: bool = False) -> None:
+    """Check a file against its promised digest; a success is remembered by inode, size and modification time.
+
+    Args:
+        path: the file.
+        sha256: the promised digest, hexadecimal.
+        size: the promised size in bytes.
+        force: read the file even if an unchanged one was verified before.
+
+    Raises:
+        IntegrityError: size or content differ.
+    """
+    remedy = "It is truncated, was changed or is another file: remove it and fetch it again."
+    actual = path.stat().st_size
+    if actual != size:
+        raise IntegrityError(f"{path} has {actual} bytes instead of {size}.\n{remedy}")
+    stamp = _stamp(path, sha256)
+    if not force and stamp.exists() and stamp.read_text() == _identity(path):
+        return
+    found = sha256_file(path)
+    if found != sha256:
+        raise IntegrityError(f"{path} has SHA-256 {found[:16]}... instead of {sha256[:16]}...\n{remedy}")
+    _remember(stamp, _identity(path))
+
+
+def _stamp(path: Path, sha256: str) -> Path:
+    name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+    return cache_dir() / "verified" / f"{name}-{sha256[:16]}.json"
+
+
+def _identity(path: Path) -> str:
+    stat = path.stat()
+    return json.dumps([stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns])
+
+
+def _remember(stamp: Path, identity: str) -> None:
+    try:
+        with atomic_file(stamp) as temporary:
+            temporary.write_text(identity)
+    except (OSError, IntegrityError):
+        return

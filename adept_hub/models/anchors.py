@@ -1,0 +1,50 @@
+"""Anchors exactly as Detectron2 and MMDetection place them: unrounded, at fixed strides."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+
+
+class ExactAnchorGenerator(AnchorGenerator):  # type: ignore[misc]  # torchvision is untyped
+    """torchvision's generator without its two deviations.
+
+    torchvision rounds cell anchors to whole pixels, and takes each level's stride as image size // grid size, which
+    is wrong for P6 whenever P5 has an odd side (224 px: 56 for 64). Anchors are float32 xyxy in pixels of the padded
+    network input, centred on (column * stride, row * stride).
+
+    Args:
+        sizes: square-root area of the anchors of each level, pixels.
+        ratios: height / width, in channel order.
+        strides: pixels between neighbouring places of each level.
+    """
+
+    def __init__(self, sizes: tuple[float, ...], ratios: tuple[float, ...], strides: tuple[int, ...]) -> None:
+        if len(sizes) != len(strides):
+            raise ValueError(f"{len(sizes)} anchor sizes for {len(strides)} strides")
+        self.strides = strides
+        super().__init__(tuple((size,) for size in sizes), (ratios,) * len(sizes))
+
+    def generate_anchors(
+        self,
+        scales: tuple[float, ...],
+        aspect_ratios: tuple[float, ...],
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | None = None,
+    ) -> Tensor:
+        """Cell anchors (len(ratios) * len(scales), 4) around the origin, unrounded."""
+        device = device or torch.device("cpu")
+        scale = torch.tensor(scales, dtype=torch.float64, device=device)
+        root = torch.tensor(aspect_ratios, dtype=torch.float64, device=device).sqrt()
+        w = (scale[None, :] / root[:, None]).flatten()
+        h = (scale[None, :] * root[:, None]).flatten()
+        return (torch.stack([-w, -h, w, h], dim=1) / 2).to(dtype)
+
+    def grid_anchors(self, grid_sizes: list[list[int]], strides: list[list[Tensor]]) -> list[Tensor]:
+        """Anchors of each level (H * W * A, 4), rows first; the strides derived by torchvision are not used."""
+        fixed = [
+            [torch.tensor(s, device=cell.device)] * 2 for s, cell in zip(self.strides, self.cell_anchors, strict=True)
+        ]
+        anchors: list[Tensor] = super().grid_anchors(grid_sizes, fixed)
+        return anchors

@@ -1,0 +1,61 @@
+"""The exact tensors that a spec promises: nothing may be missing, surplus or of another shape."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping
+
+import torch
+
+from adept_hub.errors import IncompleteLoadError, ShapeMismatchError, UnknownKeyError
+from adept_hub.models.parts import DetectorParts
+from adept_hub.spec import PARTS, DetectorSpec
+
+
+def part_of(key: str) -> str:
+    """The part of a canonical key, its first component.
+
+    Raises:
+        UnknownKeyError: the key begins with none of the four parts.
+    """
+    part = key.split(".", 1)[0]
+    if part not in PARTS:
+        raise UnknownKeyError(f"The tensor {key!r} belongs to no part: canonical keys begin with {', '.join(PARTS)}.")
+    return part
+
+
+@functools.lru_cache(maxsize=16)
+def expected_tensors(spec: DetectorSpec) -> Mapping[str, tuple[tuple[int, ...], torch.dtype]]:
+    """Shape and dtype of every canonical tensor of ``spec``, in the order of the module."""
+    with torch.device("meta"):
+        parts = DetectorParts(spec)
+    return {key: (tuple(value.shape), value.dtype) for key, value in parts.state_dict().items()}
+
+
+def check_tensors(
+    shapes: Mapping[str, tuple[int, ...]], spec: DetectorSpec, parts: Iterable[str] = PARTS, where: str = "checkpoint"
+) -> None:
+    """Compare the names and shapes of a checkpoint's tensors with those that ``spec`` promises for ``parts``.
+
+    Raises:
+        UnknownKeyError: a tensor that the architecture does not have.
+        IncompleteLoadError: a tensor or a whole part is missing.
+        ShapeMismatchError: a tensor has another shape.
+    """
+    promised = {key: value for key, value in expected_tensors(spec).items() if part_of(key) in set(parts)}
+    if surplus := [key for key in shapes if key not in promised]:
+        raise UnknownKeyError(
+            f"{where}: {len(surplus)} tensor(s) do not belong to a ResNet-{spec.depth} detector of this config, "
+            f"first {surplus[0]!r}.\nThe file and its config.json do not belong together."
+        )
+    missing = [key for key in promised if key not in shapes]
+    if missing:
+        lost = sorted({part_of(key) for key in missing} - {part_of(key) for key in shapes}, key=PARTS.index)
+        what = f"the whole {' and '.join(lost)}" if lost else f"{missing[0]!r}"
+        raise IncompleteLoadError(
+            f"{where}: {len(missing)} of {len(promised)} tensors are missing: {what}.\n"
+            "The file is not a whole checkpoint: fetch or export it again, or promise less with parts=."
+        )
+    for key, (shape, _) in promised.items():
+        if tuple(shapes[key]) != shape:
+            raise ShapeMismatchError(f"{where}: {key!r} has shape {tuple(shapes[key])}, the config promises {shape}.")

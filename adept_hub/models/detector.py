@@ -1,0 +1,92 @@
+"""The four parts put together as a torchvision GeneralizedRCNN, ready to fine-tune."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from torch import Tensor, nn
+from torchvision.models.detection import FasterRCNN, MaskRCNN
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+
+from adept_hub.errors import UnsupportedDetectorError
+from adept_hub.models.anchors import ExactAnchorGenerator
+from adept_hub.models.parts import LEVELS, STRIDES, DetectorParts
+from adept_hub.models.pooling import PyramidRoIAlign
+from adept_hub.spec import DETECTORS, Preprocessing
+
+#: Downstream anchors of Detectron2's and MMDetection's FPN configs: 8 x the stride on P2-P6.
+DOWNSTREAM_ANCHOR_SIZES = (32.0, 64.0, 128.0, 256.0, 512.0)
+DOWNSTREAM_STRIDES = (*STRIDES, 64)
+MASK_CONV_CHANNELS = 256
+
+
+class PyramidBackbone(nn.Module):
+    """Backbone and FPN as torchvision's detectors expect them: images in, an ordered dict of P2-P5 and P6 out."""
+
+    def __init__(self, body: nn.Module, fpn: nn.Module, out_channels: int) -> None:
+        super().__init__()
+        self.body = body
+        self.fpn = fpn
+        self.pool = LastLevelMaxPool()
+        self.out_channels = out_channels
+
+    def forward(self, images_NCHW: Tensor) -> dict[str, Tensor]:
+        """P2-P5 by FPN, and P6 as P5 subsampled by two."""
+        stages = self.body(images_NCHW)
+        maps = self.fpn(OrderedDict(zip(LEVELS, stages.values(), strict=True)))
+        p5 = maps["p5"]
+        maps["p6"] = self.pool([p5], [p5], [])[0][-1]
+        return maps  # type: ignore[no-any-return]  # torchvision is untyped
+
+
+def assemble_detector(
+    parts: DetectorParts,
+    num_classes: int,
+    detector: str = "faster_rcnn",
+    preprocessing: Preprocessing | None = None,
+    anchor_sizes: tuple[float, ...] = DOWNSTREAM_ANCHOR_SIZES,
+) -> GeneralizedRCNN:
+    """A Faster or Mask R-CNN that holds ``parts`` themselves, not copies, and fresh class, box and mask predictors.
+
+    Args:
+        parts: the four parts; their tensors become the detector's.
+        num_classes: classes with the background, as torchvision counts them.
+        detector: ``faster_rcnn`` or ``mask_rcnn``.
+        preprocessing: mean and std of RGB in [0, 1] for the detector's own transform.
+        anchor_sizes: square-root areas in pixels of the network input, for P2-P6.
+
+    Returns:
+        The detector; its images are a list of float32 RGB tensors (3, H, W) in [0, 1], boxes xyxy in their pixels.
+
+    Raises:
+        UnsupportedDetectorError: ``detector`` is not one of the two.
+    """
+    if detector not in DETECTORS:
+        raise UnsupportedDetectorError(f"The detector {detector!r} is not built here.\nBuilt: {', '.join(DETECTORS)}.")
+    if num_classes < 2:
+        raise UnsupportedDetectorError(
+            f"num_classes={num_classes} leaves no class beside the background, which torchvision counts as one."
+        )
+    spec, pixels = parts.spec, preprocessing or Preprocessing()
+    kinds = {"faster_rcnn": FasterRCNN, "mask_rcnn": MaskRCNN}
+    extra = {}
+    if detector == "mask_rcnn":
+        extra = {
+            "mask_roi_pool": PyramidRoIAlign(list(LEVELS), 14, STRIDES),
+            "mask_head": MaskRCNNHeads(spec.fpn_channels, [MASK_CONV_CHANNELS] * 4, dilation=1),
+            "mask_predictor": MaskRCNNPredictor(MASK_CONV_CHANNELS, MASK_CONV_CHANNELS, num_classes),
+        }
+    return kinds[detector](
+        PyramidBackbone(parts.backbone, parts.fpn, spec.fpn_channels),
+        rpn_anchor_generator=ExactAnchorGenerator(anchor_sizes, spec.anchors.ratios, DOWNSTREAM_STRIDES),
+        rpn_head=parts.rpn,
+        box_roi_pool=PyramidRoIAlign(list(LEVELS), spec.ROI_SIZE, STRIDES),
+        box_head=parts.head,
+        box_predictor=FastRCNNPredictor(spec.head_fc_channels, num_classes),
+        image_mean=list(pixels.mean),
+        image_std=list(pixels.std),
+        **extra,
+    )

@@ -1,0 +1,98 @@
+"""Frozen dataclasses from plain JSON or YAML values and back, strictly: an unknown or missing field raises."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from typing import Any, Literal, TypeVar
+
+from adept_hub.errors import AdeptError, CheckpointError
+
+T = TypeVar("T")
+
+
+def to_dict(value: Any) -> Any:
+    """A dataclass as plain JSON values (tuples become lists)."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_dict(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, (tuple, list)):
+        return [to_dict(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): to_dict(item) for key, item in value.items()}
+    return value
+
+
+def from_dict(cls: type[T], data: object, where: str = "config", error: type[AdeptError] = CheckpointError) -> T:
+    """The dataclass ``cls`` from plain JSON values; the exact inverse of `to_dict`.
+
+    Args:
+        cls: a frozen dataclass, nested as deep as you like.
+        data: the mapping.
+        where: what the mapping is called in messages (a file's path, say).
+        error: the class of the error.
+
+    Raises:
+        error: a field is unknown, missing or of the wrong type; the message names it with its path.
+    """
+    try:
+        return _build(cls, data, where)
+    except _Mismatch as mismatch:
+        raise error(str(mismatch)) from None
+
+
+class _Mismatch(Exception):  # noqa: N818  # never leaves this module
+    pass
+
+
+def _build(cls: type[T], data: object, where: str) -> T:
+    if not isinstance(data, dict):
+        raise _Mismatch(f"{where}: expected a mapping, found {type(data).__name__}.")
+    hints = typing.get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]  # T is a dataclass by contract
+    if unknown := sorted(set(data) - set(fields)):
+        raise _Mismatch(f"{where}: unknown field {unknown[0]!r}. Known: {', '.join(fields)}.")
+    values: dict[str, Any] = {}
+    for name, spec in fields.items():
+        if name in data:
+            values[name] = _coerce(hints[name], data[name], f"{where}.{name}")
+        elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
+            raise _Mismatch(f"{where}: the field {name!r} is missing.")
+    return cls(**values)
+
+
+def _coerce(hint: Any, value: Any, where: str) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if dataclasses.is_dataclass(hint):
+        return _build(typing.cast("type[Any]", hint), value, where)
+    if origin is Literal:
+        if value not in args or isinstance(value, bool) != isinstance(args[0], bool):
+            raise _Mismatch(f"{where}: {value!r} is not one of {', '.join(map(repr, args))}.")
+        return value
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in args:
+            return None
+        return _coerce(next(a for a in args if a is not type(None)), value, where)
+    if origin is tuple:
+        return _coerce_tuple(args, value, where)
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise _Mismatch(f"{where}: expected a mapping, found {value!r}.")
+        return {str(key): _coerce(args[1], item, f"{where}.{key}") for key, item in value.items()}
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise _Mismatch(f"{where}: expected {hint.__name__}, found {value!r}.")
+    return value
+
+
+def _coerce_tuple(args: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise _Mismatch(f"{where}: expected a list, found {value!r}.")
+    if len(args) == 2 and args[1] is Ellipsis:
+        return tuple(_coerce(args[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if len(args) != len(value):
+        raise _Mismatch(f"{where}: expected {len(args)} values, found {len(value)}.")
+    return tuple(_coerce(arg, item, f"{where}[{i}]") for i, (arg, item) in enumerate(zip(args, value, strict=True)))

@@ -1,0 +1,118 @@
+"""What a checkpoint is, in frozen dataclasses: the source for config.json, the registry, the cards and the builders.
+
+Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+PARTS = ("backbone", "fpn", "rpn", "head")
+METHODS = ("adept_joint", "adept_separate", "soco", "byol", "scratch")
+DETECTORS = ("faster_rcnn", "mask_rcnn")
+FRAMEWORKS = ("torchvision", "detectron2", "mmdet")
+
+Part = Literal["backbone", "fpn", "rpn", "head"]
+
+
+@dataclass(frozen=True)
+class AnchorSpec:
+    """RPN anchors; ``sizes`` are square-root areas in pixels of the network's input, one for each pyramid level.
+
+    Ratios are height / width, in this order in the objectness and delta channels (channel = anchor * 4 + coordinate).
+    """
+
+    sizes: tuple[float, ...] = (24.0, 48.0, 96.0, 192.0)
+    ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+
+
+@dataclass(frozen=True)
+class LevelSpec:
+    """Scale-aware assignment of boxes to P2, P3, ... as SoCo has it (FIDELITY of the paper's section 3.1).
+
+    A box whose sqrt(w * h), in pixels of its own view, is at most ``upper[i]`` belongs to level i; the last is open.
+    """
+
+    upper: tuple[float, ...] = (48.0, 96.0, 192.0, 224.0)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How pixels become the network's input: RGB in [0, 1], then (x - mean) / std, channel by channel."""
+
+    channel_order: Literal["rgb"] = "rgb"
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class DetectorSpec:
+    """The canonical architecture: ResNet (stride in the 3x3), FPN with norms, one-conv RPN, 4conv1fc RoI head."""
+
+    depth: Literal[18, 34, 50, 101] = 50
+    fpn_channels: int = 256
+    head_conv_channels: int = 256
+    head_fc_channels: int = 1024
+    norm: Literal["bn"] = "bn"
+    anchors: AnchorSpec = field(default_factory=AnchorSpec)
+    levels: LevelSpec = field(default_factory=LevelSpec)
+
+    #: Convolutions in the RoI head; fixed, since every key table names them.
+    HEAD_CONVS: ClassVar[int] = 4
+    #: Side of the pooled RoI features.
+    ROI_SIZE: ClassVar[int] = 7
+
+    @property
+    def stage_channels(self) -> tuple[int, int, int, int]:
+        """Channels of the backbone's C2-C5."""
+        return (256, 512, 1024, 2048) if self.depth >= 50 else (64, 128, 256, 512)
+
+    @property
+    def anchors_per_location(self) -> int:
+        """Anchors at each place of each level."""
+        return len(self.anchors.ratios)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measured figure and where it comes from."""
+
+    name: str
+    value: float
+    data: str
+    provenance: Literal["paper-reported", "reproduced", "self-reported"]
+    command: str = ""
+    spread: str = ""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How the weights came to be. ``exported_network`` says which of BYOL's two networks the file holds."""
+
+    method: str
+    data: str
+    images: int
+    epochs: float
+    exported_network: Literal["target", "online", "none"]
+    proposals: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
+    recipe_sha256: str = ""
+    trained_on: str = ""
+    metrics: tuple[Metric, ...] = ()
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """The whole of config.json. ``sha256`` and ``size`` are those of model.safetensors."""
+
+    name: str
+    spec: DetectorSpec
+    provenance: Provenance
+    licence: str
+    sha256: str
+    size: int
+    parts: tuple[str, ...] = PARTS
+    stored_dtype: Literal["float32", "float16"] = "float32"
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    format_version: int = 1
