@@ -1,5 +1,48 @@
-"""ADePT detectors for the framework you already use."""
+"""Pre-trained two-stage detectors (ADePT, arXiv 2211.09022) for torchvision, Detectron2 and MMDetection.
+
+Importing this package imports neither torch nor torchvision; each name is loaded when it is first used.
+"""
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from adept_hub.load import create_model as create_model
+    from adept_hub.load import export as export
+    from adept_hub.load import load_into as load_into
+    from adept_hub.load import load_pretrained as load_pretrained
+    from adept_hub.load import load_state_dict as load_state_dict
+    from adept_hub.publish import save_pretrained as save_pretrained
+    from adept_hub.registry import ModelInfo as ModelInfo
+    from adept_hub.registry import list_models as list_models
+    from adept_hub.registry import model_info as model_info
+    from adept_hub.report import LoadReport as LoadReport
+
 __version__ = "0.1.0.dev0"
+
+_HOME = {
+    "LoadReport": "report",
+    "ModelInfo": "registry",
+    "create_model": "load",
+    "export": "load",
+    "list_models": "registry",
+    "load_into": "load",
+    "load_pretrained": "load",
+    "load_state_dict": "load",
+    "model_info": "registry",
+    "save_pretrained": "publish",
+}
+
+__all__ = sorted(_HOME)  # a list of str, sorted
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'adept_hub' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"adept_hub.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__", "errors"]

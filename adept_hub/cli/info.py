@@ -1,0 +1,64 @@
+"""``adept info``."""
+
+from __future__ import annotations
+
+import argparse
+
+from adept_hub.cli.output import print_json, print_table
+from adept_hub.registry import ModelInfo, model_info
+from adept_hub.schema import to_dict
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("name", metavar="NAME", help="a model's name, as in adept list")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print one entry of the registry."""
+    info = model_info(args.name)
+    if args.json:
+        print_json(to_dict(info) | {"pretrained": info.pretrained, "architecture": info.architecture, "tag": info.tag})
+        return 0
+    print_table(("field", "value"), _rows(info))
+    print(f"\n{_next(info)}")
+    return 0
+
+
+def _rows(info: ModelInfo) -> list[tuple[str, str]]:
+    spec = info.spec
+    rows = [
+        ("name", info.name),
+        ("summary", info.summary),
+        ("method", info.method),
+        ("backbone", f"ResNet-{spec.depth}, batch norms, stride in the 3x3"),
+        ("FPN", f"P2-P5, {spec.fpn_channels} channels, batch norms"),
+        ("RPN", f"one 3x3 convolution, anchors {_numbers(spec.anchors.sizes)} px, h/w {_numbers(spec.anchors.ratios)}"),
+        ("RoI head", f"4 convolutions of {spec.head_conv_channels}, one fc of {spec.head_fc_channels}"),
+    ]
+    if not info.pretrained:
+        return [*rows, ("weights", "not published")]
+    place = info.location
+    where = "" if place is None else (f"bundled ({place.bundled})" if place.bundled else f"hf-hub:{place.repo}")
+    rows += [
+        ("weights", f"{info.size:,} bytes, {where}"),
+        ("sha256", info.sha256),
+        ("trained on", f"{info.data}: {info.images:,} images, {info.epochs:g} epochs"),
+        ("licence", info.licence),
+        ("also called", ", ".join(info.aliases) or "-"),
+    ]
+    rows += [(f"{m.name} ({m.data})", f"{m.value:g} {m.spread} [{m.provenance}]") for m in info.metrics]
+    return rows
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
+def _next(info: ModelInfo) -> str:
+    if info.pretrained:
+        return (
+            f'adept_hub.load_pretrained("{info.name}", num_classes=...)\nadept export {info.name} --to mmdet --out out'
+        )
+    return f"Train it: adept pretrain --images PHOTOS --method {info.method} --out runs/mine"

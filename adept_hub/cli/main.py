@@ -1,0 +1,87 @@
+"""``adept``: reads the command, imports its module only, turns errors into one to three lines and an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+
+import adept_hub
+from adept_hub.cli.command import COMMANDS, Command
+from adept_hub.errors import AdeptError
+
+EPILOG = """\
+photographs in, a pre-trained detector out:
+  adept demo                                            see it work on bundled weights
+  adept pretrain --images PHOTOS --method adept_joint --out runs/mine
+  adept export runs/mine/export --to detectron2 --out mine_d2
+"""
+
+
+def commands() -> dict[str, Command]:
+    """The library's commands, then those of installed packages (the trainer's, say)."""
+    found = {command.name: command for command in COMMANDS}
+    for entry in sorted(entry_points(group="adept_hub.commands"), key=lambda e: e.name):
+        command = entry.load()
+        found.setdefault(command.name, command)
+    return found
+
+
+def build_parser(chosen: str | None) -> argparse.ArgumentParser:
+    """The parser; only the chosen command's arguments are declared, so only its module is imported."""
+    parser = argparse.ArgumentParser(
+        prog="adept",
+        description="Detectors pre-trained without labels: backbone, FPN, RPN and RoI head.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"adept-hub {adept_hub.__version__}")
+    sub = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, command in commands().items():
+        child = sub.add_parser(name, help=command.help, description=_sentence(command.help))
+        if name == chosen:
+            child.add_argument("--debug", action="store_true", help="show the traceback of an error")
+            command.load().add_arguments(child)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``adept``; the exit status is 0 done, 1 a user's mistake, 2 bad usage, 130 interrupted."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    chosen = next((word for word in words if not word.startswith("-")), None)
+    debug = "--debug" in words
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        args = build_parser(chosen).parse_args(words)
+        return commands()[args.command].load().run(args)
+    except KeyboardInterrupt:
+        sys.stderr.write("adept: interrupted; what was finished is kept\n")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except ModuleNotFoundError as error:
+        explained = commands()[chosen].explain(error) if chosen in commands() else error
+        if debug or explained is error:
+            raise
+        return _fail(explained)
+    except (AdeptError, OSError) as error:
+        if debug:
+            raise
+        return _fail(error)
+
+
+def _fail(error: Exception) -> int:
+    sys.stderr.write(f"adept: {error}\n")
+    return 1
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""``adept pull``."""
+
+from __future__ import annotations
+
+import argparse
+
+from adept_hub.cli.output import print_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_source(parser)
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """SOURCE and the options of every fetching command."""
+    parser.add_argument("source", metavar="SOURCE", help="a name, hf-hub:org/repo[@revision], local-dir:PATH or a path")
+    parser.add_argument("--revision", help="branch, tag or commit on the Hub")
+    parser.add_argument("--cache-dir", help="where downloads are kept (default: huggingface_hub's cache)")
+    parser.add_argument("--offline", action="store_true", default=None, help="make no request")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fetch, verify every byte, and say where the folder is."""
+    from adept_hub.checkpoint import WEIGHTS, read_tensors
+    from adept_hub.digest import verify
+    from adept_hub.fetch import FetchOptions, fetch
+
+    fetched = fetch(args.source, FetchOptions(args.revision, args.cache_dir, args.offline))
+    verify(fetched.folder / WEIGHTS, fetched.config.sha256, fetched.config.size, force=True)
+    tensors = read_tensors(fetched.folder, fetched.config)
+    if args.json:
+        print_json({"name": fetched.config.name, "folder": str(fetched.folder), "sha256": fetched.config.sha256})
+    else:
+        print(f"{fetched.config.name}: {len(tensors)} tensors, {fetched.config.size:,} bytes, digest verified")
+        print(fetched.folder)
+    return 0
