@@ -1,0 +1,70 @@
+"""Where the work runs: in this process, in worker processes, or on a Ray cluster. Results keep the order of tasks."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Literal, TypeVar
+
+from adept_hub.errors import ProposalsError
+
+Engine = Literal["local", "ray"]
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def run_tasks(work: Callable[[T], R], tasks: Iterable[T], engine: Engine, workers: int) -> Iterator[R]:
+    """``map(work, tasks)`` on the engine, lazily: at most a few tasks a worker are under way at once."""
+    if engine == "ray":
+        from adept_training.proposals.ray_engine import run_on_ray
+
+        return run_on_ray(work, tasks)
+    if engine != "local":
+        raise ProposalsError(f"Unknown engine {engine!r}.\nEngines: local, ray")
+    return map(work, tasks) if workers == 1 else _run_in_processes(work, tasks, workers)
+
+
+def available_cpus() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _run_in_processes(work: Callable[[T], R], tasks: Iterable[T], workers: int) -> Iterator[R]:
+    # Spawned, not forked: the parent may hold the threads of Arrow, OpenCV or torch.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    pending: deque[Future[R]] = deque()
+    try:
+        for task in tasks:
+            pending.append(pool.submit(work, task))
+            if len(pending) >= 4 * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    except BrokenProcessPool as error:
+        raise ProposalsError(
+            "A worker process was killed, most likely for want of memory. Finished shards are kept.\n"
+            f"Run the same command again with fewer workers (--workers {max(1, workers // 2)})."
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    # Ctrl-C reaches the whole process group: the parent alone answers it, and lets its workers finish.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Workers of a parent that was killed would wait for tasks for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

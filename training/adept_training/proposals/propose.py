@@ -1,0 +1,42 @@
+"""The work itself: a few photographs in, their rows out. Runs in this process, in a worker, or on a cluster."""
+
+from __future__ import annotations
+
+import sys
+
+from adept_hub.errors import ImageDecodeError
+from adept_training.images import ImageSource, content_hash, decode
+from adept_training.proposals.boxes import to_proposals
+from adept_training.proposals.presets import Preset
+from adept_training.proposals.search import selective_search
+from adept_training.proposals.shards import Row, Unreadable
+
+
+def propose(images: ImageSource, preset: Preset) -> list[Row | Unreadable]:
+    """One Row, or the reason why there is none, for every key of ``images``, in their order."""
+    return [_propose_one(images, key, preset) for key in images.keys()]  # noqa: SIM118 - a method, not a dict
+
+
+def _propose_one(images: ImageSource, key: str, preset: Preset) -> Row | Unreadable:
+    try:
+        content = images.read(key)
+        image_HWC = decode(content, key)
+    except ImageDecodeError as error:
+        return Unreadable(key, str(error))
+    height, width = image_HWC.shape[:2]
+    boxes, fallback = to_proposals(selective_search(image_HWC, preset), (width, height), preset)
+    return Row(key, width, height, boxes, fallback, content_hash(content))
+
+
+def engine_version(preset: Preset) -> dict[str, str]:
+    """The implementation that makes this preset's boxes and the libraries that these depend on."""
+    import numpy
+
+    versions = {"python": f"{sys.version_info.major}.{sys.version_info.minor}", "numpy": numpy.__version__}
+    if preset.algorithm.startswith("opencv"):
+        import cv2
+
+        return {"name": "opencv", "opencv": cv2.__version__, **versions}
+    import numba
+
+    return {"name": "adept_training.proposals, version 1", "numba": numba.__version__, **versions}

@@ -1,0 +1,199 @@
+"""A run: every photograph of a source, once, into a table that survives any interruption."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from adept_hub.errors import ImageDecodeError, ImagesError, OutputExistsError, ProposalsError
+from adept_training.images import ImageSource, decoder_version, open_images
+from adept_training.proposals.engines import Engine, available_cpus, run_tasks
+from adept_training.proposals.index import index_of
+from adept_training.proposals.presets import DEFAULT_PRESET, Preset, get_preset
+from adept_training.proposals.propose import engine_version, propose
+from adept_training.proposals.shards import (
+    PLAN_FILE,
+    UNREADABLE_FILE,
+    Plan,
+    Row,
+    Unreadable,
+    keys_digest,
+    read_plan,
+    shard_note,
+    write_atomically,
+    write_shard,
+)
+
+log = logging.getLogger(__name__)
+
+SHARD_SIZE = 512  # images; what a kill can cost
+TASK_SIZE = 16  # images; how often progress moves
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is, for whoever shows it."""
+
+    done: int  # images, those of earlier runs included
+    total: int
+    unreadable: int
+    rate: float  # images a second of this run
+    eta: float  # seconds
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a finished run leaves."""
+
+    out: Path
+    images: int  # rows of the table
+    boxes: int
+    fallbacks: int
+    unreadable: int
+    unreadable_report: Path | None
+    shards: int
+    resumed_shards: int  # found finished
+    seconds: float
+
+
+def run_proposals(
+    images: str | Path | ImageSource,
+    out: str | Path,
+    preset: str | Preset = DEFAULT_PRESET,
+    *,
+    workers: int | None = None,
+    engine: Engine = "local",
+    strict: bool = False,
+    shard_size: int = SHARD_SIZE,
+    progress: Callable[[Progress], None] | None = None,
+) -> RunReport:
+    """Make the proposals of every photograph of ``images`` and write them as a table into the folder ``out``.
+
+    A run that was interrupted, by whatever, is continued by calling this again with the same arguments: finished shards
+    are kept, and the table is the same as if nothing had happened.
+
+    Args:
+        images: a folder, a text file of paths, WebDataset shards (see ``images.open_images``), or a source.
+        workers: processes; by default one a processor. With more than one, a script that calls this needs the usual
+            ``if __name__ == "__main__":``. Ray uses what the cluster has.
+        strict: an unreadable photograph is an error; otherwise it is listed in ``unreadable.jsonl`` beside the table.
+        shard_size: photographs a shard, which is the unit of resuming.
+        progress: called after every few photographs.
+
+    Raises:
+        ImagesError: no photographs, or none of them readable. ImageDecodeError: an unreadable one, when strict.
+        OutputExistsError: ``out`` holds the table of other images or parameters.
+        DiskFullError: no space; ProposalsError: an unknown preset or engine, or a worker that died.
+    """
+    source = open_images(images) if isinstance(images, str | Path) else images
+    chosen, folder = get_preset(preset), Path(out)
+    workers = available_cpus() if workers is None else workers
+    if workers < 1 or shard_size < 1:
+        raise ProposalsError(f"workers and shard_size must be at least 1, not {workers} and {shard_size}.")
+    keys = source.keys()
+    plan = Plan(len(keys), shard_size, keys_digest(keys), chosen.as_dict(), engine_version(chosen), decoder_version())
+    _begin(folder, plan)
+    start = time.monotonic()
+    missing = [shard for shard in range(plan.shards) if not (folder / plan.part(shard)).is_file()]
+    _Work(source, keys, plan, chosen, folder, strict, progress).run(missing, engine, workers)
+    return _finish(folder, plan, plan.shards - len(missing), strict, time.monotonic() - start)
+
+
+@dataclass(frozen=True)
+class _Work:
+    source: ImageSource
+    keys: list[str]
+    plan: Plan
+    preset: Preset
+    folder: Path
+    strict: bool
+    progress: Callable[[Progress], None] | None
+
+    def run(self, shards: list[int], engine: Engine, workers: int) -> None:
+        work = functools.partial(propose, preset=self.preset)
+        results = run_tasks(work, self._tasks(shards), engine, workers)
+        todo = sum(len(self._shard_keys(shard)) for shard in shards)
+        done, unreadable, start = 0, 0, time.monotonic()
+        for shard in shards:
+            rows: list[Row] = []
+            lost: list[Unreadable] = []
+            for _ in range(0, len(self._shard_keys(shard)), TASK_SIZE):
+                for result in next(results):
+                    if isinstance(result, Row):
+                        rows.append(result)
+                    elif self.strict:
+                        raise ImageDecodeError(f"{result.reason}\nWithout --strict it would be listed and left out.")
+                    else:
+                        lost.append(result)
+                    done += 1
+                    unreadable += isinstance(result, Unreadable)
+                rate = done / max(time.monotonic() - start, 1e-9)
+                if self.progress is not None:
+                    before = len(self.keys) - todo
+                    self.progress(Progress(before + done, len(self.keys), unreadable, rate, (todo - done) / rate))
+            write_shard(self.folder, self.plan, shard, rows, lost)
+
+    def _shard_keys(self, shard: int) -> list[str]:
+        size = self.plan.shard_size
+        return self.keys[shard * size : (shard + 1) * size]
+
+    def _tasks(self, shards: list[int]) -> Iterator[ImageSource]:
+        for shard in shards:
+            keys = self._shard_keys(shard)
+            for first in range(0, len(keys), TASK_SIZE):
+                yield self.source.subset(keys[first : first + TASK_SIZE])
+
+
+def _begin(folder: Path, plan: Plan) -> None:
+    """Write the plan, or check that the one that is there is the same."""
+    if folder.exists() and not folder.is_dir():
+        raise OutputExistsError(f"{folder} is a file.\nGive --out a folder.")
+    if (folder / PLAN_FILE).is_file():
+        found = asdict(read_plan(folder))
+        differing = [name for name, value in asdict(plan).items() if found[name] != value]
+        if differing:
+            raise OutputExistsError(
+                f"{folder} holds proposals made differently (other {', '.join(differing)}).\n"
+                "Give another --out, or remove that folder."
+            )
+        for stale in folder.glob(".part-*.tmp"):
+            stale.unlink(missing_ok=True)
+        return
+    if any(folder.glob("part-*.parquet")):
+        raise OutputExistsError(f"{folder} holds Parquet files of something else.\nGive another --out.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ProposalsError(f"{folder} cannot be made: {error.strerror}.\nGive another --out.") from error
+    write_atomically(folder / PLAN_FILE, plan.as_json().encode())
+
+
+def _finish(folder: Path, plan: Plan, resumed: int, strict: bool, seconds: float) -> RunReport:
+    notes = [shard_note(folder, plan, shard) for shard in range(plan.shards)]
+    unreadable = [item for note in notes for item in note["unreadable"]]
+    report = folder / UNREADABLE_FILE
+    if unreadable and strict:
+        raise ImageDecodeError(f"{unreadable[0]['reason']}\nIt is one of {len(unreadable)}: see {report}.")
+    if unreadable:
+        write_atomically(report, "".join(json.dumps(item) + "\n" for item in unreadable).encode())
+        log.warning("%d of %d images could not be read: %s", len(unreadable), plan.images, report)
+    rows = sum(note["rows"] for note in notes)
+    if rows == 0:
+        raise ImagesError(f"None of the {plan.images} images can be read.\nWhy, one by one: {report}")
+    index_of(folder)
+    return RunReport(
+        out=folder,
+        images=rows,
+        boxes=sum(note["boxes"] for note in notes),
+        fallbacks=sum(note["fallbacks"] for note in notes),
+        unreadable=len(unreadable),
+        unreadable_report=report if unreadable else None,
+        shards=plan.shards,
+        resumed_shards=resumed,
+        seconds=seconds,
+    )

@@ -1,0 +1,180 @@
+"""The table on disk: ``plan.json`` and ``part-00000.parquet``, ... , each written whole or not at all.
+
+One row an image: key (string), width and height (int32, pixels), boxes (list of float32 x1, y1, x2, y2 in pixels of the
+photograph, continuous), fallback (bool), sha256 of the encoded image (32 bytes). The plan stands in every shard's
+metadata too, so that a shard alone still says how it was made.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from adept_hub.errors import DiskFullError, ProposalsError
+from adept_training.proposals.boxes import Boxes
+
+FORMAT = "adept-proposals"
+FORMAT_VERSION = 1
+PLAN_FILE = "plan.json"
+UNREADABLE_FILE = "unreadable.jsonl"
+_PLAN_KEY, _SHARD_KEY = b"adept_proposals", b"adept_shard"
+
+_COLUMNS = [
+    pa.field("key", pa.string(), nullable=False),
+    pa.field("width", pa.int32(), nullable=False),
+    pa.field("height", pa.int32(), nullable=False),
+    pa.field("boxes", pa.list_(pa.list_(pa.float32(), 4)), nullable=False),
+    pa.field("fallback", pa.bool_(), nullable=False),
+    pa.field("sha256", pa.binary(32), nullable=False),
+]
+
+
+@dataclass(frozen=True)
+class Row:
+    """The proposals of one image."""
+
+    key: str
+    width: int
+    height: int
+    boxes: Boxes  # float32 (N, 4) xyxy
+    fallback: bool
+    sha256: bytes
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """An image that has no row, and why."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a table is: which images, in which shards, made how. Equal plans give equal tables."""
+
+    images: int
+    shard_size: int  # images a shard, unreadable ones included
+    keys_sha256: str  # of the keys joined by line feeds
+    preset: dict[str, Any]
+    engine: dict[str, str]  # the implementation and the libraries its boxes depend on
+    decoder: str
+
+    @property
+    def shards(self) -> int:
+        return -(-self.images // self.shard_size)
+
+    def part(self, shard: int) -> str:
+        return f"part-{shard:05d}.parquet"
+
+    def as_json(self) -> str:
+        return json.dumps({"format": FORMAT, "version": FORMAT_VERSION, **asdict(self)}, sort_keys=True)
+
+
+def keys_digest(keys: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for key in keys:
+        digest.update(key.encode("utf-8", "surrogateescape") + b"\n")
+    return digest.hexdigest()
+
+
+def read_plan(folder: Path) -> Plan:
+    """The plan of a table. Raises ProposalsError when there is none, or when it is not one of ours."""
+    path = folder / PLAN_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ProposalsError(
+            f"No proposals in {folder} (it has no {PLAN_FILE}).\nMake them: adept proposals IMAGES --out {folder}"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ProposalsError(f"{path} cannot be read: {error}.\nMake the proposals again in another folder.") from error
+    found = (content.pop("format", None), content.pop("version", None)) if isinstance(content, dict) else (None, None)
+    if found != (FORMAT, FORMAT_VERSION) or set(content) != set(Plan.__dataclass_fields__):
+        raise ProposalsError(
+            f"{path} was not written by this version of adept proposals (format {found[0]}, version {found[1]}).\n"
+            "Make the proposals again: adept proposals IMAGES --out ANOTHER"
+        )
+    return Plan(**content)
+
+
+def write_shard(folder: Path, plan: Plan, shard: int, rows: Sequence[Row], unreadable: Sequence[Unreadable]) -> None:
+    """One shard, whole or not at all. Raises DiskFullError."""
+    note = {
+        "shard": shard,
+        "boxes": sum(len(row.boxes) for row in rows),
+        "fallbacks": sum(row.fallback for row in rows),
+        "unreadable": [asdict(item) for item in unreadable],
+    }
+    schema = pa.schema(_COLUMNS, metadata={_PLAN_KEY: plan.as_json(), _SHARD_KEY: json.dumps(note)})
+    starts = np.cumsum([0, *(len(row.boxes) for row in rows)], dtype=np.int32)
+    flat = np.concatenate([row.boxes.reshape(-1) for row in rows] or [np.empty(0, np.float32)])
+    boxes = pa.ListArray.from_arrays(starts, pa.FixedSizeListArray.from_arrays(flat.astype(np.float32), 4))
+    columns = [
+        pa.array([row.key for row in rows], pa.string()),
+        pa.array([row.width for row in rows], pa.int32()),
+        pa.array([row.height for row in rows], pa.int32()),
+        boxes,
+        pa.array([row.fallback for row in rows], pa.bool_()),
+        pa.array([row.sha256 for row in rows], pa.binary(32)),
+    ]
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_arrays(columns, schema=schema), sink, compression="zstd")
+    write_atomically(folder / plan.part(shard), sink.getvalue())
+
+
+def shard_note(folder: Path, plan: Plan, shard: int) -> dict[str, Any]:
+    """A shard's own metadata: rows, boxes and unreadable images. Raises ProposalsError for a foreign or broken one."""
+    path = folder / plan.part(shard)
+    try:
+        footer = pq.read_metadata(path)
+        metadata = footer.metadata or {}
+        if metadata.get(_PLAN_KEY) != plan.as_json().encode():
+            raise ProposalsError(f"{path} belongs to another run than {folder / PLAN_FILE}.\nRemove it and run again.")
+        return {"rows": footer.num_rows, **json.loads(metadata[_SHARD_KEY])}
+    except FileNotFoundError:
+        raise ProposalsError(
+            f"The proposals in {folder} are not finished: {path.name} of {plan.shards} shards is missing.\n"
+            "Run the same adept proposals command again: it continues where it stopped."
+        ) from None
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ProposalsError(f"{path} is damaged: {error}.\nRemove it and run adept proposals again.") from error
+
+
+def read_shard(folder: Path, plan: Plan, shard: int) -> pa.Table:
+    return pq.read_table(folder / plan.part(shard), partitioning=None, use_threads=False)
+
+
+def write_atomically(path: Path, content: bytes | memoryview | pa.Buffer) -> None:
+    """Write under a temporary name, then rename. Raises DiskFullError; leaves nothing half-written."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise_if_full(error, path.parent)
+        raise ProposalsError(f"{path} cannot be written: {error.strerror}.\nGive another --out.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def raise_if_full(error: OSError, folder: Path) -> None:
+    """Turn "no space left" into DiskFullError."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise DiskFullError(
+            f"No space is left in {folder}. Finished shards are kept.\n"
+            "Free some space and run the same command again: it continues where it stopped."
+        ) from error
