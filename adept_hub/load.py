@@ -7,13 +7,16 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from adept_hub.checkpoint import read_tensors
+from adept_hub.convert.detect import plan_for_model
+from adept_hub.convert.export import export_state, write_export
+from adept_hub.convert.options import Detector, Framework, Target, check_framework
 from adept_hub.errors import IncompleteLoadError
 from adept_hub.fetch import Fetched, FetchOptions, fetch
 from adept_hub.models import DetectorParts, assemble_detector
@@ -38,6 +41,7 @@ def load_pretrained(
     cache_dir: str | os.PathLike[str] | None = None,
     offline: bool | None = None,
     token: str | bool | None = None,
+    **options: Any,
 ) -> GeneralizedRCNN:
     """A torchvision detector whose backbone, FPN, RPN and RoI head are pre-trained, ready to fine-tune.
 
@@ -53,6 +57,8 @@ def load_pretrained(
         cache_dir: where downloads are kept; by default huggingface_hub's own cache.
         offline: make no request; by default as ``HF_HUB_OFFLINE`` says.
         token: for private repositories; by default the stored login.
+        **options: those of `adept_hub.models.assemble_detector` (``anchor_sizes``) and of torchvision's FasterRCNN
+            and MaskRCNN (``min_size``, ``box_detections_per_img``, ...).
 
     Raises:
         AdeptError: any of the errors of `adept_hub.fetch.fetch` and `adept_hub.checkpoint.read_tensors`.
@@ -62,55 +68,58 @@ def load_pretrained(
     fetched = fetch(source, FetchOptions(revision, cache_dir, offline, token))
     wanted = _promised(parts, fetched.config)
     module = _load_parts(fetched, wanted)
-    model = assemble_detector(module, num_classes, detector, fetched.config.preprocessing)
+    model = assemble_detector(module, num_classes, detector, fetched.config.preprocessing, **options)
     model.load_report = _report(fetched, module, wanted, _fresh(model))
     model.checkpoint_config = fetched.config
     return model
 
 
-def create_model(name: str, *, num_classes: int = NUM_CLASSES, detector: str = "faster_rcnn") -> GeneralizedRCNN:
+def create_model(
+    name: str, *, num_classes: int = NUM_CLASSES, detector: str = "faster_rcnn", **options: Any
+) -> GeneralizedRCNN:
     """The same architecture as `load_pretrained` gives, without weights: every tensor has its initial value.
 
     Raises:
         UnknownModelError: no such name; the nearest are shown.
         UnsupportedDetectorError: ``detector`` or ``num_classes`` cannot be built.
     """
-    return assemble_detector(DetectorParts(registry().resolve(name).spec), num_classes, detector)
+    return assemble_detector(DetectorParts(registry().resolve(name).spec), num_classes, detector, **options)
 
 
 def load_state_dict(
     source: Source,
     *,
-    framework: str = "canonical",
-    detector: str = "faster_rcnn",
+    framework: Framework | Literal["canonical"] = "canonical",
+    detector: Detector = "faster_rcnn",
     parts: Iterable[str] = PARTS,
     revision: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     offline: bool | None = None,
     token: str | bool | None = None,
+    **options: Any,
 ) -> dict[str, Tensor]:
     """The pre-trained tensors under a framework's own names.
 
     Args:
         framework: ``torchvision``, ``detectron2``, ``mmdet``, or ``canonical`` for the names of the checkpoint file.
         detector: the detector that the names are for.
+        **options: those of `adept_hub.convert.options.Target` (``norm``, ``anchors``, ...).
 
     For the other arguments and the errors see `load_pretrained`.
     """
-    from adept_hub.convert.export import export_state
-
+    target = Target(detector=detector, **options)
     fetched = fetch(source, FetchOptions(revision, cache_dir, offline, token))
     wanted = _promised(parts, fetched.config)
     tensors = {key: t for key, t in read_tensors(fetched.folder, fetched.config).items() if part_of(key) in wanted}
-    return tensors if framework == "canonical" else export_state(tensors, fetched.config.spec, framework, detector)
+    return tensors if framework == "canonical" else export_state(tensors, fetched.config.spec, framework, target)
 
 
 def export(
     source: Source,
-    framework: str,
+    framework: Framework,
     out: str | os.PathLike[str],
     *,
-    detector: str = "faster_rcnn",
+    detector: Detector = "faster_rcnn",
     revision: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     offline: bool | None = None,
@@ -123,7 +132,7 @@ def export(
         framework: ``torchvision``, ``detectron2`` or ``mmdet``.
         out: the folder to write; must not exist, or be empty.
         detector: the detector to configure.
-        **options: those of `adept_hub.convert.export.write_export` (``num_classes``, ``norm``, ...).
+        **options: those of `adept_hub.convert.options.Target` (``num_classes``, ``norm``, ``anchors``, ``levels``).
 
     Returns:
         The files written.
@@ -131,12 +140,12 @@ def export(
     Raises:
         OutputExistsError, DiskFullError: about ``out``. Others as in `load_pretrained`.
     """
-    from adept_hub.convert.export import write_export
-
+    check_framework(framework)
+    target = Target(detector=detector, **options)
     fetched = fetch(source, FetchOptions(revision, cache_dir, offline, token))
     _promised(PARTS, fetched.config)
     tensors = read_tensors(fetched.folder, fetched.config)
-    return write_export(tensors, fetched.config, framework, Path(out), detector, **options)
+    return write_export(tensors, fetched.config, framework, Path(out), target)
 
 
 def load_into(
@@ -159,8 +168,6 @@ def load_into(
         IncompleteLoadError: the checkpoint lacks a promised part.
         Others as in `load_pretrained`.
     """
-    from adept_hub.convert.detect import plan_for_model
-
     fetched = fetch(source, FetchOptions(revision, cache_dir, offline, token))
     wanted = _promised(parts, fetched.config)
     tensors = {key: t for key, t in read_tensors(fetched.folder, fetched.config).items() if part_of(key) in wanted}

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
 from adept_hub.cli.output import print_json
 from adept_hub.cli.pull import add_source
-from adept_hub.spec import DETECTORS, FRAMEWORKS
+from adept_hub.convert.options import Anchors, Detector, Levels, Norm
+from adept_hub.spec import FRAMEWORKS
+
+#: What to type after an export, in the framework's own checkout.
+NEXT_STEPS = {
+    "torchvision": "python {out}/build_model.py",
+    "detectron2": "tools/train_net.py --config-file {out}/config.yaml",
+    "mmdet": "tools/train.py {out}/config.py",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,17 +24,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_source(parser)
     parser.add_argument("--to", required=True, choices=FRAMEWORKS, metavar="FRAMEWORK", help=", ".join(FRAMEWORKS))
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the folder to write")
-    parser.add_argument("--detector", default="faster_rcnn", choices=DETECTORS, help="default: %(default)s")
-    parser.add_argument("--num-classes", type=int, help="classes of your data, with the background as torchvision does")
+    parser.add_argument("--detector", default="faster_rcnn", choices=get_args(Detector), help="default: %(default)s")
+    parser.add_argument("--num-classes", type=int, metavar="N", help="classes of your data, the background counted too")
+    parser.add_argument("--norm", choices=get_args(Norm), help="norms of the framework's detector (default: SyncBN)")
+    parser.add_argument("--anchors", choices=get_args(Anchors), help="anchors of the RPN (default: downstream)")
+    parser.add_argument("--levels", choices=get_args(Levels), help="which level a box is pooled from (default: stock)")
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
 def run(args: argparse.Namespace) -> int:
     """Export, and say what was written and what to type next."""
-    from adept_hub.convert.export import next_steps
     from adept_hub.load import export
 
-    options = {} if args.num_classes is None else {"num_classes": args.num_classes}
+    chosen = {"num_classes": args.num_classes, "norm": args.norm, "anchors": args.anchors, "levels": args.levels}
+    options = {name: value for name, value in chosen.items() if value is not None}
     paths = export(
         args.source,
         args.to,
@@ -41,5 +53,5 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for path in paths:
         print(f"{path}  {path.stat().st_size:,} bytes")
-    print(f"\n{next_steps(args.to, args.out)}")
+    print(f"\nNext: {NEXT_STEPS[args.to].format(out=args.out)}")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Any
 
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN, MaskRCNN
@@ -48,6 +49,7 @@ def assemble_detector(
     detector: str = "faster_rcnn",
     preprocessing: Preprocessing | None = None,
     anchor_sizes: tuple[float, ...] = DOWNSTREAM_ANCHOR_SIZES,
+    **options: Any,
 ) -> GeneralizedRCNN:
     """A Faster or Mask R-CNN that holds ``parts`` themselves, not copies, and fresh class, box and mask predictors.
 
@@ -57,6 +59,7 @@ def assemble_detector(
         detector: ``faster_rcnn`` or ``mask_rcnn``.
         preprocessing: mean and std of RGB in [0, 1] for the detector's own transform.
         anchor_sizes: square-root areas in pixels of the network input, for P2-P6.
+        **options: those of torchvision's FasterRCNN and MaskRCNN (``min_size``, ``rpn_post_nms_top_n_test``, ...).
 
     Returns:
         The detector; its images are a list of float32 RGB tensors (3, H, W) in [0, 1], boxes xyxy in their pixels.
@@ -89,4 +92,5 @@ def assemble_detector(
         image_mean=list(pixels.mean),
         image_std=list(pixels.std),
         **extra,
+        **options,
     )

@@ -8,4 +8,4 @@ _TRAIN = "train"
 
 PROPOSALS = Command("proposals", "selective-search boxes of photographs", "adept_training.proposals.command", _TRAIN)
 PRETRAIN = Command("pretrain", "photographs in, a checkpoint folder out", "adept_training.engine.command", _TRAIN)
-DEMO = Command("demo", "bundled weights on bundled photographs, exported three ways", "adept_training.demo", _TRAIN)
+DEMO = Command("demo", "bundled weights on bundled photographs", "adept_training.demo.command", _TRAIN)

@@ -1,0 +1,1 @@
+"""``adept demo``: the bundled weights at work on the bundled photographs."""

@@ -1,0 +1,133 @@
+"""The demo: load, look, export, and what to type next."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+
+import adept_hub
+from adept_hub.atomic import disk_errors
+from adept_hub.cli.export import NEXT_STEPS
+from adept_hub.convert.export import import_state
+from adept_hub.convert.options import Framework
+from adept_hub.errors import OutputExistsError
+from adept_hub.models.propose import propose
+from adept_hub.spec import FRAMEWORKS, CheckpointConfig
+from adept_training.demo.draw import Panel, draw_sheet
+from adept_training.images import decode, open_images
+from adept_training.proposals import filter_boxes, selective_search
+
+PHOTOGRAPHS = Path(__file__).parent.parent / "photographs"
+_MARKER = ".adept-demo"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--out", type=Path, default=Path("demo_out"), metavar="DIR", help="default: %(default)s")
+    parser.add_argument("--source", default="adept_joint", metavar="SOURCE", help="weights (default: %(default)s)")
+    parser.add_argument("--images", type=Path, default=PHOTOGRAPHS, metavar="IMAGES", help="your own photographs")
+    parser.add_argument("--top", type=int, default=12, metavar="N", help="proposals to draw (default: %(default)s)")
+    parser.add_argument("--most", type=int, default=8, metavar="N", help="photographs at most (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the demo into ``--out``; a former demo's folder is replaced, any other is left alone."""
+    _prepare(args.out)
+    _say(f"1. Load {args.source}\n")
+    model = adept_hub.load_pretrained(args.source)
+    _say(f"{model.load_report}\n")
+    _say("\n2. Look: regions that the RPN proposes, beside the selective-search boxes it learned from\n")
+    images = open_images(args.images)
+    ready = at_pretraining_scale(args.source, model.checkpoint_config)
+    for key in images.keys()[: args.most]:  # a method of ours, not a dict
+        path = args.out / f"{Path(key).stem}.png"
+        _draw(ready, decode(images.read(key), key), Path(key).stem, args.top, path)
+        _say(f"   {path}\n")
+    _say("\n3. Export to every framework\n")
+    expected = adept_hub.load_state_dict(args.source)
+    for framework in get_args(Framework):
+        folder = args.out / framework
+        weights, _ = adept_hub.export(args.source, framework, folder)
+        back = _read_back(weights, framework)
+        same = back.keys() == expected.keys() and all(torch.equal(back[key], expected[key]) for key in expected)
+        _say(f"   {folder}: {len(back)} tensors, read back {'equal bit for bit' if same else 'DIFFERENT'}\n")
+        if not same:
+            return 1
+    _say(_next_steps(args.out))
+    return 0
+
+
+def at_pretraining_scale(source: str, config: CheckpointConfig) -> GeneralizedRCNN:
+    """The detector with pre-training's own anchors and image size, the scale at which its RPN was taught.
+
+    P6 has no anchors in pre-training; it gets those twice the size of P5's.
+    """
+    view = float(config.provenance.recipe.get("views", {}).get("size", 224))
+    sizes = config.spec.anchors.sizes
+    return adept_hub.load_pretrained(
+        source,
+        anchor_sizes=(*sizes, 2 * sizes[-1]),
+        min_size=round(view),
+        max_size=round(2 * view),
+        rpn_post_nms_top_n_test=300,
+        rpn_nms_thresh=0.5,
+    ).eval()
+
+
+def _draw(model: GeneralizedRCNN, image: np.ndarray, name: str, top: int, path: Path) -> None:
+    height, width = image.shape[:2]
+    pixels = torch.from_numpy(image).permute(2, 0, 1).float() / 255
+    learned = propose(model, [pixels])[0].boxes_K4[:top].numpy()
+    searched = filter_boxes(selective_search(image), (width, height))
+    searched = np.unique(searched, axis=0) if len(searched) else searched
+    panels = (
+        Panel("RPN, learned without labels", f"its {len(learned)} best regions, warm colours first", image, learned),
+        Panel("selective search", f"{len(searched)} different boxes after the paper's filter", image, searched),
+    )
+    draw_sheet(name, panels, path)
+
+
+def _prepare(out: Path) -> None:
+    if out.exists() and any(out.iterdir()):
+        if not (out / _MARKER).exists():
+            raise OutputExistsError(f"{out} is already there and is no demo's.\nChoose another place: --out DIR")
+        shutil.rmtree(out)
+    with disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        (out / _MARKER).touch()
+
+
+def _read_back(weights: Path, framework: Framework) -> dict[str, Tensor]:
+    """An exported file under canonical names again."""
+    if weights.suffix == ".safetensors":
+        state = load_file(weights)
+    else:
+        file = torch.load(weights, weights_only=True, map_location="cpu")
+        state = file["model"] if "model" in file else file["state_dict"]
+    return import_state(state, framework)
+
+
+def _next_steps(out: Path) -> str:
+    names = {"torchvision": "torchvision", "detectron2": "Detectron2", "mmdet": "MMDetection"}
+    steps = (f"{names[f]:<12} {NEXT_STEPS[f].format(out=out / f)}" for f in FRAMEWORKS)
+    return (
+        "\n4. Next\n"
+        "   fine-tune (set your classes and data in the config beside the weights):\n"
+        + "".join(f"      {step}\n" for step in steps)
+        + "   pre-train on your own photographs:\n"
+        "      adept pretrain --images YOUR_PHOTOGRAPHS --method adept_joint --out runs/mine\n"
+    )
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
