@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from adept_hub.convert.options import Norm
+from adept_hub.errors import UnsupportedDetectorError
 from adept_hub.models.contract import part_of
 
-#: SyncBN and BN share one state; FrozenBN has no batch counter; "none" has FrozenBN in the backbone (no framework's
-#: ResNet has convolutions with biases) and folded norms in the FPN and the RoI head.
-Norm = Literal["SyncBN", "BN", "FrozenBN", "none"]
-NORMS: tuple[Norm, ...] = ("SyncBN", "BN", "FrozenBN", "none")
-
-#: Of torch's BatchNorm2d and of every framework here.
+#: Epsilon of torch's BatchNorm2d and of every framework's norms here.
 EPS = 1e-5
-_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+NORMED_PARTS = ("backbone", "fpn", "head")
 
 
-def with_norm(tensors: Mapping[str, Tensor], norm: Norm) -> dict[str, Tensor]:
-    """Canonical tensors as a model with this kind of norm holds them."""
+def with_norm(tensors: Mapping[str, Tensor], norm: Norm, framework: str) -> dict[str, Tensor]:
+    """Canonical tensors as a model of ``framework`` with this kind of norm holds them.
+
+    Raises:
+        UnsupportedDetectorError: the framework cannot express it.
+    """
     if norm in ("SyncBN", "BN"):
         return dict(tensors)
+    # MMDetection freezes a BatchNorm in place, which keeps its counter; the others have a module without one.
+    keeps_counters = framework == "mmdet"
     if norm == "FrozenBN":
-        return without_counters(tensors)
-    return fold_norms(without_counters(tensors, ("backbone",)), ("fpn", "head"))
+        if keeps_counters:
+            raise UnsupportedDetectorError(
+                "MMDetection freezes norms in its backbone only; its FPN and heads have no frozen norm.\n"
+                "Choose norm='none' (frozen in the backbone, folded elsewhere), 'SyncBN' or 'BN'."
+            )
+        return without_counters(tensors, NORMED_PARTS)
+    return fold_norms(tensors if keeps_counters else without_counters(tensors, ("backbone",)), ("fpn", "head"))
 
 
-def without_counters(
-    tensors: Mapping[str, Tensor], parts: Iterable[str] = ("backbone", "fpn", "head")
-) -> dict[str, Tensor]:
+def without_counters(tensors: Mapping[str, Tensor], parts: Iterable[str]) -> dict[str, Tensor]:
     """The tensors of frozen norms: ``num_batches_tracked`` of ``parts`` is left out."""
     chosen = set(parts)
     return {k: t for k, t in tensors.items() if not (k.endswith(".num_batches_tracked") and part_of(k) in chosen)}
@@ -50,8 +55,8 @@ def fold_norms(tensors: Mapping[str, Tensor], parts: Iterable[str]) -> dict[str,
             continue
         norm = key.removesuffix(".running_mean")
         conv = f"{norm.removesuffix('.1')}.0"  # torchvision's Conv2dNormActivation: 0 is the conv, 1 its norm
-        gamma, beta = (folded.pop(f"{norm}.{leaf}").double() for leaf in ("weight", "bias"))
-        mean, var = (folded.pop(f"{norm}.{leaf}").double() for leaf in _STATISTICS[:2])
+        leaves = ("weight", "bias", "running_mean", "running_var")
+        gamma, beta, mean, var = (folded.pop(f"{norm}.{leaf}").double() for leaf in leaves)
         folded.pop(f"{norm}.num_batches_tracked", None)
         weight = folded[f"{conv}.weight"]
         scale = gamma / torch.sqrt(var + EPS)

@@ -1,0 +1,174 @@
+"""Canonical tensors into a framework's state dict or folder, and back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from adept_hub.atomic import atomic_folder
+from adept_hub.convert import detectron2, mmdet, torchvision
+from adept_hub.convert.keymap import KeyTable
+from adept_hub.convert.norms import with_norm
+from adept_hub.convert.options import Target, check_framework
+from adept_hub.convert.rescale import rescale_anchors
+from adept_hub.errors import CheckpointError
+from adept_hub.models.contract import check_tensors
+from adept_hub.spec import CheckpointConfig, DetectorSpec
+
+#: COCO's classes and the background.
+COCO_CLASSES = 81
+#: Weights and config of each framework's export.
+FILES: Mapping[str, tuple[str, str]] = {
+    "torchvision": ("model.safetensors", "build_model.py"),
+    "detectron2": ("model.pth", "config.yaml"),
+    "mmdet": ("model.pth", "config.py"),
+}
+TABLES: Mapping[str, ModuleType] = {"torchvision": torchvision, "detectron2": detectron2, "mmdet": mmdet}
+
+
+def key_table(framework: str, detector: str = "faster_rcnn") -> KeyTable:
+    """The two-way key table of one framework's detector.
+
+    Raises:
+        UnsupportedDetectorError: the framework or the detector is unknown.
+    """
+    check_framework(framework)
+    found: KeyTable = TABLES[framework].table(Target.of(detector=detector).detector)
+    return found
+
+
+def export_state(
+    tensors: Mapping[str, Tensor],
+    spec: DetectorSpec,
+    framework: str,
+    detector: str = "faster_rcnn",
+    *,
+    norm: str = "SyncBN",
+    anchors: str = "downstream",
+) -> dict[str, Tensor]:
+    """Canonical tensors as a state dict of a framework's detector, without its predictors.
+
+    Args:
+        tensors: canonical keys, of whole parts.
+        spec: their architecture.
+        framework: whose keys.
+        detector: ``faster_rcnn``, ``mask_rcnn`` (the same keys) or ``cascade_rcnn`` (the head three times).
+        norm: see `adept_hub.convert.options.Target`; ``none`` folds norms into convolutions.
+        anchors: see `Target`; ``rescaled`` adapts the RPN's box deltas.
+
+    Raises:
+        UnknownKeyError, IncompleteLoadError, ShapeMismatchError: ``tensors`` are not whole parts of ``spec``.
+        UnsupportedDetectorError: the framework cannot express what was asked for.
+    """
+    target = Target.of(detector=detector, norm=norm, anchors=anchors)
+    table = key_table(framework, detector)
+    parts = {key.split(".", 1)[0] for key in tensors}
+    check_tensors({key: tuple(t.shape) for key, t in tensors.items()}, spec, parts, "the tensors to be exported")
+    values = dict(tensors)
+    if target.anchors == "rescaled":
+        values = rescale_anchors(values, spec, target.anchor_sizes(spec))
+    return table.to_target(with_norm(values, target.norm, framework))
+
+
+def import_state(state: Mapping[str, Tensor], framework: str, detector: str = "faster_rcnn") -> dict[str, Tensor]:
+    """A framework's state dict as canonical tensors; the exact inverse of `export_state` with trainable norms.
+
+    Predictors and the mask head, which no part holds, are left out; every other key must be known.
+
+    Raises:
+        UnknownKeyError: a key that such a detector does not have.
+        CheckpointError: the stages of a Cascade R-CNN differ.
+    """
+    return key_table(framework, detector).to_canonical(state)
+
+
+def write_export(
+    tensors: Mapping[str, Tensor],
+    config: CheckpointConfig,
+    framework: str,
+    out: Path,
+    detector: str = "faster_rcnn",
+    *,
+    num_classes: int = COCO_CLASSES,
+    norm: str = "SyncBN",
+    anchors: str = "downstream",
+    levels: str = "stock",
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write weights and the config that makes the framework agree with them into a folder, whole or not at all.
+
+    Detectron2: ``model.pth`` and ``config.yaml``. MMDetection: ``model.pth`` and ``config.py``. torchvision:
+    ``model.safetensors`` and ``build_model.py``. The .pth files hold tensors only (``torch.load(weights_only=True)``).
+
+    Args:
+        tensors: canonical keys, of whole parts.
+        config: of the checkpoint they come from.
+        framework: whose format.
+        out: the folder; must not exist, or be empty, unless ``overwrite``.
+        detector, num_classes, norm, anchors, levels: see `adept_hub.convert.options.Target`.
+        overwrite: replace a folder that is there.
+
+    Returns:
+        The weights and the config, in this order.
+
+    Raises:
+        OutputExistsError, DiskFullError: about the folder.
+        UnknownKeyError, IncompleteLoadError, ShapeMismatchError, UnsupportedDetectorError: as `export_state`.
+    """
+    target = Target.of(detector=detector, num_classes=num_classes, norm=norm, anchors=anchors, levels=levels)
+    state = export_state(tensors, config.spec, framework, detector, norm=norm, anchors=anchors)
+    # Copies: a tensor mapped from a safetensors file would drag the whole file into a .pth.
+    state = {key: tensor.detach().cpu().clone().contiguous() for key, tensor in state.items()}
+    out = out.resolve()
+    weights, name = FILES[framework]
+    if framework == "torchvision":
+        text = torchvision.build_model_py(config, target)
+    elif framework == "detectron2":
+        text = detectron2.config_yaml(config, target, str(out / weights))
+    else:
+        text = mmdet.config_py(config, target)
+    with atomic_folder(out, overwrite=overwrite) as temporary:
+        if framework == "torchvision":
+            save_file(state, temporary / weights, metadata={"format": "pt"})
+        else:
+            torch.save(_wrapped(state, framework), temporary / weights)
+        (temporary / name).write_text(text, encoding="utf-8")
+    return [out / weights, out / name]
+
+
+def _wrapped(state: dict[str, Tensor], framework: str) -> dict[str, object]:
+    return {"model": state} if framework == "detectron2" else {"state_dict": state, "meta": {}}
+
+
+def read_export(folder: Path, framework: str) -> dict[str, Tensor]:
+    """The canonical tensors of a folder that `write_export` wrote.
+
+    Raises:
+        CheckpointError: the folder holds no such export.
+        UnknownKeyError: a key that such a detector does not have.
+    """
+    check_framework(framework)
+    path = folder / FILES[framework][0]
+    if not path.is_file():
+        raise CheckpointError(f"{folder} holds no export for {framework}: it has no {path.name}.")
+    if framework == "torchvision":
+        state = load_file(path)
+    else:
+        state = torch.load(path, weights_only=True)["model" if framework == "detectron2" else "state_dict"]
+    cascade = any(re.search(r"(box|bbox)_head\.2\.(conv1|shared_convs|0\.0)\.", key) for key in state)
+    return import_state(state, framework, "cascade_rcnn" if cascade else "faster_rcnn")
+
+
+def next_steps(framework: str, out: Path) -> str:
+    """What to type to fine-tune with an export in ``out``."""
+    if framework == "detectron2":
+        return f"Fine-tune: python tools/train_net.py --config-file {out / 'config.yaml'}"
+    if framework == "mmdet":
+        return f"Fine-tune: python tools/train.py {out / 'config.py'}"
+    return f"In Python, from inside {out}: from build_model import build_model; model = build_model(num_classes=3)"

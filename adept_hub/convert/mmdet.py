@@ -1,0 +1,179 @@
+"""MMDetection 3: the literal key table, and a config.py that makes a stock MMDetection agree with the weights."""
+
+from __future__ import annotations
+
+from adept_hub.convert.keymap import KeyTable, Row
+from adept_hub.convert.options import CASCADE_STAGES, STRIDES, Detector, Target
+from adept_hub.spec import CheckpointConfig, DetectorSpec
+
+BODY = (
+    # MMDetection's ResNet has torchvision's names.
+    Row("conv", "backbone.conv1", "backbone.conv1"),
+    Row("norm", "backbone.bn1", "backbone.bn1"),
+    Row("conv", "backbone.layer{}.{}.conv{}", "backbone.layer{}.{}.conv{}"),
+    Row("norm", "backbone.layer{}.{}.bn{}", "backbone.layer{}.{}.bn{}"),
+    Row("conv", "backbone.layer{}.{}.downsample.0", "backbone.layer{}.{}.downsample.0"),
+    Row("norm", "backbone.layer{}.{}.downsample.1", "backbone.layer{}.{}.downsample.1"),
+    Row("conv_bias", "fpn.inner_blocks.{}.0", "neck.lateral_convs.{}.conv"),
+    Row("norm", "fpn.inner_blocks.{}.1", "neck.lateral_convs.{}.bn"),
+    Row("conv_bias", "fpn.layer_blocks.{}.0", "neck.fpn_convs.{}.conv"),
+    Row("norm", "fpn.layer_blocks.{}.1", "neck.fpn_convs.{}.bn"),
+    Row("linear", "rpn.conv.0.0", "rpn_head.rpn_conv"),
+    Row("linear", "rpn.cls_logits", "rpn_head.rpn_cls"),
+    Row("linear", "rpn.bbox_pred", "rpn_head.rpn_reg"),
+)
+
+#: Module of the RoI head -> the same inside a bbox head.
+HEAD = (
+    Row("conv_bias", "head.0.0", "shared_convs.0.conv"),
+    Row("norm", "head.0.1", "shared_convs.0.bn"),
+    Row("conv_bias", "head.1.0", "shared_convs.1.conv"),
+    Row("norm", "head.1.1", "shared_convs.1.bn"),
+    Row("conv_bias", "head.2.0", "shared_convs.2.conv"),
+    Row("norm", "head.2.1", "shared_convs.2.bn"),
+    Row("conv_bias", "head.3.0", "shared_convs.3.conv"),
+    Row("norm", "head.3.1", "shared_convs.3.bn"),
+    Row("linear", "head.5", "shared_fcs.0"),
+)
+
+#: Keys that are not pre-trained: predictors and the mask head.
+FRESH = (
+    r"roi_head\.bbox_head\.(\d+\.)?fc_(cls|reg)\..*",
+    r"roi_head\.mask_head\..*",
+    r"data_preprocessor\.(mean|std)",
+)
+
+
+def table(detector: Detector) -> KeyTable:
+    """The key table of one detector."""
+    heads = [f"roi_head.bbox_head.{i}" for i in range(CASCADE_STAGES)]
+    prefixes = heads if detector == "cascade_rcnn" else ["roi_head.bbox_head"]
+    rows = (Row(kind, name, f"{prefix}.{target}") for prefix in prefixes for kind, name, target in HEAD)
+    return KeyTable("mmdet", (*BODY, *rows), FRESH)
+
+
+_TYPES = {"faster_rcnn": "FasterRCNN", "mask_rcnn": "MaskRCNN", "cascade_rcnn": "CascadeRCNN"}
+_BASES = {
+    "faster_rcnn": "faster-rcnn_r50_fpn",
+    "mask_rcnn": "mask-rcnn_r50_fpn",
+    "cascade_rcnn": "cascade-rcnn_r50_fpn",
+}
+_CASCADE_STDS = ((0.1, 0.1, 0.2, 0.2), (0.05, 0.05, 0.1, 0.1), (0.033, 0.033, 0.067, 0.067))
+
+
+def config_py(config: CheckpointConfig, target: Target) -> str:
+    """Text of a config for ``Config.fromfile`` and MMDetection's own ``tools/train.py``, beside ``model.pth``.
+
+    It stands on MMDetection's stock Faster, Mask or Cascade R-CNN config and states what must differ.
+
+    Args:
+        config: of the checkpoint that was exported.
+        target: what it was exported into.
+    """
+    spec, pixels = config.spec, config.preprocessing
+    trained = f"dict(type='{target.norm}', requires_grad=True)"
+    frozen = "dict(type='BN', requires_grad=False)"
+    inner = "None" if target.norm == "none" else trained
+    return TEMPLATE.format(
+        name=config.name,
+        detector=target.detector,
+        sha256=config.sha256,
+        base=_BASES[target.detector],
+        dataset="coco_instance" if target.detector == "mask_rcnn" else "coco_detection",
+        type=_TYPES[target.detector],
+        mean=[round(255 * m, 4) for m in pixels.mean],
+        std=[round(255 * s, 4) for s in pixels.std],
+        depth=spec.depth,
+        body=frozen if target.norm == "none" else trained,
+        norm_eval=target.norm == "none",
+        stages=list(spec.stage_channels),
+        fpn=spec.fpn_channels,
+        inner=inner,
+        anchors=_anchors(spec, target),
+        extractor=_extractor(spec, target, 7),
+        bbox_head=_bbox_head(spec, target),
+        mask_head=_mask_head(spec, target),
+    )
+
+
+def _anchors(spec: DetectorSpec, target: Target) -> str:
+    sizes = target.anchor_sizes(spec)
+    scales = {size / stride for size, stride in zip(sizes, STRIDES, strict=True)}
+    ratios = list(spec.anchors.ratios)
+    where = f"scales=[{scales.pop():g}]" if len(scales) == 1 else f"scales=[1], base_sizes={list(sizes)}"
+    return f"dict(type='AnchorGenerator', {where}, ratios={ratios}, strides={list(STRIDES)}, _delete_=True)"
+
+
+def _extractor(spec: DetectorSpec, target: Target, size: int) -> str:
+    # MMDetection assigns floor(log2(sqrt(wh) / finest_scale)): 24 gives P2 below 48 px, P3 below 96, P4 below 192.
+    finest = f", finest_scale={spec.levels.upper[0] / 2:g}" if target.levels == "pretraining" else ""
+    return (
+        "dict(type='SingleRoIExtractor', roi_layer=dict(type='RoIAlign', output_size="
+        f"{size}, sampling_ratio=0, aligned=True), out_channels={spec.fpn_channels}{finest})"
+    )
+
+
+def _bbox_head(spec: DetectorSpec, target: Target) -> str:
+    norm = "None" if target.norm == "none" else f"dict(type='{target.norm}', requires_grad=True)"
+    common = (
+        f"type='Shared4Conv1FCBBoxHead', in_channels={spec.fpn_channels}, conv_out_channels={spec.head_conv_channels}, "
+        f"fc_out_channels={spec.head_fc_channels}, norm_cfg={norm}, num_classes={target.num_classes - 1}"
+    )
+    if target.detector != "cascade_rcnn":
+        return f"dict({common})"
+    # A list replaces the base's list as a whole, so that each stage is stated in full.
+    stages = ",\n".join(
+        f"            dict({common}, roi_feat_size={spec.ROI_SIZE}, reg_class_agnostic=True,\n"
+        "                 loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),\n"
+        "                 loss_bbox=dict(type='SmoothL1Loss', beta=1.0, loss_weight=1.0),\n"
+        f"                 bbox_coder=dict(type='DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds={list(s)}))"
+        for s in _CASCADE_STDS
+    )
+    return f"[\n{stages},\n        ]"
+
+
+def _mask_head(spec: DetectorSpec, target: Target) -> str:
+    if target.detector != "mask_rcnn":
+        return ""
+    norm = "None" if target.norm == "none" else f"dict(type='{target.norm}', requires_grad=True)"
+    head = f"in_channels={spec.fpn_channels}, num_classes={target.num_classes - 1}, norm_cfg={norm}"
+    return f"        mask_roi_extractor={_extractor(spec, target, 14)},\n        mask_head=dict({head}),\n"
+
+
+# The schedule is the stock 1x one with the weight decay of SoCo's published fine-tuning (FIDELITY, section 5).
+TEMPLATE = """\
+# MMDetection 3 config for {name} ({detector}), written by adept export; sha256 of the checkpoint {sha256}.
+# Without it, stock defaults (frozen stage 1, norm_eval, no norm in the FPN, two-fc head) would spoil the weights.
+# Run:      tools/train.py config.py
+# Override: tools/train.py config.py --cfg-options load_from=/elsewhere/model.pth
+_base_ = [
+    'mmdet::_base_/models/{base}.py',
+    'mmdet::_base_/datasets/{dataset}.py',
+    'mmdet::_base_/schedules/schedule_1x.py',
+    'mmdet::_base_/default_runtime.py',
+]
+load_from = '{{{{ fileDirname }}}}/model.pth'
+model = dict(
+    type='{type}',
+    data_preprocessor=dict(mean={mean}, std={std}, bgr_to_rgb=True, pad_size_divisor=32),
+    backbone=dict(
+        depth={depth},
+        style='pytorch',  # stride in the 3x3
+        frozen_stages=-1,
+        norm_cfg={body},
+        norm_eval={norm_eval},
+        init_cfg=None,
+    ),
+    neck=dict(in_channels={stages}, out_channels={fpn}, norm_cfg={inner}, num_outs=5),
+    rpn_head=dict(
+        in_channels={fpn},
+        feat_channels={fpn},
+        anchor_generator={anchors},
+    ),
+    roi_head=dict(
+        bbox_roi_extractor={extractor},
+        bbox_head={bbox_head},
+{mask_head}    ),
+)
+optim_wrapper = dict(optimizer=dict(weight_decay=2.5e-5))
+"""

@@ -1,0 +1,177 @@
+"""torchvision: the literal key table, and a build_model.py that builds the detector with torchvision alone."""
+
+from __future__ import annotations
+
+import inspect
+
+from adept_hub.convert.keymap import KeyTable, Row
+from adept_hub.convert.options import CASCADE_STAGES, STRIDES, Detector, Target
+from adept_hub.errors import UnsupportedDetectorError
+from adept_hub.models.anchors import ExactAnchorGenerator
+from adept_hub.models.detector import PyramidBackbone
+from adept_hub.models.pooling import CANONICAL_SIZE, PyramidRoIAlign, canonical_levels
+from adept_hub.spec import CheckpointConfig
+
+BODY = (
+    Row("conv", "backbone.conv1", "backbone.body.conv1"),
+    Row("norm", "backbone.bn1", "backbone.body.bn1"),
+    Row("conv", "backbone.layer{}.{}.conv{}", "backbone.body.layer{}.{}.conv{}"),
+    Row("norm", "backbone.layer{}.{}.bn{}", "backbone.body.layer{}.{}.bn{}"),
+    Row("conv", "backbone.layer{}.{}.downsample.0", "backbone.body.layer{}.{}.downsample.0"),
+    Row("norm", "backbone.layer{}.{}.downsample.1", "backbone.body.layer{}.{}.downsample.1"),
+    Row("conv_bias", "fpn.inner_blocks.{}.0", "backbone.fpn.inner_blocks.{}.0"),
+    Row("norm", "fpn.inner_blocks.{}.1", "backbone.fpn.inner_blocks.{}.1"),
+    Row("conv_bias", "fpn.layer_blocks.{}.0", "backbone.fpn.layer_blocks.{}.0"),
+    Row("norm", "fpn.layer_blocks.{}.1", "backbone.fpn.layer_blocks.{}.1"),
+    Row("linear", "rpn.conv.0.0", "rpn.head.conv.0.0"),
+    Row("linear", "rpn.cls_logits", "rpn.head.cls_logits"),
+    Row("linear", "rpn.bbox_pred", "rpn.head.bbox_pred"),
+)
+
+#: Module of the RoI head -> the same inside a box head.
+HEAD = (
+    Row("conv_bias", "head.0.0", "0.0"),
+    Row("norm", "head.0.1", "0.1"),
+    Row("conv_bias", "head.1.0", "1.0"),
+    Row("norm", "head.1.1", "1.1"),
+    Row("conv_bias", "head.2.0", "2.0"),
+    Row("norm", "head.2.1", "2.1"),
+    Row("conv_bias", "head.3.0", "3.0"),
+    Row("norm", "head.3.1", "3.1"),
+    Row("linear", "head.5", "5"),
+)
+
+#: Keys that are not pre-trained: predictors and the mask head.
+FRESH = (
+    r"roi_heads\.box_predictor\..*",
+    r"roi_heads\.mask_(head|predictor)\..*",
+)
+
+
+def table(detector: Detector) -> KeyTable:
+    """The key table of one detector. torchvision has no Cascade R-CNN: those keys are `adept_hub.models.cascade`'s."""
+    heads = [f"roi_heads.box_head.{i}" for i in range(CASCADE_STAGES)]
+    prefixes = heads if detector == "cascade_rcnn" else ["roi_heads.box_head"]
+    rows = (Row(kind, name, f"{prefix}.{target}") for prefix in prefixes for kind, name, target in HEAD)
+    return KeyTable("torchvision", (*BODY, *rows), FRESH)
+
+
+_NORM_LAYERS = {"SyncBN": "nn.SyncBatchNorm", "BN": "nn.BatchNorm2d", "FrozenBN": "FrozenBatchNorm2d", "none": "None"}
+
+
+def build_model_py(config: CheckpointConfig, target: Target) -> str:
+    """Source of a module that builds the exported detector with torchvision alone and loads ``model.safetensors``.
+
+    The classes that torchvision lacks (unrounded anchors, aligned pooling) are the library's own, copied in.
+
+    Args:
+        config: of the checkpoint that was exported.
+        target: what it was exported into.
+
+    Raises:
+        UnsupportedDetectorError: torchvision has no Cascade R-CNN.
+    """
+    if target.detector == "cascade_rcnn":
+        raise UnsupportedDetectorError(
+            "torchvision has no Cascade R-CNN to export into.\n"
+            "Export to detectron2 or mmdet, or have it in memory: load_pretrained(..., detector='cascade_rcnn')"
+        )
+    spec, pixels = config.spec, config.preprocessing
+    inner = _NORM_LAYERS[target.norm]
+    settings = TEMPLATE.format(
+        name=config.name,
+        detector=target.detector,
+        sha256=config.sha256,
+        kind="MaskRCNN" if target.detector == "mask_rcnn" else "FasterRCNN",
+        depth=spec.depth,
+        stages=list(spec.stage_channels),
+        fpn=spec.fpn_channels,
+        convs=[spec.head_conv_channels] * spec.HEAD_CONVS,
+        fc=spec.head_fc_channels,
+        classes=target.num_classes,
+        sizes=target.anchor_sizes(spec),
+        ratios=spec.anchors.ratios,
+        strides=STRIDES,
+        mean=list(pixels.mean),
+        std=list(pixels.std),
+        body="FrozenBatchNorm2d" if target.norm == "none" else inner,
+        inner=inner,
+        # FPN's rule puts canonical_size on P4; pre-training put [upper[1], upper[2]] there, an octave.
+        canonical=spec.levels.upper[1] if target.levels == "pretraining" else CANONICAL_SIZE,
+        roi=spec.ROI_SIZE,
+    )
+    classes = (ExactAnchorGenerator, canonical_levels, PyramidRoIAlign, PyramidBackbone)
+    return settings.replace("# <classes>\n", "\n\n".join(inspect.getsource(item) for item in classes))
+
+
+TEMPLATE = '''\
+"""{name} as a torchvision {detector}, written by adept export; sha256 of the checkpoint {sha256}.
+
+Needs torch, torchvision and safetensors, nothing else. No stock torchvision builder fits these weights: they have norms
+in the FPN and the head and one convolution in the RPN; anchors are not rounded and RoIAlign is aligned.
+
+    from build_model import build_model
+    model = build_model(num_classes=3)   # background included; RGB images in [0, 1], boxes xyxy
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torchvision.models import resnet
+from torchvision.models._utils import IntermediateLayerGetter
+from torchvision.models.detection import FasterRCNN, MaskRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, FastRCNNPredictor
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.models.detection.rpn import RPNHead
+from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d, MultiScaleRoIAlign, roi_align
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+
+WEIGHTS = Path(__file__).with_name("model.safetensors")
+NUM_CLASSES = {classes}
+LEVELS = ("p2", "p3", "p4", "p5")
+STRIDES = {strides}
+ANCHOR_SIZES = {sizes}
+ANCHOR_RATIOS = {ratios}
+CANONICAL_SIZE = {canonical}
+BODY_NORM = {body}
+INNER_NORM = {inner}
+
+
+# <classes>
+
+
+def build_model(num_classes: int = NUM_CLASSES, weights: Path | None = WEIGHTS) -> {kind}:
+    """The detector with the pre-trained parts loaded; class, box and mask predictors are fresh."""
+    trunk = resnet.resnet{depth}(weights=None, norm_layer=BODY_NORM)
+    body = IntermediateLayerGetter(trunk, {{f"layer{{i}}": f"c{{i + 1}}" for i in range(1, 5)}})
+    fpn = FeaturePyramidNetwork({stages}, {fpn}, norm_layer=INNER_NORM)
+    extra: dict[str, nn.Module] = {{}}
+    if {kind} is MaskRCNN:
+        extra["mask_roi_pool"] = PyramidRoIAlign(list(LEVELS), 14, STRIDES[:4])
+        extra["mask_head"] = MaskRCNNHeads({fpn}, [256] * 4, dilation=1, norm_layer=INNER_NORM)
+        extra["mask_predictor"] = MaskRCNNPredictor(256, 256, num_classes)
+    model = {kind}(
+        PyramidBackbone(body, fpn, {fpn}),
+        rpn_anchor_generator=ExactAnchorGenerator(ANCHOR_SIZES, ANCHOR_RATIOS, STRIDES),
+        rpn_head=RPNHead({fpn}, len(ANCHOR_RATIOS), conv_depth=1),
+        box_roi_pool=PyramidRoIAlign(list(LEVELS), {roi}, STRIDES[:4]),
+        box_head=FastRCNNConvFCHead(({fpn}, {roi}, {roi}), {convs}, [{fc}], norm_layer=INNER_NORM),
+        box_predictor=FastRCNNPredictor({fc}, num_classes),
+        image_mean={mean},
+        image_std={std},
+        **extra,
+    )
+    if weights is not None:
+        result = model.load_state_dict(load_file(weights), strict=False)
+        fresh = ("roi_heads.box_predictor.", "roi_heads.mask_head.", "roi_heads.mask_predictor.")
+        missing = [key for key in result.missing_keys if not key.startswith(fresh)]
+        if missing or result.unexpected_keys:
+            raise RuntimeError(f"{{weights}} does not fit: missing {{missing}}, unexpected {{result.unexpected_keys}}")
+    return model
+'''
