@@ -1,0 +1,1 @@
+"""From a photograph and its boxes to a batch of three views."""

@@ -1,0 +1,161 @@
+"""Batches of views. Every sample is a function of (seed, epoch, index): no worker has a state, so a run that was
+interrupted continues exactly, and one process draws what two would.
+
+Legend: N images, K boxes, S sets of boxes on V1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from adept_hub.errors import ImageDecodeError, ImagesError
+from adept_training.data.photometric import Colours, PhotometricRecipe, draw_colours
+from adept_training.data.views import Array, ViewsRecipe, draw_views
+from adept_training.images import ImageSource, decode
+
+_ATTEMPTS = 8
+
+
+class BoxTable(Protocol):
+    """Proposals by image key, float32 (M, 4) xyxy in pixels of the photograph."""
+
+    def boxes(self, key: str) -> Array: ...
+
+
+class ViewBatch(NamedTuple):
+    """One view of N images."""
+
+    pixels_NHWC: Tensor
+    colours: Colours
+
+
+class BoxBatch(NamedTuple):
+    """K boxes of each of N images in one view: float32 xyxy in its pixels, ids int64, and which are real."""
+
+    boxes_NK4: Tensor
+    ids_NK: Tensor
+    real_NK: Tensor
+
+
+class Batch(NamedTuple):
+    """What a training step needs."""
+
+    views: tuple[ViewBatch, ViewBatch, ViewBatch]
+    boxes1_S: tuple[BoxBatch, ...]
+    boxes2: BoxBatch
+    boxes3: BoxBatch
+    #: V1's boxes without jitter.
+    targets1: BoxBatch
+    #: One 62-bit number an image, from which the RPN's sampling is derived.
+    seed_N: Tensor
+    #: Images that could not be read and were replaced by another.
+    replaced_N: Tensor
+
+
+@dataclass(frozen=True)
+class Samples(Dataset[Batch]):
+    """Views by (epoch, index)."""
+
+    source: ImageSource
+    table: BoxTable
+    keys: tuple[str, ...]
+    views: ViewsRecipe
+    colours: PhotometricRecipe
+    seed: int
+
+    def __getitem__(self, place: tuple[int, int]) -> Batch:
+        """One sample as arrays without the leading N.
+
+        Raises:
+            ImagesError: eight images in a row cannot be read.
+        """
+        epoch, index = place
+        for attempt in range(_ATTEMPTS):
+            key = self.keys[(index + attempt) % len(self.keys)]
+            try:
+                image = decode(self.source.read(key), key)
+            except ImageDecodeError as error:
+                last = error
+                continue
+            return self._sample(image, self.table.boxes(key), (epoch, index), attempt > 0)
+        raise ImagesError(f"{_ATTEMPTS} images in a row cannot be read. The last: {last}")
+
+    def _sample(self, image: np.ndarray, boxes_M4: Array, place: tuple[int, int], replaced: bool) -> Batch:
+        rng = np.random.default_rng([self.seed, *place])
+        drawn = draw_views(rng, image, boxes_M4, self.views)
+        in_view = (drawn.boxes1_S[0], drawn.boxes2, drawn.boxes3)
+        views = tuple(
+            ViewBatch(pixels, draw_colours(rng, self.colours, i, boxes.boxes_K4, size))  # type: ignore[arg-type]  # an array
+            for i, (pixels, boxes, size) in enumerate(zip(drawn.pixels, in_view, self.views.sizes, strict=True))
+        )
+        return Batch(
+            views,  # type: ignore[arg-type]  # three of them
+            tuple(BoxBatch(*boxes) for boxes in drawn.boxes1_S),  # type: ignore[arg-type]  # arrays until collated
+            BoxBatch(*drawn.boxes2),  # type: ignore[arg-type]
+            BoxBatch(*drawn.boxes3),  # type: ignore[arg-type]
+            BoxBatch(*drawn.targets1),  # type: ignore[arg-type]
+            rng.integers(1 << 62),  # type: ignore[arg-type]
+            np.bool_(replaced),  # type: ignore[arg-type]
+        )
+
+
+@dataclass(frozen=True)
+class Order:
+    """The order of images: a permutation of each epoch's own, cut into global batches, the incomplete one dropped."""
+
+    images: int
+    batch_size: int
+    seed: int
+    rank: int = 0
+    world_size: int = 1
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.images // self.batch_size
+
+    def places(self, step: int) -> list[tuple[int, int]]:
+        """(epoch, index) of this process's share of the global batch of ``step``."""
+        epoch, batch = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng([self.seed, epoch, 0x5EED]).permutation(self.images)
+        share = self.batch_size // self.world_size
+        first = batch * self.batch_size + self.rank * share
+        return [(epoch, int(i)) for i in order[first : first + share]]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A batch sampler over the steps ``start`` to ``stop`` of a run."""
+
+    order: Order
+    start: int
+    stop: int
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        return (self.order.places(step) for step in range(self.start, self.stop))
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+def make_loader(samples: Samples, steps: Steps, workers: int, *, pin: bool = False) -> DataLoader[Batch]:
+    """Batches of the given steps, in order."""
+    return DataLoader(
+        samples,
+        batch_sampler=steps,
+        num_workers=workers,
+        collate_fn=default_collate,
+        pin_memory=pin,
+        worker_init_fn=_one_thread,
+        prefetch_factor=4 if workers else None,
+    )
+
+
+def _one_thread(_: int) -> None:
+    torch.set_num_threads(1)

@@ -1,0 +1,210 @@
+"""The geometry of the three views of one photograph and of the boxes that they share (SoCo, ``dataset.py``; ADePT 3.1).
+
+V1 is the whole photograph squashed to a square, V2 a random resized crop, V3 either V2 made smaller (the paper) or a
+crop of its own (SoCo's code). Only the first resize happens here; colours are changed on the device.
+
+Legend: M boxes of the photograph, K boxes drawn for a view, S sets of K boxes on V1 (1 when V2 and V3 share theirs).
+Boxes are float32 xyxy, continuous, right and bottom edges exclusive, in pixels of the photograph or of a view.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+Array = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ViewsRecipe:
+    """How views and their boxes are drawn; the defaults are the paper's where it speaks, SoCo's where it does not."""
+
+    #: Side of V1, V2 and V3 in pixels.
+    sizes: tuple[int, int, int] = (224, 224, 112)
+    #: V3 is V2 made smaller (paper) or an independent crop (SoCo's code).
+    v3_mode: Literal["resize_v2", "independent"] = "resize_v2"
+    #: One set of boxes for all three views (Eq. 6) or one for (V1, V2) and one for (V1, V3) (SoCo's code).
+    box_sets: Literal["shared", "separate"] = "shared"
+    #: Boxes an image, K.
+    boxes: int = 4
+    #: Area of the crop as a fraction of the photograph's, least and most.
+    crop_scale: tuple[float, float] = (0.5, 1.0)
+    #: Width / height of the crop, least and most.
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    #: Probability of a horizontal flip, drawn for every view.
+    flip: float = 0.5
+    #: Probability that a box of V1 is jittered.
+    jitter_prob: float = 0.5
+    #: Each of x, y, w, h moves by at most this fraction of the width or height.
+    jitter_ratio: float = 0.1
+    #: Crops drawn anew while too few boxes are common.
+    max_tries: int = 5
+
+
+class Window(NamedTuple):
+    """A view's window on the photograph, in its pixels, and the view's own side and flip."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+    size: int
+    flip: bool
+
+    def overlaps(self, boxes_M4: Array) -> Bools:
+        """Which boxes share an area with the window: SoCo's only condition."""
+        x1, y1, x2, y2 = boxes_M4.T
+        hit: Bools = (x1 < self.x + self.w) & (x2 > self.x) & (y1 < self.y + self.h) & (y2 > self.y)
+        return hit
+
+    def project(self, boxes_M4: Array) -> Array:
+        """Boxes of the photograph clipped to the window, in pixels of the view."""
+        low = np.array([self.x, self.y, self.x, self.y], dtype=np.float64)
+        span = np.array([self.w, self.h, self.w, self.h], dtype=np.float64)
+        out = (boxes_M4.astype(np.float64) - low).clip(0, span) / span * self.size
+        if self.flip:
+            out[:, [0, 2]] = self.size - out[:, [2, 0]]
+        return out.astype(np.float32)
+
+    def cut(self, image: Image.Image) -> Pixels:
+        """The view's pixels, uint8 (size, size, 3): crop, antialiased bilinear resize, flip."""
+        box = (int(self.x), int(self.y), int(self.x + self.w), int(self.y + self.h))
+        view = image if box == (0, 0, *image.size) else image.crop(box)
+        return _flipped(np.asarray(view.resize((self.size, self.size), Image.Resampling.BILINEAR)), self.flip)
+
+
+class Boxes(NamedTuple):
+    """K boxes in one view. Equal ids in two views are the same box of the photograph."""
+
+    boxes_K4: Array
+    ids_K: Ints
+    #: False for duplicates that only fill up, and for whole views and photographs that stand in for missing boxes.
+    real_K: Bools
+
+
+class Views(NamedTuple):
+    """Three views of one photograph with their boxes; see the module's legend."""
+
+    pixels: tuple[Pixels, Pixels, Pixels]
+    boxes1_S: tuple[Boxes, ...]
+    boxes2: Boxes
+    boxes3: Boxes
+    #: V1's boxes before the jitter, what the RPN is to find.
+    targets1: Boxes
+
+
+def draw_views(rng: np.random.Generator, image: Pixels, boxes_M4: Array, recipe: ViewsRecipe) -> Views:
+    """Draw the three views of one photograph.
+
+    Args:
+        rng: the sample's own generator; nothing else is random.
+        image: RGB uint8 (H, W, 3).
+        boxes_M4: its proposals, in its pixels; may be empty.
+        recipe: sizes, modes and probabilities.
+    """
+    height, width = image.shape[:2]
+    if len(boxes_M4) == 0:
+        boxes_M4 = np.array([[0, 0, width, height]], dtype=np.float32)
+    # The last fallback of every preset is the whole photograph, which is no object to be found.
+    whole_M = (boxes_M4[:, 2] - boxes_M4[:, 0] >= width - 1) & (boxes_M4[:, 3] - boxes_M4[:, 1] >= height - 1)
+    picture = Image.fromarray(image)
+    w1, w2, w3, chosen_S = _draw_windows(rng, (width, height), boxes_M4, recipe)
+
+    def place(window: Window, chosen: Ints, source_M4: Array) -> Boxes:
+        return _fill(rng, window, chosen, source_M4, recipe.boxes, whole_M)
+
+    jittered_S = [_jitter(rng, boxes_M4, recipe) for _ in chosen_S]
+    boxes1_S = tuple(place(w1, c, j) for c, j in zip(chosen_S, jittered_S, strict=True))
+    pixels1, pixels2 = w1.cut(picture), w2.cut(picture)
+    if recipe.v3_mode == "independent":
+        pixels3 = w3.cut(picture)
+    else:
+        small = Image.fromarray(pixels2).resize((w3.size, w3.size), Image.Resampling.BILINEAR)
+        pixels3 = _flipped(np.asarray(small), w3.flip != w2.flip)
+    return Views(
+        pixels=(pixels1, pixels2, pixels3),
+        boxes1_S=boxes1_S,
+        boxes2=place(w2, chosen_S[0], boxes_M4),
+        boxes3=place(w3, chosen_S[-1], boxes_M4),
+        targets1=place(w1, chosen_S[0], boxes_M4),
+    )
+
+
+def random_crop(
+    rng: np.random.Generator, size: tuple[int, int], scale: tuple[float, float], ratio: tuple[float, float]
+) -> tuple[int, int, int, int]:
+    """x, y, w, h of a random resized crop of a (width, height) photograph, by torchvision's law."""
+    width, height = size
+    for _ in range(10):
+        area = width * height * rng.uniform(*scale)
+        aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
+        w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            return int(rng.integers(0, width - w + 1)), int(rng.integers(0, height - h + 1)), w, h
+    if width / height < ratio[0]:
+        w, h = width, round(width / ratio[0])
+    elif width / height > ratio[1]:
+        w, h = round(height * ratio[1]), height
+    else:
+        w, h = width, height
+    return (width - w) // 2, (height - h) // 2, w, h
+
+
+def _draw_windows(
+    rng: np.random.Generator, size: tuple[int, int], boxes_M4: Array, recipe: ViewsRecipe
+) -> tuple[Window, Window, Window, tuple[Ints, ...]]:
+    flips = rng.random(3) < recipe.flip
+    w1 = Window(0, 0, *size, recipe.sizes[0], bool(flips[0]))
+    least = max(recipe.boxes // 2, 1)
+    for _ in range(max(recipe.max_tries, 1)):
+        crop2 = random_crop(rng, size, recipe.crop_scale, recipe.crop_ratio)
+        independent = recipe.v3_mode == "independent"
+        crop3 = random_crop(rng, size, recipe.crop_scale, recipe.crop_ratio) if independent else crop2
+        w2 = Window(*crop2, recipe.sizes[1], bool(flips[1]))
+        w3 = Window(*crop3, recipe.sizes[2], bool(flips[2]))
+        seen2, seen3 = w2.overlaps(boxes_M4), w3.overlaps(boxes_M4)
+        candidates = (seen2 & seen3,) if recipe.box_sets == "shared" else (seen2, seen3)
+        chosen_S = tuple(_choose(rng, c, recipe.boxes) for c in candidates)
+        if min(len(c) for c in chosen_S) >= least:
+            break
+        least = max(least // 2, 1)
+    return w1, w2, w3, chosen_S
+
+
+def _choose(rng: np.random.Generator, candidates_M: Bools, count: int) -> Ints:
+    rows = np.flatnonzero(candidates_M)
+    return rng.choice(rows, size=count, replace=False) if len(rows) > count else rows
+
+
+def _jitter(rng: np.random.Generator, boxes_M4: Array, recipe: ViewsRecipe) -> Array:
+    """Each box, with ``jitter_prob``, moved and stretched by up to ``jitter_ratio`` of its width and height."""
+    x1, y1, x2, y2 = boxes_M4.T.astype(np.float64)
+    w, h = x2 - x1, y2 - y1
+    moves_4M = rng.uniform(-recipe.jitter_ratio, recipe.jitter_ratio, (4, len(boxes_M4)))
+    moves_4M *= rng.random(len(boxes_M4)) < recipe.jitter_prob
+    x, y = x1 + moves_4M[0] * w, y1 + moves_4M[1] * h
+    w, h = w * (1 + moves_4M[2]), h * (1 + moves_4M[3])
+    return np.stack([x, y, x + w, y + h], axis=1).astype(np.float32)
+
+
+def _fill(rng: np.random.Generator, window: Window, chosen: Ints, boxes_M4: Array, count: int, whole_M: Bools) -> Boxes:
+    """The chosen boxes in the view, filled up to ``count`` by duplicates; the whole view when there are none."""
+    if len(chosen) == 0:
+        whole = np.tile(np.array([0, 0, window.size, window.size], dtype=np.float32), (count, 1))
+        return Boxes(whole, np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.bool_))
+    extra = rng.choice(chosen, size=count - len(chosen)) if len(chosen) < count else chosen[:0]
+    rows = np.concatenate([chosen, extra])
+    real = (np.arange(count) < len(chosen)) & ~whole_M[rows]
+    return Boxes(window.project(boxes_M4[rows]), rows.astype(np.int64), real)
+
+
+def _flipped(pixels: Pixels, flip: bool) -> Pixels:
+    return np.array(pixels[:, ::-1] if flip else pixels)

@@ -1,0 +1,1 @@
+"""The pre-training run: recipe, optimiser, checkpoints, journal and the loop."""

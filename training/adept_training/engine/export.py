@@ -1,0 +1,78 @@
+"""From a trained model to the checkpoint folder that the hub loads."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from adept_hub.checkpoint import write_checkpoint
+from adept_hub.schema import to_dict
+from adept_hub.spec import CheckpointConfig, Metric, Provenance
+from adept_training.engine.recipe import Recipe
+from adept_training.method.adept import Adept
+
+
+def exported_tensors(model: Adept, network: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Canonical tensors and parts. The RPN is always the online one: the target has none."""
+    chosen = model.target if network == "target" and model.recipe.contrasts else model.online
+    state = {k: v for k, v in chosen.parts.state_dict().items() if not k.startswith("rpn.")}
+    if not model.recipe.trains_rpn:
+        return state, ("backbone", "fpn", "head")
+    state |= {k: v for k, v in model.online.parts.state_dict().items() if k.startswith("rpn.")}
+    return state, ("backbone", "fpn", "rpn", "head")
+
+
+def export_model(
+    model: Adept,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    images: int,
+    epochs: float,
+    proposals: dict[str, Any],
+    metrics: tuple[Metric, ...] = (),
+) -> CheckpointConfig:
+    """Write the checkpoint folder of a run, replacing an earlier one of the same run.
+
+    Args:
+        images: photographs trained on; ``epochs``: how often each was seen, as it truly was.
+        proposals: what the proposal table says about itself.
+    """
+    tensors, parts = exported_tensors(model, recipe.export.network)
+    provenance = Provenance(
+        method=recipe.method.name,
+        data=recipe.export.data,
+        images=images,
+        epochs=round(epochs, 3),
+        exported_network=recipe.export.network if model.recipe.contrasts else "online",
+        proposals=proposals,
+        recipe=to_dict(recipe),
+        recipe_sha256=recipe.sha256(),
+        trained_on=_machine(),
+        metrics=metrics,
+    )
+    return write_checkpoint(
+        folder,
+        tensors,
+        name=f"{recipe.method.name}_r{recipe.model.depth}_fpn{_width(recipe)}.{recipe.export.tag}",
+        spec=recipe.model,
+        provenance=provenance,
+        licence=recipe.export.licence,
+        parts=parts,
+        half=recipe.export.half,
+        overwrite=True,
+    )
+
+
+def _width(recipe: Recipe) -> str:
+    return "" if recipe.model.fpn_channels == 256 else str(recipe.model.fpn_channels)
+
+
+def _machine() -> str:
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}, torch {torch.__version__}"
+    return f"{torch.get_num_threads()} threads of a {platform.machine()} CPU, torch {torch.__version__}"

@@ -1,0 +1,79 @@
+"""What a run tells: one line of progress, and every figure as JSONL."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+from adept_hub.atomic import disk_errors
+
+
+class Journal:
+    """Appends records to ``log.jsonl`` and progress to a stream (None: silent)."""
+
+    def __init__(self, path: Path, stream: TextIO | None) -> None:
+        self.path, self.stream = path, stream
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a", encoding="utf-8")
+
+    def record(self, kind: str, **values: Any) -> None:
+        """One JSON object on a line, with the time of day in seconds."""
+        with disk_errors(self.path):
+            self._file.write(json.dumps({"kind": kind, "time": round(time.time(), 3), **values}) + "\n")
+            self._file.flush()
+
+    def say(self, text: str) -> None:
+        """A line for the person who watches."""
+        if self.stream is not None:
+            self.stream.write(text + "\n")
+            self.stream.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class Meter:
+    """Means of the scalars of some steps, and where their time went."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Any] = {}
+        self._steps, self._images = 0, 0
+        self._started, self._waited = time.perf_counter(), 0.0
+
+    def add(self, values: dict[str, Any], images: int, waited: float) -> None:
+        """Scalars of one step (tensors are not read before `take`, so that a device is not waited for)."""
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._steps += 1
+        self._images += images
+        self._waited += waited
+
+    def take(self) -> dict[str, float]:
+        """Means since the last `take`, with ``images_per_s`` and ``data_wait`` (share of the time), and start anew."""
+        means = {name: float(value) / max(self._steps, 1) for name, value in self._sums.items()}
+        elapsed = max(time.perf_counter() - self._started, 1e-9)
+        means["images_per_s"] = self._images / elapsed
+        means["data_wait"] = self._waited / elapsed
+        self.__init__()  # type: ignore[misc]  # back to the start
+        return means
+
+
+def duration(seconds: float) -> str:
+    """3:07:05 or 7:05."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def progress_line(step: int, steps: int, values: dict[str, float], remaining: float) -> str:
+    """Step, loss and its terms, speed, data wait, ETA; the rest is in the log."""
+    shown = ("contrast_12", "contrast_13", "rpn_objectness", "rpn_box", "spread_target")
+    terms = "  ".join(f"{name} {values[name]:.3f}" for name in shown if name in values)
+    return (
+        f"step {step}/{steps}  loss {values['loss']:.3f}  {terms}  lr {values['lr']:.3g}  "
+        f"{values['images_per_s']:.1f} img/s  wait {values['data_wait']:.0%}  ETA {duration(remaining)}"
+    )

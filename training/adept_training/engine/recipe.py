@@ -1,0 +1,236 @@
+"""A run's whole configuration: frozen dataclasses, from YAML and ``--set``, and back to YAML."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+import adept_training
+from adept_hub.errors import RecipeError
+from adept_hub.schema import from_dict, to_dict
+from adept_hub.spec import DetectorSpec
+from adept_training.data.photometric import PhotometricRecipe
+from adept_training.data.views import ViewsRecipe
+from adept_training.method.adept import MethodRecipe
+
+
+@dataclass(frozen=True)
+class DataRecipe:
+    """Where boxes come from when none are given, and what is held out."""
+
+    #: Preset of `adept proposals`.
+    proposals: str = "paper"
+    #: Loader processes.
+    workers: int = 4
+    #: Photographs kept out of training for the RPN's recall: at most this many, and at most one in twenty.
+    held_out: int = 200
+
+
+@dataclass(frozen=True)
+class OptimiserRecipe:
+    """LARS as SoCo has it, or a plain optimiser of torch's."""
+
+    name: Literal["lars", "sgd", "adamw"] = "lars"
+    #: Peak learning rate, at a batch of 256 when ``lr_scaling`` is linear.
+    lr: float = 0.1
+    lr_scaling: Literal["none", "linear"] = "none"
+    momentum: float = 0.9
+    weight_decay: float = 1e-5
+    #: LARS's trust coefficient.
+    trust: float = 0.001
+    #: The RPN's own peak rate, by plain SGD with momentum; null: it is trained like the rest.
+    rpn_lr: float | None = None
+    #: Largest norm of the gradient; 0: not clipped.
+    clip: float = 0.0
+
+
+@dataclass(frozen=True)
+class ScheduleRecipe:
+    """Linear warm-up, then half a cosine, both step by step."""
+
+    epochs: float = 100.0
+    warmup_epochs: float = 10.0
+    #: The first step's rate as a fraction of the peak.
+    warmup_start: float = 0.01
+    final_lr: float = 0.0
+
+
+@dataclass(frozen=True)
+class ExportRecipe:
+    """The checkpoint folder that the run leaves."""
+
+    #: The target network (paper) or the online one (SoCo); the RPN exists online only.
+    network: Literal["target", "online"] = "target"
+    #: float16 weights, half the size.
+    half: bool = False
+    #: What follows the dot in the name: what the weights were trained on, honestly.
+    tag: str = "mine"
+    #: In words, for the card.
+    data: str = "your photographs"
+    licence: str = "unstated"
+
+
+@dataclass(frozen=True)
+class EngineRecipe:
+    """How the run is carried out; none of it but batch size, seed and precision changes the weights."""
+
+    #: Images a step, over all processes.
+    batch_size: int = 1024
+    precision: Literal["fp32", "bf16", "fp16"] = "bf16"
+    seed: int = 0
+    channels_last: bool = True
+    compile: bool = False
+    #: Minutes between checkpoints, and how many are kept.
+    checkpoint_minutes: float = 10.0
+    keep: int = 3
+    #: Steps between lines of the log, and between probes of the held-out photographs (0: only first and last).
+    log_every: int = 10
+    probe_every: int = 500
+    #: The run stops here, saves and exports, whatever is left of the schedule.
+    max_minutes: float | None = None
+    #: Threads for the CPU's arithmetic; 0: torch's choice.
+    threads: int = 0
+    #: Below this spread of the target's features the run is stopped as collapsed; 0: never.
+    collapse_spread: float = 0.02
+    #: Steps before the collapse is judged.
+    collapse_after: int = 200
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that defines a pre-training run beside its photographs."""
+
+    model: DetectorSpec = field(default_factory=DetectorSpec)
+    data: DataRecipe = field(default_factory=DataRecipe)
+    views: ViewsRecipe = field(default_factory=ViewsRecipe)
+    colours: PhotometricRecipe = field(default_factory=PhotometricRecipe)
+    method: MethodRecipe = field(default_factory=MethodRecipe)
+    optimiser: OptimiserRecipe = field(default_factory=OptimiserRecipe)
+    schedule: ScheduleRecipe = field(default_factory=ScheduleRecipe)
+    export: ExportRecipe = field(default_factory=ExportRecipe)
+    engine: EngineRecipe = field(default_factory=EngineRecipe)
+
+    def to_yaml(self) -> str:
+        """The recipe in full, defaults included."""
+        text: str = yaml.safe_dump(to_dict(self), sort_keys=False)
+        return text
+
+    def sha256(self) -> str:
+        """Digest of the recipe's content, independent of the file's layout."""
+        return hashlib.sha256(json.dumps(to_dict(self), sort_keys=True).encode()).hexdigest()
+
+
+def recipe_folder() -> Path:
+    """Where the shipped recipes lie: inside the installed package, or beside it in a checkout."""
+    package = Path(adept_training.__file__).parent
+    installed = package / "recipes"
+    return installed if installed.is_dir() else package.parent / "recipes"
+
+
+def recipe_names() -> list[str]:
+    """Names of the shipped recipes."""
+    return sorted(path.stem for path in recipe_folder().glob("*.yaml"))
+
+
+def load_recipe(source: str | Path | None = None, settings: Iterable[str] = (), method: str | None = None) -> Recipe:
+    """A recipe from a file or a shipped name, with single values changed.
+
+    Args:
+        source: a YAML file, a name from `recipe_names`, or None for the defaults.
+        settings: ``section.field=value``, the value in YAML.
+        method: replaces the recipe's method.
+
+    Raises:
+        RecipeError: no such recipe, not YAML, an unknown field, a wrong type, or values that exclude each other.
+    """
+    where, data = _read(source)
+    for setting in settings:
+        _change(data, setting)
+    if method is not None:
+        section = data.setdefault("method", {})
+        if isinstance(section, dict):
+            section["name"] = method
+    recipe = from_dict(Recipe, data, where, RecipeError)
+    check(recipe)
+    return recipe
+
+
+def check(recipe: Recipe) -> None:
+    """Refuse values that each are well-formed but cannot go together.
+
+    Raises:
+        RecipeError: which ones, and what would do.
+    """
+    engine, views = recipe.engine, recipe.views
+    for value, name in (
+        (engine.batch_size, "engine.batch_size"),
+        (views.boxes, "views.boxes"),
+        (recipe.schedule.epochs, "schedule.epochs"),
+        (engine.log_every, "engine.log_every"),
+        (engine.keep, "engine.keep"),
+        (min(views.sizes), "views.sizes"),
+    ):
+        if value <= 0:
+            raise RecipeError(f"{name} is {value}, but must be above zero.")
+    if engine.batch_size < 2:
+        raise RecipeError("engine.batch_size is 1: batch norm needs at least two images a step.")
+    if min(views.sizes) < 32:
+        raise RecipeError(f"views.sizes {views.sizes}: a view needs at least 32 pixels a side, P5's stride.")
+    if recipe.schedule.warmup_epochs >= recipe.schedule.epochs:
+        raise RecipeError(
+            f"schedule.warmup_epochs ({recipe.schedule.warmup_epochs:g}) must be below schedule.epochs "
+            f"({recipe.schedule.epochs:g})."
+        )
+    if not 0 <= recipe.method.momentum < 1:
+        raise RecipeError(f"method.momentum is {recipe.method.momentum:g}, but must lie in [0, 1).")
+    for sizes, name in (
+        (recipe.model.anchors.sizes, "model.anchors.sizes"),
+        (recipe.model.levels.upper, "model.levels.upper"),
+    ):
+        if len(sizes) != 4:
+            raise RecipeError(f"{name} has {len(sizes)} values; P2-P5 need four.")
+
+
+def _read(source: str | Path | None) -> tuple[str, dict[str, Any]]:
+    if source is None:
+        return "the default recipe", {}
+    path = Path(source)
+    if not path.is_file():
+        path = recipe_folder() / f"{source}.yaml"
+    if not path.is_file():
+        near = difflib.get_close_matches(str(source), recipe_names(), n=3, cutoff=0.3) or recipe_names()
+        raise RecipeError(
+            f"There is no recipe {str(source)!r}, neither a file nor a shipped one.\nNear: {', '.join(near)}"
+        )
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise RecipeError(f"{path}: expected sections such as 'views:' and 'schedule:', found {type(data).__name__}.")
+    return str(path), data
+
+
+def _change(data: dict[str, Any], setting: str) -> None:
+    path, sign, text = setting.partition("=")
+    if not sign or "." not in path:
+        raise RecipeError(f"--set takes section.field=value, such as schedule.epochs=20, not {setting!r}.")
+    *sections, name = path.split(".")
+    place = data
+    for section in sections:
+        place = place.setdefault(section, {})
+        if not isinstance(place, dict):
+            raise RecipeError(f"--set {setting}: {section!r} is no section.")
+    try:
+        place[name] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {setting}: {text!r} is not a YAML value.") from error

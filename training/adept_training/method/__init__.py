@@ -1,0 +1,1 @@
+"""ADePT, SoCo and BYOL: a batch in, losses out."""

@@ -1,0 +1,169 @@
+"""A batch in, losses out: SoCo's contrast between three views, ADePT's RPN beside it, or the RPN alone.
+
+Legend: N images, K boxes an image, L levels, D dimensions, S sets of boxes on V1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from adept_hub.spec import DetectorSpec, Preprocessing
+from adept_training.data.loader import Batch, BoxBatch
+from adept_training.data.photometric import apply_colours
+from adept_training.method.contrast import correspondence, feature_spread, pair_loss
+from adept_training.method.levels import assign_levels, pool_assigned, pool_everywhere
+from adept_training.method.networks import Network, make_target
+from adept_training.method.rpn import RPNRecipe, flatten_outputs, make_anchors, rpn_loss
+
+
+@dataclass(frozen=True)
+class MethodRecipe:
+    """Which losses, and how boxes meet the pyramid."""
+
+    name: Literal["adept_joint", "adept_separate", "soco"] = "adept_joint"
+    #: Boxes are pooled at their own level only, or at all of them with the loss masked (SoCo's code).
+    head_mode: Literal["assigned", "all_levels"] = "assigned"
+    projector_hidden: int = 4096
+    projection: int = 256
+    #: The target's momentum at the first step; it rises to 1 along a cosine.
+    momentum: float = 0.99
+    rpn: RPNRecipe = field(default_factory=RPNRecipe)
+
+    @property
+    def trains_rpn(self) -> bool:
+        return self.name != "soco"
+
+    @property
+    def contrasts(self) -> bool:
+        return self.name != "adept_separate"
+
+
+class Step(NamedTuple):
+    """What one step gives: the sum to descend, its terms, and what is worth watching (all detached but ``loss``)."""
+
+    loss: Tensor
+    terms: dict[str, Tensor]
+    stats: dict[str, Tensor]
+
+
+class Embedded(NamedTuple):
+    """Embeddings of boxes and their ids; P is K, or K x L with ids of -1 where a box is not at home."""
+
+    vectors_NPD: Tensor
+    ids_NP: Tensor
+
+
+class Adept(nn.Module):
+    """The pre-training model of one recipe: ``online``, and ``target`` where there is a contrast."""
+
+    def __init__(self, spec: DetectorSpec, recipe: MethodRecipe, sizes: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.spec, self.recipe, self.sizes = spec, recipe, sizes
+        self.preprocessing = Preprocessing()
+        self.online = Network(spec, recipe.projector_hidden, recipe.projection)
+        if recipe.contrasts:
+            self.target = make_target(self.online)
+        else:
+            # Separate training: only the RPN learns; running statistics must not move either (see train()).
+            self.online.requires_grad_(False)
+            self.online.parts.rpn.requires_grad_(True)
+        if not recipe.trains_rpn:
+            self.online.parts.rpn.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Adept:
+        """Training mode, except that separate training leaves every norm alone."""
+        super().train(mode)
+        if not self.recipe.contrasts:
+            self.online.eval()
+        return self
+
+    def forward(self, batch: Batch) -> Step:
+        """Losses of one batch; the target must have been updated before (SoCo updates it ahead of its pass)."""
+        images = [apply_colours(view.pixels_NHWC, view.colours, self.preprocessing) for view in batch.views]
+        if not self.recipe.contrasts:
+            with torch.no_grad():
+                count = 1 if self.recipe.rpn.views == "v1" else 3
+                pyramids = [self.online.parts.pyramid(x) for x in images[:count]]
+            terms, stats = self._rpn_terms(pyramids, batch)
+            return _sum(terms, stats)
+        sets = self._box_sets(batch)
+        pyramids = [self.online.parts.pyramid(x) for x in images]
+        predicted = self._embed(self.online, pyramids, sets)
+        with torch.no_grad():
+            goals = self._embed(self.target, [self.target.parts.pyramid(x) for x in images], sets)
+        terms = self._contrast_terms(predicted, goals)
+        stats = {
+            "spread_target": feature_spread(goals[1][0].vectors_NPD.flatten(0, 1)),
+            "spread_online": feature_spread(predicted[1][0].vectors_NPD.flatten(0, 1)),
+        }
+        if self.recipe.trains_rpn:
+            more_terms, more_stats = self._rpn_terms(pyramids, batch)
+            terms, stats = terms | more_terms, stats | more_stats
+        return _sum(terms, stats)
+
+    def _box_sets(self, batch: Batch) -> list[tuple[BoxBatch, ...]]:
+        return [batch.boxes1_S, (batch.boxes2,), (batch.boxes3,)]
+
+    def _embed(
+        self, network: Network, pyramids: list[list[Tensor]], sets: list[tuple[BoxBatch, ...]]
+    ) -> list[list[Embedded]]:
+        return [
+            [self._embed_boxes(network, feats, boxes, size) for boxes in of_view]
+            for feats, of_view, size in zip(pyramids, sets, self.sizes, strict=True)
+        ]
+
+    def _embed_boxes(self, network: Network, feats: list[Tensor], boxes: BoxBatch, size: int) -> Embedded:
+        levels_NK = assign_levels(boxes.boxes_NK4, self.spec.levels)
+        if self.recipe.head_mode == "assigned":
+            pooled = pool_assigned(feats, boxes.boxes_NK4, levels_NK, size)
+            vectors = network.embed(network.parts.head_features(_compact(pooled)))
+            return Embedded(vectors.reshape(*boxes.ids_NK.shape, -1), boxes.ids_NK)
+        vectors_L, ids_L = [], []
+        for level, pooled in enumerate(pool_everywhere(feats, boxes.boxes_NK4, size)):
+            vectors = network.embed(network.parts.head_features(_compact(pooled)))
+            vectors_L.append(vectors.reshape(*boxes.ids_NK.shape, -1))
+            ids_L.append(boxes.ids_NK.masked_fill(levels_NK != level, -1))
+        return Embedded(torch.cat(vectors_L, dim=1), torch.cat(ids_L, dim=1))
+
+    def _contrast_terms(self, predicted: list[list[Embedded]], goals: list[list[Embedded]]) -> dict[str, Tensor]:
+        """Eq. 6-7: V1 with V2 and V1 with V3, each in both directions, added."""
+        terms = {}
+        for name, other, which in (("12", 1, 0), ("13", 2, -1)):
+            one, two = predicted[0][which], predicted[other][0]
+            goal_one, goal_two = goals[0][which], goals[other][0]
+            match = correspondence(one.ids_NP, two.ids_NP)
+            forth = pair_loss(one.vectors_NPD, goal_two.vectors_NPD, match)
+            back = pair_loss(two.vectors_NPD, goal_one.vectors_NPD, match.transpose(1, 2))
+            terms[f"contrast_{name}"] = forth + back
+        return terms
+
+    def _rpn_terms(self, pyramids: list[list[Tensor]], batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Eq. 1 on detached maps: L_RPN trains the RPN's own layers only."""
+        recipe = self.recipe.rpn
+        targets = (batch.targets1, batch.boxes2, batch.boxes3)[: 1 if recipe.views == "v1" else 3]
+        losses = []
+        for feats, boxes in zip(pyramids, targets, strict=False):
+            detached = [feat.detach() for feat in feats]
+            logits, deltas = flatten_outputs(*self.online.parts.rpn_outputs(detached))
+            anchors = make_anchors(self.spec.anchors, detached)
+            losses.append(rpn_loss(logits, deltas, anchors, boxes.boxes_NK4, boxes.real_NK, batch.seed_N, recipe))
+        share = recipe.weight / len(losses)
+        terms = {
+            "rpn_objectness": share * torch.stack([x.objectness for x in losses]).sum(),
+            "rpn_box": share * torch.stack([x.box for x in losses]).sum(),
+        }
+        positives_L = torch.stack([x.positives_L for x in losses]).mean(dim=0)
+        return terms, {f"positives_p{i + 2}": value for i, value in enumerate(positives_L)}
+
+
+def _sum(terms: dict[str, Tensor], stats: dict[str, Tensor]) -> Step:
+    loss = torch.stack(list(terms.values())).sum()
+    return Step(loss, {k: v.detach() for k, v in terms.items()}, {k: v.detach() for k, v in stats.items()})
+
+
+def _compact(pooled_BC77: Tensor) -> Tensor:
+    return pooled_BC77.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,39 @@
+"""The object-level pair loss (ADePT Eq. 6-7; SoCo, ``regression_loss_bboxs_aware``).
+
+Legend: N images, P and Q entries an image (boxes, or boxes times levels), D dimensions.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def correspondence(ids_NP: Tensor, ids_NQ: Tensor) -> Tensor:
+    """float32 (N, P, Q): 1 where two entries are the same box. Negative ids match nothing."""
+    same = (ids_NP[:, :, None] == ids_NQ[:, None, :]) & (ids_NP[:, :, None] >= 0)
+    return same.float()
+
+
+def pair_loss(prediction_NPD: Tensor, target_NQD: Tensor, match_NPQ: Tensor) -> Tensor:
+    """-2 x the mean cosine of the matched pairs of each image, averaged over images.
+
+    An image without a pair adds zero and still counts. With one's own copy as target the optimum is -2; the four
+    directions of three views add to -8. No gradient reaches the target.
+    """
+    prediction = F.normalize(prediction_NPD.float(), dim=-1)
+    target = F.normalize(target_NQD.detach().float(), dim=-1)
+    cosine_NPQ = torch.bmm(prediction, target.transpose(1, 2))
+    cosine_N = (cosine_NPQ * match_NPQ).sum(dim=(1, 2)) / (match_NPQ.sum(dim=(1, 2)) + 1e-6)
+    return -2 * cosine_N.mean()
+
+
+def feature_spread(feature_BD: Tensor) -> Tensor:
+    """Standard deviation of unit features over a batch, averaged over D and scaled so that isotropic ones give 1.
+
+    Near zero, every box has the same feature: the network has collapsed.
+    """
+    unit = F.normalize(feature_BD.detach().float(), dim=-1)
+    spread: Tensor = unit.std(dim=0).mean() * float(unit.shape[1]) ** 0.5
+    return spread

@@ -1,0 +1,60 @@
+"""The online and the target network, their heads for the contrast, and the momentum between them (BYOL; SoCo).
+
+Legend: N images, K boxes, D dimensions.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+from torch import Tensor, nn
+
+from adept_hub.models.parts import DetectorParts
+from adept_hub.spec import DetectorSpec
+
+
+class MLP(nn.Sequential):
+    """Linear, batch norm, ReLU, Linear: projector and predictor (SoCo, ``mlps.py``); no norm after the last."""
+
+    def __init__(self, in_dim: int, hidden: int, out_dim: int) -> None:
+        super().__init__(
+            nn.Linear(in_dim, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True), nn.Linear(hidden, out_dim)
+        )
+
+
+class Network(nn.Module):
+    """Detector parts, projector and (online only) predictor."""
+
+    def __init__(self, spec: DetectorSpec, hidden: int, dim: int, in_dim: int | None = None) -> None:
+        super().__init__()
+        self.parts = DetectorParts(spec)
+        self.projector = MLP(in_dim or spec.head_fc_channels, hidden, dim)
+        self.predictor: nn.Module = MLP(dim, hidden, dim)
+
+    def embed(self, features_BD: Tensor) -> Tensor:
+        """What the loss compares: the projection, and on the online network its prediction."""
+        embedding: Tensor = self.predictor(self.projector(features_BD))
+        return embedding
+
+
+def make_target(online: Network) -> Network:
+    """A frozen copy without predictor and RPN. Its norms stay in training mode and keep statistics of their own."""
+    target = copy.deepcopy(online)
+    target.predictor = nn.Identity()
+    target.parts.rpn = nn.Identity()
+    return target.requires_grad_(False)
+
+
+def momentum_at(step: int, steps: int, base: float) -> float:
+    """SoCo's schedule: from ``base`` to 1 along half a cosine; step 0 is the first update."""
+    return 1 - (1 - base) * (math.cos(math.pi * step / steps) + 1) / 2
+
+
+@torch.no_grad()
+def update_target(target: Network, online: Network, momentum: float) -> None:
+    """target = momentum x target + (1 - momentum) x online, parameters only, in one sweep over all tensors."""
+    theirs = dict(online.named_parameters())
+    pairs = [(mine, theirs[name]) for name, mine in target.named_parameters()]
+    torch._foreach_lerp_([mine for mine, _ in pairs], [other for _, other in pairs], 1 - momentum)

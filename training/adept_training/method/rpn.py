@@ -1,0 +1,154 @@
+"""The RPN's loss against selective-search boxes (ADePT Eq. 1; Faster R-CNN 3.1.2), for a whole batch at once.
+
+Legend: N images, K boxes an image, A anchors of all levels together, L levels, C channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.models.detection._utils import BoxCoder
+from torchvision.ops import box_iou
+
+from adept_hub.models.anchors import ExactAnchorGenerator
+from adept_hub.models.parts import STRIDES
+from adept_hub.spec import AnchorSpec
+
+POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
+
+
+@dataclass(frozen=True)
+class RPNRecipe:
+    """Eq. 1 and what the paper leaves open (Detectron2's values)."""
+
+    #: Weight of L_RPN in the sum.
+    weight: float = 1.0
+    #: Views on which the RPN learns. V1 alone is the plain reading of the paper.
+    views: Literal["v1", "all"] = "v1"
+    positive_iou: float = 0.7
+    negative_iou: float = 0.3
+    batch_per_image: int = 256
+    positive_fraction: float = 0.5
+    smooth_l1_beta: float = 1 / 9
+    #: Boxes with a shorter side (pixels of the view) are no targets.
+    min_box_size: float = 0.0
+
+
+class RPNLoss(NamedTuple):
+    """The two terms of Eq. 1, already divided, and how many anchors were positive on each level (an image)."""
+
+    objectness: Tensor
+    box: Tensor
+    positives_L: Tensor
+
+
+def make_anchors(anchors: AnchorSpec, feats_LNCHW: list[Tensor]) -> list[Tensor]:
+    """Anchors (H * W * ratios, 4) of each level, float32 xyxy in pixels of the view, on the device of the maps."""
+    generator = ExactAnchorGenerator(anchors.sizes, anchors.ratios, STRIDES)
+    feat = feats_LNCHW[0]
+    generator.set_cell_anchors(torch.float32, feat.device)
+    return generator.grid_anchors([list(f.shape[-2:]) for f in feats_LNCHW], [])
+
+
+def flatten_outputs(logits_LNAHW: list[Tensor], deltas_LNAHW: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Logits (N, A) and deltas (N, A, 4) in the order of the anchors: levels, rows, columns, ratios."""
+    logits = [x.permute(0, 2, 3, 1).flatten(1) for x in logits_LNAHW]
+    deltas = [x.permute(0, 2, 3, 1).reshape(len(x), -1, 4) for x in deltas_LNAHW]
+    return torch.cat(logits, dim=1).float(), torch.cat(deltas, dim=1).float()
+
+
+def label_anchors(anchors_A4: Tensor, boxes_NK4: Tensor, valid_NK: Tensor, recipe: RPNRecipe) -> tuple[Tensor, Tensor]:
+    """Labels (N, A) int8 and the index (N, A) of the box of largest overlap.
+
+    Positive: an anchor of largest overlap with some box (all of them on a tie), or one above ``positive_iou``.
+    Negative: below ``negative_iou`` to every box. The rest, and every anchor of an image without a valid box, is
+    ignored: such an image says nothing about what is background.
+    """
+    count, boxes = valid_NK.shape
+    overlap_NKA = box_iou(boxes_NK4.reshape(-1, 4), anchors_A4).reshape(count, boxes, -1)
+    overlap_NKA = overlap_NKA.masked_fill(~valid_NK[..., None], -1.0)
+    best_NA, index_NA = overlap_NKA.max(dim=1)
+    top_NK1 = overlap_NKA.amax(dim=2, keepdim=True)
+    closest_NA = ((overlap_NKA == top_NK1) & (top_NK1 > 0)).any(dim=1)
+    label_NA = torch.full_like(best_NA, IGNORED, dtype=torch.int8)
+    label_NA[best_NA < recipe.negative_iou] = NEGATIVE
+    label_NA[closest_NA | (best_NA >= recipe.positive_iou)] = POSITIVE
+    label_NA[~valid_NK.any(dim=1)] = IGNORED
+    return label_NA, index_NA
+
+
+def sample_anchors(label_NA: Tensor, seed_N: Tensor, recipe: RPNRecipe) -> tuple[Tensor, Tensor]:
+    """Masks (N, A) of the sampled positives and negatives: ``batch_per_image`` in all, at most half of them positive.
+
+    The draw is a hash of the image's seed and the anchor's place: the same on every device and number of processes.
+    """
+    key_NA = _hash(seed_N[:, None], torch.arange(label_NA.shape[1], device=label_NA.device)[None])
+    most = int(recipe.batch_per_image * recipe.positive_fraction)
+    positive_NA = _lowest(key_NA, label_NA == POSITIVE, torch.full_like(seed_N, most), most)
+    left_N = recipe.batch_per_image - positive_NA.sum(dim=1)
+    negative_NA = _lowest(key_NA, label_NA == NEGATIVE, left_N, recipe.batch_per_image)
+    return positive_NA, negative_NA
+
+
+def rpn_loss(
+    logits_NA: Tensor,
+    deltas_NA4: Tensor,
+    anchors_LA4: list[Tensor],
+    boxes_NK4: Tensor,
+    valid_NK: Tensor,
+    seed_N: Tensor,
+    recipe: RPNRecipe,
+) -> RPNLoss:
+    """Log loss and smooth L1, each summed over the sampled anchors and divided by batch_per_image x N.
+
+    Args:
+        logits_NA, deltas_NA4: from `flatten_outputs`.
+        anchors_LA4: from `make_anchors`.
+        boxes_NK4: targets, xyxy in pixels of the view; ``valid_NK`` says which count.
+        seed_N: one number an image for the sampling.
+    """
+    anchors_A4 = torch.cat(anchors_LA4)
+    wh_NK2 = boxes_NK4[..., 2:] - boxes_NK4[..., :2]
+    valid_NK = valid_NK & (wh_NK2.amin(dim=-1) > 0) & (wh_NK2.amin(dim=-1) >= recipe.min_box_size)
+    label_NA, index_NA = label_anchors(anchors_A4, boxes_NK4, valid_NK, recipe)
+    positive_NA, negative_NA = sample_anchors(label_NA, seed_N, recipe)
+    share = recipe.batch_per_image * len(logits_NA)
+    log_loss_NA = F.binary_cross_entropy_with_logits(logits_NA, positive_NA.float(), reduction="none")
+    objectness = (log_loss_NA * (positive_NA | negative_NA)).sum() / share
+    image, anchor = torch.nonzero(positive_NA, as_tuple=True)
+    matched = boxes_NK4[image, index_NA[image, anchor]]
+    wanted = BoxCoder((1.0, 1.0, 1.0, 1.0)).encode_single(matched, anchors_A4[anchor])
+    found = deltas_NA4[image, anchor]
+    box = F.smooth_l1_loss(found, wanted, beta=recipe.smooth_l1_beta, reduction="sum") / share
+    levels = torch.split(label_NA, [len(a) for a in anchors_LA4], dim=1)
+    positives_L = torch.stack([(x == POSITIVE).sum() for x in levels]).float() / len(logits_NA)
+    return RPNLoss(objectness, box, positives_L)
+
+
+def _lowest(key_NA: Tensor, among_NA: Tensor, count_N: Tensor, most: int) -> Tensor:
+    """Mask of the ``count_N`` smallest keys of each row ``among`` the allowed ones; ``most`` bounds the counts."""
+    most = min(most, key_NA.shape[1])
+    blocked = key_NA.masked_fill(~among_NA, torch.iinfo(torch.int64).max)
+    order_NM = blocked.topk(most, dim=1, largest=False, sorted=True).indices
+    wanted_NM = torch.arange(most, device=key_NA.device)[None] < count_N[:, None]
+    mask = torch.zeros_like(among_NA).scatter_(1, order_NM, wanted_NM)
+    return mask & among_NA
+
+
+def _hash(a: Tensor, b: Tensor) -> Tensor:
+    """A 32-bit mix of two integers (the finaliser of MurmurHash3 on each) in int64, the same on every device."""
+    low, high = a & 0xFFFFFFFF, a >> 32
+    x = _mix(b ^ 0x9E3779B9)
+    x = _mix(x ^ low)
+    return (_mix(x ^ high) << 20) | b  # the place breaks ties
+
+
+def _mix(x: Tensor) -> Tensor:
+    x = x & 0xFFFFFFFF
+    x = ((x ^ (x >> 16)) * 0x5BCA6B) & 0xFFFFFFFF
+    x = ((x ^ (x >> 13)) * 0x2B2AE35) & 0xFFFFFFFF
+    return x ^ (x >> 16)
