@@ -71,13 +71,13 @@ def at_pretraining_scale(source: str, config: CheckpointConfig) -> GeneralizedRC
 
     P6 has no anchors in pre-training; it gets those twice the size of P5's.
     """
-    view = float(config.provenance.recipe.get("views", {}).get("size", 224))
+    view, *_ = config.provenance.recipe["views"]["sizes"]
     sizes = config.spec.anchors.sizes
     return adept_hub.load_pretrained(
         source,
         anchor_sizes=(*sizes, 2 * sizes[-1]),
-        min_size=round(view),
-        max_size=round(2 * view),
+        min_size=view,
+        max_size=2 * view,
         rpn_post_nms_top_n_test=300,
         rpn_nms_thresh=0.5,
     ).eval()
