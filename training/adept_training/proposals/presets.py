@@ -44,6 +44,8 @@ class Preset:
     narrow_texture_range: bool = False  # LBP codes 0..255 are histogrammed over (0, 1): only 0 and 1 count
     box_neighbours: bool = False  # neighbours are boxes with a corner inside the other, not regions that touch
     short_boxes: bool = False  # right and bottom edges are the last pixel, not one past it
+    # Edges of equal cost are taken in a fixed order, not in that of numpy.argsort, which depends on the processor
+    stable_ties: bool = False
     # What becomes of the regions.
     filter: BoxFilter = BoxFilter()
     fallback: tuple[BoxFilter, ...] = (_RATIO_ONLY, _SIDE_ONLY)
@@ -78,7 +80,7 @@ PRESETS: dict[str, Preset] = {
             narrow_colour_range=True, box_neighbours=True, short_boxes=True,
             filter=BoxFilter(min_side=32), keep_duplicates=True,
         ),
-        Preset("fixed", "alpacadb", 500, 0.9, 10),
+        Preset("fixed", "alpacadb", 500, 0.9, 10, stable_ties=True),
         Preset("opencv-fast", "opencv-fast", 150, 0.8, 0),
         Preset("opencv-quality", "opencv-quality", 150, 0.8, 0),
     )

@@ -47,7 +47,9 @@ def search_regions(image: npt.NDArray[np.uint8], preset: str | Preset = DEFAULT_
             "adept_training.images.decode makes one of any image file."
         )
     if chosen.algorithm == "alpacadb":
-        raise ProposalsError("not yet")
+        from adept_training.proposals.alpacadb import alpacadb_regions
+
+        return Regions(*alpacadb_regions(image, chosen))
     from adept_training.proposals.opencv import opencv_regions
 
     boxes_N4 = opencv_regions(image, chosen)
