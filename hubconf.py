@@ -4,14 +4,14 @@ They are `adept_hub.load_pretrained` under the methods' names. ``pip install ade
 GitHub's rate limits.
 """
 
-dependencies = ["torch", "torchvision", "huggingface_hub", "safetensors"]
-
 import os as _os
 
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN as _GeneralizedRCNN
 
 from adept_hub.load import NUM_CLASSES as _NUM_CLASSES
 from adept_hub.load import load_pretrained as _load_pretrained
+
+dependencies = ["torch", "torchvision", "huggingface_hub", "safetensors"]
 
 
 def adept_joint(

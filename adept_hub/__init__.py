@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from adept_hub.load import load_into as load_into
     from adept_hub.load import load_pretrained as load_pretrained
     from adept_hub.load import load_state_dict as load_state_dict
+    from adept_hub.publish import push_to_hub as push_to_hub
     from adept_hub.publish import save_pretrained as save_pretrained
     from adept_hub.registry import ModelInfo as ModelInfo
     from adept_hub.registry import list_models as list_models
@@ -32,6 +33,7 @@ _HOME = {
     "load_pretrained": "load",
     "load_state_dict": "load",
     "model_info": "registry",
+    "push_to_hub": "publish",
     "save_pretrained": "publish",
 }
 

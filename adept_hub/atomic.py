@@ -23,9 +23,9 @@ def disk_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise DiskFullError(
-                f"No space left while writing {target}; nothing was left under that name.\n"
+                f"No space left while writing {target} ({os.strerror(error.errno)}); nothing new is under that name.\n"
                 f"Free some space (df -h {target.parent}) or choose another place, and run the command again."
             ) from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
@@ -67,13 +67,25 @@ def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
         try:
             yield temporary
             temporary.chmod(0o777 & ~_umask())
-            if target.is_dir():
-                shutil.rmtree(target)
-            elif target.exists():
-                target.unlink()
-            temporary.replace(target)
+            _swap(temporary, target)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _swap(temporary: Path, target: Path) -> None:
+    """Rename into place; what was there before is removed only when the new is in its place."""
+    if not target.is_dir():
+        target.unlink(missing_ok=True)
+        temporary.replace(target)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+    target.replace(old)
+    try:
+        temporary.replace(target)
+    except OSError:
+        old.replace(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _umask() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,16 +13,20 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from adept_hub.atomic import atomic_folder, disk_errors
+from adept_hub.atomic import atomic_file, atomic_folder
 from adept_hub.digest import sha256_file, verify
-from adept_hub.errors import CheckpointError, IntegrityError, PickleRefusedError
+from adept_hub.errors import CheckpointError, IntegrityError, PickleRefusedError, ShapeMismatchError
 from adept_hub.models.contract import check_tensors, expected_tensors
 from adept_hub.schema import from_dict, to_dict
 from adept_hub.spec import CheckpointConfig, DetectorSpec, Provenance
+from adept_hub.validate import MAX_CONFIG_BYTES, check_config
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 CARD = "README.md"
+#: A detector of ours has at most 0.1 MB of header; safetensors itself would parse 100 MB of JSON.
+MAX_HEADER_BYTES = 1 << 20
+_FLOATS = ("F32", "F16")
 _PICKLED = (".pth", ".pt", ".pkl", ".pyth", ".bin", ".ckpt", ".tar")
 
 
@@ -43,11 +48,36 @@ def read_config(folder: Path) -> CheckpointConfig:
             f"{folder} is not a checkpoint folder: it has no {CONFIG}.\n"
             f"A checkpoint folder holds {WEIGHTS} and {CONFIG}."
         )
+    return parse_config(read_limited(path, MAX_CONFIG_BYTES), str(path))
+
+
+def read_limited(path: Path, limit: int) -> bytes:
+    """The content of a file that has at most ``limit`` bytes; of a larger one nothing is read.
+
+    Raises:
+        CheckpointError: it is larger.
+    """
+    with path.open("rb") as stream:
+        content = stream.read(limit + 1)
+    if len(content) > limit:
+        raise CheckpointError(
+            f"{path} has {path.stat().st_size:,} bytes; at most {limit:,} are read.\nIt is no file of a checkpoint."
+        )
+    return content
+
+
+def parse_config(content: bytes, where: str) -> CheckpointConfig:
+    """The config in the bytes of a config.json.
+
+    Raises:
+        CheckpointError: not JSON, a field unknown, missing or of the wrong type, or a value out of bounds.
+    """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} is not JSON: {error}.\nFetch or export the checkpoint again.") from error
-    return from_dict(CheckpointConfig, data, str(path))
+        data = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, a number or a depth beyond all bounds
+        why = str(error).splitlines()[0][:200]
+        raise CheckpointError(f"{where} is not JSON: {why}\nFetch or export the checkpoint again.") from error
+    return check_config(from_dict(CheckpointConfig, data, where), where)
 
 
 def read_tensors(folder: Path, config: CheckpointConfig, *, verified: bool = True) -> dict[str, Tensor]:
@@ -63,21 +93,47 @@ def read_tensors(folder: Path, config: CheckpointConfig, *, verified: bool = Tru
     Raises:
         CheckpointError: no weights, or not a safetensors file.
         IntegrityError: the file's content is not what the digest promises.
-        UnknownKeyError, IncompleteLoadError, ShapeMismatchError: the tensors are not the ones the config promises.
+        UnknownKeyError, IncompleteLoadError, ShapeMismatchError: the tensors are not the ones the config promises;
+            this is known from the header, before any tensor is read.
     """
     path = folder / WEIGHTS
     if not path.is_file():
         raise CheckpointError(f"{folder} has no {WEIGHTS}.\nFetch or export the checkpoint again.")
     if verified:
         verify(path, config.sha256, config.size)
+    _check_header_length(path)
     try:
         with safe_open(path, framework="pt") as file:
-            shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
-            check_tensors(shapes, config.spec, config.parts, str(path))
-            tensors = {key: file.get_tensor(key) for key in shapes}
+            slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118  # safe_open is no mapping
+            check_tensors(
+                {key: tuple(s.get_shape()) for key, s in slices.items()}, config.spec, config.parts, str(path)
+            )
+            _check_dtypes({key: s.get_dtype() for key, s in slices.items()}, config.spec, str(path))
+            tensors = {key: file.get_tensor(key) for key in slices}
     except SafetensorError as error:
         raise IntegrityError(f"{path} is not a whole safetensors file: {error}.\nFetch or export it again.") from error
     return {key: t.float() if t.is_floating_point() else t for key, t in tensors.items()}
+
+
+def _check_header_length(path: Path) -> None:
+    """Bound the header before anything parses it: its first eight bytes are its length, little-endian."""
+    with path.open("rb") as stream:
+        first = stream.read(8)
+    length, size = int.from_bytes(first, "little"), path.stat().st_size
+    if len(first) < 8 or not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
+        raise IntegrityError(
+            f"{path} is not a whole safetensors file: its header claims {length:,} bytes, the file has {size:,}.\n"
+            "Fetch or export it again."
+        )
+
+
+def _check_dtypes(dtypes: Mapping[str, str], spec: DetectorSpec, where: str) -> None:
+    for key, (_, dtype) in expected_tensors(spec).items():
+        promised = _FLOATS if dtype.is_floating_point else ("I64",)
+        if key in dtypes and dtypes[key] not in promised:
+            raise ShapeMismatchError(
+                f"{where}: {key!r} holds {dtypes[key]} values; a checkpoint has {' or '.join(promised)} there."
+            )
 
 
 def write_checkpoint(
@@ -124,8 +180,7 @@ def write_checkpoint(
         try:
             save_file(stored, path, metadata={"format": "pt"})
         except SafetensorError as error:
-            with disk_errors(folder):
-                raise _as_os_error(error) from error
+            raise _as_os_error(error) from error
         config = CheckpointConfig(
             name=name,
             spec=spec,
@@ -141,8 +196,15 @@ def write_checkpoint(
 
 
 def write_config(folder: Path, config: CheckpointConfig) -> None:
-    """Write config.json into an existing folder."""
-    (folder / CONFIG).write_text(json.dumps(to_dict(config), indent=2) + "\n", encoding="utf-8")
+    """Write config.json into an existing folder.
+
+    Raises:
+        CheckpointError: a value that `read_config` would refuse.
+    """
+    path = folder / CONFIG
+    check_config(config, str(path))
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(to_dict(config), indent=2) + "\n", encoding="utf-8")
 
 
 def replace_provenance(folder: Path, **changes: object) -> CheckpointConfig:
@@ -156,6 +218,5 @@ def replace_provenance(folder: Path, **changes: object) -> CheckpointConfig:
 
 def _as_os_error(error: SafetensorError) -> Exception:
     """safetensors reports I/O trouble as text; a full disk must be told as one."""
-    import errno
-
-    return OSError(errno.ENOSPC, str(error)) if "os error 28" in str(error) or "No space" in str(error) else error
+    found = re.search(r"os error (\d+)", str(error))
+    return OSError(int(found[1]), str(error)) if found else error

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from adept_hub.atomic import atomic_file
-from adept_hub.errors import IntegrityError
+from adept_hub.errors import AdeptError, IntegrityError
 
 
 def sha256_file(path: Path) -> str:
@@ -35,17 +35,19 @@ def verify(path: Path, sha256: str, size: int, *, force: bool = False) -> None:
     Raises:
         IntegrityError: size or content differ.
     """
-    remedy = "It is truncated, was changed or is another file: remove it and fetch it again."
-    actual = path.stat().st_size
+    # The file itself, not the link to it: the Hub's cache would link a bad blob again.
+    remedy = f"It is truncated, was changed or is another file. Remove it and fetch it again: rm '{path.resolve()}'"
+    actual = path.stat().st_size  # follows the links of huggingface_hub's cache
     if actual != size:
         raise IntegrityError(f"{path} has {actual} bytes instead of {size}.\n{remedy}")
-    stamp = _stamp(path, sha256)
-    if not force and stamp.exists() and stamp.read_text() == _identity(path):
+    stamp, identity = _stamp(path, sha256), _identity(path)
+    if not force and _recalled(stamp) == identity:
         return
     found = sha256_file(path)
     if found != sha256:
         raise IntegrityError(f"{path} has SHA-256 {found[:16]}... instead of {sha256[:16]}...\n{remedy}")
-    _remember(stamp, _identity(path))
+    if _identity(path) == identity:  # not what was written while it was read
+        _remember(stamp, identity)
 
 
 def _stamp(path: Path, sha256: str) -> Path:
@@ -58,9 +60,16 @@ def _identity(path: Path) -> str:
     return json.dumps([stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns])
 
 
+def _recalled(stamp: Path) -> str:
+    try:
+        return stamp.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
 def _remember(stamp: Path, identity: str) -> None:
     try:
         with atomic_file(stamp) as temporary:
             temporary.write_text(identity)
-    except (OSError, IntegrityError):
+    except (OSError, AdeptError):  # a read-only home costs a second reading, no more
         return

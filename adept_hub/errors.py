@@ -30,12 +30,20 @@ class SourceError(AdeptError):
     """A source (name, hf-hub:, local-dir:, path) that cannot be parsed or does not exist."""
 
 
+class RegistryError(AdeptError):
+    """A registry file that cannot be read, contradicts itself or takes another's names."""
+
+
 class UnpublishedWeightsError(AdeptError):
     """The architecture is known, weights of it are not published."""
 
 
 class DownloadError(AdeptError):
     """The Hub could not be reached, or refused."""
+
+
+class PublishError(AdeptError):
+    """A checkpoint that is not fit to be published, or a repository that would not take it."""
 
 
 # --- checkpoints -------------------------------------------------------------------------------------------------

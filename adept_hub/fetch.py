@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-import logging
+import contextlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from adept_hub.checkpoint import CARD, CONFIG, WEIGHTS, read_config
-from adept_hub.errors import DownloadError, IntegrityError, SourceError
-from adept_hub.names import HubSource, LocalSource, NamedSource, parse_source
+from adept_hub.digest import sha256_file
+from adept_hub.errors import CheckpointError, DownloadError, IntegrityError, SourceError
+from adept_hub.names import HubSource, LocalSource, NamedSource, check_revision, is_commit, parse_source
 from adept_hub.registry import ModelInfo, registry
-from adept_hub.registry.reader import BUNDLED
 from adept_hub.spec import CheckpointConfig
+from adept_hub.validate import MAX_CARD_BYTES, MAX_CONFIG_BYTES, MAX_WEIGHT_BYTES
 
-_log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from adept_hub.hub import HubOptions
 
 
 @dataclass(frozen=True)
 class FetchOptions:
-    """Options of every call that may fetch; None leaves each to huggingface_hub's own environment variables."""
+    """Options of every call that may fetch; None leaves each to huggingface_hub's own environment variables.
+
+    ``force`` downloads what is cached already again.
+    """
 
     revision: str | None = None
     cache_dir: str | os.PathLike[str] | None = None
     offline: bool | None = None
     token: str | bool | None = field(default=None, repr=False)
+    force: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,8 +61,7 @@ def fetch(source: str | os.PathLike[str], options: FetchOptions | None = None) -
         return Fetched(parsed.path, read_config(parsed.path), str(parsed.path))
     if isinstance(parsed, HubSource):
         revision = options.revision or parsed.revision
-        folder = _download(parsed.repo, revision, options)
-        return Fetched(folder, read_config(folder), f"hf-hub:{parsed.repo}" + (f"@{revision}" if revision else ""))
+        return _from_hub(parsed.repo, revision, options)
     return _named(parsed, options)
 
 
@@ -63,50 +69,57 @@ def _named(source: NamedSource, options: FetchOptions) -> Fetched:
     info = registry().resolve_pretrained(source.name)
     location = info.location
     assert location is not None, "resolve_pretrained gives published entries only"
-    if location.bundled:
-        fetched = Fetched(BUNDLED / location.bundled, read_config(BUNDLED / location.bundled), "the installed package")
-    else:
-        folder = _download(location.repo, options.revision or location.revision, options)
-        fetched = Fetched(folder, read_config(folder), f"hf-hub:{location.repo}@{location.revision[:12]}")
-    _check_promise(info, fetched)
-    return fetched
+    if info.folder is not None:
+        if not info.folder.is_dir():
+            raise SourceError(f"The folder of {info.name}, {info.folder}, is not there.\nInstall its package again.")
+        config = read_config(info.folder)
+        _check_promise(info, info.folder, config)
+        return Fetched(info.folder, config, f"the folder {location.bundled} beside the registry")
+    if options.revision and options.revision != location.revision:
+        return _from_hub(location.repo, options.revision, options)  # another revision than the registry vouches for
+    return _from_hub(location.repo, location.revision, options, info)
 
 
-def _check_promise(info: ModelInfo, fetched: Fetched) -> None:
-    if (fetched.config.sha256, fetched.config.size) != (info.sha256, info.size):
-        raise IntegrityError(
-            f"{fetched.folder / CONFIG} promises other weights than the registry does for {info.name!r}.\n"
-            "It was changed, or belongs to another version of adept-hub: reinstall, or remove it and fetch again."
-        )
+def _from_hub(repo: str, revision: str | None, options: FetchOptions, info: ModelInfo | None = None) -> Fetched:
+    """Config first: what it promises is compared with the registry and the Hub before the weights are downloaded."""
+    from adept_hub.hub import HubOptions, cached_file, download_file
+
+    if revision is not None:
+        check_revision(revision)
+    hub = HubOptions(options.cache_dir, options.offline, options.token, options.force)
+    folder = download_file(repo, CONFIG, revision, hub, MAX_CONFIG_BYTES).parent
+    config = read_config(folder)
+    if info is not None:
+        _check_promise(info, folder, config)
+    commit = folder.name if is_commit(folder.name) else revision
+    had = cached_file(repo, WEIGHTS, commit, hub) is not None
+    download_file(repo, WEIGHTS, commit, hub, MAX_WEIGHT_BYTES, (config.sha256, config.size))
+    if not had and hub.requests_allowed:
+        _fetch_card(repo, commit, hub)
+    return Fetched(folder, config, f"hf-hub:{repo}@{(commit or 'main')[:12]}")
 
 
-def _download(repo: str, revision: str | None, options: FetchOptions) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+def _fetch_card(repo: str, commit: str | None, hub: HubOptions) -> None:
+    """The card beside the weights, for people; a repository without one is still a checkpoint."""
+    from adept_hub.hub import download_file
 
-    try:
-        folder = snapshot_download(
-            repo,
-            revision=revision,
-            cache_dir=None if options.cache_dir is None else Path(options.cache_dir),
-            token=options.token,
-            local_files_only=bool(options.offline),
-            allow_patterns=[WEIGHTS, CONFIG, CARD],
-        )
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
-        raise DownloadError(
-            f"{repo} is not in the cache, and it cannot be downloaded: {_first_line(error)}\n"
-            f"On a machine with a network: adept pull hf-hub:{repo}"
-        ) from error
-    except HfHubHTTPError as error:
-        raise DownloadError(
-            f"The Hub refused {repo}{f'@{revision}' if revision else ''}: {_first_line(error)}\n"
-            "Check the name and the revision; for a private or gated repository: hf auth login"
-        ) from error
-    except OSError as error:
-        raise DownloadError(f"{repo} could not be downloaded: {_first_line(error)}\nTry again; it resumes.") from error
-    return Path(folder)
+    with contextlib.suppress(DownloadError, CheckpointError):
+        download_file(repo, CARD, commit, hub, MAX_CARD_BYTES)
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _check_promise(info: ModelInfo, folder: Path, config: CheckpointConfig) -> None:
+    """Hold a checkpoint's config against the registry, which is the one that is trusted.
+
+    Raises:
+        IntegrityError: it promises other weights, or is not the config that was registered.
+    """
+    same_weights = (config.sha256, config.size) == (info.sha256, info.size)
+    same_config = not info.config_sha256 or sha256_file(folder / CONFIG) == info.config_sha256
+    if same_weights and same_config:
+        return
+    what = "is not the one that the registry knows" if same_weights else "promises other weights than the registry does"
+    raise IntegrityError(
+        f"{folder / CONFIG} {what} for {info.name!r}.\n"
+        "It was changed, or belongs to another version of adept-hub. Remove it and fetch it again: "
+        f"rm '{(folder / CONFIG).resolve()}'"
+    )

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from adept_hub.errors import SourceError
 
-_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9][a-z0-9_]*)?")
-_REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_REVISION = re.compile(r"[A-Za-z0-9][\w./-]*")
+_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9][a-z0-9_]*)?", re.ASCII)
+_REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+_REVISION = re.compile(r"[A-Za-z0-9][\w./-]*", re.ASCII)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_LONGEST = 200
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,38 @@ def split_name(name: str) -> tuple[str, str]:
     return architecture, tag
 
 
+def is_name(text: str) -> bool:
+    """Whether ``text`` has the form ``architecture`` or ``architecture.tag``: lower case, digits and ``_``."""
+    return len(text) <= _LONGEST and _NAME.fullmatch(text) is not None
+
+
+def is_commit(revision: str | None) -> bool:
+    """Whether a revision is a whole commit SHA, which never changes its content."""
+    return revision is not None and _COMMIT.fullmatch(revision) is not None
+
+
+def check_revision(revision: str) -> str:
+    """The revision itself, if it can be a branch, tag or commit.
+
+    Raises:
+        SourceError: it cannot.
+    """
+    if len(revision) > _LONGEST or ".." in revision or not _REVISION.fullmatch(revision):
+        raise SourceError(f"{revision[:_LONGEST]!r} is no revision.\nA revision is a branch, a tag or a commit SHA.")
+    return revision
+
+
+def check_repo(repo: str) -> str:
+    """The repository's name itself, if it has the form ``org/name``.
+
+    Raises:
+        SourceError: it has not.
+    """
+    if len(repo) > _LONGEST or ".." in repo or "--" in repo or not _REPO.fullmatch(repo):
+        raise SourceError(f"{repo[:_LONGEST]!r} is no repository on the Hub.\nIts form is org/name.")
+    return repo
+
+
 def parse_source(text: str | os.PathLike[str]) -> Source:
     """What a user typed, understood.
 
@@ -55,25 +90,46 @@ def parse_source(text: str | os.PathLike[str]) -> Source:
         SourceError: none of the four forms.
     """
     if isinstance(text, os.PathLike):
-        return LocalSource(Path(text).expanduser())
+        return LocalSource(_path(os.fspath(text)))
     scheme, _, rest = text.partition(":")
     if scheme == "hf-hub" and rest:
         return _hub(rest, text)
     if scheme == "local-dir" and rest:
-        return LocalSource(Path(rest).expanduser())
-    if text[:1] in {".", "~"} or os.sep in text or (os.altsep and os.altsep in text) or Path(text).is_dir():
-        return LocalSource(Path(text).expanduser())
-    if _NAME.fullmatch(text):
+        return LocalSource(_path(rest))
+    if text[:1] in {".", "~"} or os.sep in text or (os.altsep and os.altsep in text) or _is_folder(text):
+        return LocalSource(_path(text))
+    if is_name(text):
         return NamedSource(text)
     raise SourceError(
-        f"{text!r} is no source.\n"
+        f"{reprlib.repr(text)} is no source.\n"
         "A source is a name (adept list), hf-hub:org/repo[@revision], local-dir:PATH or a checkpoint folder."
     )
 
 
 def _hub(rest: str, text: str) -> HubSource:
     repo, at, revision = rest.partition("@")
-    traversal = ".." in repo.replace("/", ".").split(".") or ".." in revision
-    if not _REPO.fullmatch(repo) or (at and not _REVISION.fullmatch(revision)) or traversal:
-        raise SourceError(f"{text!r} is no Hub source.\nIts form is hf-hub:org/repo or hf-hub:org/repo@revision.")
+    try:
+        check_repo(repo)
+        if at:
+            check_revision(revision)
+    except SourceError:
+        raise SourceError(
+            f"{reprlib.repr(text)} is no Hub source.\nIts form is hf-hub:org/repo or hf-hub:org/repo@revision."
+        ) from None
     return HubSource(repo, revision or None)
+
+
+def _path(text: str) -> Path:
+    if "\0" in text:
+        raise SourceError(f"{reprlib.repr(text)} is no path: it holds a null character.")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise SourceError(f"{reprlib.repr(text)} is no path: {error}") from error
+
+
+def _is_folder(text: str) -> bool:
+    try:
+        return Path(text).is_dir()
+    except (OSError, ValueError):  # too long, or a null character
+        return False

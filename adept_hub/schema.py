@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import reprlib
 import types
 import typing
 from typing import Any, Literal, TypeVar
@@ -48,10 +50,9 @@ class _Mismatch(Exception):  # noqa: N818  # never leaves this module
 def _build(cls: type[T], data: object, where: str) -> T:
     if not isinstance(data, dict):
         raise _Mismatch(f"{where}: expected a mapping, found {type(data).__name__}.")
-    hints = typing.get_type_hints(cls)
-    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]  # T is a dataclass by contract
-    if unknown := sorted(set(data) - set(fields)):
-        raise _Mismatch(f"{where}: unknown field {unknown[0]!r}. Known: {', '.join(fields)}.")
+    hints, fields = _declared(typing.cast("type[Any]", cls))
+    if unknown := sorted(map(str, set(data) - set(fields))):
+        raise _Mismatch(f"{where}: unknown field {reprlib.repr(unknown[0])}. Known: {', '.join(fields)}.")
     values: dict[str, Any] = {}
     for name, spec in fields.items():
         if name in data:
@@ -59,6 +60,11 @@ def _build(cls: type[T], data: object, where: str) -> T:
         elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
             raise _Mismatch(f"{where}: the field {name!r} is missing.")
     return cls(**values)
+
+
+@functools.cache
+def _declared(cls: type[Any]) -> tuple[dict[str, Any], dict[str, dataclasses.Field[Any]]]:
+    return typing.get_type_hints(cls), {f.name: f for f in dataclasses.fields(cls)}
 
 
 def _coerce(hint: Any, value: Any, where: str) -> Any:
@@ -69,8 +75,8 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
         return _build(typing.cast("type[Any]", hint), value, where)
     if origin is Literal:
         if value not in args or isinstance(value, bool) != isinstance(args[0], bool):
-            raise _Mismatch(f"{where}: {value!r} is not one of {', '.join(map(repr, args))}.")
-        return value
+            raise _Mismatch(f"{where}: {reprlib.repr(value)} is not one of {', '.join(map(repr, args))}.")
+        return args[args.index(value)]  # 18.0 equals 18, and must become it
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in args:
             return None
@@ -79,18 +85,20 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
         return _coerce_tuple(args, value, where)
     if origin is dict:
         if not isinstance(value, dict):
-            raise _Mismatch(f"{where}: expected a mapping, found {value!r}.")
-        return {str(key): _coerce(args[1], item, f"{where}.{key}") for key, item in value.items()}
+            raise _Mismatch(f"{where}: expected a mapping, found {reprlib.repr(value)}.")
+        return {str(key): _coerce(args[1], item, f"{where}.{str(key)[:80]!r}") for key, item in value.items()}
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) > 1 << 64:
+            raise _Mismatch(f"{where}: {reprlib.repr(value)} is too large.")
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise _Mismatch(f"{where}: expected {hint.__name__}, found {value!r}.")
+        raise _Mismatch(f"{where}: expected {hint.__name__}, found {reprlib.repr(value)}.")
     return value
 
 
 def _coerce_tuple(args: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
     if not isinstance(value, (list, tuple)):
-        raise _Mismatch(f"{where}: expected a list, found {value!r}.")
+        raise _Mismatch(f"{where}: expected a list, found {reprlib.repr(value)}.")
     if len(args) == 2 and args[1] is Ellipsis:
         return tuple(_coerce(args[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if len(args) != len(value):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from adept_hub.cli.output import print_json, print_table
 from adept_hub.registry import ModelInfo, model_info
@@ -19,7 +20,9 @@ def run(args: argparse.Namespace) -> int:
     """Print one entry of the registry."""
     info = model_info(args.name)
     if args.json:
-        print_json(to_dict(info) | {"pretrained": info.pretrained, "architecture": info.architecture, "tag": info.tag})
+        entry = to_dict(replace(info, base=None)) | {"architecture": info.architecture, "tag": info.tag}
+        del entry["base"]
+        print_json(entry | {"pretrained": info.pretrained})
         return 0
     print_table(("field", "value"), _rows(info))
     print(f"\n{_next(info)}")

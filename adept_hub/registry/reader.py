@@ -1,116 +1,128 @@
-"""models.json as typed, immutable values, and timm's two questions: which models are there, and what is this one?"""
+"""models.json as typed, immutable values, parsed entry by entry when one is asked for.
+
+Ten thousand entries cost the reading of their JSON and no more; an entry is validated when it is used.
+"""
 
 from __future__ import annotations
 
-import fnmatch
 import functools
 import json
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-from adept_hub.errors import UnknownModelError, UnpublishedWeightsError
+from adept_hub.errors import RegistryError, UnknownModelError, UnpublishedWeightsError
 from adept_hub.names import split_name
+from adept_hub.registry.entries import ArchitectureEntry, CheckpointEntry, ModelInfo, check_entry
 from adept_hub.schema import from_dict
-from adept_hub.spec import DetectorSpec, Metric
-
-#: Folder of the checkpoints that travel inside the package.
-BUNDLED = Path(__file__).parent.parent / "bundled"
-_MODELS = Path(__file__).with_name("models.json")
-
-
-@dataclass(frozen=True)
-class Location:
-    """Where the files of a checkpoint are: inside the package, or on the Hub at a pinned commit."""
-
-    bundled: str = ""
-    repo: str = ""
-    revision: str = ""
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """One entry of the registry: an architecture, or an architecture with a tag and published weights.
-
-    ``size`` is that of model.safetensors in bytes, ``sha256`` its digest; both are empty without weights.
-    """
-
-    name: str
-    method: str
-    spec: DetectorSpec
-    summary: str = ""
-    location: Location | None = None
-    sha256: str = ""
-    size: int = 0
-    licence: str = ""
-    data: str = ""
-    images: int = 0
-    epochs: float = 0.0
-    metrics: tuple[Metric, ...] = ()
-    aliases: tuple[str, ...] = ()
-
-    @property
-    def architecture(self) -> str:
-        """The name without its tag."""
-        return split_name(self.name)[0]
-
-    @property
-    def tag(self) -> str:
-        """What the weights were trained on; empty for an architecture alone."""
-        return split_name(self.name)[1]
-
-    @property
-    def pretrained(self) -> bool:
-        """Whether weights are published."""
-        return self.location is not None
-
-
-@dataclass(frozen=True)
-class _Architecture:
-    method: str
-    spec: DetectorSpec
-    summary: str = ""
-
-
-@dataclass(frozen=True)
-class _Checkpoint:
-    location: Location
-    sha256: str
-    size: int
-    licence: str
-    data: str
-    images: int
-    epochs: float
-    summary: str = ""
-    metrics: tuple[Metric, ...] = ()
 
 
 @dataclass(frozen=True)
 class _File:
     format_version: int
     architectures: dict[str, Any]
-    checkpoints: dict[str, Any]
+    checkpoints: dict[str, Any] = field(default_factory=dict)
     defaults: dict[str, str] = field(default_factory=dict)
+    deprecated: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Registry:
-    """All entries by name, and the names that stand for others (``adept_joint``, untagged architectures)."""
+class _Origin:
+    """Which file an entry comes from; ``base`` is the folder that its bundled checkpoints are in."""
 
-    entries: MappingProxyType[str, ModelInfo]
-    defaults: MappingProxyType[str, str]
+    where: str
+    base: Path
+
+
+class Registry(Mapping[str, ModelInfo]):
+    """Every entry by its full name, from one or several files; the first file is the package's own.
+
+    ``defaults`` are names that stand for others (``adept_joint``, an architecture for its default tag),
+    ``deprecated`` those that still work and warn.
+    """
+
+    def __init__(self) -> None:
+        self._raw: dict[str, tuple[Any, _Origin]] = {}
+        self._parsed: dict[str, ModelInfo] = {}
+        self._methods: dict[str, str] = {}
+        self.defaults: dict[str, str] = {}
+        self.deprecated: dict[str, str] = {}
+
+    def add(self, data: object, where: str, base: Path) -> None:
+        """Add the entries of one file.
+
+        Raises:
+            RegistryError: a field is unknown, missing or of the wrong type, or a name is taken or leads nowhere.
+        """
+        file = from_dict(_File, data, where, RegistryError)
+        if file.format_version != 1:
+            raise RegistryError(f"{where} has format {file.format_version}, this version reads format 1.")
+        origin = _Origin(where, base)
+        for group in (file.architectures, file.checkpoints, file.defaults, file.deprecated):
+            if taken := group.keys() & (self._raw.keys() | self.defaults.keys() | self.deprecated.keys()):
+                raise RegistryError(f"{where}: the name {min(taken)!r} is taken.\nGive yours another name or tag.")
+        for name, raw in file.architectures.items():
+            method = raw.get("method") if isinstance(raw, dict) else None
+            if not isinstance(method, str):
+                raise RegistryError(f"{where}: {name!r} has no method.")
+            self._methods[name] = method
+        for name in file.checkpoints:
+            if split_name(name)[0] not in self._methods or not split_name(name)[1]:
+                raise RegistryError(f"{where}: {name!r} is no tag of a known architecture.")
+        self._raw |= {
+            name: (raw, origin) for group in (file.architectures, file.checkpoints) for name, raw in group.items()
+        }
+        for names in (file.defaults, file.deprecated):
+            if lost := [f"{name} -> {target}" for name, target in names.items() if target not in self._raw]:
+                raise RegistryError(f"{where}: {lost[0]} leads to no entry.")
+        self.defaults |= file.defaults
+        self.deprecated |= file.deprecated
+
+    def __getitem__(self, name: str) -> ModelInfo:
+        if name not in self._parsed:
+            self._parsed[name] = self._parse(name)
+        return self._parsed[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._raw)
+
+    def __len__(self) -> int:
+        return len(self._raw)
+
+    def method_of(self, name: str) -> str:
+        """The method of an entry, without parsing it."""
+        return self._methods[split_name(name)[0]]
+
+    def _parse(self, name: str) -> ModelInfo:
+        raw, origin = self._raw[name]
+        architecture, tag = split_name(name)
+        where = f"{origin.where}: {name}"
+        if not tag:
+            arch = from_dict(ArchitectureEntry, raw, where, RegistryError)
+            return ModelInfo(name=name, **vars(arch))
+        point = from_dict(CheckpointEntry, raw, where, RegistryError)
+        check_entry(point, where)
+        base = self[architecture]
+        aliases = tuple(alias for alias, target in self.defaults.items() if target == name)
+        fields = {**vars(point), "summary": point.summary or base.summary}
+        return ModelInfo(name=name, method=base.method, spec=base.spec, aliases=aliases, base=origin.base, **fields)
 
     def resolve(self, name: str) -> ModelInfo:
-        """The entry that a user's name means: a full name, an alias, or an architecture (its default tag if any).
+        """The entry that a user's name means: a full name, an alias, an architecture or a deprecated name, which warns.
 
         Raises:
             UnknownModelError: no such name; the nearest are shown.
         """
+        if name in self.deprecated:
+            target = self.deprecated[name]
+            warnings.warn(f"The model name {name!r} is deprecated: use {target!r}.", FutureWarning, stacklevel=3)
+            name = target
         target = self.defaults.get(name, name)
-        if target not in self.entries:
-            raise UnknownModelError(name, [*self.entries, *self.defaults])
-        return self.entries[target]
+        if target not in self._raw:
+            raise UnknownModelError(name, [*self._raw, *self.defaults])
+        return self[target]
 
     def resolve_pretrained(self, name: str) -> ModelInfo:
         """Like `resolve`, for a name whose weights are wanted.
@@ -121,70 +133,57 @@ class Registry:
         info = self.resolve(name)
         if info.pretrained:
             return info
-        others = [entry.name for entry in self.entries.values() if entry.pretrained]
-        published = f"Published: {', '.join(others)}." if others else "Nothing is published yet."
+        others = [other for other in self._raw if split_name(other)[1] and self[other].pretrained]
+        published = f"Published: {', '.join(others[:8])}." if others else "Nothing is published yet."
         raise UnpublishedWeightsError(
             f"{name!r} has no published weights. {published}\n"
             f"Train them: adept pretrain --images PHOTOS --method {info.method} --out runs/mine"
         )
 
+    def names(self, method: str | None, pretrained: bool) -> list[str]:
+        """Full names of checkpoints with published weights, or of architectures; unsorted, no entry parsed."""
+        return [
+            name
+            for name, (raw, _) in self._raw.items()
+            if (split_name(name)[1] != "") == pretrained
+            and (not pretrained or _is_published(raw))
+            and (method is None or self.method_of(name) == method)
+        ]
 
-def parse_registry(data: object, where: str = "models.json") -> Registry:
-    """A registry from the JSON values of models.json.
+
+def _is_published(raw: object) -> bool:
+    return isinstance(raw, dict) and isinstance(raw.get("location"), dict)
+
+
+def parse_registry(data: object, where: str = "models.json", base: Path = Path()) -> Registry:
+    """A registry of one file, from its JSON values; see `Registry.add`."""
+    parsed = Registry()
+    parsed.add(data, where, base)
+    return parsed
+
+
+def read_registry_file(path: Path) -> object:
+    """The JSON values of a registry file.
 
     Raises:
-        CheckpointError: a field is unknown, missing or of the wrong type.
-        UnknownModelError: a checkpoint or default names something that is not there.
+        RegistryError: there is no such file, or it is not JSON.
     """
-    file = from_dict(_File, data, where)
-    entries: dict[str, ModelInfo] = {}
-    for name, raw in file.architectures.items():
-        arch = from_dict(_Architecture, raw, f"{where}: {name}")
-        entries[name] = ModelInfo(name=name, method=arch.method, spec=arch.spec, summary=arch.summary)
-    aliases: dict[str, list[str]] = {}
-    for alias, target in file.defaults.items():
-        aliases.setdefault(target, []).append(alias)
-    for name, raw in file.checkpoints.items():
-        point = from_dict(_Checkpoint, raw, f"{where}: {name}")
-        base = entries.get(split_name(name)[0])
-        if base is None:
-            raise UnknownModelError(split_name(name)[0], file.architectures)
-        entries[name] = ModelInfo(
-            name=name, method=base.method, spec=base.spec, aliases=tuple(aliases.get(name, ())), **vars(point)
-        )
-    for target in file.defaults.values():
-        if target not in entries:
-            raise UnknownModelError(target, entries)
-    return Registry(MappingProxyType(entries), MappingProxyType(dict(file.defaults)))
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise RegistryError(f"The registry {path} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise RegistryError(f"The registry {path} is not JSON: {error}.") from error
 
 
-@functools.lru_cache(maxsize=1)
-def registry() -> Registry:
-    """The package's own registry."""
-    return parse_registry(json.loads(_MODELS.read_text(encoding="utf-8")))
-
-
-def list_models(filter: str = "*", *, method: str | None = None, pretrained: bool = False) -> list[str]:  # noqa: A002
-    """Names of models, sorted, as in timm.
+@functools.lru_cache(maxsize=4)
+def load_registry(*files: tuple[Path, Path]) -> Registry:
+    """One registry from several files, each read once.
 
     Args:
-        filter: a pattern with ``*`` and ``?``; with ``pretrained`` it is matched with and without the tag.
-        method: only this method (``adept_joint``, ``adept_separate``, ``soco``, ...).
-        pretrained: names with tags whose weights are published; otherwise architectures.
+        files: a JSON file and the folder that its bundled checkpoints are in, each.
     """
-    return sorted(
-        name
-        for name, info in registry().entries.items()
-        if (info.pretrained if pretrained else not info.tag)
-        and (method is None or info.method == method)
-        and (fnmatch.fnmatchcase(name, filter) or fnmatch.fnmatchcase(info.architecture, filter))
-    )
-
-
-def model_info(name: str) -> ModelInfo:
-    """All that the registry knows of a model.
-
-    Raises:
-        UnknownModelError: no such name; the nearest are shown.
-    """
-    return registry().resolve(name)
+    merged = Registry()
+    for path, base in files:
+        merged.add(read_registry_file(path), path.name, base)
+    return merged

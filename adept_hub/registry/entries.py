@@ -1,0 +1,120 @@
+"""What one entry of a registry says, in frozen dataclasses."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from adept_hub.errors import RegistryError, SourceError
+from adept_hub.names import check_repo, is_commit, split_name
+from adept_hub.spec import DetectorSpec, Metric
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where the files of a checkpoint are: a folder beside the registry file, or the Hub at a pinned commit."""
+
+    bundled: str = ""
+    repo: str = ""
+    revision: str = ""
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One entry of the registry: an architecture, or an architecture with a tag and published weights.
+
+    ``size`` is that of model.safetensors in bytes, ``sha256`` its digest, ``config_sha256`` that of config.json; all
+    are empty without weights. ``base`` is the folder that a bundled location is relative to.
+    """
+
+    name: str
+    method: str
+    spec: DetectorSpec
+    summary: str = ""
+    location: Location | None = None
+    sha256: str = ""
+    size: int = 0
+    config_sha256: str = ""
+    licence: str = ""
+    data: str = ""
+    images: int = 0
+    epochs: float = 0.0
+    metrics: tuple[Metric, ...] = ()
+    aliases: tuple[str, ...] = ()
+    base: Path | None = None
+
+    @property
+    def architecture(self) -> str:
+        """The name without its tag."""
+        return split_name(self.name)[0]
+
+    @property
+    def tag(self) -> str:
+        """What the weights were trained on; empty for an architecture alone."""
+        return split_name(self.name)[1]
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether weights are published."""
+        return self.location is not None
+
+    @property
+    def folder(self) -> Path | None:
+        """The checkpoint folder, where it is beside the registry file."""
+        if self.location is None or not self.location.bundled or self.base is None:
+            return None
+        return self.base / self.location.bundled
+
+
+@dataclass(frozen=True)
+class ArchitectureEntry:
+    """An architecture of models.json."""
+
+    method: str
+    spec: DetectorSpec
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class CheckpointEntry:
+    """A checkpoint of models.json; without a location it is listed as an architecture's tag and not as published."""
+
+    sha256: str = ""
+    size: int = 0
+    licence: str = ""
+    data: str = ""
+    images: int = 0
+    epochs: float = 0.0
+    location: Location | None = None
+    config_sha256: str = ""
+    summary: str = ""
+    metrics: tuple[Metric, ...] = ()
+
+
+def check_entry(entry: CheckpointEntry, where: str) -> None:
+    """Refuse a published entry that does not say exactly which bytes it means.
+
+    Raises:
+        RegistryError: no digest, no size, a path that leaves its folder, or a revision that is no commit.
+    """
+    place = entry.location
+    if place is None:
+        return
+    if not re.fullmatch(r"[0-9a-f]{64}", entry.sha256) or entry.size <= 0:
+        raise RegistryError(f"{where}: published weights need the sha256 and size of model.safetensors.")
+    if not re.fullmatch(r"[0-9a-f]{64}|", entry.config_sha256):
+        raise RegistryError(f"{where}: config_sha256 is no SHA-256.")
+    if bool(place.bundled) == bool(place.repo):
+        raise RegistryError(f"{where}: a location is either a bundled folder or a repo with a revision.")
+    if place.bundled:
+        parts = PurePosixPath(place.bundled.replace("\\", "/")).parts
+        if ".." in parts or parts[0].startswith("/") or ":" in parts[0]:
+            raise RegistryError(f"{where}: the folder {place.bundled!r} leaves the registry's own.")
+        return
+    try:
+        check_repo(place.repo)
+    except SourceError as error:
+        raise RegistryError(f"{where}: {error}") from error
+    if not is_commit(place.revision):
+        raise RegistryError(f"{where}: the revision {place.revision!r} is no commit SHA; a branch can change.")
