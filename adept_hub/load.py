@@ -21,6 +21,7 @@ from adept_hub.errors import IncompleteLoadError
 from adept_hub.fetch import Fetched, FetchOptions, fetch
 from adept_hub.models import DetectorParts, assemble_detector
 from adept_hub.models.contract import part_of
+from adept_hub.models.skeleton import skeleton
 from adept_hub.registry import registry
 from adept_hub.report import LoadReport, PartReport
 from adept_hub.spec import PARTS, CheckpointConfig
@@ -153,6 +154,7 @@ def load_into(
     source: Source,
     *,
     parts: Iterable[str] = PARTS,
+    fold_norms: bool = False,
     revision: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     offline: bool | None = None,
@@ -163,6 +165,10 @@ def load_into(
     The framework is recognised by the names of the model's tensors, behind any wrapper's prefix. Either every tensor
     of every promised part is copied, or the model is left untouched.
 
+    Args:
+        fold_norms: where the model's FPN or RoI head has convolutions without norms, fold the pre-trained norms into
+            their weights and biases, which is exact in evaluation mode; by default such a model is refused.
+
     Raises:
         UnsupportedModelError: the model cannot hold the parts as it is built; the message says what to change.
         IncompleteLoadError: the checkpoint lacks a promised part.
@@ -172,7 +178,7 @@ def load_into(
     wanted = _promised(parts, fetched.config)
     tensors = {key: t for key, t in read_tensors(fetched.folder, fetched.config).items() if part_of(key) in wanted}
     state = model.state_dict()
-    plan = plan_for_model(state, tensors, fetched.config.spec, wanted)
+    plan = plan_for_model(state, tensors, fetched.config.spec, wanted, fold_norms=fold_norms)
     sizes: dict[str, list[int]] = {part: [0, 0] for part in wanted}
     with torch.no_grad():
         for key, target, tensor in plan:
@@ -202,7 +208,7 @@ def _load_parts(fetched: Fetched, wanted: tuple[str, ...]) -> DetectorParts:
     """The parts module with the wanted parts assigned, not copied; built without initialising what is replaced."""
     tensors = read_tensors(fetched.folder, fetched.config)
     whole = wanted == PARTS
-    with torch.device("meta") if whole else contextlib.nullcontext():
+    with skeleton() if whole else contextlib.nullcontext():
         module = DetectorParts(fetched.config.spec)
     for part in wanted:
         prefix = f"{part}."

@@ -11,13 +11,6 @@ from adept_hub.cli.pull import add_source
 from adept_hub.convert.options import Anchors, Detector, Levels, Norm
 from adept_hub.spec import FRAMEWORKS
 
-#: What to type after an export, in the framework's own checkout.
-NEXT_STEPS = {
-    "torchvision": "python {out}/build_model.py",
-    "detectron2": "tools/train_net.py --config-file {out}/config.yaml",
-    "mmdet": "tools/train.py {out}/config.py",
-}
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -34,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export, and say what was written and what to type next."""
+    from adept_hub.convert.export import next_steps
     from adept_hub.load import export
 
     chosen = {"num_classes": args.num_classes, "norm": args.norm, "anchors": args.anchors, "levels": args.levels}
@@ -53,5 +47,5 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for path in paths:
         print(f"{path}  {path.stat().st_size:,} bytes")
-    print(f"\nNext: {NEXT_STEPS[args.to].format(out=args.out)}")
+    print(f"\n{next_steps(args.to, args.out)}")
     return 0

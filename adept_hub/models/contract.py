@@ -9,6 +9,7 @@ import torch
 
 from adept_hub.errors import IncompleteLoadError, ShapeMismatchError, UnknownKeyError
 from adept_hub.models.parts import DetectorParts
+from adept_hub.models.skeleton import skeleton
 from adept_hub.spec import PARTS, DetectorSpec
 
 
@@ -27,7 +28,7 @@ def part_of(key: str) -> str:
 @functools.lru_cache(maxsize=16)
 def expected_tensors(spec: DetectorSpec) -> Mapping[str, tuple[tuple[int, ...], torch.dtype]]:
     """Shape and dtype of every canonical tensor of ``spec``, in the order of the module."""
-    with torch.device("meta"):
+    with skeleton():
         parts = DetectorParts(spec)
     return {key: (tuple(value.shape), value.dtype) for key, value in parts.state_dict().items()}
 

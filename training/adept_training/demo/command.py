@@ -10,18 +10,15 @@ from typing import get_args
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 import adept_hub
 from adept_hub.atomic import disk_errors
-from adept_hub.cli.export import NEXT_STEPS
-from adept_hub.convert.export import import_state
+from adept_hub.convert.export import next_steps, read_export
 from adept_hub.convert.options import Framework
 from adept_hub.errors import OutputExistsError
 from adept_hub.models.propose import propose
-from adept_hub.spec import FRAMEWORKS, CheckpointConfig
+from adept_hub.spec import CheckpointConfig
 from adept_training.demo.draw import Panel, draw_sheet
 from adept_training.images import decode, open_images
 from adept_training.proposals import filter_boxes, selective_search
@@ -56,8 +53,8 @@ def run(args: argparse.Namespace) -> int:
     expected = adept_hub.load_state_dict(args.source)
     for framework in get_args(Framework):
         folder = args.out / framework
-        weights, _ = adept_hub.export(args.source, framework, folder)
-        back = _read_back(weights, framework)
+        adept_hub.export(args.source, framework, folder)
+        back = read_export(folder, framework)
         same = back.keys() == expected.keys() and all(torch.equal(back[key], expected[key]) for key in expected)
         _say(f"   {folder}: {len(back)} tensors, read back {'equal bit for bit' if same else 'DIFFERENT'}\n")
         if not same:
@@ -106,25 +103,11 @@ def _prepare(out: Path) -> None:
         (out / _MARKER).touch()
 
 
-def _read_back(weights: Path, framework: Framework) -> dict[str, Tensor]:
-    """An exported file under canonical names again."""
-    if weights.suffix == ".safetensors":
-        state = load_file(weights)
-    else:
-        file = torch.load(weights, weights_only=True, map_location="cpu")
-        state = file["model"] if "model" in file else file["state_dict"]
-    return import_state(state, framework)
-
-
 def _next_steps(out: Path) -> str:
-    names = {"torchvision": "torchvision", "detectron2": "Detectron2", "mmdet": "MMDetection"}
-    steps = (f"{names[f]:<12} {NEXT_STEPS[f].format(out=out / f)}" for f in FRAMEWORKS)
+    steps = "".join(f"   {next_steps(framework, out / framework)}\n" for framework in get_args(Framework))
     return (
-        "\n4. Next\n"
-        "   fine-tune (set your classes and data in the config beside the weights):\n"
-        + "".join(f"      {step}\n" for step in steps)
-        + "   pre-train on your own photographs:\n"
-        "      adept pretrain --images YOUR_PHOTOGRAPHS --method adept_joint --out runs/mine\n"
+        f"\n4. Next, on your own data\n{steps}"
+        "   Pre-train: adept pretrain --images YOUR_PHOTOGRAPHS --method adept_joint --out runs/mine\n"
     )
 
 

@@ -1,0 +1,45 @@
+"""Modules without values, for those that are about to receive every value from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.nn import init
+from torch.overrides import TorchFunctionMode
+
+_INITIALISERS = frozenset(
+    {
+        init.kaiming_normal_,
+        init.kaiming_uniform_,
+        init.normal_,
+        init.uniform_,
+        init.constant_,
+        torch.Tensor.normal_,
+        torch.Tensor.uniform_,
+    }
+)
+
+
+class _SkipInitialisers(TorchFunctionMode):
+    """On the meta device these compute nothing, but slowly: half of the time that building a ResNet-50 takes."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in _INITIALISERS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def skeleton() -> Iterator[None]:
+    """Within this context modules are built on the meta device, with shapes and dtypes but neither memory nor values.
+
+    Every tensor must be assigned afterwards (``load_state_dict(strict=True, assign=True)``).
+    """
+    with torch.device("meta"), _SkipInitialisers():
+        yield
