@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import sys
 import types
@@ -88,6 +89,11 @@ def register_mmdet() -> None:
     register_all_modules(init_default_scope=True)
 
 
+SMALL = DetectorSpec(depth=18, fpn_channels=32, head_conv_channels=24, head_fc_channels=40)
+LARGE = DetectorSpec(depth=50)
+
+
+@functools.cache
 def random_tensors(spec, seed: int = 0) -> dict[str, torch.Tensor]:
     """Canonical tensors of ``spec`` that hide no error: every value random, statistics and biases included.
 

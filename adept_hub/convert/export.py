@@ -13,16 +13,15 @@ from torch import Tensor
 
 from adept_hub.atomic import atomic_folder
 from adept_hub.convert import detectron2, mmdet, torchvision
+from adept_hub.convert.infer import infer_spec
 from adept_hub.convert.keymap import KeyTable
-from adept_hub.convert.norms import with_norm
-from adept_hub.convert.options import Target, check_framework
+from adept_hub.convert.norms import with_counters, with_norm
+from adept_hub.convert.options import Detector, Framework, Target, check_framework
 from adept_hub.convert.rescale import rescale_anchors
 from adept_hub.errors import CheckpointError
-from adept_hub.models.contract import check_tensors
+from adept_hub.models.contract import check_tensors, part_of
 from adept_hub.spec import CheckpointConfig, DetectorSpec
 
-#: COCO's classes and the background.
-COCO_CLASSES = 81
 #: Weights and config of each framework's export.
 FILES: Mapping[str, tuple[str, str]] = {
     "torchvision": ("model.safetensors", "build_model.py"),
@@ -32,25 +31,22 @@ FILES: Mapping[str, tuple[str, str]] = {
 TABLES: Mapping[str, ModuleType] = {"torchvision": torchvision, "detectron2": detectron2, "mmdet": mmdet}
 
 
-def key_table(framework: str, detector: str = "faster_rcnn") -> KeyTable:
+def key_table(framework: str, detector: Detector = "faster_rcnn") -> KeyTable:
     """The two-way key table of one framework's detector.
 
     Raises:
         UnsupportedDetectorError: the framework or the detector is unknown.
     """
     check_framework(framework)
-    found: KeyTable = TABLES[framework].table(Target.of(detector=detector).detector)
+    found: KeyTable = TABLES[framework].table(Target(detector=detector).detector)
     return found
 
 
 def export_state(
     tensors: Mapping[str, Tensor],
     spec: DetectorSpec,
-    framework: str,
-    detector: str = "faster_rcnn",
-    *,
-    norm: str = "SyncBN",
-    anchors: str = "downstream",
+    framework: Framework,
+    target: Target | None = None,
 ) -> dict[str, Tensor]:
     """Canonical tensors as a state dict of a framework's detector, without its predictors.
 
@@ -58,16 +54,15 @@ def export_state(
         tensors: canonical keys, of whole parts.
         spec: their architecture.
         framework: whose keys.
-        detector: ``faster_rcnn``, ``mask_rcnn`` (the same keys) or ``cascade_rcnn`` (the head three times).
-        norm: see `adept_hub.convert.options.Target`; ``none`` folds norms into convolutions.
-        anchors: see `Target`; ``rescaled`` adapts the RPN's box deltas.
+        target: the detector, a plain Faster R-CNN by default (Mask R-CNN has the same keys, Cascade the head three
+            times). Of its other choices ``norm="none"`` and ``anchors="rescaled"`` change values.
 
     Raises:
         UnknownKeyError, IncompleteLoadError, ShapeMismatchError: ``tensors`` are not whole parts of ``spec``.
         UnsupportedDetectorError: the framework cannot express what was asked for.
     """
-    target = Target.of(detector=detector, norm=norm, anchors=anchors)
-    table = key_table(framework, detector)
+    target = target or Target()
+    table = key_table(framework, target.detector)
     parts = {key.split(".", 1)[0] for key in tensors}
     check_tensors({key: tuple(t.shape) for key, t in tensors.items()}, spec, parts, "the tensors to be exported")
     values = dict(tensors)
@@ -76,29 +71,33 @@ def export_state(
     return table.to_target(with_norm(values, target.norm, framework))
 
 
-def import_state(state: Mapping[str, Tensor], framework: str, detector: str = "faster_rcnn") -> dict[str, Tensor]:
+def import_state(
+    state: Mapping[str, Tensor], framework: Framework, detector: Detector = "faster_rcnn"
+) -> dict[str, Tensor]:
     """A framework's state dict as canonical tensors; the exact inverse of `export_state` with trainable norms.
 
-    Predictors and the mask head, which no part holds, are left out; every other key must be known.
+    Predictors and the mask head, which no part holds, are left out; every other key must be known, and every part that
+    is there must be whole. Batch counters, which frozen norms lack, become zero where a part has none at all.
 
     Raises:
         UnknownKeyError: a key that such a detector does not have.
+        IncompleteLoadError, ShapeMismatchError: a part is not whole.
+        UnsupportedModelError: the architecture has no spec here.
         CheckpointError: the stages of a Cascade R-CNN differ.
     """
-    return key_table(framework, detector).to_canonical(state)
+    tensors = with_counters(key_table(framework, detector).to_canonical(state))
+    shapes = {key: tuple(t.shape) for key, t in tensors.items()}
+    check_tensors(shapes, infer_spec(shapes), {part_of(key) for key in shapes}, f"the {framework} weights")
+    return tensors
 
 
 def write_export(
     tensors: Mapping[str, Tensor],
     config: CheckpointConfig,
-    framework: str,
+    framework: Framework,
     out: Path,
-    detector: str = "faster_rcnn",
+    target: Target | None = None,
     *,
-    num_classes: int = COCO_CLASSES,
-    norm: str = "SyncBN",
-    anchors: str = "downstream",
-    levels: str = "stock",
     overwrite: bool = False,
 ) -> list[Path]:
     """Write weights and the config that makes the framework agree with them into a folder, whole or not at all.
@@ -111,7 +110,7 @@ def write_export(
         config: of the checkpoint they come from.
         framework: whose format.
         out: the folder; must not exist, or be empty, unless ``overwrite``.
-        detector, num_classes, norm, anchors, levels: see `adept_hub.convert.options.Target`.
+        target: the detector; a plain Faster R-CNN on COCO's classes by default.
         overwrite: replace a folder that is there.
 
     Returns:
@@ -121,8 +120,8 @@ def write_export(
         OutputExistsError, DiskFullError: about the folder.
         UnknownKeyError, IncompleteLoadError, ShapeMismatchError, UnsupportedDetectorError: as `export_state`.
     """
-    target = Target.of(detector=detector, num_classes=num_classes, norm=norm, anchors=anchors, levels=levels)
-    state = export_state(tensors, config.spec, framework, detector, norm=norm, anchors=anchors)
+    target = target or Target()
+    state = export_state(tensors, config.spec, framework, target)
     # Copies: a tensor mapped from a safetensors file would drag the whole file into a .pth.
     state = {key: tensor.detach().cpu().clone().contiguous() for key, tensor in state.items()}
     out = out.resolve()
@@ -142,11 +141,11 @@ def write_export(
     return [out / weights, out / name]
 
 
-def _wrapped(state: dict[str, Tensor], framework: str) -> dict[str, object]:
+def _wrapped(state: dict[str, Tensor], framework: Framework) -> dict[str, object]:
     return {"model": state} if framework == "detectron2" else {"state_dict": state, "meta": {}}
 
 
-def read_export(folder: Path, framework: str) -> dict[str, Tensor]:
+def read_export(folder: Path, framework: Framework) -> dict[str, Tensor]:
     """The canonical tensors of a folder that `write_export` wrote.
 
     Raises:
@@ -165,7 +164,7 @@ def read_export(folder: Path, framework: str) -> dict[str, Tensor]:
     return import_state(state, framework, "cascade_rcnn" if cascade else "faster_rcnn")
 
 
-def next_steps(framework: str, out: Path) -> str:
+def next_steps(framework: Framework, out: Path) -> str:
     """What to type to fine-tune with an export in ``out``."""
     if framework == "detectron2":
         return f"Fine-tune: python tools/train_net.py --config-file {out / 'config.yaml'}"

@@ -33,7 +33,7 @@ def with_norm(tensors: Mapping[str, Tensor], norm: Norm, framework: str) -> dict
                 "Choose norm='none' (frozen in the backbone, folded elsewhere), 'SyncBN' or 'BN'."
             )
         return without_counters(tensors, NORMED_PARTS)
-    return fold_norms(tensors if keeps_counters else without_counters(tensors, ("backbone",)), ("fpn", "head"))
+    return fold_into_convs(tensors if keeps_counters else without_counters(tensors, ("backbone",)), ("fpn", "head"))
 
 
 def without_counters(tensors: Mapping[str, Tensor], parts: Iterable[str]) -> dict[str, Tensor]:
@@ -42,7 +42,19 @@ def without_counters(tensors: Mapping[str, Tensor], parts: Iterable[str]) -> dic
     return {k: t for k, t in tensors.items() if not (k.endswith(".num_batches_tracked") and part_of(k) in chosen)}
 
 
-def fold_norms(tensors: Mapping[str, Tensor], parts: Iterable[str]) -> dict[str, Tensor]:
+def with_counters(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Zero counters for the norms of parts that have none at all (they were frozen); other parts stay as they are."""
+    found = dict(tensors)
+    for part in NORMED_PARTS:
+        keys = [key for key in tensors if part_of(key) == part]
+        if any(key.endswith(".num_batches_tracked") for key in keys):
+            continue
+        norms = [key.removesuffix(".running_var") for key in keys if key.endswith(".running_var")]
+        found |= {f"{norm}.num_batches_tracked": torch.tensor(0) for norm in norms}
+    return found
+
+
+def fold_into_convs(tensors: Mapping[str, Tensor], parts: Iterable[str]) -> dict[str, Tensor]:
     """Fold every norm of ``parts`` (fpn, head) into the weight and a new bias of the convolution before it.
 
     In evaluation mode BN(conv(x)) = conv(x) * s + (beta - mean * s) with s = gamma / sqrt(var + eps), so that the

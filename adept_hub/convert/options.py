@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from adept_hub.errors import UnsupportedDetectorError
 from adept_hub.spec import FRAMEWORKS, DetectorSpec
@@ -58,15 +58,6 @@ class Target:
             raise UnsupportedDetectorError(
                 f"num_classes={self.num_classes} leaves no class beside the background, which is counted as one."
             )
-
-    @classmethod
-    def of(cls, **choices: Any) -> Target:
-        """A target from unchecked values.
-
-        Raises:
-            UnsupportedDetectorError: a value is not one of those known.
-        """
-        return cls(**choices)
 
     def anchor_sizes(self, spec: DetectorSpec) -> tuple[float, ...]:
         """Square-root areas of the anchors on P2-P6, pixels of the network's input; P6 continues the progression."""

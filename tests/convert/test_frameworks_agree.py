@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from frameworks_support import config_of
+from frameworks_support import LARGE, SMALL, config_of, random_tensors
 from probes import PROBES, canonical_probe
 
 from adept_hub.convert.export import write_export
+from adept_hub.convert.options import Target
 
 #: P5 is 3 x 5 of these, P6 2 x 3: odd sides, where strides and pooling rules differ between implementations.
 IMAGES = torch.randn(2, 3, 96, 160, generator=torch.Generator().manual_seed(1))
@@ -50,9 +51,9 @@ def assert_agree(probe, reference, *, boxes: bool = True, stages: int = 1, toler
 @pytest.mark.frameworks
 @pytest.mark.parametrize("framework", list(PROBES))
 @pytest.mark.parametrize("detector", ["faster_rcnn", "mask_rcnn"])
-def test_small_detector_agrees(framework, detector, small, tmp_path):
-    spec, tensors = small
-    write_export(tensors, config_of(spec), framework, tmp_path / "out", detector, num_classes=4)
+def test_small_detector_agrees(framework, detector, tmp_path):
+    spec, tensors = SMALL, random_tensors(SMALL)
+    write_export(tensors, config_of(spec), framework, tmp_path / "out", Target(detector, num_classes=4))
     probe = PROBES[framework](tmp_path / "out")
     assert_agree(probe, canonical_probe(spec, tensors, detector))
     if framework in PREDICTORS:
@@ -62,16 +63,16 @@ def test_small_detector_agrees(framework, detector, small, tmp_path):
 
 @pytest.mark.frameworks
 @pytest.mark.parametrize("framework", list(PROBES))
-def test_r50_agrees(framework, large, tmp_path):
-    spec, tensors = large
+def test_r50_agrees(framework, tmp_path):
+    spec, tensors = LARGE, random_tensors(LARGE)
     write_export(tensors, config_of(spec), framework, tmp_path / "out")
     assert_agree(PROBES[framework](tmp_path / "out"), canonical_probe(spec, tensors))
 
 
 @pytest.mark.frameworks
 @pytest.mark.parametrize("framework", list(PROBES))
-def test_pixels_become_the_same_input(framework, small, tmp_path):
-    spec, tensors = small
+def test_pixels_become_the_same_input(framework, tmp_path):
+    spec, tensors = SMALL, random_tensors(SMALL)
     write_export(tensors, config_of(spec), framework, tmp_path / "out")
     image = torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])

@@ -1,0 +1,200 @@
+"""Which tensor goes where in a user's own model: all of every promised part, or a refusal that says what to change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor
+
+from adept_hub.convert.export import key_table
+from adept_hub.convert.norms import NORMED_PARTS, fold_into_convs, without_counters
+from adept_hub.convert.options import CASCADE_STAGES
+from adept_hub.convert.recognise import Recognised, recognise
+from adept_hub.convert.remedies import remedy
+from adept_hub.convert.structure import Structure, part_of_key, read_structure
+from adept_hub.errors import UnsupportedModelError
+from adept_hub.models.contract import part_of
+from adept_hub.spec import PARTS, DetectorSpec
+
+__all__ = ["Problem", "Recognised", "Step", "find_problems", "plan_for_model", "recognise"]
+
+#: part, code, what is wrong, values for the remedy.
+_Found = tuple[str, str, str, Mapping[str, object]]
+
+
+class Step(NamedTuple):
+    """One copy: canonical key, key in the user's model, value in the target's shape."""
+
+    source: str
+    target: str
+    tensor: Tensor
+
+
+class Problem(NamedTuple):
+    """One disagreement between a model's structure and a spec: its part, what is wrong, what to do."""
+
+    part: str
+    code: str
+    what: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class _Case:
+    structure: Structure
+    spec: DetectorSpec
+    framework: str
+
+
+def plan_for_model(
+    model_state: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
+    spec: DetectorSpec,
+    parts: Iterable[str] = PARTS,
+    *,
+    fold_norms: bool = False,
+) -> list[Step]:
+    """Where each canonical tensor of ``parts`` goes in a model with this state; nothing is copied yet.
+
+    The framework is recognised by the keys, behind any wrapper's prefix. The plan covers every tensor that the model
+    has in a promised part and every tensor of the checkpoint's part (but for the batch counters that frozen norms
+    lack, and the copies that Cascade's stages take): neither side may keep anything to itself.
+
+    Args:
+        model_state: ``model.state_dict()``.
+        tensors: canonical, all of ``parts`` at least.
+        spec: their architecture.
+        parts: what is promised.
+        fold_norms: where the model's FPN or head has convolutions without norms, fold the pre-trained norms into them.
+
+    Raises:
+        UnsupportedModelError: the model cannot hold a promised part as it is built.
+    """
+    known = recognise(model_state)
+    state = {k.removeprefix(known.prefix): t for k, t in model_state.items() if k.startswith(known.prefix)}
+    shapes = {key: tuple(t.shape) for key, t in state.items()}
+    structure = read_structure(shapes, known.framework)
+    wanted = [part for part in PARTS if part in set(parts)]
+    if problems := [
+        p for p in find_problems(structure, spec, known.framework, fold_norms=fold_norms) if p.part in wanted
+    ]:
+        raise UnsupportedModelError(_refusal(known, problems))
+    values = {key: t for key, t in tensors.items() if part_of(key) in wanted}
+    norms = dict(zip(NORMED_PARTS, (structure.backbone_norm, structure.fpn_norm, structure.head_norm), strict=True))
+    values = without_counters(values, [part for part, norm in norms.items() if norm == "FrozenBN"])
+    values = fold_into_convs(values, [part for part, norm in norms.items() if norm == "none" and part != "backbone"])
+    table = key_table(known.framework, known.detector)
+    steps = [Step(key, target, t) for key, t in values.items() for target in table.targets(key)]
+    _check_cover(known, {step.target: step.tensor for step in steps}, shapes, wanted)
+    return [step._replace(target=known.prefix + step.target) for step in steps]
+
+
+def find_problems(
+    structure: Structure, spec: DetectorSpec, framework: str, *, fold_norms: bool = False
+) -> Iterator[Problem]:
+    """Every disagreement between a detector's structure and a spec that keeps tensors from fitting."""
+    for part, code, what, values in _problems(_Case(structure, spec, framework), fold_norms):
+        yield Problem(part, code, what, remedy(code, framework, **values))
+
+
+def _problems(case: _Case, fold_norms: bool) -> Iterator[_Found]:
+    has, spec = case.structure, case.spec
+    if has.depth != spec.depth:
+        found = f"a ResNet-{has.depth}" if has.depth else "no ResNet-18, -34, -50 or -101"
+        yield (
+            "backbone",
+            "depth",
+            f"your backbone is {found}, the weights are a ResNet-{spec.depth}'s",
+            {"want": spec.depth},
+        )
+    if has.backbone_norm in ("GN", "none"):
+        yield "backbone", "backbone_norm", f"your backbone has {_norm_name(has.backbone_norm)}", {}
+    if has.fpn_norm == "GN" or (has.fpn_norm == "none" and not fold_norms):
+        yield "fpn", "fpn_norm", f"your FPN has {_norm_name(has.fpn_norm)}", {}
+    if has.fpn_channels != spec.fpn_channels:
+        what = f"your FPN has {has.fpn_channels} channels, the weights have {spec.fpn_channels}"
+        yield "fpn", "fpn_channels", what, {"want": spec.fpn_channels}
+    if has.fpn_extra_convs:
+        yield "fpn", "fpn_extra_convs", "your FPN has convolutions beyond P5, which no checkpoint holds", {}
+    yield from _rpn_problems(has, spec)
+    yield from _head_problems(has, spec, fold_norms)
+
+
+def _rpn_problems(has: Structure, spec: DetectorSpec) -> Iterator[_Found]:
+    width = {"want": spec.fpn_channels, "channels": spec.fpn_channels}
+    if has.rpn_convs != 1:
+        what = f"your RPN has {has.rpn_convs} convolutions, the weights have one, and a second one left at random"
+        yield "rpn", "rpn_convs", f"{what} would make the pre-trained outputs read noise", width
+    if has.rpn_channels != spec.fpn_channels:
+        what = f"your RPN's convolution has {has.rpn_channels} channels, the weights have {spec.fpn_channels}"
+        yield "rpn", "rpn_channels", what, width
+    if has.anchors != spec.anchors_per_location:
+        what = f"your RPN has {has.anchors} anchors a place, the weights have {spec.anchors_per_location}"
+        yield "rpn", "anchors", what, {}
+    if has.rpn_softmax:
+        yield "rpn", "rpn_softmax", "your RPN has two softmax logits an anchor, the weights have one sigmoid logit", {}
+
+
+def _head_problems(has: Structure, spec: DetectorSpec, fold_norms: bool) -> Iterator[_Found]:
+    shape = {"convs": spec.head_conv_channels, "fc": spec.head_fc_channels, "channels": spec.fpn_channels}
+    if (has.head_convs, has.head_fcs) != (spec.HEAD_CONVS, 1):
+        what = f"your box head has {has.head_convs} convolutions and {has.head_fcs} fc layers, the weights have 4 and 1"
+        yield "head", "head_shape", what, shape
+        return
+    if (has.head_conv_channels, has.head_fc_channels) != (spec.head_conv_channels, spec.head_fc_channels):
+        what = (
+            f"your box head is {has.head_conv_channels} channels and {has.head_fc_channels} features wide, the weights"
+        )
+        yield "head", "head_shape", f"{what} {spec.head_conv_channels} and {spec.head_fc_channels}", shape
+    if has.head_norm == "GN" or (has.head_norm == "none" and not fold_norms):
+        yield "head", "head_norm", f"your box head has {_norm_name(has.head_norm)}", {}
+    if has.stages not in (1, CASCADE_STAGES):
+        yield "head", "stages", f"your Cascade has {has.stages} stages, three are known here", {}
+
+
+def _norm_name(norm: str) -> str:
+    return "no norm" if norm == "none" else "GroupNorm, the weights are batch-normalised"
+
+
+def _refusal(known: Recognised, problems: list[Problem]) -> str:
+    lines = [
+        f"This {known.framework} model cannot hold the pre-trained {_list(p.part for p in problems)} as it is built:"
+    ]
+    lines.append("; ".join(f"{problem.what}: {problem.remedy}" for problem in problems) + ".")
+    failed = {problem.part for problem in problems}
+    # A part is worth little on top of a random one: the FPN needs the backbone, the heads need both.
+    rest = [part for part in PARTS if not failed & {part, *PARTS[: min(PARTS.index(part), 2)]}]
+    ways = [f"promise less with parts={tuple(rest)!r}"] if rest else []
+    if all(p.code in ("fpn_norm", "head_norm") and "no norm" in p.what for p in problems):
+        ways.append("fold the norms into your convolutions with fold_norms=True")
+    if ways:
+        lines.append(f"Or {', or '.join(ways)}.")
+    return "\n".join(lines)
+
+
+def _list(parts: Iterable[str]) -> str:
+    *first, last = dict.fromkeys(parts)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _check_cover(
+    known: Recognised, planned: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], wanted: list[str]
+) -> None:
+    """The last word, whatever the structure said: the same keys on both sides, with the same shapes."""
+    present = {key for key in shapes if part_of_key(key, known.framework) in wanted}
+    for problem, keys in (
+        ("has tensors that the checkpoint does not fill", sorted(present - planned.keys())),
+        ("lacks tensors of the checkpoint", sorted(planned.keys() - present)),
+        (
+            "has tensors of another shape",
+            [k for k, t in planned.items() if k in shapes and shapes[k] != tuple(t.shape)],
+        ),
+    ):
+        if keys:
+            raise UnsupportedModelError(
+                f"This {known.framework} model {problem}: {len(keys)}, first {keys[0]!r}.\n"
+                f"Build it from an exported config (adept export SOURCE --to {known.framework} --out DIR), or promise "
+                "less with parts=."
+            )
