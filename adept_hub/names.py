@@ -130,6 +130,6 @@ def _path(text: str) -> Path:
 
 def _is_folder(text: str) -> bool:
     try:
-        return Path(text).is_dir()
+        return bool(text) and Path(text).is_dir()
     except (OSError, ValueError):  # too long, or a null character
         return False

@@ -50,7 +50,7 @@ class _Mismatch(Exception):  # noqa: N818  # never leaves this module
 def _build(cls: type[T], data: object, where: str) -> T:
     if not isinstance(data, dict):
         raise _Mismatch(f"{where}: expected a mapping, found {type(data).__name__}.")
-    hints, fields = _declared(typing.cast("type[Any]", cls))
+    hints, fields = _declared(cls)  # type: ignore[arg-type]  # mypy holds no class for hashable
     if unknown := sorted(map(str, set(data) - set(fields))):
         raise _Mismatch(f"{where}: unknown field {reprlib.repr(unknown[0])}. Known: {', '.join(fields)}.")
     values: dict[str, Any] = {}
@@ -86,6 +86,8 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
     if origin is dict:
         if not isinstance(value, dict):
             raise _Mismatch(f"{where}: expected a mapping, found {reprlib.repr(value)}.")
+        if args[1] is Any:
+            return {str(key): item for key, item in value.items()}
         return {str(key): _coerce(args[1], item, f"{where}.{str(key)[:80]!r}") for key, item in value.items()}
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         if abs(value) > 1 << 64:

@@ -44,7 +44,8 @@ class Registry(Mapping[str, ModelInfo]):
     """
 
     def __init__(self) -> None:
-        self._raw: dict[str, tuple[Any, _Origin]] = {}
+        self._raw: dict[str, Any] = {}
+        self._origins: dict[str, _Origin] = {}
         self._parsed: dict[str, ModelInfo] = {}
         self._methods: dict[str, str] = {}
         self.defaults: dict[str, str] = {}
@@ -96,7 +97,7 @@ class Registry(Mapping[str, ModelInfo]):
         return self._methods[split_name(name)[0]]
 
     def _parse(self, name: str) -> ModelInfo:
-        raw, origin = self._raw[name]
+        raw, origin = self._raw[name], self._origins[name]
         architecture, tag = split_name(name)
         where = f"{origin.where}: {name}"
         if not tag:
@@ -144,7 +145,7 @@ class Registry(Mapping[str, ModelInfo]):
         """Full names of checkpoints with published weights, or of architectures; unsorted, no entry parsed."""
         return [
             name
-            for name, (raw, _) in self._raw.items()
+            for name, raw in self._raw.items()
             if (split_name(name)[1] != "") == pretrained
             and (not pretrained or _is_published(raw))
             and (method is None or self.method_of(name) == method)

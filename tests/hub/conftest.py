@@ -1,0 +1,69 @@
+"""Hub tests reach no further than this machine."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from adept_hub.checkpoint import read_config, write_checkpoint
+from adept_hub.models import DetectorParts
+from adept_hub.spec import PARTS, CheckpointConfig, Provenance
+from tests.conftest import SMALL, random_parts
+
+
+@pytest.fixture(autouse=True)
+def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1"):
+            raise AssertionError(f"a test would connect to {address}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+    for variable in ("ADEPT_REGISTRY", "HF_TOKEN", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture(scope="session")
+def _templates(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bool, tuple[str, ...]], Path]:
+    """Checkpoint folders with random tensors, each kind written once in a session."""
+
+    @functools.cache
+    def template(half: bool, parts: tuple[str, ...]) -> Path:
+        folder = tmp_path_factory.mktemp("template") / "checkpoint"
+        write_checkpoint(
+            folder,
+            {key: t for key, t in _parts().state_dict().items() if key.split(".")[0] in parts},
+            name="adept_joint_r18_fpn32.test",
+            spec=SMALL,
+            provenance=Provenance("adept_joint", "random numbers", 1, 1.0, "target"),
+            licence="apache-2.0",
+            parts=parts,
+            half=half,
+        )
+        return folder
+
+    return template
+
+
+@functools.cache
+def _parts() -> DetectorParts:
+    return random_parts(SMALL)
+
+
+@pytest.fixture
+def make_checkpoint(tmp_path: Path, _templates) -> Callable[..., tuple[Path, CheckpointConfig, DetectorParts]]:
+    """The same as the factory for all tests, by copying what was written before: (folder, config, the parts)."""
+
+    def make(parts: tuple[str, ...] = PARTS, half: bool = False, folder: Path | None = None):
+        folder = folder or tmp_path / "checkpoint"
+        shutil.copytree(_templates(half, parts), folder)
+        return folder, read_config(folder), _parts()
+
+    return make
