@@ -92,6 +92,10 @@ class ImageDecodeError(ImagesError):
     """One file that is not a readable image."""
 
 
+class DataError(AdeptError):
+    """A labelled data set that is none, or is damaged."""
+
+
 class ProposalsError(AdeptError):
     """A proposal table that is missing, foreign or does not belong to the images."""
 
