@@ -61,20 +61,23 @@ class Registry(Mapping[str, ModelInfo]):
         if file.format_version != 1:
             raise RegistryError(f"{where} has format {file.format_version}, this version reads format 1.")
         origin = _Origin(where, base)
+        taken = {*self._raw, *self.defaults, *self.deprecated}
         for group in (file.architectures, file.checkpoints, file.defaults, file.deprecated):
-            if taken := group.keys() & (self._raw.keys() | self.defaults.keys() | self.deprecated.keys()):
-                raise RegistryError(f"{where}: the name {min(taken)!r} is taken.\nGive yours another name or tag.")
+            if twice := taken & group.keys():
+                raise RegistryError(f"{where}: the name {min(twice)!r} is taken.\nGive yours another name or tag.")
+            taken |= group.keys()
         for name, raw in file.architectures.items():
             method = raw.get("method") if isinstance(raw, dict) else None
             if not isinstance(method, str):
                 raise RegistryError(f"{where}: {name!r} has no method.")
             self._methods[name] = method
         for name in file.checkpoints:
-            if split_name(name)[0] not in self._methods or not split_name(name)[1]:
+            architecture, tag = split_name(name)
+            if not tag or architecture not in self._methods:
                 raise RegistryError(f"{where}: {name!r} is no tag of a known architecture.")
-        self._raw |= {
-            name: (raw, origin) for group in (file.architectures, file.checkpoints) for name, raw in group.items()
-        }
+        for group in (file.architectures, file.checkpoints):
+            self._raw.update(group)
+            self._origins.update(dict.fromkeys(group, origin))
         for names in (file.defaults, file.deprecated):
             if lost := [f"{name} -> {target}" for name, target in names.items() if target not in self._raw]:
                 raise RegistryError(f"{where}: {lost[0]} leads to no entry.")

@@ -201,7 +201,7 @@ def test_a_pickle_under_the_name_of_the_weights_is_refused(make_checkpoint) -> N
 def test_what_is_no_checkpoint_folder(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "nothing", tmp_path / "file"):
         (tmp_path / "file").write_text("")
-        with pytest.raises(CheckpointError, match="no config.json"):
+        with pytest.raises(CheckpointError, match=r"no config\.json"):
             read_config(place)
 
 

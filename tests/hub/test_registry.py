@@ -120,7 +120,8 @@ def test_model_info_knows_aliases_and_inherits_the_architecture(mine: Path) -> N
     info = model_info("mine")
     assert (info.name, info.architecture, info.tag) == ("mine_r18_fpn.photos", "mine_r18_fpn", "photos")
     assert (info.method, info.spec.depth, info.summary, info.aliases) == ("soco", 18, "mine", ("mine",))
-    assert info.pretrained and info.folder is None
+    assert info.pretrained
+    assert info.folder is None
     with pytest.raises(AttributeError):
         info.name = "other"  # type: ignore[misc]  # frozen
 
@@ -224,7 +225,7 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     if content is not None:
         path.write_text(content)
     monkeypatch.setenv("ADEPT_REGISTRY", str(path))
-    with pytest.raises(RegistryError, match="registry.json"):
+    with pytest.raises(RegistryError, match=r"registry\.json"):
         list_models()
 
 

@@ -74,7 +74,7 @@ def test_mistakes_are_named_with_their_path(change: dict[str, Any], message: str
 
 
 def test_the_callers_error_class_and_name_are_used() -> None:
-    with pytest.raises(RecipeError, match="^recipe.yaml: unknown field 'x'"):
+    with pytest.raises(RecipeError, match=r"^recipe\.yaml: unknown field 'x'"):
         from_dict(Outer, GOOD | {"x": 1}, "recipe.yaml", RecipeError)
 
 
