@@ -14,7 +14,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-SCALE_TABLE = np.arange(256) * (1.0 / 255.0)
+SCALE_TABLE = np.arange(256, dtype=np.float64) * (1.0 / 255.0)
 
 
 def gaussian_weights(sigma: float) -> npt.NDArray[np.float64]:
@@ -24,7 +24,8 @@ def gaussian_weights(sigma: float) -> npt.NDArray[np.float64]:
         return np.ones(1)
     offsets = np.arange(-radius, radius + 1)
     kernel = np.exp(-0.5 / (sigma * sigma) * offsets**2)
-    return np.ascontiguousarray((kernel / kernel.sum())[radius:])
+    half: npt.NDArray[np.float64] = np.ascontiguousarray((kernel / kernel.sum())[radius:], dtype=np.float64)
+    return half
 
 
 @numba.njit(nogil=True, cache=True)

@@ -78,7 +78,7 @@ def similarity(
     both = sizes[a] + sizes[b]
     width = max(boxes[a, 2], boxes[b, 2]) - min(boxes[a, 0], boxes[b, 0]) + extent
     height = max(boxes[a, 3], boxes[b, 3]) - min(boxes[a, 1], boxes[b, 1]) + extent
-    return alike + alike_texture + (1.0 - both / area) + (1.0 - (width * height - both) / area)
+    return float(alike + alike_texture + (1.0 - both / area) + (1.0 - (width * height - both) / area))
 
 
 @numba.njit(nogil=True, cache=True)
@@ -114,7 +114,7 @@ def _pop(heap: Ints, n: int, score: Array) -> int:
         heap[i] = heap[child]
         i = child
     heap[i] = last
-    return top
+    return int(top)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -133,13 +133,12 @@ def merge_regions(
     head, tail = np.full(len(boxes), -1, np.int64), np.full(len(boxes), -1, np.int64)
     seen = np.full(len(boxes), -1, np.int64)
     count = in_heap = 0
-    fresh = np.empty(16, np.int64)
-    regions = segments
-    n_fresh = len(pairs_Q2)
-    merged_a = merged_b = -1
+    regions, n_fresh = segments, len(pairs_Q2)
+    fresh = np.empty((max(16, n_fresh), 2), np.int64)  # pairs to insert
+    fresh[:n_fresh] = pairs_Q2
     while True:
         for k in range(n_fresh):
-            a, b = (pairs_Q2[k, 0], pairs_Q2[k, 1]) if merged_a < 0 else (np.int64(regions - 1), fresh[k])
+            a, b = int(fresh[k, 0]), int(fresh[k, 1])
             if count == room:
                 first, second = np.concatenate((first, first)), np.concatenate((second, second))
                 score, alive = np.concatenate((score, score)), np.concatenate((alive, np.zeros(room, np.bool_)))
@@ -166,7 +165,7 @@ def merge_regions(
                 best = top
         if best < 0:
             return regions
-        merged_a, merged_b = np.int64(first[best]), np.int64(second[best])
+        merged_a, merged_b = int(first[best]), int(second[best])
         _unite(merged_a, merged_b, regions, boxes, sizes, colour, texture)
         # The neighbours of both, in the order in which their pairs were inserted, once each.
         n_fresh = 0
@@ -181,13 +180,13 @@ def merge_regions(
             if not alive[pair]:
                 continue
             alive[pair] = False
-            other = np.int64(first[pair]) if link & 1 else np.int64(second[pair])
+            other = int(first[pair]) if link & 1 else int(second[pair])
             if seen[other] == regions:
                 continue
             seen[other] = regions
             if n_fresh == len(fresh):
                 fresh = np.concatenate((fresh, fresh))
-            fresh[n_fresh] = other
+            fresh[n_fresh, 0], fresh[n_fresh, 1] = regions, other
             n_fresh += 1
         regions += 1
 

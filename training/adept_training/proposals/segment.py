@@ -56,7 +56,7 @@ def felzenszwalb(
     forest.join_similar(width, scale / 255.0, starts, bits, edges, parent, size, threshold)
     labels_P = space.take("labels", (pixels,), np.int32)
     labels_HW = labels_P.reshape(height, width)
-    segments, sizes_S = forest.number_segments(parent, size, labels_P, space.take("number", (pixels,), np.int32))
+    segments, sizes_S = forest.number_segments(parent, size, labels_P)
     n = forest.edges_of_small(bits_DHW, labels_HW, sizes_S, min_size, bits, edges)
     if n == 0:
         return labels_HW, segments
@@ -75,8 +75,8 @@ def _places_in_numpys_order(costs_DHW: npt.NDArray[np.float64], edges: npt.NDArr
     """Where scikit-image's ``np.argsort(costs)`` puts each of ``edges``."""
     _, height, width = costs_DHW.shape
     numbers_HW = 4 * np.arange(height * width).reshape(height, width)
-    ranges = [(slice(None), slice(0, width - 1))] + [(slice(0, height - 1), slice(None))]
-    ranges += 2 * [(slice(0, height - 1), slice(0, width - 1))]
+    rows, columns = slice(0, height - 1), slice(0, width - 1)
+    ranges = [(slice(None), columns), (rows, slice(None)), (rows, columns), (rows, columns)]
     costs = np.hstack([costs_DHW[d][where].ravel() for d, where in enumerate(ranges)])
     numbers = np.hstack([(numbers_HW[where] + d).ravel() for d, where in enumerate(ranges)])
     place = np.empty(4 * height * width, np.int64)
