@@ -7,6 +7,7 @@ import importlib.util
 import sys
 import types
 
+import pytest
 import torch
 import torchvision
 
@@ -126,3 +127,12 @@ def config_of(spec: DetectorSpec) -> CheckpointConfig:
         method="adept_joint", data="random", images=0, epochs=0.0, exported_network="none", trained_on="nothing"
     )
     return CheckpointConfig("adept_joint_test.random", spec, provenance, "apache-2.0", "0" * 64, 1)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small maps on a busy machine: a second thread costs more than it gives. Imported by the modules that want it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

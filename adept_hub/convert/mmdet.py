@@ -174,6 +174,8 @@ model = dict(
         bbox_roi_extractor={extractor},
         bbox_head={bbox_head},
 {mask_head}    ),
+    # Anchors that cross the border are kept, as in pre-training (the stock Cascade config drops them).
+    train_cfg=dict(rpn=dict(allowed_border=-1)),
 )
 optim_wrapper = dict(optimizer=dict(weight_decay=2.5e-5))
 """

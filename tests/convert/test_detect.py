@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from frameworks_support import LARGE, SMALL, config_of, random_tensors, register_mmdet
+from frameworks_support import (
+    LARGE,
+    SMALL,
+    config_of,
+    one_thread,  # noqa: F401  # an autouse fixture
+    random_tensors,
+    register_mmdet,
+)
 from probes import canonical_probe
 from torchvision.models.detection import (
     fasterrcnn_mobilenet_v3_large_fpn,

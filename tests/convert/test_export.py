@@ -7,7 +7,12 @@ import sys
 
 import pytest
 import torch
-from frameworks_support import SMALL, config_of, random_tensors
+from frameworks_support import (
+    SMALL,
+    config_of,
+    one_thread,  # noqa: F401  # an autouse fixture
+    random_tensors,
+)
 
 from adept_hub.convert.export import export_state, import_state, read_export, write_export
 from adept_hub.convert.options import Target
