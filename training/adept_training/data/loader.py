@@ -6,6 +6,7 @@ Legend: N images, K boxes, S sets of boxes on V1.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -152,10 +153,13 @@ def make_loader(samples: Samples, steps: Steps, workers: int, *, pin: bool = Fal
         num_workers=workers,
         collate_fn=default_collate,
         pin_memory=pin,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_start_worker,
         prefetch_factor=4 if workers else None,
     )
 
 
-def _one_thread(_: int) -> None:
+def _start_worker(_: int) -> None:
     torch.set_num_threads(1)
+    # Signals go to the whole process group (Ctrl-C, SLURM); the main process decides, and still needs its batches.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)

@@ -71,6 +71,13 @@ class _Run:
     def seconds(self) -> float:
         return self.progress.seconds + time.perf_counter() - self.sitting
 
+    def place(self) -> int:
+        """The step of the schedules: the run's own, or further on where a time limit comes before the last step."""
+        if self.recipe.engine.max_minutes is None:
+            return self.progress.step
+        share = min(self.seconds() / (60 * self.recipe.engine.max_minutes), 1.0)
+        return max(self.progress.step, int(share * self.steps))
+
 
 def pretrain(
     recipe: Recipe,
@@ -180,8 +187,9 @@ def _train(run: _Run, samples: Samples, stopped: list[int]) -> None:
         batch = run.fabric.to_device(next(batches))
         waited = time.perf_counter() - asked
 
-        lr = set_lr(run.optimiser, step, warmup, run.steps, schedule.warmup_start, schedule.final_lr)
-        momentum = momentum_at(step, run.steps, recipe.method.momentum)
+        place = run.place()
+        lr = set_lr(run.optimiser, place, warmup, run.steps, schedule.warmup_start, schedule.final_lr)
+        momentum = momentum_at(place, run.steps, recipe.method.momentum)
         if recipe.method.contrasts:
             update_target(run.model.target, run.model.online, momentum)
         out: Step = run.wrapped(batch)
@@ -212,7 +220,10 @@ def _log(run: _Run, values: dict[str, float], lr: float, momentum: float) -> Non
     values |= {"lr": lr, "momentum": momentum, "epoch": step / run.order.steps_per_epoch}
     run.journal.record("train", step=step, **{k: float(f"{v:.6g}") for k, v in values.items()})
     speed = values["images_per_s"] / run.order.batch_size
-    run.journal.say(progress_line(step, run.steps, values, (run.steps - step) / speed))
+    left = (run.steps - step) / speed
+    if engine.max_minutes is not None:
+        left = min(left, max(60 * engine.max_minutes - run.seconds(), 0))
+    run.journal.say(progress_line(step, run.steps, values, left))
     good = f"The last good checkpoint: {run.saved}" if run.saved else "No checkpoint was written yet"
     if not math.isfinite(values["loss"]):
         raise TrainingDivergedError(

@@ -93,7 +93,8 @@ class EngineRecipe:
     #: Steps between lines of the log, and between probes of the held-out photographs (0: only first and last).
     log_every: int = 10
     probe_every: int = 500
-    #: The run stops here, saves and exports, whatever is left of the schedule.
+    #: The run ends here at the latest. Learning rate and momentum then follow the clock where it is ahead of the
+    #: steps, so that the schedule is complete; such a run cannot be repeated bit for bit.
     max_minutes: float | None = None
     #: Threads for the CPU's arithmetic; 0: torch's choice.
     threads: int = 0

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from adept_hub.spec import DetectorSpec, Preprocessing
 from adept_training.data.loader import Batch, BoxBatch
 from adept_training.data.photometric import apply_colours
-from adept_training.method.contrast import correspondence, feature_spread, pair_loss
+from adept_training.method.contrast import correspondence, feature_spread, pair_loss, retrieval
 from adept_training.method.levels import assign_levels, pool_assigned, pool_everywhere
 from adept_training.method.networks import Network, make_target
 from adept_training.method.rpn import RPNRecipe, flatten_outputs, make_anchors, rpn_loss
@@ -99,6 +99,7 @@ class Adept(nn.Module):
         stats = {
             "spread_target": feature_spread(goals[1][0].vectors_NPD.flatten(0, 1)),
             "spread_online": feature_spread(predicted[1][0].vectors_NPD.flatten(0, 1)),
+            "retrieval": retrieval(predicted[0][0].vectors_NPD, goals[1][0].vectors_NPD),
         }
         if self.recipe.trains_rpn:
             more_terms, more_stats = self._rpn_terms(pyramids, batch)

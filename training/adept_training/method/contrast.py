@@ -37,3 +37,19 @@ def feature_spread(feature_BD: Tensor) -> Tensor:
     unit = F.normalize(feature_BD.detach().float(), dim=-1)
     spread: Tensor = unit.std(dim=0).mean() * float(unit.shape[1]) ** 0.5
     return spread
+
+
+@torch.no_grad()
+def retrieval(prediction_NPD: Tensor, target_NQD: Tensor) -> Tensor:
+    """Share of images whose first box, predicted in one view, is nearest to itself in the other among all images'.
+
+    What all boxes have in common is taken away first. Chance is 1 / N; unlike the loss it cannot be good in a collapse.
+    """
+    prediction, target = (_centred(x[:, 0]) for x in (prediction_NPD, target_NQD))
+    nearest_N = (prediction @ target.T).argmax(dim=1)
+    return (nearest_N == torch.arange(len(nearest_N), device=nearest_N.device)).float().mean()
+
+
+def _centred(vectors_ND: Tensor) -> Tensor:
+    unit = F.normalize(vectors_ND.float(), dim=-1)
+    return F.normalize(unit - unit.mean(dim=0), dim=-1)

@@ -1,0 +1,77 @@
+"""The pair loss against a loop in plain Python, and its optimum.
+
+Legend: N images, P and Q entries an image, D dimensions.
+"""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from adept_training.method.contrast import correspondence, feature_spread, pair_loss, retrieval
+
+
+def _slow(prediction: list, target: list, ids_p: list, ids_q: list) -> float:
+    """-2 x mean over images of the mean cosine over matched pairs, one number at a time."""
+    per_image = []
+    for vectors_p, vectors_q, names_p, names_q in zip(prediction, target, ids_p, ids_q, strict=True):
+        cosines = []
+        for p, name_p in zip(vectors_p, names_p, strict=True):
+            for q, name_q in zip(vectors_q, names_q, strict=True):
+                if name_p == name_q and name_p >= 0:
+                    dot = sum(a * b for a, b in zip(p, q, strict=True))
+                    cosines.append(dot / (math.hypot(*p) * math.hypot(*q)))
+        per_image.append(sum(cosines) / (len(cosines) + 1e-6))
+    return -2 * sum(per_image) / len(per_image)
+
+
+def test_the_loss_is_that_of_a_loop() -> None:
+    torch.manual_seed(0)
+    prediction, target = torch.randn(3, 4, 5), torch.randn(3, 4, 5)
+    ids_p = torch.tensor([[3, 1, 7, 7], [0, 2, 2, 4], [1, 2, 3, 4]])  # duplicates, as padding makes them
+    ids_q = torch.tensor([[7, 3, 1, 1], [4, 0, 2, 2], [9, 9, 9, 9]])  # the third image has no pair
+    loss = pair_loss(prediction, target, correspondence(ids_p, ids_q))
+    assert loss.item() == pytest.approx(
+        _slow(prediction.tolist(), target.tolist(), ids_p.tolist(), ids_q.tolist()), abs=1e-6
+    )
+
+
+def test_negative_ids_match_nothing() -> None:
+    ids = torch.tensor([[-1, 2]])
+    assert correspondence(ids, ids).tolist() == [[[0.0, 0.0], [0.0, 1.0]]]
+
+
+def test_four_directions_of_perfect_predictions_give_minus_eight() -> None:
+    vectors = torch.randn(2, 4, 16)
+    ids = torch.arange(4).expand(2, 4)
+    one = pair_loss(vectors, 3 * vectors, correspondence(ids, ids))
+    assert 4 * one.item() == pytest.approx(-8, abs=1e-4)
+
+
+def test_an_image_without_a_pair_adds_nothing_but_counts() -> None:
+    vectors = torch.randn(2, 1, 8)
+    match = torch.tensor([[[1.0]], [[0.0]]])
+    assert pair_loss(vectors, vectors, match).item() == pytest.approx(-1.0, abs=1e-5)
+
+
+def test_no_gradient_reaches_the_target() -> None:
+    prediction, target = torch.randn(1, 2, 4, requires_grad=True), torch.randn(1, 2, 4, requires_grad=True)
+    pair_loss(prediction, target, torch.ones(1, 2, 2)).backward()
+    assert target.grad is None
+    assert prediction.grad is not None
+    assert prediction.grad.abs().sum() > 0
+
+
+def test_spread_is_one_for_isotropic_features_and_zero_in_a_collapse() -> None:
+    torch.manual_seed(0)
+    assert feature_spread(torch.randn(4000, 64)).item() == pytest.approx(1.0, abs=0.02)
+    assert feature_spread(torch.ones(100, 64) * torch.rand(100, 1)).item() < 1e-3
+
+
+def test_retrieval_counts_images_that_find_themselves() -> None:
+    target = torch.eye(4)[:, None]
+    prediction = target.clone()
+    prediction[3] = target[0]
+    assert retrieval(prediction, target).item() == 0.75

@@ -1,0 +1,54 @@
+"""Momentum by SoCo's formula, the update by hand, and what the target is."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from adept_training.method.networks import Network, make_target, momentum_at, update_target
+from tests.conftest import SMALL
+
+
+def test_momentum_rises_from_its_base_to_one() -> None:
+    assert momentum_at(0, 1000, 0.99) == pytest.approx(0.99)
+    assert momentum_at(500, 1000, 0.99) == pytest.approx(0.995)
+    assert momentum_at(1000, 1000, 0.99) == pytest.approx(1.0)
+    # SoCo's expression at step 250 of 1000, worked on a calculator: 1 - 0.01 * (cos 45 degrees + 1) / 2.
+    assert momentum_at(250, 1000, 0.99) == pytest.approx(1 - 0.01 * (math.sqrt(0.5) + 1) / 2)
+
+
+@pytest.fixture
+def networks() -> tuple[Network, Network]:
+    torch.manual_seed(0)
+    online = Network(SMALL, 32, 16)
+    return online, make_target(online)
+
+
+def test_the_target_begins_as_a_frozen_copy_without_rpn_and_predictor(networks: tuple[Network, Network]) -> None:
+    online, target = networks
+    names = {name for name, _ in target.named_parameters()}
+    assert not any(".rpn." in name or "predictor" in name for name in names)
+    assert {name.split(".")[1] for name in names if name.startswith("parts.")} == {"backbone", "fpn", "head"}
+    assert not any(parameter.requires_grad for parameter in target.parameters())
+    theirs = dict(online.named_parameters())
+    for name, parameter in target.named_parameters():
+        assert torch.equal(parameter, theirs[name])
+        assert parameter.data_ptr() != theirs[name].data_ptr()
+
+
+def test_an_update_moves_parameters_and_leaves_buffers(networks: tuple[Network, Network]) -> None:
+    online, target = networks
+    before = {name: value.clone() for name, value in target.state_dict().items()}
+    with torch.no_grad():
+        for parameter in online.parameters():
+            parameter.add_(torch.randn_like(parameter))
+        for buffer in online.buffers():
+            buffer.add_(1)
+    update_target(target, online, 0.9)
+    theirs = dict(online.named_parameters())
+    for name, parameter in target.named_parameters():
+        torch.testing.assert_close(parameter, 0.9 * before[name] + 0.1 * theirs[name], atol=1e-6, rtol=1e-6)
+    for name, buffer in target.named_buffers():
+        assert torch.equal(buffer, before[name]), "statistics are the target's own (SoCo)"
