@@ -60,5 +60,8 @@ bench-load: $(VENV)/.dev  ## load_pretrained against torchvision's own way, in o
 bench-proposals: $(VENV)/.dev  ## selective search against its reference, in one run
 	@$(BIN)/python -m benchmarks.proposals
 
+cards: $(VENV)/.base  ## model_cards/ and results/, from the registry and the bundled checkpoints
+	@$(BIN)/adept card --all model_cards --results results
+
 clean:  ## remove the environment and every output
 	@rm -rf $(VENV) demo_out out runs .mypy_cache .ruff_cache .pytest_cache

@@ -1,12 +1,25 @@
-"""A checkpoint's config becomes its model card; every figure on a card is one of the config's, none is typed by hand."""
+"""A checkpoint's config becomes its model card; every figure is one of the config's, none is typed by hand.
+
+What a person writes between the two markers of a card is kept when the card is generated again.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from adept_hub.atomic import atomic_file
-from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec
+from adept_hub.card_data import front_matter
+from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec, Metric
+
+CARD = "README.md"
+BEGIN = "<!-- adept: what stands between these two lines is yours, and is kept -->"
+END = "<!-- adept: end of what is yours -->"
+PICTURES = ("pictures/*.png", "pictures/*.jpg")
+
+Row = Sequence[str]
 
 _METHODS = {
     "adept_joint": "ADePT joint: object contrast trains backbone, FPN and RoI head; the RPN learns beside them",
@@ -23,40 +36,58 @@ _WHAT = {
 }
 
 
-def render_card(config: CheckpointConfig) -> str:
-    """The model card (README.md) of a checkpoint: front matter for the Hub, then prose and tables."""
-    from adept_hub.models.contract import expected_tensors, part_of
+def render_card(
+    config: CheckpointConfig, *, source: str = "", handwritten: str = "", pictures: Sequence[str] = ()
+) -> str:
+    """The model card (README.md) of a checkpoint: front matter for the Hub, then prose and tables.
 
-    sizes = dict.fromkeys(PARTS, (0, 0))
-    for key, (shape, _) in expected_tensors(config.spec).items():
-        count, values = sizes[part_of(key)]
-        sizes[part_of(key)] = (count + 1, values + _product(shape))
+    Args:
+        config: the checkpoint's.
+        source: what the commands on the card load (``hf-hub:org/name``); by default the name.
+        handwritten: Markdown that stands between the markers.
+        pictures: paths, relative to the card, to show (proposals, curves).
+    """
+    metrics = config.provenance.metrics
     sections = [
-        _front_matter(config),
+        front_matter(config),
         f"# {config.name}\n\n{_introduction(config)}",
-        _use(config),
-        "## Parts\n\n" + _table(("part", "what", "tensors", "values"), _part_rows(config, sizes)),
+        f"{BEGIN}\n{handwritten.strip()}\n{END}" if handwritten.strip() else f"{BEGIN}\n{END}",
+        _use(source or config.name),
+        "## Parts\n\n" + _table(("part", "what", "tensors", "values"), _part_rows(config)),
         _agreement(config),
         _training(config),
-        _metrics(config),
+        _measurements([m for m in metrics if not _is_tide(m)]),
+        _tide([m for m in metrics if _is_tide(m)]),
+        _pictures(pictures),
         _LIMITS,
         _CITATION,
     ]
     return "\n\n".join(section.strip() for section in sections if section) + "\n"
 
 
-def write_card(folder: Path, config: CheckpointConfig) -> Path:
-    """Write the card into a checkpoint folder."""
-    path = folder / "README.md"
+def handwritten_part(card: str) -> str:
+    """What a person wrote on a card: the text between the markers, or the whole text of a card that has none.
+
+    A card without markers was written by hand; its front matter, which is generated, is left out.
+    """
+    if BEGIN in card and END in card:
+        return card.split(BEGIN, 1)[1].split(END, 1)[0].strip()
+    lines = card.replace("\r\n", "\n").strip().split("\n")
+    if lines[0].strip() == "---" and "---" in (line.strip() for line in lines[1:]):
+        lines = lines[2 + [line.strip() for line in lines[1:]].index("---") :]
+    return "\n".join(lines).strip()
+
+
+def write_card(folder: Path, config: CheckpointConfig, *, source: str = "") -> Path:
+    """Write the card into a checkpoint folder, with its pictures; an existing card's hand-written part is kept."""
+    path = folder / CARD
+    before = handwritten_part(path.read_text(encoding="utf-8")) if path.is_file() else ""
+    pictures = sorted(str(p.relative_to(folder)) for pattern in PICTURES for p in folder.glob(pattern))
     with atomic_file(path) as temporary:
-        temporary.write_text(render_card(config), encoding="utf-8")
+        temporary.write_text(
+            render_card(config, source=source, handwritten=before, pictures=pictures), encoding="utf-8"
+        )
     return path
-
-
-def _front_matter(config: CheckpointConfig) -> str:
-    tags = ["object-detection", "self-supervised", "adept", config.provenance.method, f"resnet-{config.spec.depth}"]
-    lines = ["---", "library_name: adept-hub", f"license: {config.licence}", "pipeline_tag: object-detection", "tags:"]
-    return "\n".join([*lines, *(f"- {tag}" for tag in tags), "---"])
 
 
 def _introduction(config: CheckpointConfig) -> str:
@@ -65,72 +96,68 @@ def _introduction(config: CheckpointConfig) -> str:
     return (
         f"Pre-trained parts of a two-stage detector ({', '.join(config.parts)}), made without any label.\n"
         f"{_METHODS.get(p.method, p.method)}. "
-        f"Trained on {p.data} ({p.images:,} images) for {p.epochs:g} epochs; "
+        f"Trained on {_plain(p.data)} ({p.images:,} images) for {p.epochs:g} epochs; "
         f"the file holds the {network} network. "
         "It is a start for fine-tuning, not a detector: its class and box predictors do not exist yet."
     )
 
 
-def _use(config: CheckpointConfig) -> str:
-    name = config.name
+def _use(source: str) -> str:
     return f"""## Use
 
 ```python
 import adept_hub
 
-model = adept_hub.load_pretrained("{name}", num_classes=21)  # torchvision, ready to fine-tune
+model = adept_hub.load_pretrained("{source}", num_classes=21)  # torchvision, ready to fine-tune
 print(model.load_report)
 ```
 
 ```bash
-adept export {name} --to detectron2 --out out_d2       # weights and config.yaml
-adept export {name} --to mmdet --out out_mmdet         # weights and config.py
-adept export {name} --to torchvision --out out_tv      # weights and build_model.py
-```
-
-For a checkpoint that is not in the registry, give its folder or `hf-hub:org/repo` for the name."""
+adept export {source} --to detectron2 --out out_d2       # weights and config.yaml
+adept export {source} --to mmdet --out out_mmdet         # weights and config.py
+adept export {source} --to torchvision --out out_tv      # weights and build_model.py
+```"""
 
 
-def _part_rows(config: CheckpointConfig, sizes: dict[str, tuple[int, int]]) -> list[tuple[str, ...]]:
+def _part_rows(config: CheckpointConfig) -> list[Row]:
+    from adept_hub.models.contract import expected_tensors, part_of
+
     fields = {name: getattr(config.spec, name) for name in DetectorSpec.__dataclass_fields__}
     fields["anchors_per_location"] = config.spec.anchors_per_location
-    rows = []
+    rows: list[Row] = []
     for part in PARTS:
         held = part in config.parts
-        count, values = sizes[part] if held else (0, 0)
-        rows.append((part, _WHAT[part].format(**fields) if held else "not held", str(count), f"{values:,}"))
+        shapes = [shape for key, (shape, _) in expected_tensors(config.spec).items() if held and part_of(key) == part]
+        what = _WHAT[part].format(**fields) if held else "not held"
+        rows.append((part, what, str(len(shapes)), f"{sum(prod(shape) for shape in shapes):,}"))
     return rows
 
 
 def _agreement(config: CheckpointConfig) -> str:
     spec, pixels = config.spec, config.preprocessing
-    return "## What a framework must agree with\n\n" + _table(
-        ("setting", "value"),
-        [
-            ("channel order", pixels.channel_order.upper()),
-            ("mean, std of RGB in [0, 1]", f"{_list(pixels.mean)}; {_list(pixels.std)}"),
-            ("norms", "trainable batch norms in backbone, FPN and RoI head; none in the RPN"),
-            ("anchors in pre-training", f"{_list(spec.anchors.sizes)} px on P2-P5, h/w {_list(spec.anchors.ratios)}"),
-            ("anchors downstream", "32, 64, 128, 256, 512 px on P2-P6 unless you choose others"),
-            ("boxes to levels in pre-training", f"sqrt(wh) up to {_list(spec.levels.upper)} px on P2-P5"),
-            ("RoIAlign", f"{spec.ROI_SIZE}x{spec.ROI_SIZE}, aligned, adaptive sampling"),
-        ],
-    )
+    rows: list[Row] = [
+        ("channel order", pixels.channel_order.upper()),
+        ("mean, std of RGB in [0, 1]", f"{_list(pixels.mean)}; {_list(pixels.std)}"),
+        ("norms", "trainable batch norms in backbone, FPN and RoI head; none in the RPN"),
+        ("anchors in pre-training", f"{_list(spec.anchors.sizes)} px on P2-P5, h/w {_list(spec.anchors.ratios)}"),
+        ("anchors downstream", "32, 64, 128, 256, 512 px on P2-P6 unless you choose others"),
+        ("boxes to levels in pre-training", f"sqrt(wh) up to {_list(spec.levels.upper)} px on P2-P5"),
+        ("RoIAlign", f"{spec.ROI_SIZE}x{spec.ROI_SIZE}, aligned, adaptive sampling"),
+    ]
+    return "## What a framework must agree with\n\n" + _table(("setting", "value"), rows)
 
 
 def _training(config: CheckpointConfig) -> str:
     p = config.provenance
-    rows = [
+    proposals = ", ".join(f"{k} {v}" for k, v in sorted(p.proposals.items()) if not isinstance(v, dict))
+    rows: list[Row] = [
         ("method", p.method),
         ("data", f"{p.data}, {p.images:,} images, no labels"),
         ("epochs", f"{p.epochs:g}"),
         ("hardware", p.trained_on or "not recorded"),
-        (
-            "proposals",
-            ", ".join(f"{k} {v}" for k, v in sorted(p.proposals.items()) if not isinstance(v, dict)) or "none",
-        ),
+        ("proposals", proposals or "none"),
         ("recipe SHA-256", p.recipe_sha256 or "not recorded"),
-        ("licence of the weights", config.licence),
+        ("licence of the weights", config.licence or "not stated"),
         ("SHA-256 of the weights", config.sha256),
         ("stored as", config.stored_dtype),
     ]
@@ -142,14 +169,34 @@ def _training(config: CheckpointConfig) -> str:
     return text
 
 
-def _metrics(config: CheckpointConfig) -> str:
-    if not config.provenance.metrics:
+def _is_tide(metric: Metric) -> bool:
+    return metric.name.upper().startswith("TIDE")
+
+
+def _measurements(metrics: Sequence[Metric]) -> str:
+    if not metrics:
         return "## Measurements\n\nNone yet. Figures of the paper are those of other weights and are not repeated here."
+    return "## Measurements\n\n" + _metric_table(metrics)
+
+
+def _tide(metrics: Sequence[Metric]) -> str:
+    if not metrics:
+        return ""
+    return "## Errors (TIDE)\n\nWhat each kind of error costs in AP50, by TIDE.\n\n" + _metric_table(metrics)
+
+
+def _metric_table(metrics: Sequence[Metric]) -> str:
     rows = [
         (m.name, f"{m.value:g}", m.spread or "-", m.data, m.provenance, f"`{m.command}`" if m.command else "-")
-        for m in config.provenance.metrics
+        for m in metrics
     ]
-    return "## Measurements\n\n" + _table(("metric", "value", "spread", "data", "provenance", "command"), rows)
+    return _table(("metric", "value", "spread", "data", "provenance", "command"), rows)
+
+
+def _pictures(paths: Sequence[str]) -> str:
+    if not paths:
+        return ""
+    return "## Pictures\n\n" + "\n\n".join(f"![{Path(p).stem.replace('_', ' ')}]({p})" for p in paths)
 
 
 _LIMITS = """## Limitations
@@ -175,13 +222,11 @@ def _list(values: tuple[float, ...]) -> str:
     return ", ".join(f"{value:g}" for value in values)
 
 
-def _product(shape: tuple[int, ...]) -> int:
-    total = 1
-    for side in shape:
-        total *= side
-    return total
+def _plain(text: str) -> str:
+    """Text of a config as text of a card: it stays on its line and opens no markup."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: Row, rows: Sequence[Row]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join(lines + ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows])
+    return "\n".join(lines + ["| " + " | ".join(_plain(cell) for cell in row) + " |" for row in rows])

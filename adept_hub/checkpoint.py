@@ -18,7 +18,7 @@ from adept_hub.digest import sha256_file, verify
 from adept_hub.errors import CheckpointError, IntegrityError, PickleRefusedError, ShapeMismatchError
 from adept_hub.models.contract import check_tensors, expected_tensors
 from adept_hub.schema import from_dict, to_dict
-from adept_hub.spec import CheckpointConfig, DetectorSpec, Provenance
+from adept_hub.spec import CheckpointConfig, DetectorSpec, Preprocessing, Provenance
 from adept_hub.validate import MAX_CONFIG_BYTES, check_config
 
 WEIGHTS = "model.safetensors"
@@ -145,6 +145,7 @@ def write_checkpoint(
     provenance: Provenance,
     licence: str,
     parts: tuple[str, ...],
+    preprocessing: Preprocessing | None = None,
     half: bool = False,
     overwrite: bool = False,
 ) -> CheckpointConfig:
@@ -153,6 +154,7 @@ def write_checkpoint(
     Args:
         folder: where; must not exist, or be empty, unless ``overwrite``.
         tensors: canonical keys; exactly those of ``parts``.
+        preprocessing: mean and std of the network's input; ImageNet's by default.
         half: store weights as float16 (running statistics stay float32); they are loaded as float32.
 
     Returns:
@@ -189,6 +191,7 @@ def write_checkpoint(
             sha256=sha256_file(path),
             size=path.stat().st_size,
             parts=parts,
+            preprocessing=preprocessing or Preprocessing(),
             stored_dtype="float16" if half else "float32",
         )
         write_config(temporary, config)

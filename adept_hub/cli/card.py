@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from adept_hub.cli.pull import add_source
+from adept_hub.errors import SourceError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    add_source(parser)
+    add_source(parser, optional=True)
+    parser.add_argument("--write", action="store_true", help="write it as README.md into the folder SOURCE")
+    parser.add_argument("--all", type=Path, metavar="DIR", help="write the card of every bundled checkpoint into DIR")
+    parser.add_argument("--results", type=Path, metavar="DIR", help="with --all: write the registry's tables into DIR")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the card that the checkpoint's config gives."""
-    from adept_hub.cards import render_card
+    """Print the card that the checkpoint's config gives, or write cards."""
+    from adept_hub.cards import render_card, write_card
     from adept_hub.fetch import FetchOptions, fetch
 
+    if args.all is not None:
+        return _all(args.all, args.results)
+    if args.source is None:
+        raise SourceError("adept card needs a SOURCE (adept list shows names), or --all DIR.")
     fetched = fetch(args.source, FetchOptions(args.revision, args.cache_dir, args.offline))
-    print(render_card(fetched.config), end="")
+    if args.write:
+        print(write_card(fetched.folder, fetched.config))
+    else:
+        print(render_card(fetched.config), end="")
+    return 0
+
+
+def _all(cards: Path, results: Path | None) -> int:
+    from adept_hub.results import write_cards, write_results
+
+    for path in [*write_cards(cards), *(write_results(results) if results else [])]:
+        print(path)
     return 0

@@ -54,5 +54,7 @@ COMMANDS = (
     Command("pull", "fetch and verify a checkpoint", "adept_hub.cli.pull"),
     Command("export", "write a checkpoint for torchvision, Detectron2 or MMDetection", "adept_hub.cli.export"),
     Command("doctor", "what in a config disagrees with a checkpoint, and the remedy", "adept_hub.cli.doctor"),
-    Command("card", "print a checkpoint's model card", "adept_hub.cli.card"),
+    Command("verify", "read every byte again and compare it with the promised digests", "adept_hub.cli.verify"),
+    Command("push", "publish a checkpoint or a run on the Hub, as one commit", "adept_hub.cli.push"),
+    Command("card", "print or write a checkpoint's model card", "adept_hub.cli.card"),
 )

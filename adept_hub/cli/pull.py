@@ -10,12 +10,18 @@ from adept_hub.cli.output import print_json
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_source(parser)
+    parser.add_argument("--force", action="store_true", help="download what is cached already again")
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
-def add_source(parser: argparse.ArgumentParser) -> None:
+def add_source(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
     """SOURCE and the options of every fetching command."""
-    parser.add_argument("source", metavar="SOURCE", help="a name, hf-hub:org/repo[@revision], local-dir:PATH or a path")
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        nargs="?" if optional else None,
+        help="a name, hf-hub:org/repo[@revision], local-dir:PATH or a path",
+    )
     parser.add_argument("--revision", help="branch, tag or commit on the Hub")
     parser.add_argument("--cache-dir", help="where downloads are kept (default: huggingface_hub's cache)")
     parser.add_argument("--offline", action="store_true", default=None, help="make no request")
@@ -27,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from adept_hub.digest import verify
     from adept_hub.fetch import FetchOptions, fetch
 
-    fetched = fetch(args.source, FetchOptions(args.revision, args.cache_dir, args.offline))
+    fetched = fetch(args.source, FetchOptions(args.revision, args.cache_dir, args.offline, force=args.force))
     verify(fetched.folder / WEIGHTS, fetched.config.sha256, fetched.config.size, force=True)
     tensors = read_tensors(fetched.folder, fetched.config)
     if args.json:

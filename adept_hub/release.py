@@ -1,0 +1,115 @@
+"""What goes up with a checkpoint, and what keeps one from going up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from adept_hub.card_data import eval_results
+from adept_hub.cards import CARD, PICTURES, handwritten_part, render_card
+from adept_hub.checkpoint import CONFIG, WEIGHTS, read_config, read_tensors
+from adept_hub.digest import verify
+from adept_hub.errors import CheckpointError, PublishError
+from adept_hub.spec import METHODS, CheckpointConfig
+
+#: Beside the checkpoint, or in the run that it came from: recipe, training log, measurements, pictures.
+EXTRAS = ("recipe.yaml", "log.jsonl", "results/*.csv", "results/*.json", *PICTURES)
+MAX_EXTRA_BYTES = 64 << 20
+_UNSTATED = {"", "unstated", "unknown", "none"}
+
+
+@dataclass(frozen=True)
+class Release:
+    """The files of one commit: path in the repository -> a file, or its content."""
+
+    config: CheckpointConfig
+    source: str
+    handwritten: str
+    files: dict[str, Path | bytes]
+
+    def with_handwritten(self, remote: str) -> Release:
+        """With the hand-written part of the card that is published, unless the local card has one of its own."""
+        text = self.handwritten or remote
+        card = render_card(self.config, source=self.source, handwritten=text, pictures=self._pictures())
+        return replace(self, handwritten=text, files=self.files | {CARD: card.encode()})
+
+    def listing(self) -> tuple[tuple[str, int], ...]:
+        """Paths and bytes, in order."""
+        sizes = {path: len(c) if isinstance(c, bytes) else c.stat().st_size for path, c in self.files.items()}
+        return tuple(sorted(sizes.items()))
+
+    def _pictures(self) -> list[str]:
+        return sorted(path for path in self.files if path.startswith("pictures/"))
+
+
+def collect_release(folder: Path, repo: str) -> Release:
+    """Everything that is published of a checkpoint folder, or of a run that holds one in ``export/``.
+
+    Raises:
+        CheckpointError: no checkpoint, or one that does not load.
+        PublishError: it is not fit to be published.
+    """
+    is_run = not (folder / CONFIG).is_file() and (folder / "export" / CONFIG).is_file()
+    checkpoint = folder / "export" if is_run else folder
+    config = check_publishable(checkpoint)
+    run = checkpoint.parent if checkpoint.name == "export" else checkpoint
+    files: dict[str, Path | bytes] = {WEIGHTS: checkpoint / WEIGHTS, CONFIG: checkpoint / CONFIG}
+    for root in dict.fromkeys((run, checkpoint)):
+        files |= _extras(root)
+    files |= {path: text.encode() for path, text in eval_results(config).items()}
+    card = checkpoint / CARD
+    own = handwritten_part(card.read_text(encoding="utf-8", errors="replace")) if card.is_file() else ""
+    return Release(config, f"hf-hub:{repo}", own, files).with_handwritten("")
+
+
+def check_publishable(checkpoint: Path) -> CheckpointConfig:
+    """The config of a checkpoint that others may load, knowing what it is and what they may do with it.
+
+    Raises:
+        CheckpointError: it does not load: a file is missing, damaged, or not what the config promises.
+        PublishError: it has no licence or no provenance.
+    """
+    config = read_config(checkpoint)
+    provenance = config.provenance
+    if config.licence.lower() in _UNSTATED:
+        raise PublishError(
+            f"{checkpoint} has no licence, so nobody could use it.\n"
+            f'State it in {checkpoint / CONFIG}: "licence": "apache-2.0" (or in the recipe: export.licence)'
+        )
+    lacking = [
+        what
+        for what, missing in (
+            ("its method", provenance.method not in METHODS or provenance.method == "scratch"),
+            ("the data it was trained on", provenance.data.strip().lower() in _UNSTATED),
+            ("how many images it was trained on", provenance.images <= 0),
+        )
+        if missing
+    ]
+    if lacking:
+        raise PublishError(
+            f"{checkpoint} does not say {' and '.join(lacking)}; weights without provenance are not published.\n"
+            "save_pretrained(model, folder, name=..., provenance=adept_hub.spec.Provenance(...))"
+        )
+    if not (checkpoint / WEIGHTS).is_file():
+        raise CheckpointError(f"{checkpoint} has no {WEIGHTS}.\nExport it again.")
+    verify(checkpoint / WEIGHTS, config.sha256, config.size, force=True)
+    for key, tensor in read_tensors(checkpoint, config).items():
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{checkpoint}: {key!r} holds NaN or infinity; such weights are not published.")
+    return config
+
+
+def _extras(root: Path) -> dict[str, Path | bytes]:
+    """The extra files below ``root``; links out of it and files beyond all bounds are left to be seen, not taken."""
+    found: dict[str, Path | bytes] = {}
+    inside = root.resolve()
+    for path in sorted(p for pattern in EXTRAS for p in root.glob(pattern)):
+        if not path.resolve().is_relative_to(inside):
+            raise PublishError(f"{path} is a link out of {root}; what it leads to is not published.\nRemove the link.")
+        if path.is_file():
+            if path.stat().st_size > MAX_EXTRA_BYTES:
+                raise PublishError(f"{path} has more than {MAX_EXTRA_BYTES >> 20} MB.\nRemove it or make it smaller.")
+            found[path.relative_to(root).as_posix()] = path
+    return found
