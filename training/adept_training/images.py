@@ -103,15 +103,19 @@ class ShardImages:
 
 
 def open_images(where: str | Path) -> ImageSource:
-    """Photographs of a folder (searched through), a text file of paths, or WebDataset ``.tar`` shards.
+    """Photographs of a folder (searched through), a text file of paths, WebDataset shards, or a Hugging Face dataset.
 
     Shards are a ``.tar`` file, a folder that holds ``.tar`` files and no image files, or a pattern such as
     ``shards/train-{000..031}.tar``. Paths in a text file are relative to that file's folder, or else to the working
-    directory.
+    directory. Datasets are written ``hf-datasets:NAME[@REVISION][:SPLIT]`` (see images_hf).
 
     Raises:
         ImagesError: no such path, an empty folder, or one without images.
     """
+    if str(where).startswith("hf-datasets:"):
+        from adept_training.images_hf import open_hugging_face
+
+        return open_hugging_face(str(where))
     path = Path(where).expanduser()
     if re.search(r"\{\d+\.\.\d+\}", path.name):
         return _open_shards(path.parent, _expand(path.name))

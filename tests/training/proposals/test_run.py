@@ -1,0 +1,240 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from adept_hub.errors import DiskFullError, ImageDecodeError, ImagesError, OutputExistsError, ProposalsError
+from adept_training.images import content_hash, decode
+from adept_training.proposals import ProposalTable, filter_boxes, run_proposals, selective_search
+
+from .photographs import skimage_photographs
+
+UNREADABLE = "m/broken.jpg"
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory) -> Path:
+    """Twelve small photographs in two folders, two of one name, and a broken file."""
+    folder = tmp_path_factory.mktemp("photographs")
+    for i, photograph in enumerate(list(skimage_photographs().values())[:12]):
+        path = folder / ("a", "z")[i % 2] / f"{i // 2}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(photograph[:80, :120]).save(path)
+    (folder / "m").mkdir()
+    (folder / UNREADABLE).write_bytes(b"\xff\xd8\xff broken")
+    return folder
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(photographs, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("undisturbed") / "table"
+    report = run_proposals(photographs, out, workers=1, shard_size=3)
+    assert (report.images, report.unreadable, report.shards, report.resumed_shards) == (12, 1, 5, 0)
+    return out
+
+
+def test_every_row_is_what_its_photograph_gives(photographs, undisturbed):
+    table = ProposalTable.open(undisturbed)
+    assert table.keys() == [f"{folder}/{i}.png" for folder in "az" for i in range(6)]
+    for key in table:
+        content = (photographs / key).read_bytes()
+        image = decode(content, key)
+        height, width = image.shape[:2]
+        assert table.size(key) == (width, height)
+        assert table.sha256(key) == content_hash(content)
+        if not table.fallback(key):
+            assert np.array_equal(table.boxes(key), filter_boxes(selective_search(image), (width, height)))
+
+
+def test_unreadable_photographs_are_listed(undisturbed):
+    lines = (undisturbed / "unreadable.jsonl").read_text().splitlines()
+    assert [json.loads(line)["key"] for line in lines] == [UNREADABLE]
+
+
+def test_processes_give_the_same_table(photographs, undisturbed, tmp_path):
+    run_proposals(photographs, tmp_path / "table", workers=2, shard_size=3)
+    assert content_of(tmp_path / "table") == content_of(undisturbed)
+
+
+def test_strict_makes_an_unreadable_photograph_fatal(photographs, tmp_path):
+    with pytest.raises(ImageDecodeError, match="broken"):
+        run_proposals(photographs, tmp_path / "table", workers=1, shard_size=3, strict=True)
+    assert (tmp_path / "table/part-00001.parquet").is_file()  # finished before the broken one
+    run_proposals(photographs, tmp_path / "table", workers=1, shard_size=3)
+    with pytest.raises(ImageDecodeError, match="one of 1"):
+        run_proposals(photographs, tmp_path / "table", workers=1, shard_size=3, strict=True)
+
+
+def test_finished_shards_are_not_done_again(photographs, undisturbed, tmp_path):
+    out = tmp_path / "table"
+    run_proposals(photographs, out, workers=1, shard_size=3)
+    (out / "part-00001.parquet").unlink()
+    (out / ".part-00001.parquet.77.tmp").write_bytes(b"half")
+    kept = (out / "part-00000.parquet").stat().st_mtime_ns
+    seen = []
+    report = run_proposals(photographs, out, workers=1, shard_size=3, progress=seen.append)
+    assert report.resumed_shards == 4
+    assert (seen[0].done, seen[0].total) == (13, 13)
+    assert (out / "part-00000.parquet").stat().st_mtime_ns == kept
+    assert content_of(out) == content_of(undisturbed)
+
+
+def test_progress_tells_rate_and_remaining_time(photographs, tmp_path):
+    seen = []
+    run_proposals(photographs, tmp_path / "table", workers=1, shard_size=3, progress=seen.append)
+    assert [p.done for p in seen] == [3, 6, 9, 12, 13]
+    assert seen[-1].eta == 0
+    assert seen[-1].unreadable == 1
+    assert all(p.rate > 0 for p in seen)
+
+
+@pytest.mark.parametrize("change", ["preset", "shard_size", "images"])
+def test_another_run_is_not_mixed_in(photographs, undisturbed, change, tmp_path):
+    options = {"images": photographs, "preset": "paper", "shard_size": 3}
+    options[change] = {"preset": "soco", "shard_size": 4, "images": photographs / "a"}[change]
+    before = content_of(undisturbed)
+    with pytest.raises(OutputExistsError, match="made differently"):
+        run_proposals(out=undisturbed, workers=1, **options)
+    assert content_of(undisturbed) == before
+
+
+def test_no_readable_photograph(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/a.jpg").write_bytes(b"x")
+    with pytest.raises(ImagesError, match="None of the 1 images"):
+        run_proposals(tmp_path / "photos", tmp_path / "out", workers=1)
+    assert "a.jpg" in (tmp_path / "out/unreadable.jsonl").read_text()
+
+
+@pytest.mark.parametrize(("option", "value"), [("workers", 0), ("engine", "spark"), ("shard_size", 0)])
+def test_impossible_options(photographs, tmp_path, option, value):
+    with pytest.raises(ProposalsError, match=r"at least 1|Unknown engine"):
+        run_proposals(photographs, tmp_path / "out", **{"workers": 1, option: value})
+
+
+def test_out_must_not_be_a_file(photographs, tmp_path):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(OutputExistsError, match="is a file"):
+        run_proposals(photographs, tmp_path / "out", workers=1)
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_a_full_disk_keeps_what_is_finished(photographs, undisturbed, tmp_path, monkeypatch):
+    calls = []
+
+    def full(descriptor):
+        calls.append(descriptor)
+        if len(calls) == 4:  # the plan, two shards, and then
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("adept_training.proposals.shards.os.fsync", full)
+    with pytest.raises(DiskFullError, match="Finished shards are kept"):
+        run_proposals(photographs, tmp_path / "out", workers=1, shard_size=3)
+    assert sorted(content_of(tmp_path / "out")) == ["part-00000.parquet", "part-00001.parquet", "plan.json"]
+    run_proposals(photographs, tmp_path / "out", workers=1, shard_size=3)
+    assert content_of(tmp_path / "out") == content_of(undisturbed)
+
+
+def test_shards_of_webdataset(photographs, undisturbed, tmp_path):
+    with tarfile.open(tmp_path / "photos-000.tar", "w") as tar:
+        for path in sorted((photographs / "a").iterdir()):
+            tar.add(path, path.name)
+    run_proposals(tmp_path / "photos-000.tar", tmp_path / "out", workers=2)
+    table, expected = ProposalTable.open(tmp_path / "out"), ProposalTable.open(undisturbed)
+    assert table.keys() == [f"photos-000.tar/{i}.png" for i in range(6)]
+    for i in range(6):
+        assert np.array_equal(table.boxes(f"photos-000.tar/{i}.png"), expected.boxes(f"a/{i}.png"))
+
+
+# --- interruptions -----------------------------------------------------------------------------------------------
+
+SLOW_RUN = """
+import sys, time
+from adept_training.proposals import command, propose
+import argparse
+original = propose._propose_one
+def slow(*arguments):
+    time.sleep(0.1)
+    return original(*arguments)
+propose._propose_one = slow
+parser = argparse.ArgumentParser()
+command.add_arguments(parser)
+sys.exit(command.run(parser.parse_args(sys.argv[1:])))
+"""
+
+
+def start(photographs, out, workers):
+    arguments = [photographs, "--out", out, "--shard-size", 3, "--workers", workers]
+    command = [sys.executable, "-c", SLOW_RUN, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def wait_for(condition):
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("nothing happened for 30 s")
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_a_killed_run_is_continued_to_the_same_table(photographs, undisturbed, tmp_path, shards):
+    out = tmp_path / "out"
+    process = start(photographs, out, workers=1)
+    wait_for(lambda: len(list(out.glob("part-*.parquet"))) >= shards)
+    process.kill()
+    process.communicate()
+    assert len(list(out.glob("part-*.parquet"))) < 5
+    with pytest.raises(ProposalsError, match="not finished"):
+        ProposalTable.open(out)
+    run_proposals(photographs, out, workers=1, shard_size=3)
+    assert content_of(out) == content_of(undisturbed)
+
+
+def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(photographs, undisturbed, tmp_path):
+    out = tmp_path / "out"
+    process = start(photographs, out, workers=2)
+    wait_for(lambda: list(out.glob("part-*.parquet")))
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to parent and workers alike
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode in (0, 130)  # 0 when it was faster
+    assert "Traceback" not in errors
+    if process.returncode == 130:
+        assert "Finished shards are kept" in errors
+        run_proposals(photographs, out, workers=1, shard_size=3)
+    assert content_of(out) == content_of(undisturbed)
+
+
+def test_workers_do_not_outlive_a_killed_parent(photographs, tmp_path):
+    process = start(photographs, tmp_path / "out", workers=2)
+    wait_for(lambda: list((tmp_path / "out").glob("plan.json")))
+    wait_for(lambda: len(members(process.pid)) >= 3)
+    process.kill()
+    process.communicate()
+    wait_for(lambda: not members(process.pid))
+
+
+def members(group: int) -> list[int]:
+    """Living processes of a process group."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name_and_rest = status.read_text().rsplit(")", 1)
+        except OSError:
+            continue
+        state, _, of_group = name_and_rest[1].split()[:3]
+        if int(of_group) == group and state != "Z":
+            found.append(int(status.parent.name))
+    return found

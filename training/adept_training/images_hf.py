@@ -1,0 +1,75 @@
+"""Photographs of a Hugging Face dataset, by row: the encoded bytes as they are stored, never decoded there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from adept_hub.errors import ImageDecodeError, ImagesError, MissingExtraError
+
+PREFIX = "hf-datasets:"
+_GRAMMAR = re.compile(r"(?P<name>[^@:]+)(@(?P<revision>[^@:]+))?(:(?P<split>[^@:]+))?")
+
+
+@dataclass(frozen=True)
+class HuggingFaceImages:
+    """Rows of one split; keys are ``split/00000042``."""
+
+    dataset: Any = field(repr=False)  # datasets.Dataset whose image column is not decoded
+    split: str
+    column: str
+    rows: tuple[int, ...] | None = None  # all
+
+    def keys(self) -> list[str]:
+        rows = range(len(self.dataset)) if self.rows is None else self.rows
+        return [f"{self.split}/{row:08d}" for row in rows]
+
+    def read(self, key: str) -> bytes:
+        image = self.dataset[int(key.rsplit("/", 1)[1])][self.column]
+        if image is None:
+            raise ImageDecodeError(f"{key} cannot be read: the row has no image.")
+        if image["bytes"] is not None:
+            return bytes(image["bytes"])
+        try:
+            return Path(image["path"]).read_bytes()
+        except OSError as error:
+            raise ImageDecodeError(f"{key} cannot be read: {error.strerror}.") from error
+
+    def subset(self, keys: Sequence[str]) -> HuggingFaceImages:
+        rows = tuple(int(key.rsplit("/", 1)[1]) for key in keys)
+        return HuggingFaceImages(self.dataset, self.split, self.column, rows)
+
+
+def open_hugging_face(where: str) -> HuggingFaceImages:
+    """``hf-datasets:NAME[@REVISION][:SPLIT]``; NAME is a dataset of the Hub or a folder of ``save_to_disk``.
+
+    SPLIT is ``train`` unless given. Give a commit as REVISION for proposals that can be made again.
+
+    Raises:
+        ImagesError: no such dataset or split, or no column of images. MissingExtraError: datasets is not installed.
+    """
+    try:
+        import datasets
+    except ImportError:
+        raise MissingExtraError(PREFIX, "datasets", "datasets") from None
+
+    match = _GRAMMAR.fullmatch(where.removeprefix(PREFIX))
+    if match is None:
+        raise ImagesError(f"{where} is not {PREFIX}NAME[@REVISION][:SPLIT], for example {PREFIX}org/photos:train.")
+    name, revision, split = match["name"], match["revision"], match["split"] or "train"
+    try:
+        if Path(name).is_dir() and any(Path(name).glob("dataset*.json")):
+            found = datasets.load_from_disk(name)
+            dataset = found[split] if isinstance(found, datasets.DatasetDict) else found
+        else:
+            dataset = datasets.load_dataset(name, revision=revision, split=split)
+    except (OSError, ValueError, KeyError) as error:  # datasets' own errors derive from these
+        raise ImagesError(f"{where} cannot be opened: {' '.join(str(error).split())[:200]}") from error
+    columns = [column for column, feature in dataset.features.items() if isinstance(feature, datasets.Image)]
+    if not columns:
+        raise ImagesError(f"{where} has no column of images, only {', '.join(dataset.features)}.")
+    undecoded = dataset.select_columns(columns[:1]).cast_column(columns[0], datasets.Image(decode=False))
+    return HuggingFaceImages(undecoded, split, columns[0])
