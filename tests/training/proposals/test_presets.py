@@ -88,7 +88,7 @@ def test_fixed_is_the_reference_wholly_mended(all_mended, name):
 
 
 def test_fixed_boxes_are_exact_extents():
-    """A black rectangle on white, whose edges the smoothing blurs by at most three pixels; the last box is the image."""
+    """A black rectangle on white, its edges blurred by at most three pixels; the last box is the image."""
     image = np.full((60, 80, 3), 255, np.uint8)
     image[20:45, 30:70] = 0
     found = search_regions(image, "fixed")

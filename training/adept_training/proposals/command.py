@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "images",
         metavar="IMAGES",
-        help="a folder (searched through), a text file of paths, WebDataset .tar shards, or hf-datasets:NAME:SPLIT",
+        help="a folder (searched through), a text file of paths, WebDataset .tar shards or hf-datasets:NAME:SPLIT",
     )
     parser.add_argument("table", metavar="TABLE", nargs="?", help="after 'show': the table to look at")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the table")
