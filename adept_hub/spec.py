@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 PARTS = ("backbone", "fpn", "rpn", "head")
 METHODS = ("adept_joint", "adept_separate", "soco", "byol", "scratch")
-DETECTORS = ("faster_rcnn", "mask_rcnn")
+DETECTORS = ("faster_rcnn", "mask_rcnn", "cascade_rcnn")
 FRAMEWORKS = ("torchvision", "detectron2", "mmdet")
 
 Part = Literal["backbone", "fpn", "rpn", "head"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 from adept_hub.convert.keymap import KeyTable, Row
 from adept_hub.convert.options import CASCADE_STAGES, STRIDES, Detector, Target
-from adept_hub.errors import UnsupportedDetectorError
 from adept_hub.models.anchors import ExactAnchorGenerator
+from adept_hub.models.cascade import STAGE_IOUS, STAGE_WEIGHTS, AgnosticPredictor, CascadeRoIHeads, ScaleGradient
 from adept_hub.models.detector import PyramidBackbone
 from adept_hub.models.pooling import CANONICAL_SIZE, PyramidRoIAlign, canonical_levels
 from adept_hub.spec import CheckpointConfig
@@ -49,7 +50,7 @@ FRESH = (
 
 
 def table(detector: Detector) -> KeyTable:
-    """The key table of one detector. torchvision has no Cascade R-CNN: those keys are `adept_hub.models.cascade`'s."""
+    """The key table of one detector; Cascade's keys are those of `adept_hub.models.cascade`, torchvision has none."""
     heads = [f"roi_heads.box_head.{i}" for i in range(CASCADE_STAGES)]
     prefixes = heads if detector == "cascade_rcnn" else ["roi_heads.box_head"]
     rows = (Row(kind, name, f"{prefix}.{target}") for prefix in prefixes for kind, name, target in HEAD)
@@ -57,6 +58,7 @@ def table(detector: Detector) -> KeyTable:
 
 
 _NORM_LAYERS = {"SyncBN": "nn.SyncBatchNorm", "BN": "nn.BatchNorm2d", "FrozenBN": "FrozenBatchNorm2d", "none": "None"}
+_CASCADE_LINE = "    model.roi_heads = CascadeRoIHeads(model.roi_heads, {fc}, num_classes)\n"
 
 
 def build_model_py(config: CheckpointConfig, target: Target) -> str:
@@ -67,17 +69,9 @@ def build_model_py(config: CheckpointConfig, target: Target) -> str:
     Args:
         config: of the checkpoint that was exported.
         target: what it was exported into.
-
-    Raises:
-        UnsupportedDetectorError: torchvision has no Cascade R-CNN.
     """
-    if target.detector == "cascade_rcnn":
-        raise UnsupportedDetectorError(
-            "torchvision has no Cascade R-CNN to export into.\n"
-            "Export to detectron2 or mmdet, or have it in memory: load_pretrained(..., detector='cascade_rcnn')"
-        )
     spec, pixels = config.spec, config.preprocessing
-    inner = _NORM_LAYERS[target.norm]
+    inner, cascade = _NORM_LAYERS[target.norm], target.detector == "cascade_rcnn"
     settings = TEMPLATE.format(
         name=config.name,
         detector=target.detector,
@@ -99,8 +93,12 @@ def build_model_py(config: CheckpointConfig, target: Target) -> str:
         # FPN's rule puts canonical_size on P4; pre-training put [upper[1], upper[2]] there, an octave.
         canonical=spec.levels.upper[1] if target.levels == "pretraining" else CANONICAL_SIZE,
         roi=spec.ROI_SIZE,
+        stages_of_cascade=f"STAGE_IOUS = {STAGE_IOUS}\nSTAGE_WEIGHTS = {STAGE_WEIGHTS}\n" if cascade else "",
+        cascade=_CASCADE_LINE.format(fc=spec.head_fc_channels) if cascade else "",
     )
-    classes = (ExactAnchorGenerator, canonical_levels, PyramidRoIAlign, PyramidBackbone)
+    classes: list[Any] = [ExactAnchorGenerator, canonical_levels, PyramidRoIAlign, PyramidBackbone]
+    if cascade:
+        classes += [AgnosticPredictor, ScaleGradient, CascadeRoIHeads]
     return settings.replace("# <classes>\n", "\n\n".join(inspect.getsource(item) for item in classes))
 
 
@@ -116,20 +114,33 @@ in the FPN and the head and one convolution in the RPN; anchors are not rounded 
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import resnet
 from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.detection import FasterRCNN, MaskRCNN
+from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, FastRCNNPredictor
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RPNHead
-from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d, MultiScaleRoIAlign, roi_align
+from torchvision.ops import (
+    FeaturePyramidNetwork,
+    FrozenBatchNorm2d,
+    MultiScaleRoIAlign,
+    batched_nms,
+    box_iou,
+    clip_boxes_to_image,
+    roi_align,
+)
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 WEIGHTS = Path(__file__).with_name("model.safetensors")
@@ -139,7 +150,7 @@ STRIDES = {strides}
 ANCHOR_SIZES = {sizes}
 ANCHOR_RATIOS = {ratios}
 CANONICAL_SIZE = {canonical}
-BODY_NORM = {body}
+{stages_of_cascade}BODY_NORM = {body}
 INNER_NORM = {inner}
 
 
@@ -167,7 +178,7 @@ def build_model(num_classes: int = NUM_CLASSES, weights: Path | None = WEIGHTS) 
         image_std={std},
         **extra,
     )
-    if weights is not None:
+{cascade}    if weights is not None:
         result = model.load_state_dict(load_file(weights), strict=False)
         fresh = ("roi_heads.box_predictor.", "roi_heads.mask_head.", "roi_heads.mask_predictor.")
         missing = [key for key in result.missing_keys if not key.startswith(fresh)]

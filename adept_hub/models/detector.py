@@ -14,6 +14,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from adept_hub.errors import UnsupportedDetectorError
 from adept_hub.models.anchors import ExactAnchorGenerator
+from adept_hub.models.cascade import CascadeRoIHeads
 from adept_hub.models.parts import LEVELS, STRIDES, DetectorParts
 from adept_hub.models.pooling import PyramidRoIAlign
 from adept_hub.spec import DETECTORS, Preprocessing
@@ -51,12 +52,12 @@ def assemble_detector(
     anchor_sizes: tuple[float, ...] = DOWNSTREAM_ANCHOR_SIZES,
     **options: Any,
 ) -> GeneralizedRCNN:
-    """A Faster or Mask R-CNN that holds ``parts`` themselves, not copies, and fresh class, box and mask predictors.
+    """A Faster, Mask or Cascade R-CNN that holds ``parts`` themselves, and fresh class, box and mask predictors.
 
     Args:
-        parts: the four parts; their tensors become the detector's.
+        parts: the four parts; their tensors become the detector's (Cascade's later stages hold copies of the head).
         num_classes: classes with the background, as torchvision counts them.
-        detector: ``faster_rcnn`` or ``mask_rcnn``.
+        detector: ``faster_rcnn``, ``mask_rcnn`` or ``cascade_rcnn``.
         preprocessing: mean and std of RGB in [0, 1] for the detector's own transform.
         anchor_sizes: square-root areas in pixels of the network input, for P2-P6.
         **options: those of torchvision's FasterRCNN and MaskRCNN (``min_size``, ``rpn_post_nms_top_n_test``, ...).
@@ -65,7 +66,7 @@ def assemble_detector(
         The detector; its images are a list of float32 RGB tensors (3, H, W) in [0, 1], boxes xyxy in their pixels.
 
     Raises:
-        UnsupportedDetectorError: ``detector`` is not one of the two.
+        UnsupportedDetectorError: ``detector`` is not one of the three.
     """
     if detector not in DETECTORS:
         raise UnsupportedDetectorError(f"The detector {detector!r} is not built here.\nBuilt: {', '.join(DETECTORS)}.")
@@ -79,10 +80,12 @@ def assemble_detector(
     if detector == "mask_rcnn":
         extra = {
             "mask_roi_pool": PyramidRoIAlign(list(LEVELS), 14, STRIDES),
-            "mask_head": MaskRCNNHeads(spec.fpn_channels, [MASK_CONV_CHANNELS] * 4, dilation=1),
+            "mask_head": MaskRCNNHeads(
+                spec.fpn_channels, [MASK_CONV_CHANNELS] * 4, dilation=1, norm_layer=nn.BatchNorm2d
+            ),
             "mask_predictor": MaskRCNNPredictor(MASK_CONV_CHANNELS, MASK_CONV_CHANNELS, num_classes),
         }
-    return kinds[detector](
+    model: GeneralizedRCNN = kinds.get(detector, FasterRCNN)(
         PyramidBackbone(parts.backbone, parts.fpn, spec.fpn_channels),
         rpn_anchor_generator=ExactAnchorGenerator(anchor_sizes, spec.anchors.ratios, DOWNSTREAM_STRIDES),
         rpn_head=parts.rpn,
@@ -94,3 +97,6 @@ def assemble_detector(
         **extra,
         **options,
     )
+    if detector == "cascade_rcnn":
+        model.roi_heads = CascadeRoIHeads(model.roi_heads, spec.head_fc_channels, num_classes)
+    return model

@@ -41,8 +41,9 @@ class TorchvisionProbe:
         return self.model.roi_heads.box_roi_pool(self.model.backbone(images_NCHW), boxes_NK4, [size] * len(boxes_NK4))
 
     def heads(self, images_NCHW: Tensor, boxes_NK4: list[Tensor]) -> list[Tensor]:
-        pooled = self.pooled(images_NCHW, boxes_NK4)
-        return [self.model.roi_heads.box_head(pooled)]
+        pooled, head = self.pooled(images_NCHW, boxes_NK4), self.model.roi_heads.box_head
+        stages = head if isinstance(head, torch.nn.ModuleList) else [head]
+        return [stage(pooled) for stage in stages]
 
     def normalised(self, image_rgb: Tensor) -> Tensor:
         """The network's input for a uint8 RGB image (3, H, W), before resizing."""

@@ -83,7 +83,7 @@ def test_r50_agrees(framework, tmp_path):
 
 
 @pytest.mark.frameworks
-@pytest.mark.parametrize("framework", ["detectron2", "mmdet"])
+@pytest.mark.parametrize("framework", list(PROBES))
 def test_every_stage_of_a_cascade_has_the_pre_trained_head(framework, tmp_path):
     probe = exported(framework, tmp_path, Target("cascade_rcnn", num_classes=4))
     assert_agree(probe, canonical_probe(SMALL, random_tensors(SMALL)), stages=3)
