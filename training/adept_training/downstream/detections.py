@@ -94,7 +94,7 @@ def coco_results(truth: COCO, split: Split, found: Found, kind: str = "bbox") ->
         one = found.get(image.id, Detections.none())
         for d in range(len(one)):
             x1, y1, x2, y2 = one.boxes_D4[d].tolist()
-            row = {"image_id": at, "category_id": int(one.labels_D[d]), "score": float(one.scores_D[d])}
+            row: dict[str, Any] = {"image_id": at, "category_id": int(one.labels_D[d]), "score": float(one.scores_D[d])}
             if kind == "bbox":
                 row["bbox"] = [x1, y1, x2 - x1, y2 - y1]
             else:

@@ -1,0 +1,189 @@
+"""The detector of a run: built from a source or from nothing, written as a folder, and read back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+
+from adept_hub.atomic import atomic_folder
+from adept_hub.checkpoint import CONFIG, read_config, read_tensors, write_checkpoint
+from adept_hub.errors import CheckpointError
+from adept_hub.fetch import fetch
+from adept_hub.load import load_pretrained
+from adept_hub.models import DetectorParts, assemble_detector
+from adept_hub.schema import from_dict, to_dict
+from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec, Preprocessing, Provenance
+from adept_training.downstream.recipe import DetectorRecipe
+
+SCRATCH = "scratch"
+DETECTOR, PREDICTORS = "detector.json", "predictors.safetensors"
+_COSINE_SCALE = 20.0
+
+
+@dataclass(frozen=True)
+class DetectorConfig:
+    """detector.json: what stands on the four parts, and what the labels mean."""
+
+    source: str
+    classes: tuple[str, ...]
+    recipe: DetectorRecipe
+    iterations: int
+    metrics: dict[str, float | None]
+    format_version: int = 1
+
+
+class CosinePredictor(nn.Module):
+    """Class logits by cosine similarity times 20, without a background prior (TFA), and linear box deltas."""
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.cls_score = nn.Linear(channels, num_classes, bias=False)
+        self.bbox_pred = nn.Linear(channels, num_classes * 4)
+        nn.init.normal_(self.cls_score.weight, std=0.01)
+
+    def forward(self, features_KC: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (K, classes) and deltas (K, 4 * classes)."""
+        features_KC = features_KC.flatten(start_dim=1)
+        weight = functional.normalize(self.cls_score.weight, dim=1)
+        logits = _COSINE_SCALE * functional.linear(functional.normalize(features_KC, dim=1), weight)
+        return logits, self.bbox_pred(features_KC)
+
+
+def spec_of(source: str) -> DetectorSpec:
+    """The architecture of a source; `SCRATCH` has the default one."""
+    return DetectorSpec() if source == SCRATCH else fetch(source).config.spec
+
+
+def build_detector(
+    source: str, classes: int, recipe: DetectorRecipe, seed: int, spec: DetectorSpec | None = None
+) -> GeneralizedRCNN:
+    """A detector ready to fine-tune; its random tensors are a function of ``seed``.
+
+    Args:
+        source: as everywhere, or ``scratch``. Parts that the source's checkpoint lacks start at random, as
+            ``model.load_report`` says.
+        classes: without the background.
+        spec: the architecture of ``scratch``.
+    """
+    torch.manual_seed(seed)
+    options = _options(recipe)
+    if source == SCRATCH:
+        parts = DetectorParts(spec or DetectorSpec())
+        model = assemble_detector(parts, classes + 1, recipe.detector, **options)
+    else:
+        held = fetch(source).config.parts
+        model = load_pretrained(source, num_classes=classes + 1, detector=recipe.detector, parts=held, **options)
+    return _finish(model, recipe, classes)
+
+
+def _options(recipe: DetectorRecipe) -> dict[str, Any]:
+    return {
+        "anchor_sizes": recipe.anchors,
+        # The last side is the one of testing; `training_sides` puts those of training in its place.
+        "min_size": (recipe.test_side,), "max_size": recipe.max_side,
+        "rpn_batch_size_per_image": recipe.rpn_anchors, "box_batch_size_per_image": recipe.rois,
+        "rpn_pre_nms_top_n_train": 2000, "rpn_post_nms_top_n_train": recipe.train_proposals,
+        "rpn_pre_nms_top_n_test": 1000, "rpn_post_nms_top_n_test": recipe.test_proposals,
+        "box_score_thresh": recipe.score_threshold, "box_detections_per_img": recipe.detections,
+    }  # fmt: skip
+
+
+def _finish(model: GeneralizedRCNN, recipe: DetectorRecipe, classes: int) -> GeneralizedRCNN:
+    if recipe.classifier == "cosine":
+        channels = model.roi_heads.box_predictor.cls_score.in_features
+        model.roi_heads.box_predictor = CosinePredictor(channels, classes + 1)
+    return model
+
+
+def canonical_state(model: GeneralizedRCNN) -> dict[str, Tensor]:
+    """The four parts' tensors under their canonical names."""
+    modules = {
+        "backbone": model.backbone.body, "fpn": model.backbone.fpn,
+        "rpn": model.rpn.head, "head": model.roi_heads.box_head,
+    }  # fmt: skip
+    return {f"{part}.{key}": t for part, module in modules.items() for key, t in module.state_dict().items()}
+
+
+def predictor_state(model: GeneralizedRCNN) -> dict[str, Tensor]:
+    """Everything else: class, box and mask predictors, by torchvision's names below ``roi_heads``."""
+    state = model.roi_heads.state_dict()
+    return {key: t for key, t in state.items() if not key.startswith("box_head.")}
+
+
+def save_detector(
+    folder: Path, model: GeneralizedRCNN, config: DetectorConfig, spec: DetectorSpec, origin: CheckpointConfig | None
+) -> None:
+    """Write a detector: a checkpoint folder of its four parts, with the predictors and detector.json beside them.
+
+    So a fine-tuned detector is itself a source, which `adept export` and `load_pretrained` take.
+
+    Raises:
+        DiskFullError: nothing is left under ``folder``.
+    """
+    method = origin.provenance.method if origin else SCRATCH
+    base = origin.name.partition(".")[0] if origin else f"{SCRATCH}_r{spec.depth}_fpn"
+    provenance = Provenance(
+        method, f"fine-tuned from {config.source} on {len(config.classes)} classes", 0, 0.0, "none",
+        recipe=to_dict(config.recipe),
+    )  # fmt: skip
+    with atomic_folder(folder, overwrite=True) as temporary:
+        write_checkpoint(
+            temporary / "parts", canonical_state(model), name=f"{base}.finetuned", spec=spec, provenance=provenance,
+            licence=origin.licence if origin else "unstated", parts=PARTS,
+        )  # fmt: skip
+        for path in (temporary / "parts").iterdir():
+            path.rename(temporary / path.name)
+        (temporary / "parts").rmdir()
+        predictors = {key: t.detach().cpu().contiguous() for key, t in predictor_state(model).items()}
+        save_file(predictors, temporary / PREDICTORS, metadata={"format": "pt"})
+        (temporary / DETECTOR).write_text(json.dumps(to_dict(asdict(config)), indent=2) + "\n", encoding="utf-8")
+
+
+def is_detector(folder: Path) -> bool:
+    """Whether a folder holds a detector with its predictors."""
+    return (folder / DETECTOR).is_file() and (folder / CONFIG).is_file()
+
+
+def find_detector(run: str) -> Path | None:
+    """The detector of a run folder (the best, or else the last), of a detector's own folder, or None."""
+    path = Path(run.removeprefix("local-dir:")).expanduser()
+    return next((p for p in (path / "best", path / "last", path) if is_detector(p)), None)
+
+
+def load_detector(folder: Path) -> tuple[GeneralizedRCNN, DetectorConfig]:
+    """A detector in evaluation mode, from `save_detector`'s folder.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+    """
+    try:
+        content = json.loads((folder / DETECTOR).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder / DETECTOR} cannot be read: {error}") from error
+    config = from_dict(DetectorConfig, content, str(folder / DETECTOR))
+    checkpoint = read_config(folder)
+    pixels: Preprocessing = checkpoint.preprocessing
+    parts = DetectorParts(checkpoint.spec)
+    parts.load_state_dict(read_tensors(folder, checkpoint))
+    classes = len(config.classes)
+    model = assemble_detector(parts, classes + 1, config.recipe.detector, pixels, **_options(config.recipe))
+    model = _finish(model, config.recipe, classes)
+    predictors = load_file(folder / PREDICTORS)
+    expected = predictor_state(model)
+    if {k: t.shape for k, t in predictors.items()} != {k: t.shape for k, t in expected.items()}:
+        raise CheckpointError(f"{folder / PREDICTORS} does not hold the predictors that {DETECTOR} describes.")
+    model.roi_heads.load_state_dict({**model.roi_heads.state_dict(), **predictors})
+    return cast(GeneralizedRCNN, model.eval()), config
+
+
+def with_metrics(config: DetectorConfig, metrics: dict[str, float | None]) -> DetectorConfig:
+    """The same with other figures."""
+    return replace(config, metrics=metrics)

@@ -1,0 +1,251 @@
+"""The fine-tuning run: a source and labels in, the best detector by validation AP out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from adept_hub.atomic import atomic_file, disk_errors
+from adept_hub.errors import OutputExistsError
+from adept_hub.fetch import fetch
+from adept_hub.schema import to_dict
+from adept_hub.spec import CheckpointConfig, DetectorSpec
+from adept_training.downstream.detector import (
+    SCRATCH,
+    DetectorConfig,
+    build_detector,
+    load_detector,
+    save_detector,
+    spec_of,
+    with_metrics,
+)
+from adept_training.downstream.evaluate import Evaluation, evaluate
+from adept_training.downstream.loop import Fit, make_fabric, prepare, train
+from adept_training.downstream.recipe import FinetuneRecipe
+from adept_training.downstream.records import Data, Split
+from adept_training.downstream.samples import LabelledSamples
+from adept_training.downstream.stop import stop_signals
+from adept_training.engine.journal import Journal, duration
+from adept_training.engine.state import Progress, load_state, save_state, saved_states
+
+CHOSEN_BY = "AP"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to. ``chosen`` is ``best`` (by validation AP) or ``last``; the report is on ``report_split``."""
+
+    folder: Path
+    iterations: int
+    planned_iterations: int
+    interrupted: bool
+    chosen: str = "last"
+    best_iteration: int = 0
+    best_ap: float | None = None
+    report_split: str = ""
+    report: Evaluation | None = None
+
+
+@dataclass
+class _Run:
+    fit: Fit
+    data: Data
+    train_split: Split
+    folder: Path
+    journal: Journal
+    identity: dict[str, str]
+    source: str
+    spec: DetectorSpec
+    origin: CheckpointConfig | None
+    seconds: float = 0.0
+    sitting: float = field(default_factory=time.perf_counter)
+    #: Finished iterations and AP of every evaluation, kept in evaluations.json.
+    history: list[tuple[int, float | None]] = field(default_factory=list)
+    saved_at: float = field(default_factory=time.perf_counter)
+
+    def elapsed(self) -> float:
+        return self.seconds + time.perf_counter() - self.sitting
+
+
+def finetune(
+    source: str,
+    data: Data,
+    recipe: FinetuneRecipe,
+    folder: Path,
+    *,
+    subset: Split | None = None,
+    like: str | None = None,
+    resume: bool = False,
+    stream: TextIO | None = None,
+    stop_at: int | None = None,
+    accelerator: str = "auto",
+) -> Outcome:
+    """Train, keep the best detector by validation AP in ``folder``/best and the last in ``folder``/last.
+
+    Args:
+        source: weights to start from, or ``scratch``.
+        data: trained on ``train``; the best is chosen on ``val``, figures are of ``test`` (or else ``val``).
+        subset: a part of ``data.train`` to train on.
+        like: a source whose architecture ``scratch`` takes.
+        stop_at: end this sitting after so many iterations, as a signal would.
+        accelerator: Fabric's choice of device.
+
+    Raises:
+        OutputExistsError: ``folder`` holds a run and ``resume`` is false.
+        ResumeError: nothing to resume, or another recipe or other labels.
+        DataError: nothing to train on. TrainingDivergedError: a loss that is not finite.
+        Others as in `adept_hub.load_pretrained`.
+    """
+    states = folder / "checkpoints"
+    if saved_states(states) and not resume:
+        raise OutputExistsError(f"{folder} already holds a run.\nContinue it with --resume, or choose another --out.")
+    fabric = make_fabric(recipe, accelerator)
+    split = subset or data.train
+    masks = recipe.detector.detector == "mask_rcnn"
+    samples = LabelledSamples.of(split, masks, recipe.engine.flip, recipe.engine.seed)
+    recipe = recipe.resolved(len(samples), fabric.device.type != "cpu")
+    spec = spec_of(like if source == SCRATCH and like else source)
+    model = build_detector(source, len(data.classes), recipe.detector, recipe.engine.seed, spec)
+    fit = prepare(model, samples, recipe, fabric)
+    identity = {"recipe": _recipe_digest(recipe), "labels": _labels_digest(samples), "source": source}
+    journal = Journal(folder / "log.jsonl", stream if fabric.is_global_zero else None)
+    origin = None if source == SCRATCH else fetch(source).config
+    run = _Run(fit, data, split, folder, journal, identity, source, spec, origin)
+    if resume:
+        progress = load_state(states, fit.model, fit.optimiser, identity)
+        fit.step, run.seconds = progress.step, progress.seconds
+        run.history = [h for h in _read_history(folder) if h[0] <= fit.step]
+    with disk_errors(folder), atomic_file(folder / "recipe.yaml") as temporary:
+        temporary.write_text(recipe.to_yaml(), encoding="utf-8")
+    _describe(run)
+    journal.say(
+        f"{len(samples)} images of {len(data.classes)} classes; {recipe.schedule.iterations} iterations of "
+        f"{recipe.engine.batch_size} images at a peak rate of {recipe.peak_lr:.4g}"
+        + (f", continued at {fit.step}" if resume else "")
+    )
+    if resume is False and source != SCRATCH:
+        journal.say(str(model.load_report))
+    try:
+        return _run(run, stop_at)
+    finally:
+        journal.close()
+
+
+def _run(run: _Run, stop_at: int | None) -> Outcome:
+    fit, total = run.fit, run.fit.recipe.schedule.iterations
+    count = fit.recipe.engine.evaluations if run.data.val is not None else 0
+    due = {round(total * (i + 1) / count) for i in range(count)}
+    with stop_signals() as stopped:
+
+        def after_step(step: int, values: dict[str, float] | None) -> bool:
+            ended = bool(stopped) or step == stop_at
+            if values is not None:
+                _log(run, values)
+            if step in due and step not in {at for at, _ in run.history}:
+                _validate(run)
+            if ended or time.perf_counter() - run.saved_at > 60 * fit.recipe.engine.checkpoint_minutes:
+                _save(run)
+            return ended
+
+        train(fit, after_step)
+    if fit.step < total:
+        run.journal.say(f"interrupted after {fit.step} iterations; its state is saved")
+        return Outcome(run.folder, fit.step, total, True)
+    _save(run)
+    return _finish(run)
+
+
+def _finish(run: _Run) -> Outcome:
+    """The last detector, the report of the chosen one, and both on disk."""
+    fit, split = run.fit, run.data.report_split
+    known = [(ap, at) for at, ap in run.history if ap is not None]
+    best_ap, best_at = max(known, key=lambda row: (row[0], row[1])) if known else (None, fit.step)
+    chosen = "best" if known else "last"
+    with fit.precise():
+        config = DetectorConfig(run.source, run.data.classes, fit.recipe.detector, fit.step, {})
+        save_detector(run.folder / "last", fit.model, config, run.spec, run.origin)
+    model, config = load_detector(run.folder / chosen)
+    report = evaluate(model.to(fit.fabric.device), split)
+    for name in {chosen, "last"} if best_at == fit.step else {chosen}:
+        loaded, kept = load_detector(run.folder / name)
+        save_detector(run.folder / name, loaded, with_metrics(kept, report.flat()), run.spec, run.origin)
+    content = {
+        "source": run.source, "data": run.data.spec, "trained_on": len(run.train_split), "split": split.name,
+        "chosen": chosen, "iteration": best_at, "validation": run.history, "seconds": round(run.elapsed(), 1),
+        **report.as_json(),
+    }  # fmt: skip
+    with atomic_file(run.folder / "metrics.json") as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    run.journal.record("end", step=fit.step, seconds=round(run.elapsed(), 1), **report.flat())
+    figures = "  ".join(f"{k} {v:.2f}" for k, v in report.flat().items() if k in ("AP", "AP50", "VOC07_AP50") and v)
+    run.journal.say(f"done in {duration(run.elapsed())}; the {chosen} detector on {split.name}: {figures}")
+    return Outcome(run.folder, fit.step, fit.step, False, chosen, best_at, best_ap, split.name, report)
+
+
+def _validate(run: _Run) -> None:
+    """Measure AP on the validation split; a new best is written."""
+    assert run.data.val is not None
+    fit = run.fit
+    with fit.precise():
+        found = evaluate(fit.model, run.data.val)
+        ap = found.flat()[CHOSEN_BY]
+        best = max((a for _, a in run.history if a is not None), default=None)
+        run.history.append((fit.step, ap))
+        if fit.fabric.is_global_zero and (best is None or (ap is not None and ap >= best)):
+            config = DetectorConfig(run.source, run.data.classes, fit.recipe.detector, fit.step, found.flat())
+            save_detector(run.folder / "best", fit.model, config, run.spec, run.origin)
+    with atomic_file(run.folder / "evaluations.json") as temporary:
+        temporary.write_text(json.dumps(run.history) + "\n", encoding="utf-8")
+    run.journal.record("validation", step=fit.step, **found.flat())
+    run.journal.say(f"iteration {fit.step}: validation AP {ap or 0:.2f}, AP50 {found.flat()['AP50'] or 0:.2f}")
+
+
+def _save(run: _Run) -> None:
+    fit, folder = run.fit, run.folder / "checkpoints"
+    if fit.fabric.is_global_zero:
+        progress = Progress(fit.step, run.elapsed())
+        save_state(folder, fit.model, fit.optimiser, progress, run.identity, fit.recipe.engine.keep)
+    fit.fabric.barrier()
+    run.saved_at = time.perf_counter()
+
+
+def _log(run: _Run, values: dict[str, float]) -> None:
+    step, total = run.fit.step, run.fit.recipe.schedule.iterations
+    run.journal.record("train", step=step, **{k: float(f"{v:.6g}") for k, v in values.items()})
+    left = (total - step) * run.fit.recipe.engine.batch_size / max(values["images_per_s"], 1e-9)
+    terms = "  ".join(f"{k.removeprefix('loss_')} {v:.3f}" for k, v in values.items() if k.startswith("loss_"))
+    run.journal.say(
+        f"iteration {step}/{total}  loss {values['loss']:.3f}  {terms}  lr {values['lr']:.3g}  "
+        f"{values['images_per_s']:.1f} img/s  ETA {duration(left)}"
+    )
+
+
+def _describe(run: _Run) -> None:
+    content = {
+        "source": run.source, "data": run.data.spec, "classes": list(run.data.classes),
+        "image_ids": [image.id for image in run.train_split.images], "load_report": str(
+            getattr(run.fit.model, "load_report", "from scratch")),
+    }  # fmt: skip
+    with atomic_file(run.folder / "run.json") as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _read_history(folder: Path) -> list[tuple[int, float | None]]:
+    path = folder / "evaluations.json"
+    return [(int(at), ap) for at, ap in json.loads(path.read_text(encoding="utf-8"))] if path.is_file() else []
+
+
+def _recipe_digest(recipe: FinetuneRecipe) -> str:
+    """Digest of what changes the weights; how fast the run goes may differ between sittings."""
+    data = to_dict(recipe)
+    data["engine"] = {k: data["engine"][k] for k in ("batch_size", "seed", "precision", "flip")}
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def _labels_digest(samples: LabelledSamples) -> str:
+    rows = [(image.id, image.boxes_M4.tolist(), image.labels_M.tolist()) for image in samples.images]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()

@@ -1,0 +1,106 @@
+"""``adept finetune``: arguments and the run behind them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments; costs no torch."""
+    parser.add_argument("source", help="a name, hf-hub:, local-dir:, a checkpoint folder, or scratch")
+    add_data_arguments(parser)
+    parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="folder of this run")
+    parser.add_argument("--labels", metavar="BUDGET|FILE", help="train on 10%%, 3img, 5shot, or a subset file's ids")
+    parser.add_argument("--like", metavar="SOURCE", help="the architecture that scratch takes")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out exactly where it stopped")
+    add_recipe_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="the outcome as JSON on standard output")
+
+
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--data`` and ``--skip-damaged``."""
+    parser.add_argument(
+        "--data", nargs="+", action="extend", required=True, metavar="DATA",
+        help="coco:ANN.json:IMAGE_DIR for train and again for val (and test), voc:DIR[:TRAIN[:VAL[:TEST]]], or YAML",
+    )  # fmt: skip
+    parser.add_argument("--skip-damaged", action="store_true", help="leave damaged images and objects out")
+
+
+def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--recipe``, ``--set`` and short words for what is set most."""
+    parser.add_argument("--recipe", metavar="FILE|NAME", help="a YAML file or a shipped recipe of fine-tuning")
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="SECTION.FIELD=VALUE",
+                        help="change one value of the recipe; repeatable")  # fmt: skip
+    parser.add_argument("--detector", choices=("faster_rcnn", "mask_rcnn"), help="as detector.detector")
+    parser.add_argument("--iterations", type=int, help="as schedule.iterations")
+    parser.add_argument("--batch-size", type=int, help="as engine.batch_size; the learning rate is scaled to it")
+    parser.add_argument("--lr", type=float, help="as optimiser.lr, the rate at a batch of 16")
+    parser.add_argument("--size", type=int, metavar="PIXELS", help="shorter side, in training and testing")
+    parser.add_argument("--bf16", action="store_true", help="as engine.precision=bf16")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to run")
+
+
+def settings_of(args: argparse.Namespace) -> list[str]:
+    """``--set``'s words, and the short words as such, which win."""
+    short = {
+        "detector.detector": args.detector, "schedule.iterations": args.iterations,
+        "engine.batch_size": args.batch_size, "optimiser.lr": args.lr,
+    }  # fmt: skip
+    settings = [*args.settings, *(f"{name}={value}" for name, value in short.items() if value is not None)]
+    if args.size is not None:
+        longest = max(round(args.size * 1333 / 800), args.size)
+        settings += [f"detector.train_sides=[{args.size}]", f"detector.test_side={args.size}"]
+        settings += [f"detector.max_side={longest}"]
+    return [*settings, *(["engine.precision=bf16"] if args.bf16 else [])]
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run it; 0 done, 130 interrupted with the state saved.
+
+    Raises:
+        AdeptError: a user's mistake.
+    """
+    from adept_training.downstream.datasets import open_data
+    from adept_training.downstream.finetune import finetune
+    from adept_training.downstream.recipe import load_finetune_recipe
+    from adept_training.downstream.subsets import draw, load_subset, parse_budget, save_subset
+
+    source = args.recipe
+    if args.resume and source is None and (args.out / "recipe.yaml").is_file():
+        source = args.out / "recipe.yaml"
+    recipe = load_finetune_recipe(source, settings_of(args))
+    data = open_data(args.data, skip_damaged=args.skip_damaged)
+    subset = None
+    if args.labels is not None and Path(args.labels).is_file():
+        subset = load_subset(Path(args.labels), data.train)
+    elif args.labels is not None:
+        budget = parse_budget(args.labels)
+        subset = draw(data.train, budget, recipe.engine.seed)
+        save_subset(args.out / "subset.json", subset, budget, recipe.engine.seed)
+    outcome = finetune(
+        args.source, data, recipe, args.out, subset=subset, like=args.like, resume=args.resume, stream=sys.stderr,
+        accelerator=args.device,
+    )  # fmt: skip
+    if outcome.interrupted:
+        sys.stdout.write("Saved. Continue with the same command and --resume.\n")
+        return 130
+    assert outcome.report is not None
+    if args.json:
+        content = {
+            "run": str(outcome.folder), "detector": str(outcome.folder / outcome.chosen),
+            "iterations": outcome.iterations, "chosen": outcome.chosen, "best_iteration": outcome.best_iteration,
+            "validation_ap": outcome.best_ap, "split": outcome.report_split, **outcome.report.as_json(),
+        }  # fmt: skip
+        sys.stdout.write(json.dumps(content, indent=2) + "\n")
+        return 0
+    detector = outcome.folder / outcome.chosen
+    words = " ".join(args.data)
+    sys.stdout.write(
+        f"Detector: {detector} (iteration {outcome.best_iteration})\nNext:\n"
+        f"  adept evaluate {args.out} --data {words} --report {args.out / 'report'}\n"
+        f"  adept export {detector} --to detectron2 --out {args.out / 'detectron2'}\n"
+    )
+    return 0

@@ -1,0 +1,169 @@
+"""The fine-tuning loop. Everything random in an iteration is a function of (seed, iteration), so it can be resumed.
+
+Legend: C channels, H x W of an image.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import SGD, Optimizer
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+
+from adept_hub.errors import RecipeError, TrainingDivergedError
+from adept_training.downstream.norms import batch_norms, precise_statistics, set_training
+from adept_training.downstream.recipe import FinetuneRecipe, lr_factor
+from adept_training.downstream.samples import Batches, LabelledSamples, Sample, make_batches
+from adept_training.engine.journal import Meter
+
+_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+#: Iterations from here on are no part of training: batches for precise statistics are drawn from them.
+_ELSEWHERE = 1 << 40
+
+
+@dataclass
+class Fit:
+    """A detector in training. ``step`` is the number of finished iterations."""
+
+    recipe: FinetuneRecipe
+    fabric: Fabric
+    model: GeneralizedRCNN
+    wrapped: Any
+    optimiser: Optimizer
+    samples: LabelledSamples
+    step: int = 0
+
+    def precise(self) -> AbstractContextManager[None]:
+        """A block in which batch norms have exact statistics of the training images."""
+        count = self.recipe.norms.precise_batches if self.recipe.norms.policy == "train" else 0
+        count = count if any(norm.training for norm in batch_norms(self.model)) else 0
+        if not count:
+            return contextlib.nullcontext()
+        set_training(self.model, self.recipe, self.step)
+        batches = make_batches(self.samples, self._batches(_ELSEWHERE, _ELSEWHERE + count), 0)
+        torch.manual_seed(self.recipe.engine.seed)
+        return precise_statistics(self.model, batches, lambda batch: self._losses(cast("list[Sample]", batch)))
+
+    def _losses(self, batch: list[Sample]) -> dict[str, Tensor]:
+        device = self.fabric.device
+        images = [pixels_CHW.to(device).float() / 255 for pixels_CHW, _ in batch]
+        targets = [{key: value.to(device) for key, value in target.items()} for _, target in batch]
+        losses: dict[str, Tensor] = self.wrapped(images, targets)
+        return losses
+
+    def _batches(self, start: int, stop: int) -> Batches:
+        engine = self.recipe.engine
+        return Batches(
+            len(self.samples), engine.batch_size, engine.seed, start, stop,
+            self.fabric.global_rank, self.fabric.world_size,
+        )  # fmt: skip
+
+
+def make_fabric(recipe: FinetuneRecipe, accelerator: str = "auto") -> Fabric:
+    """The processes and the precision of a run, launched."""
+    if recipe.engine.threads:
+        torch.set_num_threads(recipe.engine.threads)
+    fabric = Fabric(accelerator=accelerator, precision=cast(Any, _PRECISION[recipe.engine.precision]))
+    fabric.launch()
+    return fabric
+
+
+def prepare(model: GeneralizedRCNN, samples: LabelledSamples, recipe: FinetuneRecipe, fabric: Fabric) -> Fit:
+    """Freeze what is not trained, give the rest an optimiser, and place all of it on the device.
+
+    Args:
+        recipe: resolved (`FinetuneRecipe.resolved`).
+
+    Raises:
+        RecipeError: the batch cannot be divided among the processes.
+    """
+    if recipe.engine.batch_size % fabric.world_size:
+        raise RecipeError(
+            f"engine.batch_size {recipe.engine.batch_size} is no multiple of the {fabric.world_size} processes."
+        )
+    if recipe.optimiser.layers == "last":
+        for name, param in model.named_parameters():
+            param.requires_grad_("predictor" in name)
+    if fabric.world_size > 1:
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # torch's own
+    optimiser = make_optimiser(model, recipe)
+    wrapped, optimiser = fabric.setup(model, optimiser)
+    # The sides of training are the transform's in training only: `eval` takes the last one, the side of testing.
+    model.transform.min_size = (*recipe.detector.train_sides, recipe.detector.test_side)
+    model.transform.torch_choice = _Sides(len(recipe.detector.train_sides))
+    return Fit(recipe, fabric, model, wrapped, optimiser, samples)
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """One of the first ``count`` sides, by torch's generator."""
+
+    count: int
+
+    def __call__(self, sides: tuple[int, ...]) -> int:
+        return sides[int(torch.randint(self.count, ()))]
+
+
+def make_optimiser(model: nn.Module, recipe: FinetuneRecipe) -> SGD:
+    """SGD; batch norms have a weight decay of their own."""
+    inside = {id(param) for norm in batch_norms(model) for param in norm.parameters()}
+    trained = [param for param in model.parameters() if param.requires_grad]
+    groups = [
+        {"params": [p for p in trained if id(p) not in inside], "weight_decay": recipe.optimiser.weight_decay},
+        {"params": [p for p in trained if id(p) in inside], "weight_decay": recipe.optimiser.norm_decay},
+    ]
+    groups = [group for group in groups if group["params"]]
+    return SGD(groups, lr=recipe.peak_lr, momentum=recipe.optimiser.momentum)
+
+
+def train(fit: Fit, after_step: Callable[[int, dict[str, float] | None], bool]) -> None:
+    """Run the iterations that are left.
+
+    Args:
+        after_step: called with the number of finished iterations and, every ``log_every``, the means of the losses;
+            it may change modes (evaluate), and True ends the training here.
+
+    Raises:
+        TrainingDivergedError: a loss that is not finite.
+    """
+    recipe = fit.recipe
+    total, rank = recipe.schedule.iterations, fit.fabric.global_rank
+    batches = iter(make_batches(fit.samples, fit._batches(fit.step, total), recipe.engine.workers))
+    meter = Meter()
+    for step in range(fit.step, total):
+        asked = time.perf_counter()
+        batch = next(batches)
+        waited = time.perf_counter() - asked
+        set_training(fit.model, recipe, step)
+        # torchvision samples anchors and RoIs from the global generator.
+        torch.manual_seed((recipe.engine.seed << 40) + (step << 10) + rank)
+        for group in fit.optimiser.param_groups:
+            group["lr"] = recipe.peak_lr * lr_factor(step, recipe)
+        losses = fit._losses(batch)
+        loss = torch.stack(list(losses.values())).sum()
+        fit.optimiser.zero_grad(set_to_none=True)
+        fit.fabric.backward(loss)
+        if recipe.optimiser.clip:
+            fit.fabric.clip_gradients(fit.wrapped, fit.optimiser, max_norm=recipe.optimiser.clip)
+        fit.optimiser.step()
+        fit.step = step + 1
+        meter.add({"loss": loss.detach(), **{k: v.detach() for k, v in losses.items()}}, len(batch), waited)
+        values = None
+        if fit.step % recipe.engine.log_every == 0 or fit.step == total:
+            values = meter.take() | {"lr": fit.optimiser.param_groups[0]["lr"]}
+            if not math.isfinite(values["loss"]):
+                raise TrainingDivergedError(
+                    f"The loss is {values['loss']} at iteration {fit.step}.\n"
+                    "Lower optimiser.lr, or set optimiser.clip=10."
+                )
+        if after_step(fit.step, values):
+            break

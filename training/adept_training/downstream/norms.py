@@ -1,0 +1,58 @@
+"""Batch norms while fine-tuning: which keep learning, and statistics measured exactly before they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from adept_training.downstream.recipe import FinetuneRecipe
+
+
+def batch_norms(model: nn.Module) -> list[_BatchNorm]:
+    """Every batch norm of a model."""
+    return [module for module in model.modules() if isinstance(module, _BatchNorm)]
+
+
+def set_training(model: nn.Module, recipe: FinetuneRecipe, step: int) -> None:
+    """Training mode, with the batch norms' statistics learning or not, as the recipe says for this iteration."""
+    model.train()
+    policy = recipe.norms.policy
+    if policy == "frozen" or (policy == "freeze_after_warmup" and step >= recipe.warmup):
+        for norm in batch_norms(model):
+            norm.eval()
+
+
+@contextmanager
+def precise_statistics(
+    model: nn.Module, batches: Iterable[object], forward: Callable[[object], object]
+) -> Iterator[None]:
+    """Within the block, running statistics are plain means over ``batches`` (Detectron2's PRECISE_BN).
+
+    An exponential mean follows the last few batches, which are small and were seen by older weights. The statistics
+    that training continues from are put back afterwards.
+    """
+    norms = batch_norms(model)
+    kept: list[tuple[Tensor, Tensor, Tensor, float | None]] = []
+    for norm in norms:
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        assert norm.num_batches_tracked is not None
+        state = (norm.running_mean, norm.running_var, norm.num_batches_tracked)
+        kept.append((*(t.clone() for t in state), norm.momentum))  # type: ignore[arg-type]  # three tensors
+        norm.reset_running_stats()
+        norm.momentum = None
+    try:
+        with torch.no_grad():
+            for batch in batches:
+                forward(batch)
+        yield
+    finally:
+        for norm, (mean, variance, tracked, momentum) in zip(norms, kept, strict=True):
+            norm.running_mean.copy_(mean)  # type: ignore[union-attr]  # asserted above
+            norm.running_var.copy_(variance)  # type: ignore[union-attr]
+            norm.num_batches_tracked.copy_(tracked)  # type: ignore[union-attr]
+            norm.momentum = momentum

@@ -1,0 +1,82 @@
+"""A detector's answers on a split: its detections, and its RPN's proposals, from one pass.
+
+Legend: D detections, K proposals.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import torch
+from pycocotools import mask as mask_api
+from torch import Tensor
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+from torchvision.models.detection.transform import resize_boxes
+
+from adept_hub.errors import ImageDecodeError
+from adept_training.downstream.detections import Detections
+from adept_training.downstream.records import Split
+from adept_training.images import decode
+
+_log = logging.getLogger(__name__)
+#: Proposals an image that are kept for AR@1000.
+PROPOSALS = 1000
+_MASK_THRESHOLD = 0.5
+
+
+@torch.inference_mode()
+def predict(
+    model: GeneralizedRCNN, split: Split, *, heads: bool = True
+) -> tuple[dict[str, Detections], dict[str, Detections]]:
+    """Detections and class-agnostic proposals (label 1) by image id.
+
+    Images go through one by one, so that no figure depends on what was padded beside them. One that cannot be read has
+    nothing found in it.
+
+    Args:
+        model: a torchvision two-stage detector; left in evaluation mode.
+        heads: without them only the RPN is run (of a source, whose class predictor is new).
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    limit = model.rpn._post_nms_top_n["testing"]
+    model.rpn._post_nms_top_n["testing"] = max(limit, PROPOSALS)
+    model.rpn._pre_nms_top_n["testing"] = max(model.rpn._pre_nms_top_n["testing"], PROPOSALS)
+    found: dict[str, Detections] = {}
+    proposed: dict[str, Detections] = {}
+    try:
+        for image in split.images:
+            try:
+                pixels_HWC = decode(image.path.read_bytes(), image.path.name)
+            except (ImageDecodeError, OSError) as error:
+                _log.warning("counted as empty: %s", error)
+                continue
+            pixels_CHW = torch.from_numpy(np.ascontiguousarray(pixels_HWC.transpose(2, 0, 1))).to(device).float() / 255
+            original = [(int(pixels_CHW.shape[1]), int(pixels_CHW.shape[2]))]
+            batch, _ = model.transform([pixels_CHW])
+            features = model.backbone(batch.tensors)
+            boxes, _ = model.rpn(batch, features)
+            full = resize_boxes(boxes[0], list(batch.image_sizes[0]), list(original[0]))
+            # They come best first, without their scores; AR asks for the order alone.
+            proposed[image.id] = _as_detections(full, torch.linspace(1, 0, len(full)), torch.ones(len(full)))
+            if heads:
+                rows, _ = model.roi_heads(features, [boxes[0][:limit]], batch.image_sizes)
+                row = model.transform.postprocess(rows, batch.image_sizes, original)[0]
+                found[image.id] = _as_detections(row["boxes"], row["scores"], row["labels"], row.get("masks"))
+    finally:
+        model.rpn._post_nms_top_n["testing"] = limit
+    return found, proposed
+
+
+def _as_detections(
+    boxes_D4: Tensor, scores_D: Tensor, labels_D: Tensor, masks_D1HW: Tensor | None = None
+) -> Detections:
+    masks: tuple[dict[str, Any], ...] | None = None
+    if masks_D1HW is not None:
+        pixels_DHW = (masks_D1HW[:, 0] > _MASK_THRESHOLD).to(torch.uint8).cpu().numpy()
+        masks = tuple(dict(mask_api.encode(np.asfortranarray(mask_HW))) for mask_HW in pixels_DHW)
+    return Detections(
+        boxes_D4.double().cpu().numpy(), scores_D.double().cpu().numpy(), labels_D.to(torch.int64).cpu().numpy(), masks
+    )

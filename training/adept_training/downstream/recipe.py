@@ -1,0 +1,225 @@
+"""A fine-tuning's whole configuration: frozen dataclasses, from YAML and ``--set``, and back to YAML.
+
+The defaults are what weights of this kind need (SoCo's Detectron2 configs; FIDELITY section 5): RGB as the checkpoint
+says, batch norms that keep learning and are synchronised, weight decay 2.5e-5, a learning rate of 0.02 at a batch of
+16 scaled to yours, and no augmentation but flips and scales.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from adept_hub.errors import RecipeError
+from adept_hub.schema import from_dict, to_dict
+from adept_training.engine.recipe import recipe_folder
+
+
+@dataclass(frozen=True)
+class DetectorRecipe:
+    """What is built around the four parts."""
+
+    detector: Literal["faster_rcnn", "mask_rcnn"] = "faster_rcnn"
+    #: Shorter sides of training images, pixels, one drawn for each; longer sides are kept below ``max_side``.
+    train_sides: tuple[int, ...] = (640, 672, 704, 736, 768, 800)
+    test_side: int = 800
+    max_side: int = 1333
+    #: Square-root areas of the anchors on P2-P6, pixels of the network's input.
+    anchors: tuple[float, ...] = (32.0, 64.0, 128.0, 256.0, 512.0)
+    #: RoIs an image that the head is trained on, and anchors that the RPN is.
+    rois: int = 512
+    rpn_anchors: int = 256
+    #: Proposals an image that the head sees, in training and in testing, after NMS.
+    train_proposals: int = 2000
+    test_proposals: int = 1000
+    #: Detections of lower score are dropped; at most this many are kept an image.
+    score_threshold: float = 0.05
+    detections: int = 100
+    #: The box classifier: linear, or by cosine similarity times 20 (TFA).
+    classifier: Literal["linear", "cosine"] = "linear"
+
+
+@dataclass(frozen=True)
+class OptimiserRecipe:
+    """SGD with momentum, as every detector's reference recipe."""
+
+    #: At a batch of ``lr_batch``; scaled linearly to the batch there is, unless ``lr_batch`` is 0.
+    lr: float = 0.02
+    lr_batch: int = 16
+    momentum: float = 0.9
+    weight_decay: float = 2.5e-5
+    #: Of batch norms' gains and biases (Detectron2: none).
+    norm_decay: float = 0.0
+    #: Largest norm of the gradient; 0: not clipped.
+    clip: float = 0.0
+    #: What is trained: everything, or the box (and mask) predictors alone.
+    layers: Literal["all", "last"] = "all"
+
+
+@dataclass(frozen=True)
+class ScheduleRecipe:
+    """Linear warm-up, then steps down."""
+
+    #: 0: twelve passes over the images (COCO's 1x), but at least 500 iterations.
+    iterations: int = 0
+    #: Shares of the iterations after which the rate is multiplied by ``gamma`` (60k and 80k of 90k).
+    steps: tuple[float, ...] = (2 / 3, 8 / 9)
+    gamma: float = 0.1
+    #: Iterations of warm-up; never more than a tenth of all.
+    warmup: int = 1000
+    warmup_start: float = 0.001
+
+
+@dataclass(frozen=True)
+class NormsRecipe:
+    """Batch norms: ``train`` keeps statistics learning (synchronised over processes), ``freeze_after_warmup`` stops
+    them when the warm-up ends, ``frozen`` uses the checkpoint's from the start (not for training from scratch)."""
+
+    policy: Literal["train", "freeze_after_warmup", "frozen"] = "train"
+    #: Batches over which statistics are measured anew before an evaluation (Detectron2's PRECISE_BN); 0: never.
+    precise_batches: int = 50
+
+
+@dataclass(frozen=True)
+class EngineRecipe:
+    """How the run is carried out."""
+
+    #: Images an iteration, over all processes; 0: 16 with an accelerator, 2 without.
+    batch_size: int = 0
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    seed: int = 0
+    workers: int = 2
+    #: Probability of a mirrored image.
+    flip: float = 0.5
+    #: Evaluations on the validation split, spread evenly; the last is at the end.
+    evaluations: int = 5
+    #: Iterations between lines of the log, minutes between checkpoints, and how many are kept.
+    log_every: int = 20
+    checkpoint_minutes: float = 5.0
+    keep: int = 2
+    #: Threads for the CPU's arithmetic; 0: torch's choice.
+    threads: int = 0
+
+
+@dataclass(frozen=True)
+class FinetuneRecipe:
+    """Everything that defines a fine-tuning beside its source and its labels."""
+
+    detector: DetectorRecipe = field(default_factory=DetectorRecipe)
+    optimiser: OptimiserRecipe = field(default_factory=OptimiserRecipe)
+    schedule: ScheduleRecipe = field(default_factory=ScheduleRecipe)
+    norms: NormsRecipe = field(default_factory=NormsRecipe)
+    engine: EngineRecipe = field(default_factory=EngineRecipe)
+
+    def to_yaml(self) -> str:
+        """The recipe in full, defaults included."""
+        text: str = yaml.safe_dump(to_dict(self), sort_keys=False)
+        return text
+
+    def resolved(self, images: int, accelerator: bool) -> FinetuneRecipe:
+        """The same with every automatic value replaced by what it comes to for so many images."""
+        batch = self.engine.batch_size or (16 if accelerator else 2)
+        iterations = self.schedule.iterations or max(round(12 * images / batch), 500)
+        return replace(
+            self,
+            engine=replace(self.engine, batch_size=batch),
+            schedule=replace(self.schedule, iterations=iterations),
+        )
+
+    @property
+    def peak_lr(self) -> float:
+        """The learning rate at this recipe's batch size."""
+        scale = self.engine.batch_size / self.optimiser.lr_batch if self.optimiser.lr_batch else 1.0
+        return self.optimiser.lr * scale
+
+    @property
+    def warmup(self) -> int:
+        """Iterations of warm-up."""
+        return min(self.schedule.warmup, self.schedule.iterations // 10)
+
+
+def lr_factor(step: int, recipe: FinetuneRecipe) -> float:
+    """What the peak rate is multiplied by in iteration 0, 1, ..."""
+    schedule, warmup = recipe.schedule, recipe.warmup
+    if step < warmup:
+        return schedule.warmup_start + (1 - schedule.warmup_start) * step / warmup
+    passed = sum(step >= round(share * schedule.iterations) for share in schedule.steps)
+    return float(schedule.gamma**passed)
+
+
+def protocol_names() -> list[str]:
+    """Names of the shipped fine-tuning recipes."""
+    return sorted(path.stem for path in (recipe_folder() / "downstream").glob("*.yaml"))
+
+
+def load_finetune_recipe(source: str | Path | None = None, settings: Iterable[str] = ()) -> FinetuneRecipe:
+    """A recipe from a file or a shipped name, with single values changed.
+
+    Args:
+        source: a YAML file, a name from `protocol_names`, or None for the defaults.
+        settings: ``section.field=value``, the value in YAML.
+
+    Raises:
+        RecipeError: no such recipe, not YAML, an unknown field, a wrong type, or a value out of range.
+    """
+    where, data = _read(source)
+    for setting in settings:
+        path, sign, text = setting.partition("=")
+        section, dot, name = path.partition(".")
+        if not sign or not dot:
+            raise RecipeError(f"--set takes section.field=value, such as schedule.iterations=500, not {setting!r}.")
+        place = data.setdefault(section, {})
+        if not isinstance(place, dict):
+            raise RecipeError(f"--set {setting}: {section!r} is no section.")
+        try:
+            place[name] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise RecipeError(f"--set {setting}: {text!r} is not a YAML value.") from error
+    recipe = from_dict(FinetuneRecipe, data, where, RecipeError)
+    _check(recipe)
+    return recipe
+
+
+def _check(recipe: FinetuneRecipe) -> None:
+    detector, engine = recipe.detector, recipe.engine
+    positive = {
+        "detector.train_sides": min(detector.train_sides, default=0), "detector.test_side": detector.test_side,
+        "detector.max_side": detector.max_side, "detector.rois": detector.rois, "optimiser.lr": recipe.optimiser.lr,
+        "detector.test_proposals": detector.test_proposals, "engine.log_every": engine.log_every,
+        "engine.keep": engine.keep, "detector.train_proposals": detector.train_proposals,
+    }  # fmt: skip
+    for name, value in positive.items():
+        if value <= 0:
+            raise RecipeError(f"{name} is {value}, but must be above zero.")
+    counts = {"engine.batch_size": engine.batch_size, "schedule.iterations": recipe.schedule.iterations}
+    for name, value in counts.items():
+        if value < 0:
+            raise RecipeError(f"{name} is {value}, but must be above zero, or 0 for automatic.")
+    if len(detector.anchors) != 5:
+        raise RecipeError(f"detector.anchors has {len(detector.anchors)} sizes; P2-P6 need five.")
+    if recipe.optimiser.layers == "last" and recipe.norms.policy == "train":
+        raise RecipeError("optimiser.layers=last leaves the batch norms alone: set norms.policy=frozen as well.")
+
+
+def _read(source: str | Path | None) -> tuple[str, dict[str, Any]]:
+    if source is None:
+        return "the default recipe", {}
+    path = Path(source)
+    if not path.is_file():
+        path = recipe_folder() / "downstream" / f"{source}.yaml"
+    if not path.is_file():
+        names = protocol_names()
+        near = difflib.get_close_matches(str(source), names, n=3, cutoff=0.3) or names
+        raise RecipeError(f"There is no fine-tuning recipe {str(source)!r}.\nShipped: {', '.join(near)}")
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict):
+        raise RecipeError(f"{path}: expected sections such as 'schedule:', found {type(data).__name__}.")
+    return str(path), data

@@ -1,0 +1,163 @@
+"""Many small fine-tunings: one for each source, label budget and seed, each kept as it ends.
+
+Within a budget and a seed all sources see the same labels in the same order with the same recipe: nothing but the
+initial weights differs. The last detector is judged, not the best of several: nothing is chosen on the test split.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from adept_hub.atomic import disk_errors
+from adept_hub.errors import AdeptError, OutputExistsError
+from adept_hub.schema import from_dict, to_dict
+from adept_hub.spec import DetectorSpec
+from adept_training.downstream.detector import build_detector
+from adept_training.downstream.evaluate import evaluate
+from adept_training.downstream.loop import make_fabric, prepare, train
+from adept_training.downstream.recipe import FinetuneRecipe
+from adept_training.downstream.records import Data, Split
+from adept_training.downstream.samples import LabelledSamples
+from adept_training.downstream.subsets import Budget, draw, parse_budget, save_subset
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One finished run: which it was, what it measured (percent, None: nothing to count) and how long it took."""
+
+    source: str
+    budget: str
+    seed: int
+    variant: str
+    images: int
+    iterations: int
+    seconds: float
+    metrics: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All runs of an experiment. ``variants`` are recipes by name; ``sources`` maps a shown name to a source."""
+
+    sources: dict[str, str]
+    budgets: tuple[str, ...]
+    seeds: int
+    variants: dict[str, FinetuneRecipe]
+    spec: DetectorSpec
+
+    def digest(self, data: Data) -> str:
+        """Of what must be the same for a finished run to count: the recipes and the data."""
+        recipes = {name: to_dict(recipe) for name, recipe in self.variants.items()}
+        ids = [[image.id for image in split.images] for split in (data.pool(), data.report_split)]
+        text = json.dumps([recipes, ids, data.classes], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def run_plan(plan: Plan, data: Data, out: Path, *, pool: Split | None = None, accelerator: str = "auto") -> list[Cell]:
+    """Run what is not yet in ``out``/runs.jsonl; returns every cell of the plan that ended well.
+
+    The order is by seed, so that an interrupted experiment has whole pairs; each budget's image ids are stored in
+    ``out``/subsets.
+
+    Args:
+        pool: the labels that budgets are drawn from; by default `Data.pool`.
+
+    Raises:
+        OutputExistsError: ``out`` holds runs of other data or another recipe.
+    """
+    done = _finished(out, plan.digest(data))
+    pool = pool or data.pool()
+    total = len(plan.sources) * len(plan.budgets) * plan.seeds * len(plan.variants)
+    count = 0
+    for seed in range(plan.seeds):
+        for word in plan.budgets:
+            budget = parse_budget(word)
+            subset = draw(pool, budget, seed)
+            save_subset(out / "subsets" / f"{_file_name(budget)}-seed{seed}.json", subset, budget, seed)
+            for variant, recipe in plan.variants.items():
+                for name, source in plan.sources.items():
+                    count += 1
+                    key = (name, str(budget), seed, variant)
+                    if key in done:
+                        continue
+                    cell = _one(name, source, budget, seed, variant, recipe, subset, data, plan.spec, accelerator)
+                    done[key] = cell
+                    _keep(out, cell, plan.digest(data))
+                    _log.info(
+                        "%d/%d  %s, %s, seed %d%s: AP %.2f, AP50 %.2f  (%.0f s)", count, total, name, budget, seed,
+                        f", {variant}" if len(plan.variants) > 1 else "", cell.metrics["AP"] or 0,
+                        cell.metrics["AP50"] or 0, cell.seconds,
+                    )  # fmt: skip
+    wanted = {
+        (name, str(parse_budget(word)), seed, variant)
+        for name in plan.sources for word in plan.budgets for seed in range(plan.seeds) for variant in plan.variants
+    }  # fmt: skip
+    return [cell for key, cell in done.items() if key in wanted]
+
+
+def _one(
+    name: str, source: str, budget: Budget, seed: int, variant: str, recipe: FinetuneRecipe, subset: Split, data: Data,
+    spec: DetectorSpec, accelerator: str,
+) -> Cell:  # fmt: skip
+    started = time.perf_counter()
+    recipe = replace(recipe, engine=replace(recipe.engine, seed=seed))
+    fabric = make_fabric(recipe, accelerator)
+    masks = recipe.detector.detector == "mask_rcnn"
+    samples = LabelledSamples.of(subset, masks, recipe.engine.flip, seed)
+    recipe = recipe.resolved(len(samples), fabric.device.type != "cpu")
+    model = build_detector(source, len(data.classes), recipe.detector, seed, spec)
+    fit = prepare(model, samples, recipe, fabric)
+    train(fit, lambda *_: False)
+    with fit.precise():
+        report = evaluate(fit.model, data.report_split)
+    seconds = round(time.perf_counter() - started, 1)
+    return Cell(
+        name, str(budget), seed, variant, len(subset), recipe.schedule.iterations, seconds, report.flat()
+    )
+
+
+def _keep(out: Path, cell: Cell, digest: str) -> None:
+    path = out / "runs.jsonl"
+    with disk_errors(path), path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"plan": digest, **asdict(cell)}) + "\n")
+
+
+def _finished(out: Path, digest: str) -> dict[tuple[str, str, int, str], Cell]:
+    path = out / "runs.jsonl"
+    done: dict[tuple[str, str, int, str], Cell] = {}
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    for line in lines:
+        try:
+            content = json.loads(line)
+            plan = content.pop("plan")
+            cell = from_dict(Cell, content, str(path))
+        except (ValueError, KeyError, AttributeError, AdeptError):
+            continue  # a line torn by the end of an earlier process; its run is done again
+        if plan != digest:
+            raise OutputExistsError(
+                f"{path} holds runs with another recipe or other data.\nChoose another --out, or remove it: rm -r {out}"
+            )
+        done[(cell.source, cell.budget, cell.seed, cell.variant)] = cell
+    return done
+
+
+def by_seed(cells: Sequence[Cell], source: str, budget: str, variant: str, metric: str) -> dict[int, float]:
+    """One metric of one source, budget and variant, by seed; what could not be counted is left out."""
+    found: dict[int, float] = {}
+    for cell in cells:
+        value = cell.metrics.get(metric)
+        if (cell.source, cell.budget, cell.variant) == (source, budget, variant) and value is not None:
+            found[cell.seed] = value
+    return found
+
+
+def _file_name(budget: Budget) -> str:
+    return str(budget).replace("%", "pct")
