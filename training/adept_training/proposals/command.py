@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from adept_training.proposals.presets import DEFAULT_PRESET, PRESETS
+from adept_training.proposals.presets import DEFAULT_PRESET, PRESETS, get_preset
 
 if TYPE_CHECKING:
     from adept_training.proposals.run import Progress
@@ -36,29 +36,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the table")
     parser.add_argument("--preset", choices=PRESETS, default=DEFAULT_PRESET, help="default: %(default)s")
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a processor)")
+    parser.add_argument("--min-scale", type=float, metavar="F", help="least sqrt(w h)/sqrt(W H) of a box (preset: 0.3)")
+    parser.add_argument("--unique", action="store_true", help="drop all but the first of identical boxes")
     parser.add_argument("--engine", choices=("local", "ray"), default="local", help="default: %(default)s")
     parser.add_argument("--shard-size", type=int, metavar="N", help="photographs a shard, the unit of resuming")
     parser.add_argument("--strict", action="store_true", help="stop at the first photograph that cannot be read")
+    parser.add_argument("--images", dest="photographs", metavar="IMAGES", help="with 'show': the photographs")
+    parser.add_argument("--samples", type=int, default=12, metavar="N", help="with 'show': pictures (default: 12)")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     parser.add_argument("--json", action="store_true", help="report as JSON on stdout")
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what ``args`` say. Returns the exit status: 0, or 130 when interrupted; errors are AdeptError."""
-    if args.table is not None:
-        args.usage_error(f"unexpected argument {args.table!r}")
+    if args.images == "show":
+        if args.table is None or args.photographs is None:
+            args.usage_error("show takes TABLE --images IMAGES --out DIR (a folder named show: ./show)")
+        return _show(args)
+    if args.table is not None or args.photographs is not None:
+        args.usage_error("TABLE and --images belong to 'show' alone")
     return _make(args)
+
+
+def _show(args: argparse.Namespace) -> int:
+    from adept_training.proposals.show import show
+
+    shown = show(args.table, args.photographs, args.out, samples=args.samples)
+    levels = {level.name: round(level.positives, 4) for level in shown.statistics.levels}
+    if args.json:
+        boxes = round(float(shown.statistics.counts.mean()), 2)
+        pictures = [str(path) for path in shown.pictures]
+        emit(json.dumps({"report": str(shown.report), "pictures": pictures, "boxes": boxes, "rpn_positives": levels}))
+        return 0
+    emit(f"{shown.report} and {len(shown.pictures)} pictures beside it")
+    emit("RPN positives an image: " + ", ".join(f"{name} {value:.3f}" for name, value in levels.items()))
+    return 0
 
 
 def _make(args: argparse.Namespace) -> int:
     from adept_training.proposals.run import SHARD_SIZE, run_proposals
 
+    preset = get_preset(args.preset)
+    if args.min_scale is not None:
+        preset = replace(preset, filter=replace(preset.filter, min_scale=args.min_scale))
+    if args.unique:
+        preset = replace(preset, keep_duplicates=False)
     progress = None if args.quiet else _ProgressLine(sys.stderr)
     try:
         report = run_proposals(
             args.images,
             args.out,
-            args.preset,
+            preset,
             workers=args.workers,
             engine=args.engine,
             strict=args.strict,
@@ -72,7 +100,7 @@ def _make(args: argparse.Namespace) -> int:
         if progress is not None:
             progress.end()
     if args.json:
-        emit(json.dumps({k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(report).items()}))
+        emit(json.dumps({k: str(v) if isinstance(v, Path) else v for k, v in asdict(report).items()}))
         return 0
     emit(
         f"{report.images} images, {report.boxes} boxes ({report.boxes / report.images:.1f} an image, "

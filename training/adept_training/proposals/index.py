@@ -72,6 +72,7 @@ def _build(folder: Path, index: Path, fingerprint: str) -> Path:
         raise ProposalsError(f"The table in {folder} has no rows: none of its images could be read.")
     index.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".index.", suffix=".tmp", dir=index.parent))
+    temporary.chmod(0o755)  # a table is shared; mkdtemp is private
     try:
         boxes_B4 = np.lib.format.open_memmap(temporary / "boxes_B4.npy", "w+", np.dtype(np.float32), (boxes, 4))
         starts = np.zeros(rows + 1, np.int64)

@@ -57,6 +57,16 @@ class Preset:
         return {name: _finite(value) for name, value in dataclasses.asdict(self).items()}
 
 
+def preset_from_dict(recorded: dict[str, Any]) -> Preset:
+    """The inverse of ``Preset.as_dict``."""
+
+    def rule(bounds: dict[str, float | None]) -> BoxFilter:
+        return BoxFilter(**{name: _ANY if bound is None else bound for name, bound in bounds.items()})
+
+    values = {**recorded, "filter": rule(recorded["filter"]), "fallback": tuple(map(rule, recorded["fallback"]))}
+    return Preset(**values)
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}

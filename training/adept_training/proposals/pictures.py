@@ -1,0 +1,68 @@
+"""Pictures of proposals: a photograph with the boxes that were kept, beside it the ones that the filter dropped."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from adept_hub.errors import ProposalsError
+from adept_training.images import ImageSource, content_hash, decode
+from adept_training.proposals.boxes import Boxes, first_of_each
+from adept_training.proposals.measure import in_view
+from adept_training.proposals.presets import Preset
+from adept_training.proposals.search import selective_search
+from adept_training.proposals.store import ProposalTable
+
+# The level that the contrastive loss gives a box of the squashed 224 x 224 view: by sqrt(w h) up to 48, 96, 192 pixels.
+LEVEL_LIMITS = (48, 96, 192)
+LEVEL_COLOURS = ("#e8384f", "#fd9a00", "#20aa63", "#4186e0")
+_DROPPED = "#ffffff"
+_SIDE = 420  # pixels of the longer side of each of the two panels
+
+
+def draw(table: ProposalTable, images: ImageSource, key: str, preset: Preset) -> tuple[Image.Image, int, int]:
+    """The picture, and how many different boxes were kept and dropped.
+
+    Raises:
+        ProposalsError: the photograph is not the one that the boxes were made from.
+    """
+    content = images.read(key)
+    if content_hash(content) != table.sha256(key):
+        raise ProposalsError(
+            f"{key} is not the photograph that {table.folder} was made from: its content differs.\n"
+            "Give the same --images as to adept proposals, or make the proposals again."
+        )
+    image = decode(content, key)
+    kept = first_of_each(np.array(table.boxes(key)))
+    known = {tuple(box) for box in kept.tolist()}
+    every = first_of_each(selective_search(image, preset))
+    dropped = np.array([box for box in every.tolist() if tuple(box) not in known], np.float32).reshape(-1, 4)
+    left = _panel(image, kept, [LEVEL_COLOURS[level] for level in levels_of(kept, table.size(key))], 3)
+    right = _panel(image // 2, dropped, [_DROPPED] * len(dropped), 1)
+    picture = Image.new("RGB", (left.width + right.width + 8, left.height), "white")
+    picture.paste(left, (0, 0))
+    picture.paste(right, (left.width + 8, 0))
+    return picture, len(kept), len(dropped)
+
+
+def levels_of(boxes_N4: Boxes, size: tuple[int, int]) -> list[int]:
+    """0..3 for P2..P5."""
+    view_N4 = in_view(boxes_N4, size)
+    side_N = np.sqrt((view_N4[:, 2:] - view_N4[:, :2]).prod(axis=1))
+    return [int(level) for level in np.searchsorted(LEVEL_LIMITS, side_N)]
+
+
+def _panel(image: npt.NDArray[np.uint8], boxes_N4: Boxes, colours: list[str], line: int) -> Image.Image:
+    height, width = image.shape[:2]
+    scale = _SIDE / max(height, width)
+    panel = Image.fromarray(image).resize(
+        (max(1, round(width * scale)), max(1, round(height * scale))), Image.Resampling.LANCZOS
+    )
+    pen = ImageDraw.Draw(panel)
+    areas = (boxes_N4[:, 2:] - boxes_N4[:, :2]).prod(axis=1)
+    for i in np.argsort(-areas, kind="stable"):  # small boxes stay visible on large ones
+        x1, y1, x2, y2 = (float(v) * scale for v in boxes_N4[i])
+        x2, y2 = max(x1, min(x2, panel.width) - 1), max(y1, min(y2, panel.height) - 1)
+        pen.rectangle((x1, y1, x2, y2), outline=colours[i], width=line)
+    return panel

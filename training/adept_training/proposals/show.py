@@ -1,0 +1,74 @@
+"""``adept proposals show``: pictures of a few photographs and a report over all of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from adept_hub.errors import ProposalsError
+from adept_training.images import open_images
+from adept_training.proposals import pictures, report
+from adept_training.proposals.measure import Statistics, measure
+from adept_training.proposals.presets import preset_from_dict
+from adept_training.proposals.shards import UNREADABLE_FILE, write_atomically
+from adept_training.proposals.store import ProposalTable
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What was written."""
+
+    report: Path
+    pictures: tuple[Path, ...]
+    statistics: Statistics
+
+
+def show(table: str | Path, images: str | Path, out: str | Path, *, samples: int = 12, seed: int = 0) -> Shown:
+    """Write ``report.html`` and one PNG a sampled photograph into the folder ``out``.
+
+    Raises:
+        ProposalsError: no table there, or it was made from other photographs. ImagesError: no photographs there.
+    """
+    opened, source, folder = ProposalTable.open(table), open_images(images), Path(out)
+    present = set(source.keys())
+    keys = [key for key in opened if key in present]
+    if not keys:
+        raise ProposalsError(
+            f"None of the {len(opened)} photographs of {table} is in {images}.\n"
+            "Give the same IMAGES as to adept proposals."
+        )
+    preset = preset_from_dict(opened.metadata["preset"])
+    statistics = measure(opened, seed=seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen = sorted(np.random.default_rng(seed).permutation(len(keys))[:samples].tolist())
+    drawn, files = [], []
+    for number, i in enumerate(chosen):
+        picture, kept, dropped = pictures.draw(opened, source, keys[i], preset)
+        note = ", by fallback" if opened.fallback(keys[i]) else ""
+        drawn.append((f"{keys[i]}: {kept} boxes kept{note}, {dropped} dropped (each counted once)", picture))
+        files.append(folder / f"sample-{number:02d}.png")
+        picture.save(files[-1])
+    unreadable = Path(table) / UNREADABLE_FILE
+    page = report.render(
+        Path(table).name,
+        statistics,
+        _made(opened),
+        len(unreadable.read_text(encoding="utf-8").splitlines()) if unreadable.is_file() else 0,
+        drawn,
+    )
+    write_atomically(folder / "report.html", page.encode("utf-8"))
+    return Shown(folder / "report.html", tuple(files), statistics)
+
+
+def _made(table: ProposalTable) -> dict[str, str]:
+    """How the table was made, flat, for people."""
+    preset = dict(table.metadata["preset"])
+    name = preset.pop("name")
+    made = {"preset": name, "engine": ", ".join(f"{k} {v}" for k, v in table.metadata["engine"].items() if k != "name")}
+    made["implementation"] = table.metadata["engine"]["name"]
+    made["decoder"] = table.metadata["decoder"]
+    made |= {key: json.dumps(value) for key, value in preset.items()}
+    return made
