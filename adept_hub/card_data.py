@@ -54,12 +54,17 @@ def _result(metric: Metric) -> EvalResult:
     return EvalResult(
         task_type=TASK,
         dataset_type=slug(metric.data),
-        dataset_name=metric.data,
+        dataset_name=_line(metric.data),
         metric_type=slug(metric.name),
-        metric_name=f"{metric.name} ({_notes(metric)})" if _notes(metric) else metric.name,
+        metric_name=_line(f"{metric.name} ({_notes(metric)})" if _notes(metric) else metric.name),
         metric_value=metric.value,
     )
 
 
 def _notes(metric: Metric) -> str:
-    return "; ".join(text for text in (metric.provenance, metric.spread, metric.command) if text)
+    return _line("; ".join(text for text in (metric.provenance, metric.spread, metric.command) if text))
+
+
+def _line(text: str) -> str:
+    """Text on one line: not all that reads front matter reads YAML, and ``---`` at the start of a line ends it."""
+    return " ".join(text.split())

@@ -11,6 +11,7 @@ import torch
 from adept_hub.checkpoint import write_checkpoint
 from adept_hub.models import DetectorParts
 from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec, Provenance
+from tests import loopback_env as _loopback_env  # noqa: F401  # no test reaches the real Hub
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,8 @@ from adept_hub.checkpoint import read_config, write_checkpoint
 from adept_hub.models import DetectorParts
 from adept_hub.spec import PARTS, CheckpointConfig, Provenance
 from tests.conftest import SMALL, random_parts
+from tests.hub.loopback import Hub
+from tests.loopback_env import HUB
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +69,20 @@ def make_checkpoint(tmp_path: Path, _templates) -> Callable[..., tuple[Path, Che
         return folder, read_config(folder), _parts()
 
     return make
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    """The loopback Hub, empty and running."""
+    HUB.reset()
+    HUB.start()
+    yield HUB
+    HUB.faults.clear()
+
+
+@pytest.fixture
+def published(hub: Hub, make_checkpoint) -> tuple[str, CheckpointConfig, Path]:
+    """org/small on the loopback Hub: (commit, config, the folder it came from)."""
+    folder, config, _ = make_checkpoint(half=True)
+    files = {path.name: path.read_bytes() for path in folder.iterdir()} | {"README.md": b"# by hand\n"}
+    return hub.repo("org/small", files), config, folder

@@ -1,0 +1,372 @@
+"""Publishing: what goes up comes down the same, in one commit, and what is not fit stays here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+import adept_hub
+from adept_hub.cards import BEGIN, END, handwritten_part
+from adept_hub.checkpoint import CONFIG, WEIGHTS, read_config, write_config
+from adept_hub.errors import (
+    AdeptError,
+    CheckpointError,
+    IncompleteLoadError,
+    IntegrityError,
+    PublishError,
+    SourceError,
+    UnknownKeyError,
+    UnsupportedModelError,
+)
+from adept_hub.spec import Metric, Preprocessing, Provenance
+from tests.hub.loopback import OWNER, Hub
+
+METRICS = (
+    Metric("AP50", 41.5, "VOC2007 test", "self-reported", "adept evaluate runs/x --data voc:VOC2007", "± 0.3, 3 seeds"),
+    Metric("AP", 20.25, "VOC2007 test", "reproduced"),
+    Metric("AP", 38.2, "COCO val2017", "paper-reported"),
+    Metric("TIDE Loc", 6.5, "VOC2007 test", "self-reported"),
+)
+
+
+@pytest.fixture
+def run(make_checkpoint, tmp_path: Path) -> Path:
+    """A run as ``adept pretrain`` leaves it: recipe, log, pictures, its own pickled states, and export/."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    export, config, _ = make_checkpoint(half=True, folder=folder / "export")
+    write_config(export, replace(config, provenance=replace(config.provenance, metrics=METRICS)))
+    (folder / "recipe.yaml").write_text("method: {name: adept_joint}\n")
+    (folder / "log.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
+    (folder / "pictures").mkdir()
+    (folder / "pictures" / "top_proposals.png").write_bytes(b"\x89PNG")
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "step-1.pt").write_bytes(b"\x80\x02 a pickle")
+    (folder / ".env").write_text("HF_TOKEN=secret")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _logged_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", OWNER)
+
+
+UP = [
+    ".eval_results/voc2007-test.yaml",
+    "README.md",
+    CONFIG,
+    "log.jsonl",
+    WEIGHTS,
+    "pictures/top_proposals.png",
+    "recipe.yaml",
+]
+
+
+def files_of(hub: Hub, repo: str, ref: str = "main") -> dict[str, bytes]:
+    found = hub.repos[repo]
+    return found.commits[found.refs[ref]].files
+
+
+# --- push ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_goes_up_in_one_commit_and_comes_down_the_same(hub: Hub, run: Path, tmp_path: Path) -> None:
+    published = adept_hub.push_to_hub(run, "org/mine")
+    assert [path for path, _ in published.files] == UP
+    repo = hub.repos["org/mine"]
+    assert len(repo.commits) == 2, "the repository's first commit, and ours"
+    assert repo.refs["main"] == published.commit
+    files = files_of(hub, "org/mine")
+    assert sorted(set(files) - {".gitattributes"}) == UP
+    assert files[WEIGHTS] == (run / "export" / WEIGHTS).read_bytes()
+    assert {path: len(files[path]) for path in UP} == dict(published.files)
+    assert published.source == f"hf-hub:org/mine@{published.commit}"
+    hub.log.clear()
+    model = adept_hub.load_pretrained(published.source, num_classes=3, cache_dir=tmp_path / "cache")
+    assert model.load_report.loaded == 200
+    hub.log.clear()
+    adept_hub.load_pretrained(published.source, cache_dir=tmp_path / "cache", offline=True)
+    assert hub.log == []
+
+
+def test_results_go_up_in_both_of_the_hubs_forms(hub: Hub, run: Path) -> None:
+    from huggingface_hub import ModelCard, parse_eval_result_entries
+
+    adept_hub.push_to_hub(run, "org/mine")
+    files = files_of(hub, "org/mine")
+    entries = parse_eval_result_entries(yaml.safe_load(files[".eval_results/voc2007-test.yaml"]))
+    assert [(e.dataset_id, e.task_id, e.value) for e in entries] == [
+        ("voc2007-test", "ap50", 41.5),
+        ("voc2007-test", "ap", 20.25),
+        ("voc2007-test", "tide-loc", 6.5),
+    ]
+    assert entries[0].notes == "self-reported; ± 0.3, 3 seeds; adept evaluate runs/x --data voc:VOC2007"
+    card = ModelCard(files["README.md"].decode())
+    results = card.data.eval_results
+    assert {(r.dataset_name, r.metric_type, r.metric_value) for r in results} == {
+        ("VOC2007 test", "ap50", 41.5),
+        ("VOC2007 test", "ap", 20.25),
+        ("VOC2007 test", "tide-loc", 6.5),
+    }, "the paper's figures are those of other weights"
+    assert (card.data.license, card.data.library_name) == ("apache-2.0", "adept-hub")
+    assert 'load_pretrained("hf-hub:org/mine"' in card.text
+    assert "![top proposals](pictures/top_proposals.png)" in card.text
+
+
+def test_what_a_person_wrote_on_the_card_is_kept(hub: Hub, run: Path) -> None:
+    adept_hub.push_to_hub(run, "org/mine")
+    repo = hub.repos["org/mine"]
+    files = files_of(hub, "org/mine")
+    mine = "## A warning\n\nNot for mushrooms."
+    edited = files["README.md"].decode().replace(f"{BEGIN}\n", f"{BEGIN}\n{mine}\n").replace("## Parts", "## Ruined")
+    repo.add("main", files | {"README.md": edited.encode()})
+    adept_hub.push_to_hub(run, "org/mine", message="again")
+    card = files_of(hub, "org/mine")["README.md"].decode()
+    assert card.split(BEGIN)[1].split(END)[0].strip() == mine
+    assert "## Parts" in card
+    assert repo.commits[repo.refs["main"]].message == "again"
+
+
+def test_a_card_that_was_written_wholly_by_hand_is_kept_whole(hub: Hub, run: Path) -> None:
+    hub.repo("org/mine", {"README.md": b"---\nlicense: mit\n---\n\n# My detector\n\nHello."})
+    adept_hub.push_to_hub(run, "org/mine")
+    card = files_of(hub, "org/mine")["README.md"].decode()
+    assert card.split(BEGIN)[1].split(END)[0].strip() == "# My detector\n\nHello."
+    assert "license: apache-2.0" in card
+
+
+def test_a_dry_run_makes_no_request_and_says_what_would_go_up(hub: Hub, run: Path) -> None:
+    published = adept_hub.push_to_hub(run, "org/mine", dry_run=True)
+    assert [path for path, _ in published.files] == UP
+    assert (published.commit, published.url, published.source) == ("", "", "hf-hub:org/mine")
+    assert hub.log == []
+
+
+def test_private_pull_requests_and_branches(hub: Hub, run: Path, tmp_path: Path) -> None:
+    adept_hub.push_to_hub(run, "org/secret", private=True)
+    assert hub.repos["org/secret"].private
+    (run / "recipe.yaml").write_text("method: {name: soco}\n")
+    proposed = adept_hub.push_to_hub(run, "org/secret", create_pr=True, message="better", private=True)
+    assert proposed.pull_request.startswith(f"{hub.endpoint}/org/secret/discussions/")
+    assert hub.repos["org/secret"].refs["main"] != proposed.commit
+    (run / "log.jsonl").write_text('{"step": 2, "loss": 1.0}\n')
+    branch = adept_hub.push_to_hub(run, "org/secret", revision="v2", private=True)
+    assert hub.repos["org/secret"].refs["v2"] == branch.commit
+    assert files_of(hub, "org/secret", "v2")["log.jsonl"] != files_of(hub, "org/secret")["log.jsonl"]
+    state = adept_hub.load_state_dict("hf-hub:org/secret", revision="v2", cache_dir=tmp_path / "cache")
+    assert len(state) == 200
+
+
+def test_publishing_the_same_twice_makes_no_second_commit(hub: Hub, run: Path) -> None:
+    first = adept_hub.push_to_hub(run, "org/mine")
+    assert adept_hub.push_to_hub(run, "org/mine").commit == first.commit
+    assert len(hub.repos["org/mine"].commits) == 2
+
+
+def test_a_public_repository_does_not_take_what_should_be_private(hub: Hub, run: Path) -> None:
+    hub.repo("org/open")
+    with pytest.raises(PublishError, match="is public"):
+        adept_hub.push_to_hub(run, "org/open", private=True)
+    assert len(hub.repos["org/open"].commits) == 1
+
+
+def test_large_files_go_up_in_parts(hub: Hub, make_checkpoint) -> None:
+    folder, config, _ = make_checkpoint()
+    adept_hub.push_to_hub(folder, "org/large")
+    assert hub.requests(r"PUT /lfs/\w+/3")
+    assert files_of(hub, "org/large")[WEIGHTS] == (folder / WEIGHTS).read_bytes()
+    assert config.sha256 in hub.lfs
+
+
+def test_nothing_changes_when_an_upload_breaks_off(hub: Hub, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.repo("org/mine")
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    for pattern, status in (
+        ("POST /api/models/org/mine/preupload", 403),
+        ("POST /org/mine.git/info/lfs", 500),
+        ("PUT /lfs/", 403),
+        ("POST /api/models/org/mine/commit", 500),
+    ):
+        fault = hub.fault(pattern, status=status, times=1000)
+        with pytest.raises(PublishError, match="org/mine was not changed") as caught:
+            adept_hub.push_to_hub(run, "org/mine")
+        assert len(str(caught.value).splitlines()) <= 3
+        assert len(hub.repos["org/mine"].commits) == 1
+        fault.times = 0
+    adept_hub.push_to_hub(run, "org/mine")
+
+
+def test_a_busy_hub_gets_it_in_the_end(hub: Hub, run: Path) -> None:
+    hub.fault("PUT /lfs/", status=503, times=1)
+    hub.fault("preupload", status=429, times=1)
+    published = adept_hub.push_to_hub(run, "org/mine")
+    assert hub.repos["org/mine"].refs["main"] == published.commit
+
+
+@pytest.mark.parametrize("token", [None, "hf_stranger"])
+def test_who_may_not_write(hub: Hub, run: Path, monkeypatch: pytest.MonkeyPatch, token: str | None) -> None:
+    monkeypatch.delenv("HF_TOKEN")
+    with pytest.raises(PublishError, match=r"hf auth login"):
+        adept_hub.push_to_hub(run, "org/mine", token=token)
+    assert "org/mine" not in hub.repos
+    hub.repo("org/theirs")
+    with pytest.raises(PublishError, match=r"hf auth login"):
+        adept_hub.push_to_hub(run, "org/theirs", token=token)
+    assert len(hub.repos["org/theirs"].commits) == 1
+
+
+# --- refusals ------------------------------------------------------------------------------------------------------
+
+
+def spoil(run: Path, **changes: object) -> None:
+    config = read_config(run / "export")
+    own = {key: changes.pop(key) for key in ("licence",) if key in changes}
+    write_config(run / "export", replace(config, **own, provenance=replace(config.provenance, **changes)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"licence": ""}, "has no licence"),
+        ({"licence": "unstated"}, "has no licence"),
+        ({"method": "scratch"}, "does not say its method"),
+        ({"method": "magic"}, "does not say its method"),
+        ({"data": " "}, "the data it was trained on"),
+        ({"images": 0}, "how many images"),
+    ],
+)
+def test_no_licence_or_provenance_no_publication(hub: Hub, run: Path, changes: dict[str, object], message: str) -> None:
+    spoil(run, **changes)
+    for dry_run in (True, False):
+        with pytest.raises(PublishError, match=message) as caught:
+            adept_hub.push_to_hub(run, "org/mine", dry_run=dry_run)
+        assert len(str(caught.value).splitlines()) <= 3
+    assert hub.log == []
+
+
+def test_what_does_not_load_is_not_published(hub: Hub, run: Path) -> None:
+    weights = run / "export" / WEIGHTS
+    content = weights.read_bytes()
+    for damaged, error in (
+        (content[:-1], IntegrityError),
+        (content[:-1] + bytes([content[-1] ^ 1]), IntegrityError),
+        (None, CheckpointError),
+    ):
+        weights.unlink()
+        if damaged is not None:
+            weights.write_bytes(damaged)
+        with pytest.raises(error):
+            adept_hub.push_to_hub(run, "org/mine")
+    for folder in (run / "checkpoints", run / "nothing"):
+        with pytest.raises(CheckpointError, match="is not a checkpoint folder"):
+            adept_hub.push_to_hub(folder, "org/mine")
+    assert hub.log == []
+
+
+@pytest.mark.parametrize("repo", ["mine", "org/mine/more", "../mine", "org/..", "org/mine@main", ""])
+def test_names_that_are_no_repository(hub: Hub, run: Path, repo: str) -> None:
+    with pytest.raises(SourceError):
+        adept_hub.push_to_hub(run, repo)
+    with pytest.raises(SourceError):
+        adept_hub.push_to_hub(run, "org/mine", revision="../main")
+    assert hub.log == []
+
+
+def test_a_link_out_of_the_run_is_not_followed(hub: Hub, run: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret.png").write_text("secret")
+    (run / "pictures" / "innocent.png").symlink_to(tmp_path / "secret.png")
+    with pytest.raises(PublishError, match="is a link out of"):
+        adept_hub.push_to_hub(run, "org/mine")
+    assert hub.log == []
+
+
+# --- save_pretrained -----------------------------------------------------------------------------------------------
+
+
+def test_a_loaded_model_is_saved_as_it_came(make_checkpoint, tmp_path: Path) -> None:
+    folder, config, parts = make_checkpoint()
+    model = adept_hub.load_pretrained(folder, num_classes=4, detector="mask_rcnn")
+    saved = adept_hub.save_pretrained(model, tmp_path / "saved", name="adept_joint_r18_fpn32.again")
+    assert (saved.spec, saved.licence, saved.parts) == (config.spec, config.licence, config.parts)
+    assert saved.provenance.recipe["saved_from"] == {"name": config.name, "sha256": config.sha256}
+    state = adept_hub.load_state_dict(tmp_path / "saved")
+    assert all(torch.equal(state[key], value) for key, value in parts.state_dict().items())
+    assert sorted(path.name for path in (tmp_path / "saved").iterdir()) == ["README.md", CONFIG, WEIGHTS]
+
+
+def test_a_fine_tuned_model_keeps_its_new_weights_and_not_its_old_metrics(make_checkpoint, tmp_path: Path) -> None:
+    folder, config, _ = make_checkpoint()
+    write_config(folder, replace(config, provenance=replace(config.provenance, metrics=METRICS)))
+    model = adept_hub.load_pretrained(folder, num_classes=4)
+    with torch.no_grad():
+        model.rpn.head.cls_logits.bias.fill_(-3.5)
+    saved = adept_hub.save_pretrained(model, tmp_path / "saved", name="adept_joint_r18_fpn32.tuned", half=True)
+    assert saved.provenance.metrics == ()
+    assert adept_hub.load_state_dict(tmp_path / "saved")["rpn.cls_logits.bias"].tolist() == [-3.5] * 3
+
+
+def test_a_new_model_is_saved_and_not_published(hub: Hub, tmp_path: Path) -> None:
+    model = adept_hub.create_model("soco_r18_fpn128", num_classes=3)
+    model.transform.image_mean = [0.1, 0.2, 0.3]
+    saved = adept_hub.save_pretrained(model, tmp_path / "new", name="soco_r18_fpn128.new")
+    assert (saved.spec.depth, saved.spec.fpn_channels, saved.spec.head_fc_channels) == (18, 128, 512)
+    assert saved.preprocessing == Preprocessing(mean=(0.1, 0.2, 0.3))
+    assert adept_hub.load_pretrained(tmp_path / "new").load_report.loaded == 200
+    with pytest.raises(PublishError, match="no licence"):
+        adept_hub.push_to_hub(tmp_path / "new", "org/new")
+    provenance = Provenance("soco", "photographs", 10, 1.0, "target")
+    adept_hub.save_pretrained(
+        model, tmp_path / "new", name="soco_r18_fpn128.new", provenance=provenance, licence="mit", overwrite=True
+    )
+    adept_hub.push_to_hub(tmp_path / "new", "org/new")
+
+
+def test_chosen_parts_and_those_of_the_origin(make_checkpoint, tmp_path: Path) -> None:
+    folder, _, _ = make_checkpoint(parts=("backbone", "fpn", "head"))
+    model = adept_hub.load_pretrained(folder, parts=("backbone", "fpn", "head"))
+    saved = adept_hub.save_pretrained(model, tmp_path / "saved", name="soco_r18_fpn32.again")
+    assert saved.parts == ("backbone", "fpn", "head"), "the RPN, which is new, is not claimed to be pre-trained"
+    saved = adept_hub.save_pretrained(model, tmp_path / "body", name="soco_r18_fpn32.body", parts=("backbone",))
+    with pytest.raises(IncompleteLoadError):
+        adept_hub.load_pretrained(tmp_path / "body")
+
+
+def test_models_of_other_architectures_are_refused(tmp_path: Path) -> None:
+    from torchvision.models import resnet18
+    from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn
+
+    for model in (
+        resnet18(weights=None),
+        fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None),
+        torch.nn.Linear(2, 2),
+    ):
+        with pytest.raises((UnknownKeyError, UnsupportedModelError)):
+            adept_hub.save_pretrained(model, tmp_path / "out", name="a_b.c")
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_bad_name_or_a_value_that_is_not_finite_is_not_saved(make_checkpoint, tmp_path: Path) -> None:
+    folder, _, _ = make_checkpoint()
+    model = adept_hub.load_pretrained(folder)
+    with pytest.raises(AdeptError, match="name"):
+        adept_hub.save_pretrained(model, tmp_path / "out", name="../out")
+    with torch.no_grad():
+        model.rpn.head.cls_logits.bias.fill_(float("nan"))
+    with pytest.raises(CheckpointError, match="NaN"):
+        adept_hub.save_pretrained(model, tmp_path / "out", name="a_b.c")
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+
+
+def test_the_hand_written_part_of_a_card() -> None:
+    assert handwritten_part("") == ""
+    assert handwritten_part(f"x\n{BEGIN}\n mine \n{END}\ny") == "mine"
+    assert handwritten_part(f"x\n{BEGIN}\n{END}\ny") == ""
+    assert handwritten_part("---\na: 1\n---\n# By hand\n") == "# By hand"
+    assert handwritten_part("---\r\na: 1\r\n---\r\nby hand") == "by hand"
+    assert handwritten_part("# By hand\n\n---\n\nmore") == "# By hand\n\n---\n\nmore"
+    assert json.dumps(handwritten_part("---\nlicense: mit\n---\n")) == '""'
