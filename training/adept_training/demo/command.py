@@ -24,6 +24,7 @@ from adept_training.images import decode, open_images
 from adept_training.proposals import filter_boxes, selective_search
 
 PHOTOGRAPHS = Path(__file__).parent.parent / "photographs"
+PAPER_VIEWS = (224, 224, 112)
 _MARKER = ".adept-demo"
 
 
@@ -66,9 +67,10 @@ def run(args: argparse.Namespace) -> int:
 def at_pretraining_scale(source: str, config: CheckpointConfig) -> GeneralizedRCNN:
     """The detector with pre-training's own anchors and image size, the scale at which its RPN was taught.
 
-    P6 has no anchors in pre-training; it gets those twice the size of P5's.
+    P6 has no anchors in pre-training; it gets those twice the size of P5's. A checkpoint that does not say the size
+    of its views (one that was saved from memory) is shown at the paper's.
     """
-    view, *_ = config.provenance.recipe["views"]["sizes"]
+    view, *_ = config.provenance.recipe.get("views", {"sizes": PAPER_VIEWS})["sizes"]
     sizes = config.spec.anchors.sizes
     return adept_hub.load_pretrained(
         source,

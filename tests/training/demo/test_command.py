@@ -1,0 +1,49 @@
+"""``adept demo`` on a checkpoint folder: every promise of its output is kept on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from adept_hub.cli.main import main
+from adept_training.demo.command import PHOTOGRAPHS
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    Image.open(PHOTOGRAPHS / "coffee.jpg").resize((150, 100)).save(folder / "cup.jpg")
+    return folder
+
+
+def test_pictures_exports_and_next_commands(make_checkpoint, photographs: Path, tmp_path: Path, capsys) -> None:
+    source, _, _ = make_checkpoint()
+    out = tmp_path / "out"
+    words = ["demo", "--source", str(source), "--images", str(photographs), "--out", str(out)]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert said.count("read back equal bit for bit") == 3
+    assert Image.open(out / "cup.png").width > 600
+    for framework, config in (("torchvision", "build_model.py"), ("detectron2", "config.yaml"), ("mmdet", "config.py")):
+        assert (out / framework / config).is_file()
+        assert str(out / framework) in said
+    assert "adept pretrain --images" in said.splitlines()[-1]
+    assert main(words) == 0, "a former demo's folder is replaced"
+
+
+def test_a_folder_that_is_no_demos_is_left_alone(tmp_path: Path, capsys) -> None:
+    (tmp_path / "thesis.tex").write_text("mine")
+    assert main(["demo", "--out", str(tmp_path)]) == 1
+    assert "is no demo's" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_the_bundled_photographs_are_small_and_say_whose_they_are() -> None:
+    pictures = sorted(PHOTOGRAPHS.glob("*.jpg"))
+    assert len(pictures) == 4
+    assert sum(path.stat().st_size for path in pictures) < 1_000_000
+    told = (PHOTOGRAPHS / "README.md").read_text()
+    assert all(path.name in told for path in pictures)
