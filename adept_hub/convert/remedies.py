@@ -62,6 +62,56 @@ REMEDIES: Mapping[str, Mapping[str, str]] = {
         "detectron2": 'set MODEL.ROI_BOX_HEAD.NORM to "SyncBN"',
         "mmdet": "set bbox_head.norm_cfg=dict(type='SyncBN', requires_grad=True)",
     },
+    "channel_order": {
+        "torchvision": "give RGB images",
+        "detectron2": 'set INPUT.FORMAT to "RGB"',
+        "mmdet": "set data_preprocessor.bgr_to_rgb=True",
+    },
+    "mean": {
+        "torchvision": "pass image_mean={want}",
+        "detectron2": "set MODEL.PIXEL_MEAN to {want}",
+        "mmdet": "set data_preprocessor.mean={want}",
+    },
+    "std": {
+        "torchvision": "pass image_std={want}",
+        "detectron2": "set MODEL.PIXEL_STD to {want}",
+        "mmdet": "set data_preprocessor.std={want}",
+    },
+    "stride_in_1x1": {
+        "torchvision": "build the backbone from torchvision.models.resnet",
+        "detectron2": "set MODEL.RESNETS.STRIDE_IN_1X1 to False",
+        "mmdet": "set backbone.style='pytorch'",
+    },
+    "frozen_stages": {
+        "torchvision": "pass trainable_backbone_layers=5",
+        "detectron2": "set MODEL.BACKBONE.FREEZE_AT to 0",
+        "mmdet": "set backbone.frozen_stages=-1",
+    },
+    "frozen_norms": {
+        "torchvision": "build the ResNet with norm_layer=torch.nn.BatchNorm2d (or SyncBatchNorm)",
+        "detectron2": 'set MODEL.RESNETS.NORM to "SyncBN"',
+        "mmdet": "set backbone.norm_eval=False and norm_cfg=dict(type='SyncBN', requires_grad=True)",
+    },
+    "anchor_sizes": {
+        "torchvision": "export with --anchors pretraining or --anchors rescaled",
+        "detectron2": "set MODEL.ANCHOR_GENERATOR.SIZES to {want}, or export with --anchors rescaled",
+        "mmdet": "set anchor_generator to scales=[{scale}], strides={strides}, or export with --anchors rescaled",
+    },
+    "anchors_rounded": {
+        "torchvision": "use the anchor generator of an export's build_model.py (adept_hub.models.anchors)",
+        "detectron2": "use DefaultAnchorGenerator",
+        "mmdet": "use AnchorGenerator",
+    },
+    "roi_align": {
+        "torchvision": "use the pooler of an export's build_model.py, aligned and with sampling_ratio 0",
+        "detectron2": 'set MODEL.ROI_BOX_HEAD.POOLER_TYPE to "ROIAlignV2" and POOLER_SAMPLING_RATIO to 0',
+        "mmdet": "set roi_layer=dict(type='RoIAlign', output_size=7, sampling_ratio=0, aligned=True)",
+    },
+    "levels": {
+        "torchvision": "export with --levels pretraining (canonical size {p4:g} on P4)",
+        "detectron2": "no option of Detectron2 changes it; export to mmdet or torchvision, or fine-tune as it is",
+        "mmdet": "set bbox_roi_extractor.finest_scale={finest:g}, or export with --levels pretraining",
+    },
     "stages": {
         "torchvision": "build three stages",
         "detectron2": "leave MODEL.ROI_BOX_CASCADE_HEAD.IOUS at three values",

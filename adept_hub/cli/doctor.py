@@ -1,0 +1,55 @@
+"""``adept doctor``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from adept_hub.cli.output import print_json
+from adept_hub.errors import SourceError
+from adept_hub.spec import FRAMEWORKS
+
+DEFAULT = "adept_joint"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        "what", metavar="SOURCE|FILE", help="a checkpoint (against stock defaults), or your own config or weights file"
+    )
+    parser.add_argument("--target", required=True, choices=FRAMEWORKS, metavar="FRAMEWORK", help=", ".join(FRAMEWORKS))
+    parser.add_argument(
+        "--weights",
+        default=DEFAULT,
+        metavar="SOURCE",
+        help="with FILE: the checkpoint it is for (default: %(default)s)",
+    )
+    parser.add_argument("--offline", action="store_true", default=None, help="make no request")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print every disagreement with its remedy."""
+    from adept_hub.doctor import diagnose_file, diagnose_stock
+    from adept_hub.fetch import FetchOptions, fetch
+
+    path = Path(args.what)
+    is_file = path.is_file()
+    if not is_file and path.suffix in (".yaml", ".yml", ".py", ".pth", ".pt", ".safetensors"):
+        raise SourceError(f"{path} does not exist.\nGive a config or weights file, or a checkpoint: adept list")
+    config = fetch(args.weights if is_file else args.what, FetchOptions(offline=args.offline)).config
+    findings = diagnose_file(path, config, args.target) if is_file else diagnose_stock(config, args.target)
+    errors = sum(finding.severity == "error" for finding in findings)
+    if args.json:
+        print_json({"checkpoint": config.name, "findings": [dataclasses.asdict(finding) for finding in findings]})
+        return 0
+    subject = f"{path}" if is_file else f"stock {args.target}"
+    print(f"{config.name} in {subject}: {errors} errors, {len(findings) - errors} warnings")
+    for finding in findings:
+        print(f"\n{finding.severity}: {finding.code}\n  has     {finding.found}\n  needs   {finding.wanted}")
+        print(f"  remedy  {finding.remedy}")
+    if findings:
+        source = args.weights if is_file else args.what
+        print(f"\nAll of it at once: adept export {source} --to {args.target} --out DIR")
+    return 0

@@ -1,0 +1,168 @@
+"""What in a detector's config would hurt these weights, and the remedy for each, in the framework's own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from adept_hub.convert.facts import (
+    MMDET_STOCK,
+    TORCHVISION_STOCK,
+    Facts,
+    detectron2_facts,
+    mmdet_facts,
+)
+from adept_hub.convert.options import STRIDES
+from adept_hub.convert.remedies import remedy
+from adept_hub.spec import CheckpointConfig, DetectorSpec
+
+#: Normalisation values closer than this (0-255) are the same.
+_PIXEL_TOLERANCE = 0.5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One disagreement.
+
+    Attributes:
+        code: what about, one word.
+        severity: ``error``: weights would not load, or would compute something else than they learnt. ``warning``:
+            they work, but not as in pre-training or in the published fine-tuning.
+        found: what the detector has.
+        wanted: what the weights need.
+        remedy: what to change.
+    """
+
+    code: str
+    severity: Literal["error", "warning"]
+    found: str
+    wanted: str
+    remedy: str
+
+
+def diagnose_stock(config: CheckpointConfig, framework: str) -> list[Finding]:
+    """What a framework's own Faster R-CNN R50-FPN config would do to these weights."""
+    stock = {
+        "detectron2": lambda: detectron2_facts({}),
+        "mmdet": lambda: mmdet_facts(MMDET_STOCK),
+        "torchvision": lambda: TORCHVISION_STOCK,
+    }
+    return diagnose(stock[framework](), config)
+
+
+def diagnose_file(path: Path, config: CheckpointConfig, framework: str) -> list[Finding]:
+    """What a framework's config file, or the detector in a weights file, would do to these weights.
+
+    Raises:
+        CheckpointError: the file cannot be read.
+        MissingExtraError: a MMDetection config without MMEngine.
+        UnsupportedModelError: the weights are no two-stage FPN detector's.
+    """
+    from adept_hub.convert.read_facts import facts_of_file
+
+    return diagnose(facts_of_file(path, framework), config)
+
+
+def diagnose(facts: Facts, config: CheckpointConfig) -> list[Finding]:
+    """Every disagreement between a detector as configured and a checkpoint, errors first."""
+    found = [*_pixels(facts, config), *_backbone(facts, config.spec), *_fpn(facts, config.spec)]
+    found += [*_rpn(facts, config.spec), *_head(facts, config.spec)]
+    return sorted(found, key=lambda finding: finding.severity != "error")
+
+
+def _finding(
+    facts: Facts, code: str, severity: Literal["error", "warning"], found: object, wanted: object, **values: object
+) -> Finding:
+    return Finding(code, severity, str(found), str(wanted), remedy(code, facts.framework, **values))
+
+
+def _pixels(facts: Facts, config: CheckpointConfig) -> Iterator[Finding]:
+    if facts.channel_order not in (None, "rgb"):
+        yield _finding(facts, "channel_order", "error", facts.channel_order.upper(), "RGB")
+    scale = 1 if facts.framework == "torchvision" else 255
+    for name in ("mean", "std"):
+        found, wanted = getattr(facts, name), getattr(config.preprocessing, name)
+        if found is None:
+            continue
+        if any(abs(a - 255 * b) > _PIXEL_TOLERANCE for a, b in zip(found, wanted, strict=True)):
+            shown = [round(scale * x, 4) for x in wanted]
+            yield _finding(facts, name, "error", list(found), [round(255 * x, 3) for x in wanted], want=shown)
+
+
+def _backbone(facts: Facts, spec: DetectorSpec) -> Iterator[Finding]:
+    if facts.depth not in (None, spec.depth):
+        yield _finding(facts, "depth", "error", f"ResNet-{facts.depth}", f"ResNet-{spec.depth}", want=spec.depth)
+    if facts.stride_in_1x1 and spec.depth >= 50:
+        yield _finding(
+            facts, "stride_in_1x1", "error", "stride in the 1x1 convolution", "stride in the 3x3 convolution"
+        )
+    if facts.backbone_norm in ("", "GN"):
+        yield _finding(facts, "backbone_norm", "error", facts.backbone_norm or "no norm", "batch norm")
+    elif facts.backbone_norm == "FrozenBN" or facts.norm_eval:
+        yield _finding(facts, "frozen_norms", "warning", "frozen batch norms", "batch norms that go on learning")
+    # Detectron2 and torchvision count frozen stages from 0 (none), MMDetection from -1.
+    none_frozen = -1 if facts.framework == "mmdet" else 0
+    if facts.frozen_stages is not None and facts.frozen_stages > none_frozen:
+        yield _finding(facts, "frozen_stages", "warning", f"{facts.frozen_stages}", f"{none_frozen}: all stages learn")
+
+
+def _fpn(facts: Facts, spec: DetectorSpec) -> Iterator[Finding]:
+    if facts.fpn_norm in ("", "GN"):
+        yield _finding(facts, "fpn_norm", "error", facts.fpn_norm or "no norm", "batch norm")
+    if facts.fpn_channels not in (None, spec.fpn_channels):
+        yield _finding(facts, "fpn_channels", "error", facts.fpn_channels, spec.fpn_channels, want=spec.fpn_channels)
+    if facts.p6 not in (None, "pool"):
+        yield _finding(facts, "fpn_extra_convs", "error", f"P6 by {facts.p6}", "P6 pooled from P5")
+
+
+def _rpn(facts: Facts, spec: DetectorSpec) -> Iterator[Finding]:
+    if facts.rpn_convs not in (None, 1):
+        yield _finding(
+            facts, "rpn_convs", "error", f"{facts.rpn_convs} convolutions", "one", channels=spec.fpn_channels
+        )
+    if facts.rpn_softmax:
+        yield _finding(facts, "rpn_softmax", "error", "two softmax logits an anchor", "one sigmoid logit")
+    if facts.anchor_ratios not in (None, spec.anchors.ratios):
+        yield _finding(facts, "anchors", "error", list(facts.anchor_ratios), list(spec.anchors.ratios))
+    sizes, wanted = facts.anchor_sizes, spec.anchors.sizes
+    if sizes is None:
+        return
+    if any(len(level) != 1 for level in sizes):
+        yield _finding(facts, "anchors", "error", f"{len(sizes[0])} sizes a level", "one size a level")
+    elif any(abs(a[0] - b) > 1e-3 for a, b in zip(sizes, wanted, strict=False)):
+        shown = [[size] for size in (*wanted, 2 * wanted[-1])]
+        scale = f"{wanted[0] / STRIDES[0]:g}"
+        found = [level[0] for level in sizes]
+        values = {"want": shown, "scale": scale, "strides": list(STRIDES)}
+        yield _finding(facts, "anchor_sizes", "warning", f"{found} px", f"{list(wanted)} px on P2-P5", **values)
+    if facts.anchors_rounded:
+        yield _finding(facts, "anchors_rounded", "warning", "anchors rounded to pixels", "unrounded anchors")
+
+
+def _head(facts: Facts, spec: DetectorSpec) -> Iterator[Finding]:
+    widths = {"convs": spec.head_conv_channels, "fc": spec.head_fc_channels, "channels": spec.fpn_channels}
+    shape = (facts.head_convs, facts.head_fcs)
+    if None not in shape and shape != (spec.HEAD_CONVS, 1):
+        found = f"{shape[0]} convolutions, {shape[1]} fc"
+        yield _finding(facts, "head_shape", "error", found, f"{spec.HEAD_CONVS} convolutions, 1 fc", **widths)
+    elif any(
+        has not in (None, want)
+        for has, want in (
+            (facts.head_conv_channels, spec.head_conv_channels),
+            (facts.head_fc_channels, spec.head_fc_channels),
+        )
+    ):
+        found = f"{facts.head_conv_channels} and {facts.head_fc_channels} wide"
+        wanted = f"{spec.head_conv_channels} and {spec.head_fc_channels} wide"
+        yield _finding(facts, "head_shape", "error", found, wanted, **widths)
+    if facts.head_norm in ("", "GN"):
+        yield _finding(facts, "head_norm", "error", facts.head_norm or "no norm", "batch norm")
+    if facts.roi_aligned is False or facts.roi_sampling not in (None, 0):
+        found = f"{'' if facts.roi_aligned else 'not '}aligned, sampling ratio {facts.roi_sampling}"
+        yield _finding(facts, "roi_align", "warning", found, "aligned, adaptive sampling (0)")
+    p4 = spec.levels.upper[1]
+    if facts.p4_from is not None and abs(facts.p4_from - p4) > 1:
+        found, wanted = f"P4 takes boxes from {facts.p4_from:g} px", f"P4 takes boxes from {p4:g} px"
+        yield _finding(facts, "levels", "warning", found, wanted, p4=p4, finest=p4 / 4)
