@@ -50,10 +50,8 @@ def test_gray_solarise_and_normalise() -> None:
     ours = apply_colours(pixels, _colours(4, gray=gray, solarize=solarize), Preprocessing())
     for n in range(4):
         image = pixels[n].permute(2, 0, 1)
-        if gray[n]:
-            exact = TF.rgb_to_grayscale(image.float() / 255, 3)
-        else:
-            exact = image.float() / 255
+        exact = image.float() / 255
+        exact = TF.rgb_to_grayscale(exact, 3) if gray[n] else exact
         if solarize[n]:
             exact = TF.solarize(exact, 128 / 255)
         expected = TF.normalize(exact, list(Preprocessing().mean), list(Preprocessing().std))

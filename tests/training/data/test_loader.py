@@ -1,0 +1,80 @@
+"""Order and samples: complete, repeatable, the same for one process and for two."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from adept_hub.errors import ImagesError
+from adept_training.data.loader import Batch, Order, Samples, Steps, make_loader
+from tests.training.support import RandomBoxes, tiny, write_photographs
+
+
+def _samples(folder: Path, count: int = 10) -> Samples:
+    source = write_photographs(folder, count)
+    recipe = tiny()
+    return Samples(source, RandomBoxes(), tuple(source.keys()), recipe.views, recipe.colours, seed=3)
+
+
+def _tensors(value: object) -> list[torch.Tensor]:
+    return [value] if isinstance(value, torch.Tensor) else [t for item in value for t in _tensors(item)]  # type: ignore[attr-defined]
+
+
+def _equal(a: Batch, b: Batch) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(_tensors(a), _tensors(b), strict=True))
+
+
+def test_an_epoch_sees_every_image_at_most_once_and_epochs_differ() -> None:
+    order = Order(images=10, batch_size=3, seed=0)
+    assert order.steps_per_epoch == 3, "the incomplete batch is dropped"
+    epochs = [[order.places(3 * e + s) for s in range(3)] for e in range(2)]
+    for e, batches in enumerate(epochs):
+        indices = [index for batch in batches for _, index in batch]
+        assert len(set(indices)) == 9
+        assert {epoch for batch in batches for epoch, _ in batch} == {e}
+    assert epochs[0] != [[(0, i) for _, i in batch] for batch in epochs[1]]
+
+
+def test_two_processes_share_the_batch_of_one() -> None:
+    one = Order(images=20, batch_size=4, seed=5)
+    two = [Order(images=20, batch_size=4, seed=5, rank=r, world_size=2) for r in range(2)]
+    for step in range(12):
+        assert one.places(step) == two[0].places(step) + two[1].places(step)
+
+
+def test_workers_change_nothing_and_a_start_in_the_middle_continues(tmp_path: Path) -> None:
+    samples = _samples(tmp_path)
+    order = Order(10, 4, seed=1)
+    plain = list(make_loader(samples, Steps(order, 0, 4), workers=0))
+    assert len(plain) == 4
+    for a, b in zip(plain, make_loader(samples, Steps(order, 0, 4), workers=2), strict=True):
+        assert _equal(a, b)
+    for a, b in zip(plain[2:], make_loader(samples, Steps(order, 2, 4), workers=0), strict=True):
+        assert _equal(a, b)
+
+
+def test_the_same_photograph_is_seen_anew_in_each_epoch(tmp_path: Path) -> None:
+    samples = _samples(tmp_path)
+    first, again, later = samples[0, 2], samples[0, 2], samples[1, 2]
+    assert (first.views[1].pixels_NHWC == again.views[1].pixels_NHWC).all()
+    assert first.seed_N == again.seed_N != later.seed_N
+    assert (first.views[1].pixels_NHWC != later.views[1].pixels_NHWC).any()
+
+
+def test_an_unreadable_photograph_is_replaced_and_counted(tmp_path: Path) -> None:
+    samples = _samples(tmp_path)
+    (tmp_path / "004.png").write_bytes(b"torn")
+    (tmp_path / "005.png").unlink()
+    batch = next(iter(make_loader(samples, Steps(Order(10, 10, seed=0), 0, 1), workers=0)))
+    assert batch.replaced_N.sum() == 2
+    assert (samples[0, 4].views[0].pixels_NHWC == samples[0, 4].views[0].pixels_NHWC).all()
+
+
+def test_a_folder_that_vanished_is_told(tmp_path: Path) -> None:
+    samples = _samples(tmp_path)
+    for path in tmp_path.iterdir():
+        path.unlink()
+    with pytest.raises(ImagesError, match="8 images in a row cannot be read"):
+        samples[0, 0]

@@ -1,0 +1,118 @@
+"""LARS against a literal slow reference and against torch's SGD; the rate of a step by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from adept_training.engine.optim import LARS, lr_at, make_optimiser
+from adept_training.engine.recipe import OptimiserRecipe
+from adept_training.method.networks import Network
+from tests.conftest import SMALL
+
+
+def _slow_lars(weights: list[list[float]], grads: list[list[list[float]]], lr: float, wd: float, adapt: bool) -> list:
+    """One number at a time: decay, ratio of norms, momentum 0.9, step."""
+    weights = [list(w) for w in weights]
+    momenta = [[0.0] * len(w) for w in weights]
+    for step in grads:
+        for w, g, m in zip(weights, step, momenta, strict=True):
+            decayed = [gi + wd * wi for gi, wi in zip(g, w, strict=True)]
+            ratio = 1.0
+            if adapt:
+                wn, gn = math.sqrt(sum(x * x for x in w)), math.sqrt(sum(x * x for x in decayed))
+                if wn > 0 and gn > 0:
+                    ratio = 0.001 * wn / (gn + 1e-8)
+            for i in range(len(w)):
+                m[i] = 0.9 * m[i] + ratio * decayed[i]
+                w[i] -= lr * m[i]
+    return weights
+
+
+@pytest.mark.parametrize("adapt", [True, False])
+def test_lars_is_the_slow_reference(adapt: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    start = [torch.randn(7, generator=generator, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)]
+    grads = [[torch.randn(len(w), generator=generator, dtype=torch.float64) for w in start] for _ in range(5)]
+    grads[2][0].zero_()
+    params = [nn.Parameter(w.clone()) for w in start]
+    optimiser = LARS([{"params": params, "adapt": adapt, "weight_decay": 0.01}], lr=2.0)
+    for step in grads:
+        for p, g in zip(params, step, strict=True):
+            p.grad = g.clone()
+        optimiser.step()
+    expected = _slow_lars([w.tolist() for w in start], [[g.tolist() for g in s] for s in grads], 2.0, 0.01, adapt)
+    for p, w in zip(params, expected, strict=True):
+        torch.testing.assert_close(p.detach(), torch.tensor(w, dtype=torch.float64), atol=1e-12, rtol=1e-12)
+
+
+def test_lars_around_torchs_sgd_is_the_same_step() -> None:
+    """SoCo wraps torch.optim.SGD: scale the gradient, then let SGD step without decay."""
+    torch.manual_seed(0)
+    ours, theirs = nn.Linear(5, 4, bias=False), nn.Linear(5, 4, bias=False)
+    theirs.load_state_dict(ours.state_dict())
+    lars = LARS([{"params": list(ours.parameters()), "weight_decay": 1e-5}], lr=8.0)
+    sgd = torch.optim.SGD(theirs.parameters(), lr=8.0, momentum=0.9)
+    for _ in range(10):
+        x = torch.randn(3, 5)
+        for model, optimiser in ((ours, lars), (theirs, sgd)):
+            optimiser.zero_grad()
+            model(x).square().sum().backward()
+            if model is theirs:
+                w = theirs.weight
+                g = w.grad.add(w.detach(), alpha=1e-5)
+                w.grad = g * (0.001 * w.detach().norm() / (g.norm() + 1e-8))
+            optimiser.step()
+        torch.testing.assert_close(ours.weight, theirs.weight, atol=1e-6, rtol=1e-6)
+
+
+def test_flat_tensors_have_no_decay_and_no_adaptation() -> None:
+    network = Network(SMALL, 32, 16)
+    optimiser = make_optimiser(network, OptimiserRecipe(lr=1.0, lr_scaling="linear"), batch_size=2048)
+    seen = 0
+    for group in optimiser.param_groups:
+        flat = {p.ndim == 1 for p in group["params"]}
+        assert flat == {not group["adapt"]}
+        assert group["weight_decay"] == (0.0 if flat == {True} else 1e-5)
+        assert group["peak"] == 8.0, "1.0 x 2048 / 256"
+        seen += len(group["params"])
+    assert seen == len(list(network.parameters()))
+
+
+def test_the_rpn_can_have_a_rate_of_its_own() -> None:
+    network = Network(SMALL, 32, 16)
+    optimiser = make_optimiser(network, OptimiserRecipe(lr=1.0, rpn_lr=0.02), batch_size=256)
+    rpn = {id(p) for p in network.parts.rpn.parameters()}
+    for group in optimiser.param_groups:
+        own = {id(p) in rpn for p in group["params"]}
+        assert len(own) == 1
+        assert group["peak"] == (0.02 if own == {True} else 1.0)
+        if own == {True}:
+            assert not group["adapt"]
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (0, 0.08),  # 8 / 100: SoCo's GradualWarmupScheduler with multiplier 100
+        (50, 4.04),  # 8 / 100 * (99 * .5 + 1)
+        (100, 8.0),
+        (550, 4.0000005),  # half of the cosine
+        (1000, 1e-6),
+    ],
+)
+def test_the_rate_warms_up_and_follows_half_a_cosine(step: int, expected: float) -> None:
+    assert lr_at(step, 8.0, 100, 1000, 0.01, 1e-6) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_cosine_is_torchs() -> None:
+    parameter = nn.Parameter(torch.zeros(1))
+    sgd = torch.optim.SGD([parameter], lr=3.0)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(sgd, T_max=90, eta_min=1e-6)
+    for step in range(90):
+        assert lr_at(10 + step, 3.0, 10, 100, 0.01, 1e-6) == pytest.approx(scheduler.get_last_lr()[0], rel=1e-6)
+        sgd.step()
+        scheduler.step()

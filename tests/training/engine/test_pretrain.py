@@ -1,0 +1,244 @@
+"""Whole runs in small: they resume bit for bit, stop when told, notice when they fail, and leave what loads."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import adept_training.engine.pretrain as module
+from adept_hub.checkpoint import read_config, read_tensors
+from adept_hub.errors import OutputExistsError, RecipeError, ResumeError, TrainingDivergedError
+from adept_training.engine.pretrain import Outcome, pretrain
+from adept_training.engine.recipe import Recipe
+from adept_training.engine.state import saved_states
+from adept_training.images import ImageSource
+from tests.training.support import RandomBoxes, tiny, write_photographs
+
+IMAGES = 12
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> ImageSource:
+    return write_photographs(tmp_path_factory.mktemp("photographs"), IMAGES)
+
+
+def _run(source: ImageSource, folder: Path, *settings: str, **options: Any) -> Outcome:
+    return pretrain(tiny(*settings), source, RandomBoxes(), folder, **options)
+
+
+def _state(folder: Path) -> dict[str, Any]:
+    return torch.load(saved_states(folder / "checkpoints")[-1], weights_only=True)
+
+
+def _log(folder: Path, kind: str) -> list[dict[str, Any]]:
+    records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [record for record in records if record["kind"] == kind]
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_same(a[k], b[k]) for k in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
+    return bool(a == b)
+
+
+@pytest.fixture(scope="module")
+def whole(source: ImageSource, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An uninterrupted run of six steps."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    outcome = _run(source, folder)
+    assert (outcome.steps, outcome.planned_steps, outcome.interrupted) == (6, 6, False)
+    return folder
+
+
+def _kill_at(monkeypatch: pytest.MonkeyPatch, step: int, number: int) -> None:
+    """Send the signal to this very process once ``step`` updates of the target have begun."""
+    real, count = module.update_target, itertools.count(1)
+
+    def update(*arguments: Any) -> None:
+        real(*arguments)
+        if next(count) == step:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(module, "update_target", update)
+
+
+def test_it_leaves_a_log_a_recipe_a_state_and_a_checkpoint_folder(whole: Path, source: ImageSource) -> None:
+    lines = _log(whole, "train")
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    wanted = {"loss", "contrast_12", "contrast_13", "rpn_objectness", "rpn_box", "images_per_s", "data_wait", "lr",
+              "momentum", "spread_target", "retrieval", "positives_p2", "positives_p5", "epoch"}  # fmt: skip
+    assert wanted <= lines[0].keys()
+    assert lines[0]["momentum"] == pytest.approx(0.99)
+    assert lines[3]["momentum"] == pytest.approx(0.995), "step 3 of 6: half-way"
+    config = read_config(whole / "export")
+    assert config.parts == ("backbone", "fpn", "rpn", "head")
+    assert (config.provenance.method, config.provenance.images, config.provenance.epochs) == (
+        "adept_joint",
+        IMAGES,
+        2.0,
+    )
+    assert config.provenance.exported_network == "target"
+    tensors, state = read_tensors(whole / "export", config), _state(whole)["model"]
+    for key, value in tensors.items():
+        network = "online" if key.startswith("rpn.") else "target"
+        assert torch.equal(value, state[f"{network}.parts.{key}"]), key
+
+
+def test_online_export_and_soco_without_an_rpn(source: ImageSource, tmp_path: Path) -> None:
+    _run(source, tmp_path / "r", "method.name=soco", "export.network=online", "schedule.epochs=1", "export.half=true")
+    config = read_config(tmp_path / "r" / "export")
+    assert config.parts == ("backbone", "fpn", "head")
+    assert (config.provenance.exported_network, config.stored_dtype) == ("online", "float16")
+    tensors, state = read_tensors(tmp_path / "r" / "export", config), _state(tmp_path / "r")["model"]
+    key = "backbone.layer1.0.conv1.weight"
+    assert torch.equal(tensors[key], state[f"online.parts.{key}"].half().float())
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_a_signal_saves_and_the_run_resumes_bit_for_bit(
+    step: int, source: ImageSource, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "r"
+    with monkeypatch.context() as patch:
+        _kill_at(patch, step, signal.SIGTERM)
+        outcome = _run(source, folder)
+    assert outcome.interrupted
+    assert outcome.steps == step, "the step in progress is finished, no other begun"
+    assert not (folder / "export").exists()
+    with pytest.raises(OutputExistsError, match="--resume"):
+        _run(source, folder)
+    outcome = _run(source, folder, resume=True)
+    assert (outcome.steps, outcome.interrupted) == (6, False)
+    resumed, straight = _state(folder), _state(whole)
+    assert _same(resumed["model"], straight["model"])
+    assert _same(resumed["optimiser"], straight["optimiser"])
+
+
+def test_workers_do_not_change_the_weights(source: ImageSource, whole: Path, tmp_path: Path) -> None:
+    _run(source, tmp_path / "r", "data.workers=1")
+    assert _same(_state(tmp_path / "r")["model"], _state(whole)["model"])
+
+
+def test_a_torn_last_checkpoint_falls_back_to_the_one_before(source: ImageSource, whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "r"
+    _run(source, folder, "engine.checkpoint_minutes=0", "engine.keep=3")
+    states = saved_states(folder / "checkpoints")
+    assert [path.name for path in states] == [f"step-0000000{i}.pt" for i in (4, 5, 6)], "the last three are kept"
+    states[-1].write_bytes(states[-1].read_bytes()[:1000])
+    outcome = _run(source, folder, resume=True)
+    assert outcome.steps == 6
+    assert _same(_state(folder)["model"], _state(whole)["model"])
+
+
+def test_resuming_something_else_is_refused(source: ImageSource, whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(ResumeError, match="other recipe"):
+        _run(source, whole, "optimiser.lr=2.0", resume=True)
+    with pytest.raises(ResumeError, match="other photographs"):
+        pretrain(tiny(), write_photographs(tmp_path / "p", IMAGES + 1), RandomBoxes(), whole, resume=True)
+    with pytest.raises(ResumeError, match="no checkpoint"):
+        _run(source, tmp_path / "nothing", resume=True)
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_the_last_good_checkpoint(
+    source: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, count = module.update_target, itertools.count(1)
+
+    def poison(target: Any, online: Any, momentum: float) -> None:
+        real(target, online, momentum)
+        if next(count) == 4:
+            online.projector[0].weight.data[0, 0] = float("nan")
+
+    monkeypatch.setattr(module, "update_target", poison)
+    with pytest.raises(TrainingDivergedError, match=r"step 4.*\n.*step-00000003\.pt"):
+        _run(source, tmp_path / "r", "engine.checkpoint_minutes=0")
+    good = _state(tmp_path / "r")["model"]
+    assert all(torch.isfinite(v).all() for v in good.values())
+    assert not (tmp_path / "r" / "export").exists()
+
+
+def test_a_collapse_is_noticed(source: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = module.update_target
+
+    def collapse(target: Any, online: Any, momentum: float) -> None:
+        real(target, online, momentum)
+        target.projector[-1].weight.data.zero_()
+        target.projector[-1].bias.data.fill_(1.0)
+
+    settings = ("engine.collapse_spread=0.02", "engine.collapse_after=3")
+    monkeypatch.setattr(module, "update_target", collapse)
+    with pytest.raises(TrainingDivergedError, match="step 3 every box has the same feature"):
+        _run(source, tmp_path / "r", *settings)
+    monkeypatch.setattr(module, "update_target", real)
+    _run(source, tmp_path / "fine", *settings)
+
+
+def test_separate_training_starts_from_a_checkpoint_and_keeps_it(
+    source: ImageSource, whole: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(RecipeError, match="--init"):
+        _run(source, tmp_path / "r", "method.name=adept_separate")
+    _run(source, tmp_path / "r", "method.name=adept_separate", init=whole / "export")
+    before = read_tensors(whole / "export", read_config(whole / "export"))
+    config = read_config(tmp_path / "r" / "export")
+    after = read_tensors(tmp_path / "r" / "export", config)
+    assert config.provenance.method == "adept_separate"
+    for key, value in after.items():
+        assert torch.equal(value, before[key]) == (not key.startswith("rpn.")), key
+
+
+def test_joint_training_can_start_from_weights(source: ImageSource, whole: Path, tmp_path: Path) -> None:
+    _run(source, tmp_path / "r", "optimiser.lr=0.0", "optimiser.rpn_lr=0.0", "schedule.epochs=1", init=whole / "export")
+    before = read_tensors(whole / "export", read_config(whole / "export"))
+    after = read_tensors(tmp_path / "r" / "export", read_config(tmp_path / "r" / "export"))
+    assert torch.equal(after["head.5.weight"], before["head.5.weight"])
+    assert torch.equal(after["rpn.bbox_pred.weight"], before["rpn.bbox_pred.weight"])
+
+
+def test_a_time_limit_completes_the_schedule(source: ImageSource, tmp_path: Path) -> None:
+    outcome = _run(source, tmp_path / "r", "engine.max_minutes=0.05", "schedule.epochs=10000")
+    assert 0 < outcome.steps < 30_000
+    assert not outcome.interrupted
+    last = _log(tmp_path / "r", "train")[-1]
+    assert last["lr"] < 0.5
+    assert last["momentum"] > 0.996
+    config = read_config(tmp_path / "r" / "export")
+    assert config.provenance.epochs == pytest.approx(outcome.steps / 3, abs=1e-3), "epochs as seen, not as planned"
+
+
+def test_held_out_photographs_are_not_trained_on_and_the_recall_is_told(source: ImageSource, tmp_path: Path) -> None:
+    outcome = _run(write_photographs(tmp_path / "p", 40), tmp_path / "r", "data.held_out=200", "schedule.epochs=1")
+    start = _log(tmp_path / "r", "start")[0]
+    assert (start["images"], start["held_out"]) == (38, 2), "at most one in twenty"
+    assert set(outcome.first) == {f"{n}_recall100_iou{i}" for n in ("online", "target") for i in (50, 70)}
+    assert all(0 <= value <= 1 for value in outcome.last.values())
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "words"),
+    [(("engine.batch_size=100",), RecipeError, "--set engine.batch_size=6")],
+)
+def test_too_few_photographs(
+    source: ImageSource, tmp_path: Path, settings: tuple[str, ...], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        _run(source, tmp_path / "r", *settings)
+
+
+def test_recipe_written_beside_the_run_is_the_run(whole: Path) -> None:
+    from adept_training.engine.recipe import load_recipe
+
+    recipe = load_recipe(whole / "recipe.yaml")
+    assert isinstance(recipe, Recipe)
+    assert recipe == tiny()

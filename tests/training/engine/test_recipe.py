@@ -1,0 +1,84 @@
+"""Recipes: strict, whole, and the shipped ones are what they say."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import yaml
+
+from adept_hub.errors import RecipeError
+from adept_training.engine.recipe import Recipe, load_recipe, recipe_names
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_shipped_recipes_load_and_survive_yaml(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(recipe.to_yaml())
+    assert load_recipe(path) == recipe
+    assert load_recipe(path).sha256() == recipe.sha256()
+
+
+def test_the_papers_recipes_are_shipped() -> None:
+    assert {"soco_r50_100ep", "adept_joint_r50_100ep", "adept_separate_r50_100ep", "two_minutes"} <= set(recipe_names())
+    soco, joint = load_recipe("soco_r50_100ep"), load_recipe("adept_joint_r50_100ep")
+    assert soco.optimiser.lr * soco.engine.batch_size / 256 == 8
+    assert (soco.views.v3_mode, soco.views.box_sets, soco.method.head_mode) == ("independent", "separate", "all_levels")
+    assert (soco.export.network, soco.colours.cutout_prob) == ("online", 0.5)
+    assert (joint.views.v3_mode, joint.views.box_sets, joint.views.boxes) == ("resize_v2", "shared", 4)
+    assert (joint.optimiser.lr, joint.schedule.final_lr, joint.export.network) == (0.1, 0.0, "target")
+    assert joint.model == Recipe().model
+
+
+def test_single_values_and_the_method_can_be_changed() -> None:
+    recipe = load_recipe(
+        None,
+        ["schedule.epochs=3", "views.sizes=[64, 64, 32]", "method.rpn.views=all", "schedule.warmup_epochs=1"],
+        "soco",
+    )
+    assert (recipe.schedule.epochs, recipe.views.sizes, recipe.method.rpn.views) == (3.0, (64, 64, 32), "all")
+    assert recipe.method.name == "soco"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["schedule.epoch=3"], "unknown field 'epoch'"),
+        (["views.v3_mode=small"], "not one of 'resize_v2', 'independent'"),
+        (["engine.batch_size=many"], "expected int"),
+        (["engine.batch_size=1"], "batch norm needs at least two"),
+        (["schedule.epochs=5"], "warmup_epochs (10) must be below"),
+        (["views.sizes=[16,16,8]"], "at least 32 pixels"),
+        (["model.anchors.sizes=[1,2]"], "P2-P5 need four"),
+        (["method.momentum=1.0"], "must lie in [0, 1)"),
+        (["epochs=3"], "section.field=value"),
+        (["schedule.epochs=[3"], "not a YAML value"),
+        (["schedule.epochs.more=3", "schedule.epochs=1"], "expected float"),
+    ],
+)
+def test_mistakes_are_told(settings: list[str], words: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(None, settings)
+    assert words in str(caught.value) or "is no section" in str(caught.value)
+
+
+def test_an_unknown_recipe_names_its_neighbours() -> None:
+    with pytest.raises(RecipeError, match="two_minutes"):
+        load_recipe("two_minute")
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [", "views: 3\n"])
+def test_files_that_are_no_recipes(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    with pytest.raises(RecipeError):
+        load_recipe(path)
+
+
+def test_the_digest_tells_recipes_apart() -> None:
+    plain = Recipe()
+    other = dataclasses.replace(plain, schedule=dataclasses.replace(plain.schedule, epochs=99.0))
+    assert plain.sha256() != other.sha256()
+    assert yaml.safe_load(plain.to_yaml())["method"]["rpn"]["smooth_l1_beta"] == pytest.approx(1 / 9)
