@@ -17,6 +17,7 @@ from adept_hub.checkpoint import read_tensors
 from adept_hub.convert.detect import plan_for_model
 from adept_hub.convert.export import export_state, write_export
 from adept_hub.convert.options import Detector, Framework, Target, check_framework
+from adept_hub.convert.strides import refuse_stride_in_1x1
 from adept_hub.errors import IncompleteLoadError
 from adept_hub.fetch import Fetched, FetchOptions, fetch
 from adept_hub.models import DetectorParts, assemble_detector
@@ -177,6 +178,8 @@ def load_into(
     fetched = fetch(source, FetchOptions(revision, cache_dir, offline, token))
     wanted = _promised(parts, fetched.config)
     tensors = {key: t for key, t in read_tensors(fetched.folder, fetched.config).items() if part_of(key) in wanted}
+    if "backbone" in wanted:
+        refuse_stride_in_1x1(model)
     state = model.state_dict()
     plan = plan_for_model(state, tensors, fetched.config.spec, wanted, fold_norms=fold_norms)
     sizes: dict[str, list[int]] = {part: [0, 0] for part in wanted}

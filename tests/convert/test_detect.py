@@ -24,6 +24,7 @@ from torchvision.models.detection import (
 from adept_hub.convert.detect import plan_for_model, recognise
 from adept_hub.convert.export import write_export
 from adept_hub.convert.options import Target
+from adept_hub.convert.strides import refuse_stride_in_1x1
 from adept_hub.errors import UnsupportedModelError
 from adept_hub.models import DetectorParts, assemble_detector
 
@@ -156,6 +157,22 @@ def mmdet_state(name: str, **changes: object):
     cfg = Config.fromfile(Path(mmdet.__file__).parent / ".mim" / "configs" / name)
     cfg.merge_from_dict({"model.backbone.init_cfg": None, **changes})
     return MODELS.build(cfg.model).state_dict()
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_stride_in_the_1x1_which_no_tensor_shows_is_refused(wrapped):
+    from detectron2 import model_zoo
+    from detectron2.modeling import build_model
+
+    cfg = model_zoo.get_config("COCO-Detection/faster_rcnn_R_50_FPN_1x.yaml")
+    cfg.MODEL.DEVICE = "cpu"
+    model = build_model(cfg)
+    model = torch.nn.ModuleDict({"module": model}) if wrapped else model
+    with pytest.raises(UnsupportedModelError, match=r"set MODEL\.RESNETS\.STRIDE_IN_1X1 to False"):
+        refuse_stride_in_1x1(model)
+    for spec in (SMALL, LARGE):
+        refuse_stride_in_1x1(assemble_detector(DetectorParts(spec), 4))
 
 
 @pytest.mark.frameworks

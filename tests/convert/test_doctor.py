@@ -9,10 +9,12 @@ import torch
 from frameworks_support import LARGE, SMALL, config_of, random_tensors, register_mmdet
 
 from adept_hub.cli.main import main
+from adept_hub.convert.detectron2 import config_yaml
 from adept_hub.convert.export import write_export
 from adept_hub.convert.facts import DETECTRON2_STOCK, MMDET_STOCK, detectron2_facts, mmdet_facts
+from adept_hub.convert.mmdet import config_py
 from adept_hub.convert.options import Target
-from adept_hub.doctor import diagnose_file, diagnose_stock
+from adept_hub.doctor import diagnose, diagnose_file, diagnose_stock
 from adept_hub.errors import CheckpointError, PickleRefusedError, UnsupportedModelError
 
 FILES = {"detectron2": "config.yaml", "mmdet": "config.py"}
@@ -99,8 +101,6 @@ def test_an_export_has_nothing_wrong_but_what_was_chosen(framework, tmp_path):
     ],
 )
 def test_each_single_change_of_a_detectron2_config_is_found(old, new, code, tmp_path):
-    from adept_hub.convert.detectron2 import config_yaml
-
     config = config_of(LARGE)
     text = config_yaml(config, Target(anchors="pretraining"), "/weights.pth")
     assert old in text
@@ -135,14 +135,12 @@ def test_each_single_change_of_a_mmdet_config_is_found(change, code, tmp_path):
     from mmengine.config import Config
 
     config, target = config_of(LARGE), Target(anchors="pretraining", levels="pretraining")
-    from adept_hub.convert.mmdet import config_py
-
     (tmp_path / "config.py").write_text(config_py(config, target))
     cfg = Config.fromfile(tmp_path / "config.py")
+    assert diagnose(mmdet_facts(cfg.model), config) == []
     key, _, value = change.partition("=")
     cfg.merge_from_dict({key: eval(value)})
-    cfg.dump(tmp_path / "changed.py")
-    assert codes(diagnose_file(tmp_path / "changed.py", config, "mmdet")) == [code]
+    assert codes(diagnose(mmdet_facts(cfg.model), config)) == [code]
 
 
 def test_a_base_config_is_followed(tmp_path):
