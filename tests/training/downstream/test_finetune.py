@@ -179,6 +179,21 @@ def test_precise_statistics_are_means_and_are_put_back(source: str, voc: Path) -
     assert norm.momentum == 0.1
 
 
+def test_bf16_keeps_every_coordinate_in_float32(source: str, voc: Path) -> None:
+    losses = {}
+    for precision in ("fp32", "bf16"):
+        fit, _ = make_fit(source, voc, f"engine.precision={precision}")
+        seen = []
+        fit.model.rpn.register_forward_hook(lambda _, __, output, seen=seen: seen.extend(output[0]))
+        fit.model.roi_heads.box_head.register_forward_hook(lambda _, __, output, seen=seen: seen.append(output))
+        train(fit, lambda _, values, p=precision: bool(losses.setdefault(p, values["loss"])))
+        *proposals, features = seen[:3]
+        assert {boxes.dtype for boxes in proposals} == {torch.float32}
+        assert features.dtype == (torch.bfloat16 if precision == "bf16" else torch.float32)
+    assert losses["bf16"] != losses["fp32"]
+    assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.05)
+
+
 def test_rate_is_scaled_warmed_and_stepped() -> None:
     recipe = load_finetune_recipe(None, ["schedule.iterations=90000", "engine.batch_size=8"])
     assert recipe.peak_lr == pytest.approx(0.01)

@@ -25,7 +25,6 @@ from adept_training.downstream.recipe import FinetuneRecipe, lr_factor
 from adept_training.downstream.samples import Batches, LabelledSamples, Sample, make_batches
 from adept_training.engine.journal import Meter
 
-_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 #: Iterations from here on are no part of training: batches for precise statistics are drawn from them.
 _ELSEWHERE = 1 << 40
 
@@ -57,7 +56,8 @@ class Fit:
         device = self.fabric.device
         images = [pixels_CHW.to(device).float() / 255 for pixels_CHW, _ in batch]
         targets = [{key: value.to(device) for key, value in target.items()} for _, target in batch]
-        losses: dict[str, Tensor] = self.wrapped(images, targets)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.recipe.engine.precision == "bf16"):
+            losses: dict[str, Tensor] = self.wrapped(images, targets)
         return losses
 
     def _batches(self, start: int, stop: int) -> Batches:
@@ -72,7 +72,8 @@ def make_fabric(recipe: FinetuneRecipe, accelerator: str = "auto") -> Fabric:
     """The processes and the precision of a run, launched."""
     if recipe.engine.threads:
         torch.set_num_threads(recipe.engine.threads)
-    fabric = Fabric(accelerator=accelerator, precision=cast(Any, _PRECISION[recipe.engine.precision]))
+    # Fabric's own mixed precision turns the targets into bfloat16, too, which has no place for a box's pixels.
+    fabric = Fabric(accelerator=accelerator, precision="32-true")
     fabric.launch()
     return fabric
 
@@ -97,10 +98,28 @@ def prepare(model: GeneralizedRCNN, samples: LabelledSamples, recipe: FinetuneRe
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # torch's own
     optimiser = make_optimiser(model, recipe)
     wrapped, optimiser = fabric.setup(model, optimiser)
+    _keep_coordinates(model)
     # The sides of training are the transform's in training only: `eval` takes the last one, the side of testing.
     model.transform.min_size = (*recipe.detector.train_sides, recipe.detector.test_side)
     model.transform.torch_choice = _Sides(len(recipe.detector.train_sides))
     return Fit(recipe, fabric, model, wrapped, optimiser, samples)
+
+
+def _keep_coordinates(model: GeneralizedRCNN) -> None:
+    """Make boxes, and what they are decoded from, float32 under autocast: bfloat16 knows 300 pixels to the nearest 2.
+
+    torchvision decodes boxes in the type of the deltas, and RoIAlign reads them in that of the features.
+    """
+    for module in (model.backbone, model.rpn.head, model.roi_heads.box_predictor):
+        module.register_forward_hook(lambda _, __, output: _as_float(output))
+
+
+def _as_float(output: Any) -> Any:
+    if isinstance(output, Tensor):
+        return output.float()
+    if isinstance(output, dict):
+        return type(output)((key, _as_float(value)) for key, value in output.items())
+    return type(output)(_as_float(value) for value in output)
 
 
 @dataclass(frozen=True)

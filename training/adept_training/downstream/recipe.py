@@ -91,7 +91,7 @@ class EngineRecipe:
 
     #: Images an iteration, over all processes; 0: 16 with an accelerator, 2 without.
     batch_size: int = 0
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Literal["fp32", "bf16"] = "fp32"
     seed: int = 0
     workers: int = 2
     #: Probability of a mirrored image.

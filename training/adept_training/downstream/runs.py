@@ -119,9 +119,7 @@ def _one(
     with fit.precise():
         report = evaluate(fit.model, data.report_split)
     seconds = round(time.perf_counter() - started, 1)
-    return Cell(
-        name, str(budget), seed, variant, len(subset), recipe.schedule.iterations, seconds, report.flat()
-    )
+    return Cell(name, str(budget), seed, variant, len(subset), recipe.schedule.iterations, seconds, report.flat())
 
 
 def _keep(out: Path, cell: Cell, digest: str) -> None:

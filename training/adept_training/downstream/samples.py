@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -131,8 +131,8 @@ class Batches:
 def make_batches(samples: LabelledSamples, batches: Batches, workers: int) -> DataLoader[list[Sample]]:
     """Lists of samples, in order."""
     return DataLoader(
-        samples,
-        batch_sampler=batches,  # type: ignore[arg-type]  # torch wants Sampler[list[int]]; ours yields pairs
+        cast("Dataset[Any]", samples),
+        batch_sampler=batches,
         num_workers=workers,
         collate_fn=list,
         worker_init_fn=_one_thread,

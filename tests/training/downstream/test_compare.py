@@ -1,0 +1,166 @@
+"""Comparison: the statistics by hand, pairing, resumption, and what is written."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+
+from adept_hub.cli.main import main
+from adept_hub.errors import DataError, OutputExistsError, SourceError
+from adept_training.downstream.compare import compare, make_plan, name_sources
+from adept_training.downstream.compare_command import budgets_of
+from adept_training.downstream.datasets import open_data
+from adept_training.downstream.fewshot import layer_variants, restrict
+from adept_training.downstream.recipe import load_finetune_recipe
+from adept_training.downstream.runs import Cell
+from adept_training.downstream.stats import compare_pairs, interval, t95
+from adept_training.downstream.tables import summary, tabulate
+
+from .conftest import TINY
+
+
+def test_intervals_are_student_s() -> None:
+    for degrees in (1, 4, 9, 30, 40, 100, 1000):
+        assert t95(degrees) == pytest.approx(scipy_stats.t.ppf(0.975, degrees), abs=2e-3)
+    values = [3.0, 4.5, 5.0, 7.5, 2.0]
+    found = interval(values)
+    low, high = scipy_stats.t.interval(0.95, 4, np.mean(values), scipy_stats.sem(values))
+    assert (found.mean - found.half, found.mean + found.half) == pytest.approx((low, high), abs=1e-3)
+    assert str(interval([2.0])) == "2.0"
+
+
+def test_pairs_cancel_what_both_share() -> None:
+    base = {seed: 10.0 * seed for seed in range(5)}
+    ours = {seed: 10.0 * seed + 2 + 0.1 * (seed % 2) for seed in range(5)}
+    found = compare_pairs("joint", ours, "scratch", base)
+    assert found.significant
+    assert found.interval.mean == pytest.approx(2.04)
+    assert found.interval.half == pytest.approx(2.776 * np.std([2, 2.1, 2, 2.1, 2], ddof=1) / math.sqrt(5))
+    assert found.verdict == "joint is 2.0 points above scratch (± 0.1, 5 seeds)."
+
+
+def test_verdicts_say_when_nothing_is_known() -> None:
+    noise = compare_pairs("joint", {0: 1.0, 1: 5.0, 2: 2.0}, "scratch", {0: 2.0, 1: 1.0, 2: 3.0})
+    assert not noise.significant
+    assert noise.verdict.startswith("No significant difference: joint is 0.7 points above scratch")
+    one = compare_pairs("joint", {0: 9.0}, "scratch", {0: 2.0})
+    assert not one.significant
+    assert "proves nothing" in one.verdict
+
+
+def cells_of(values: dict[str, dict[str, list[float]]]) -> list[Cell]:
+    return [
+        Cell(source, budget, seed, "recipe", 1, 1, 1.0, {"AP": value})
+        for source, budgets in values.items()
+        for budget, row in budgets.items()
+        for seed, value in enumerate(row)
+    ]
+
+
+def test_table_and_summary() -> None:
+    cells = cells_of({
+        "scratch": {"1%": [1.0, 2.0, 3.0], "100%": [50.0, 51.0, 52.0]},
+        "soco": {"1%": [5.0, 6.1, 7.0], "100%": [50.5, 50.5, 52.5]},
+    })  # fmt: skip
+    found = tabulate(cells, ["scratch", "soco"], ["1%", "100%"], "AP", "recipe")
+    assert found.rows()[1][1].startswith("6.0 ± ")
+    assert found.rows()[1][1].endswith("*")
+    assert not found.rows()[1][2].endswith("*")
+    text = summary(found)
+    assert "1 are significantly better, 0 significantly worse, 1 not significant" in text
+    assert "soco's at 1%" in text
+
+
+def test_compare_pairs_resumes_and_writes_one_page(make_checkpoint, voc: Path, tmp_path: Path) -> None:
+    source = str(make_checkpoint()[0])
+    recipe = load_finetune_recipe(None, [*TINY, "schedule.iterations=3"])
+    data = open_data(f"voc:{voc}")
+    plan = make_plan({"scratch": "scratch", "mine": source}, ["2img"], 2, {"recipe": recipe})
+    assert plan.spec.fpn_channels == 32  # scratch has the other's architecture
+    out = tmp_path / "out"
+    result = compare(plan, data, out, command="adept compare ...", accelerator="cpu")
+    assert len(result.cells) == 4
+    assert {cell.images for cell in result.cells} == {2}
+    page = (out / "compare.html").read_text()
+    assert "scratch" in page
+    assert "<svg" in page
+    assert "http" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
+        "http://creativecommons.org", ""
+    ).replace("https://matplotlib.org", "")
+    subset = json.loads((out / "subsets" / "2img-seed1.json").read_text())
+    assert len(subset["image_ids"]) == 2
+
+    # what is done is not done again; a torn line is
+    lines = (out / "runs.jsonl").read_text().splitlines()
+    (out / "runs.jsonl").write_text("\n".join(lines[:-1]) + "\n" + lines[-1][:40] + "\n")
+    times = [cell.seconds for cell in result.cells]
+    again = compare(plan, data, out, accelerator="cpu")
+    assert [cell.seconds for cell in again.cells][:-1] == times[:-1]
+    # the run that was done again gives the same figures: runs are functions of their seed
+    assert [cell.metrics for cell in again.cells] == [cell.metrics for cell in result.cells]
+
+    other = make_plan(plan.sources, plan.budgets, 1, {"recipe": load_finetune_recipe(None, TINY)})
+    with pytest.raises(OutputExistsError, match="another recipe"):
+        compare(other, data, out, accelerator="cpu")
+
+
+def test_few_shots_in_both_choices_of_layers(
+    make_checkpoint, voc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = [word for setting in [*TINY, "schedule.iterations=2"] for word in ("--set", setting)]
+    words = ["fewshot", str(make_checkpoint()[0]), "--data", f"voc:{voc}", "--out", str(tmp_path / "few")]
+    words += ["--shots", "1,2", "--seeds", "1", "--layers", "last,all", "--device", "cpu", "--classes", "red"]
+    assert main([*words, *settings]) == 0
+    told = capsys.readouterr().out
+    assert "last layer tuned" in told
+    assert "all layers tuned" in told
+    cells = [json.loads(line) for line in (tmp_path / "few" / "runs.jsonl").read_text().splitlines()]
+    assert [(c["budget"], c["variant"]) for c in cells[:4]] == [
+        ("1shot", "last layer"), ("1shot", "all layers"), ("2shot", "last layer"), ("2shot", "all layers"),
+    ]  # fmt: skip
+    assert main([*words[:-1], "green"]) == 1
+
+
+def test_layers_are_the_same_for_every_source() -> None:
+    variants = layer_variants(load_finetune_recipe(), ["last", "all"])
+    assert variants["last layer"].optimiser.layers == "last"
+    assert variants["last layer"].norms.policy == "frozen"
+    assert variants["all layers"] == load_finetune_recipe()
+
+
+def test_restricting_to_classes(voc: Path) -> None:
+    data = restrict(open_data(f"voc:{voc}"), ["red"])
+    assert data.classes == ("red",)
+    assert data.test is not None
+    assert {int(label) for image in data.test.images for label in image.labels_M} == {1}
+    with pytest.raises(DataError, match="no class 'green'"):
+        restrict(data, ["green"])
+
+
+def test_budgets_from_the_command_line() -> None:
+    assert budgets_of("1%,0.1,100", "", "") == ["1%", "10%", "100%"]
+    assert budgets_of("", "1,3", "5") == ["5shot", "1img", "3img"]
+    assert budgets_of("", "", "") == ["1%", "10%", "100%"]
+
+
+def test_sources_have_names(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "a" / "export").mkdir(parents=True)
+    path = str(tmp_path / "runs" / "a" / "export")
+    assert name_sources(["scratch", f"joint={path}", path]) == {"scratch": "scratch", "joint": path, "a": path}
+    with pytest.raises(SourceError, match="Two sources"):
+        name_sources(["scratch", "scratch"])
+
+
+def test_sources_of_different_architectures_are_refused(make_checkpoint, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    first, config, _ = make_checkpoint()
+    kept = first.rename(tmp_path / "first")
+    second, _, _ = make_checkpoint(replace(config.spec, fpn_channels=16))
+    with pytest.raises(SourceError, match="different architectures"):
+        make_plan({"a": str(kept), "b": str(second)}, ["1%"], 1, {})

@@ -1,0 +1,145 @@
+"""What each source gains over label budgets: runs, one table, one plot and one page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adept_hub.atomic import atomic_file
+from adept_hub.errors import SourceError
+from adept_hub.spec import DetectorSpec
+from adept_training.downstream.detector import SCRATCH, spec_of
+from adept_training.downstream.page import Page
+from adept_training.downstream.plots import budget_plot
+from adept_training.downstream.recipe import FinetuneRecipe
+from adept_training.downstream.records import Data, Split
+from adept_training.downstream.runs import Cell, Plan, run_plan
+from adept_training.downstream.tables import Comparison, summary, tabulate
+
+#: Shown beside the main metric. TIDE's are costs: less is better.
+OTHERS = (
+    "AP",
+    "AP50",
+    "AP75",
+    "VOC07_AP50",
+    "RPN_AR100",
+    "RPN_AR1000",
+    "TIDE_Loc",
+    "TIDE_Miss",
+    "TIDE_Cls",
+    "TIDE_Bkg",
+)
+RUNS, RESULT, HTML, PLOT = "runs.jsonl", "compare.json", "compare.html", "compare.svg"
+
+
+@dataclass(frozen=True)
+class Result:
+    """All cells, and a comparison for each variant of the recipe and each metric, the main one first."""
+
+    cells: tuple[Cell, ...]
+    comparisons: tuple[Comparison, ...]
+    summaries: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything that the page shows."""
+        return {"summaries": list(self.summaries), "comparisons": [c.as_json() for c in self.comparisons]}
+
+
+def name_sources(words: Sequence[str]) -> dict[str, str]:
+    """``NAME=SOURCE`` or a source, which then is its own name (a run's export: the run's).
+
+    Raises:
+        SourceError: two sources with one name.
+    """
+    named: dict[str, str] = {}
+    for word in words:
+        name, sign, source = word.partition("=")
+        if not sign:
+            name, source = _short(word), word
+        if name in named:
+            raise SourceError(f"Two sources are called {name!r}.\nName them: first={named[name]} second={source}")
+        named[name] = source
+    return named
+
+
+def make_plan(sources: dict[str, str], budgets: Sequence[str], seeds: int, variants: dict[str, FinetuneRecipe]) -> Plan:
+    """The plan; ``scratch`` gets the architecture of the others, which must be one and the same.
+
+    Raises:
+        SourceError: sources of different architectures: their differences would not be those of pre-training.
+        Others as in `adept_hub.fetch.fetch`.
+    """
+    specs: dict[str, DetectorSpec] = {name: spec_of(s) for name, s in sources.items() if s != SCRATCH}
+    shapes = {name: (s.depth, s.fpn_channels, s.head_conv_channels, s.head_fc_channels) for name, s in specs.items()}
+    if len(set(shapes.values())) > 1:
+        shown = ", ".join(f"{name}: ResNet-{shape[0]}, FPN {shape[1]}" for name, shape in shapes.items())
+        raise SourceError(f"The sources have different architectures ({shown}).\nCompare those of one architecture.")
+    return Plan(sources, tuple(budgets), seeds, variants, next(iter(specs.values()), DetectorSpec()))
+
+
+def compare(
+    plan: Plan, data: Data, out: Path, *, metric: str = "AP", command: str = "", pool: Split | None = None,
+    accelerator: str = "auto",
+) -> Result:  # fmt: skip
+    """Run the plan (what is done already is not run again) and write its table, plot and page into ``out``."""
+    cells = run_plan(plan, data, out, pool=pool, accelerator=accelerator)
+    result = digest(cells, plan, metric)
+    write_result(result, plan, data, out, command)
+    return result
+
+
+def digest(cells: Sequence[Cell], plan: Plan, metric: str) -> Result:
+    """Every comparison that the cells allow."""
+    measured = {name for cell in cells for name, value in cell.metrics.items() if value is not None}
+    metrics = [metric, *(name for name in OTHERS if name != metric and name in measured)]
+    sources = list(plan.sources)
+    found = [tabulate(cells, sources, plan.budgets, m, variant) for variant in plan.variants for m in metrics]
+    summaries = [(f"{c.variant}: " if len(plan.variants) > 1 else "") + summary(c) for c in found if c.metric == metric]
+    return Result(tuple(cells), tuple(found), tuple(summaries))
+
+
+def write_result(result: Result, plan: Plan, data: Data, out: Path, command: str) -> None:
+    """``compare.json``, ``compare.svg`` and ``compare.html``."""
+    with atomic_file(out / RESULT) as temporary:
+        temporary.write_text(json.dumps(result.as_json() | {"command": command}, indent=2) + "\n", encoding="utf-8")
+    main = [c for c in result.comparisons if c.metric == result.comparisons[0].metric]
+    with atomic_file(out / PLOT) as temporary:
+        temporary.write_text(budget_plot(main[0]), encoding="utf-8")
+    page = Page(
+        "What pre-training gains, by number of labels",
+        f"{data.spec}: labels from {len(data.pool())} images, figures on {data.report_split.name} "
+        f"({len(data.report_split)} images); {plan.seeds} seeds.",
+    )
+    for text in result.summaries:
+        page.text(text, "verdict")
+    for comparison in result.comparisons:
+        is_main = comparison in main
+        title = comparison.metric + (f", {comparison.variant}" if len(plan.variants) > 1 else "")
+        page.heading(title)
+        if is_main:
+            page.drawing(budget_plot(comparison))
+        page.table(["source", *comparison.budgets], comparison.rows())
+        if is_main:
+            page.items(comparison.verdicts())
+    page.heading("How to read this")
+    page.text(
+        f"Each cell is the mean over seeds with its 95% interval (Student's t). A star marks a difference from "
+        f"{next(iter(plan.sources))} whose paired 95% interval leaves zero out: within a seed all sources train on the "
+        "same labels in the same order with the same recipe. TIDE's figures are costs in points of AP50: less is "
+        "better. The last detector of each run is judged; nothing was chosen on the images that figures are of."
+    )
+    minutes = sum(cell.seconds for cell in result.cells) / 60
+    page.text(f"{len(result.cells)} runs, {minutes:.0f} minutes of computing in all.", "dim")
+    if command:
+        page.code(command)
+    page.write(out / HTML)
+
+
+def _short(word: str) -> str:
+    path = Path(word.removeprefix("local-dir:"))
+    if path.exists() and path.name in ("export", "best", "last") and path.resolve().parent.name:
+        return path.resolve().parent.name
+    return path.name if path.exists() else word

@@ -1,0 +1,91 @@
+"""``adept compare``: what each source gains over label budgets."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments; costs no torch."""
+    from adept_training.downstream.finetune_command import add_data_arguments, add_recipe_arguments
+
+    parser.add_argument(
+        "sources", nargs="+", metavar="SOURCE",
+        help="scratch, a name, a folder, ..., or NAME=SOURCE; the first is what the others are measured against",
+    )  # fmt: skip
+    add_data_arguments(parser)
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="runs, table, plot and page; resumable")
+    parser.add_argument("--fractions", default="", metavar="LIST", help="such as 1%%,10%%,100%% of the images")
+    parser.add_argument("--images", default="", metavar="LIST", help="such as 1,3,10 images")
+    parser.add_argument("--shots", default="", metavar="LIST", help="such as 1,5,10 objects of each class")
+    parser.add_argument("--seeds", type=int, default=5, help="runs of each source and budget (default 5)")
+    parser.add_argument("--metric", default="AP", help="what is compared first (default AP)")
+    add_recipe_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="the table as JSON on standard output")
+
+
+def budgets_of(fractions: str, images: str, shots: str) -> list[str]:
+    """Budgets from the three lists, 1%, 10% and 100% where none is given.
+
+    Raises:
+        DataError: a word that is no budget.
+    """
+    from adept_training.downstream.subsets import parse_budget
+
+    words = [w if w.strip().endswith("%") or float_like(w) else f"{w}%" for w in _split(fractions)]
+    words = [f"{w}shot" for w in _split(shots)] + [f"{w}img" for w in _split(images)] + words
+    return [str(parse_budget(word)) for word in words or ("1%", "10%", "100%")]
+
+
+def float_like(word: str) -> bool:
+    """Whether a word is a fraction such as 0.1, which needs no percent sign."""
+    return "." in word and not word.strip().endswith("%")
+
+
+def _split(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run and report.
+
+    Raises:
+        AdeptError: a user's mistake.
+    """
+    from adept_hub.cli.output import print_json, print_table
+    from adept_training.downstream.compare import HTML, compare, make_plan, name_sources
+    from adept_training.downstream.datasets import open_data
+    from adept_training.downstream.finetune_command import settings_of
+    from adept_training.downstream.recipe import load_finetune_recipe
+
+    check_seeds(args.seeds)
+    words = args.sources if len(args.sources) > 1 or "scratch" in args.sources else ["scratch", *args.sources]
+    recipe = load_finetune_recipe(args.recipe, settings_of(args))
+    budgets = budgets_of(args.fractions, args.images, args.shots)
+    plan = make_plan(name_sources(words), budgets, args.seeds, {"recipe": recipe})
+    data = open_data(args.data, skip_damaged=args.skip_damaged)
+    command = shlex.join(["adept", *sys.argv[1:]])
+    result = compare(plan, data, args.out, metric=args.metric, command=command, accelerator=args.device)
+    if args.json:
+        print_json(json.loads((args.out / "compare.json").read_text(encoding="utf-8")))
+        return 0
+    main = result.comparisons[0]
+    print_table(["", *main.budgets], main.rows(), frozenset(range(1, len(main.budgets) + 1)))
+    sys.stdout.write("\n" + "\n".join([*main.verdicts(), *result.summaries]) + f"\nPage: {args.out / HTML}\n")
+    return 0
+
+
+def check_seeds(seeds: int) -> None:
+    """Refuse no seeds at all.
+
+    Raises:
+        RecipeError: fewer than one.
+    """
+    from adept_hub.errors import RecipeError
+
+    if seeds < 1:
+        raise RecipeError(f"--seeds is {seeds}; at least one is needed, and five for an interval worth its name.")
