@@ -82,3 +82,23 @@ def test_the_digest_tells_recipes_apart() -> None:
     other = dataclasses.replace(plain, schedule=dataclasses.replace(plain.schedule, epochs=99.0))
     assert plain.sha256() != other.sha256()
     assert yaml.safe_load(plain.to_yaml())["method"]["rpn"]["smooth_l1_beta"] == pytest.approx(1 / 9)
+
+
+def test_table_4_has_its_four_rows() -> None:
+    rows = {name: load_recipe(f"table4_{name}").method for name in ("det_ss", "det_ssrpn", "detrpn_ss", "detrpn_ssrpn")}
+    switches = {name: (method.rpn.reaches_backbone, method.boxes) for name, method in rows.items()}
+    assert switches == {
+        "det_ss": (False, "ss"), "det_ssrpn": (False, "ss+rpn"),
+        "detrpn_ss": (True, "ss"), "detrpn_ssrpn": (True, "ss+rpn"),
+    }  # fmt: skip
+    assert rows["det_ss"] == load_recipe("adept_joint_r50_100ep").method
+
+
+def test_a_recipe_may_extend_another(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("extends: adept_joint_r50_100ep\nmethod:\n  rpn:\n    views: all\n")
+    recipe, base = load_recipe(path), load_recipe("adept_joint_r50_100ep")
+    assert recipe.method.rpn.views == "all"
+    assert dataclasses.replace(recipe, method=base.method) == base
+    with pytest.raises(RecipeError, match="needs an RPN and a contrast"):
+        load_recipe(path, ["method.boxes=ss+rpn"], "soco")

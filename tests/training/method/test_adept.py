@@ -40,6 +40,12 @@ def _gradients(model: Adept) -> dict[str, float]:
     return found
 
 
+def _rpn_loss(model: Adept, batch: Batch) -> torch.Tensor:
+    images = [apply_colours(v.pixels_NHWC, v.colours, model.preprocessing) for v in batch.views]
+    terms, _ = model._rpn_terms(model._rpn_outputs([model.online.parts.pyramid(x) for x in images]), batch)
+    return torch.stack(list(terms.values())).sum()
+
+
 def test_the_sum_is_that_of_its_terms(tmp_path: Path) -> None:
     step = _model()(_batch(tmp_path))
     assert set(step.terms) == {"contrast_12", "contrast_13", "rpn_objectness", "rpn_box"}
@@ -48,12 +54,20 @@ def test_the_sum_is_that_of_its_terms(tmp_path: Path) -> None:
 
 def test_the_rpns_loss_trains_the_rpn_alone(tmp_path: Path) -> None:
     model, batch = _model(), _batch(tmp_path)
-    images = [apply_colours(v.pixels_NHWC, v.colours, model.preprocessing) for v in batch.views]
-    terms, _ = model._rpn_terms([model.online.parts.pyramid(x) for x in images], batch)
-    torch.stack(list(terms.values())).sum().backward()
+    _rpn_loss(model, batch).backward()
     gradients = _gradients(model)
     assert gradients.pop("rpn") > 0
     assert set(gradients.values()) == {0.0}
+
+
+def test_table_4s_ablation_lets_it_reach_the_backbone(tmp_path: Path) -> None:
+    model = _model("method.rpn.reaches_backbone=true")
+    _rpn_loss(model, _batch(tmp_path)).backward()
+    gradients = _gradients(model)
+    assert gradients["rpn"] > 0
+    assert gradients["backbone"] > 0
+    assert gradients["fpn"] > 0
+    assert gradients["head"] == 0
 
 
 def test_the_rpn_changes_no_gradient_of_the_rest(tmp_path: Path) -> None:
@@ -153,3 +167,13 @@ def test_the_contrast_is_that_of_a_slow_walk_over_boxes(tmp_path: Path) -> None:
                 cosines = [embed(model.online, one, n, k) @ embed(model.target, two, n, j) for k, j in pairs]
                 total += -2 * float(sum(cosines)) / len(pairs) / 4
         assert model(batch).loss.item() == pytest.approx(total, abs=1e-4)
+
+
+def test_rpn_boxes_join_the_contrast_in_table_4s_ablation(tmp_path: Path) -> None:
+    model, batch = _model("method.boxes=ss+rpn"), _batch(tmp_path)
+    seen: list[torch.Tensor] = []
+    model.online.parts.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    step = model(batch)
+    assert [len(pooled) for pooled in seen] == [4 * 8] * 3, "four boxes of each source in every view"
+    step.loss.backward()
+    assert torch.isfinite(step.loss)

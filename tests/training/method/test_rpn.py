@@ -87,6 +87,14 @@ def test_labels_by_hand() -> None:
     assert labels.tolist() == [[POSITIVE, IGNORED, NEGATIVE, NEGATIVE, NEGATIVE]]
 
 
+def test_anchors_on_boxes_that_were_not_drawn_can_be_ignored() -> None:
+    anchors = torch.tensor([[0, 0, 10, 10], [40, 40, 50, 50], [60, 60, 70, 70.0]])
+    boxes, others = torch.tensor([[[0, 0, 10, 10.0]]]), torch.tensor([[[40, 40, 50, 48], [60, 60, 70, 70.0]]])
+    valid = torch.ones(1, 1, dtype=torch.bool)
+    labels, _ = label_anchors(anchors, boxes, valid, RECIPE, (others, torch.tensor([[True, False]])))
+    assert labels.tolist() == [[POSITIVE, IGNORED, NEGATIVE]]
+
+
 def test_an_image_without_boxes_teaches_nothing() -> None:
     anchors = make_anchors(AnchorSpec(), _maps(64))
     boxes, valid = _boxes(1, 4, 64), torch.zeros(1, 4, dtype=torch.bool)

@@ -54,6 +54,10 @@ class Batch(NamedTuple):
     boxes3: BoxBatch
     #: V1's boxes without jitter.
     targets1: BoxBatch
+    #: V1's boxes that were not drawn.
+    others1: BoxBatch
+    #: float32 (N, 3, 5): x, y, w, h of each view's window as shares of the photograph, and whether it is flipped.
+    windows_N35: Tensor
     #: One 62-bit number an image, from which the RPN's sampling is derived.
     seed_N: Tensor
     #: Images that could not be read and were replaced by another.
@@ -102,6 +106,8 @@ class Samples(Dataset[Batch]):
             BoxBatch(*drawn.boxes2),  # type: ignore[arg-type]
             BoxBatch(*drawn.boxes3),  # type: ignore[arg-type]
             BoxBatch(*drawn.targets1),  # type: ignore[arg-type]
+            BoxBatch(*drawn.others1),  # type: ignore[arg-type]
+            drawn.windows_35,  # type: ignore[arg-type]
             rng.integers(1 << 62),  # type: ignore[arg-type]
             np.bool_(replaced),  # type: ignore[arg-type]
         )

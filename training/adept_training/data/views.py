@@ -39,6 +39,8 @@ class ViewsRecipe:
     crop_scale: tuple[float, float] = (0.5, 1.0)
     #: Width / height of the crop, least and most.
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    #: Boxes of V1 that were not drawn but go along, at most, so that the RPN need not call them background.
+    other_boxes: int = 0
     #: Probability of a horizontal flip, drawn for every view.
     flip: float = 0.5
     #: Probability that a box of V1 is jittered.
@@ -99,6 +101,10 @@ class Views(NamedTuple):
     boxes3: Boxes
     #: V1's boxes before the jitter, what the RPN is to find.
     targets1: Boxes
+    #: Boxes of V1 that were not drawn, `ViewsRecipe.other_boxes` of them (one unreal when none is asked for).
+    others1: Boxes
+    #: Each view's window, float32 (3, 5): x, y, w, h as shares of the photograph, and 1 where the view is flipped.
+    windows_35: Array
 
 
 def draw_views(rng: np.random.Generator, image: Pixels, boxes_M4: Array, recipe: ViewsRecipe) -> Views:
@@ -118,8 +124,8 @@ def draw_views(rng: np.random.Generator, image: Pixels, boxes_M4: Array, recipe:
     picture = Image.fromarray(image)
     w1, w2, w3, chosen_S = _draw_windows(rng, (width, height), boxes_M4, recipe)
 
-    def place(window: Window, chosen: Ints, source_M4: Array) -> Boxes:
-        return _fill(rng, window, chosen, source_M4, recipe.boxes, whole_M)
+    def place(window: Window, chosen: Ints, source_M4: Array, count: int = recipe.boxes) -> Boxes:
+        return _fill(rng, window, chosen, source_M4, count, whole_M)
 
     jittered_S = [_jitter(rng, boxes_M4, recipe) for _ in chosen_S]
     boxes1_S = tuple(place(w1, c, j) for c, j in zip(chosen_S, jittered_S, strict=True))
@@ -135,6 +141,10 @@ def draw_views(rng: np.random.Generator, image: Pixels, boxes_M4: Array, recipe:
         boxes2=place(w2, chosen_S[0], boxes_M4),
         boxes3=place(w3, chosen_S[-1], boxes_M4),
         targets1=place(w1, chosen_S[0], boxes_M4),
+        others1=place(w1, _others(rng, chosen_S[0], len(boxes_M4), recipe), boxes_M4, max(recipe.other_boxes, 1)),
+        windows_35=np.array(
+            [[w.x / width, w.y / height, w.w / width, w.h / height, w.flip] for w in (w1, w2, w3)], dtype=np.float32
+        ),
     )
 
 
@@ -182,6 +192,14 @@ def _draw_windows(
 def _choose(rng: np.random.Generator, candidates_M: Bools, count: int) -> Ints:
     rows = np.flatnonzero(candidates_M)
     return rng.choice(rows, size=count, replace=False) if len(rows) > count else rows
+
+
+def _others(rng: np.random.Generator, chosen: Ints, count: int, recipe: ViewsRecipe) -> Ints:
+    if recipe.other_boxes == 0:
+        return chosen[:0]
+    left_M = np.ones(count, dtype=np.bool_)
+    left_M[chosen] = False
+    return _choose(rng, left_M, recipe.other_boxes)
 
 
 def _jitter(rng: np.random.Generator, boxes_M4: Array, recipe: ViewsRecipe) -> Array:

@@ -144,7 +144,8 @@ def load_recipe(source: str | Path | None = None, settings: Iterable[str] = (), 
     """A recipe from a file or a shipped name, with single values changed.
 
     Args:
-        source: a YAML file, a name from `recipe_names`, or None for the defaults.
+        source: a YAML file, a name from `recipe_names`, or None for the defaults. A recipe may begin with
+            ``extends: <another>`` and state only what differs.
         settings: ``section.field=value``, the value in YAML.
         method: replaces the recipe's method.
 
@@ -191,6 +192,8 @@ def check(recipe: Recipe) -> None:
         )
     if not 0 <= recipe.method.momentum < 1:
         raise RecipeError(f"method.momentum is {recipe.method.momentum:g}, but must lie in [0, 1).")
+    if recipe.method.boxes == "ss+rpn" and not (recipe.method.trains_rpn and recipe.method.contrasts):
+        raise RecipeError(f"method.boxes 'ss+rpn' needs an RPN and a contrast; {recipe.method.name} has not both.")
     for sizes, name in (
         (recipe.model.anchors.sizes, "model.anchors.sizes"),
         (recipe.model.levels.upper, "model.levels.upper"),
@@ -216,9 +219,20 @@ def _read(source: str | Path | None) -> tuple[str, dict[str, Any]]:
         raise RecipeError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if data is None:
         data = {}
+    if isinstance(data, dict) and "extends" in data:
+        data = _merge(_read(data.pop("extends"))[1], data)
     if not isinstance(data, dict):
         raise RecipeError(f"{path}: expected sections such as 'views:' and 'schedule:', found {type(data).__name__}.")
     return str(path), data
+
+
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """``base`` with the values of ``changes`` in their places, section by section."""
+    merged = dict(base)
+    for key, value in changes.items():
+        below = merged.get(key)
+        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def _change(data: dict[str, Any], setting: str) -> None:

@@ -17,6 +17,7 @@ from adept_training.data.photometric import apply_colours
 from adept_training.method.contrast import correspondence, feature_spread, pair_loss, retrieval
 from adept_training.method.levels import assign_levels, pool_assigned, pool_everywhere
 from adept_training.method.networks import Network, make_target
+from adept_training.method.proposals import carry, join, propose
 from adept_training.method.rpn import RPNRecipe, flatten_outputs, make_anchors, rpn_loss
 
 
@@ -27,6 +28,8 @@ class MethodRecipe:
     name: Literal["adept_joint", "adept_separate", "soco"] = "adept_joint"
     #: Boxes are pooled at their own level only, or at all of them with the loss masked (SoCo's code).
     head_mode: Literal["assigned", "all_levels"] = "assigned"
+    #: Table 4: boxes of the contrast are selective search's, or the RPN's own best join them (unstable).
+    boxes: Literal["ss", "ss+rpn"] = "ss"
     projector_hidden: int = 4096
     projection: int = 256
     #: The target's momentum at the first step; it rises to 1 along a cosine.
@@ -55,6 +58,14 @@ class Embedded(NamedTuple):
 
     vectors_NPD: Tensor
     ids_NP: Tensor
+
+
+class Outputs(NamedTuple):
+    """What the RPN says of one view: logits, deltas and the anchors they belong to."""
+
+    logits_NA: Tensor
+    deltas_NA4: Tensor
+    anchors_LA4: list[Tensor]
 
 
 class Adept(nn.Module):
@@ -86,12 +97,11 @@ class Adept(nn.Module):
         images = [apply_colours(view.pixels_NHWC, view.colours, self.preprocessing) for view in batch.views]
         if not self.recipe.contrasts:
             with torch.no_grad():
-                count = 1 if self.recipe.rpn.views == "v1" else 3
-                pyramids = [self.online.parts.pyramid(x) for x in images[:count]]
-            terms, stats = self._rpn_terms(pyramids, batch)
-            return _sum(terms, stats)
-        sets = self._box_sets(batch)
+                pyramids = [self.online.parts.pyramid(x) for x in images[: self.rpn_views]]
+            return _sum(*self._rpn_terms(self._rpn_outputs(pyramids), batch))
         pyramids = [self.online.parts.pyramid(x) for x in images]
+        outputs = self._rpn_outputs(pyramids) if self.recipe.trains_rpn else []
+        sets = self._box_sets(batch, outputs)
         predicted = self._embed(self.online, pyramids, sets)
         with torch.no_grad():
             goals = self._embed(self.target, [self.target.parts.pyramid(x) for x in images], sets)
@@ -102,12 +112,25 @@ class Adept(nn.Module):
             "retrieval": retrieval(predicted[0][0].vectors_NPD, goals[1][0].vectors_NPD),
         }
         if self.recipe.trains_rpn:
-            more_terms, more_stats = self._rpn_terms(pyramids, batch)
+            more_terms, more_stats = self._rpn_terms(outputs, batch)
             terms, stats = terms | more_terms, stats | more_stats
         return _sum(terms, stats)
 
-    def _box_sets(self, batch: Batch) -> list[tuple[BoxBatch, ...]]:
-        return [batch.boxes1_S, (batch.boxes2,), (batch.boxes3,)]
+    @property
+    def rpn_views(self) -> int:
+        """How many of the views the RPN learns on."""
+        return 1 if self.recipe.rpn.views == "v1" else 3
+
+    def _box_sets(self, batch: Batch, outputs: list[Outputs]) -> list[tuple[BoxBatch, ...]]:
+        """The boxes to contrast in each view: those drawn, and in Table 4's ablation the RPN's best of V1."""
+        if self.recipe.boxes == "ss":
+            return [batch.boxes1_S, (batch.boxes2,), (batch.boxes3,)]
+        first = outputs[0]
+        count, one, windows = batch.boxes2.ids_NK.shape[1], self.sizes[0], batch.windows_N35
+        found = propose(first.logits_NA, first.deltas_NA4, torch.cat(first.anchors_LA4), one, after=count)
+        two, three = (carry(found, windows[:, 0], windows[:, view], one, self.sizes[view]) for view in (1, 2))
+        boxes1_S = tuple(join(boxes, found) for boxes in batch.boxes1_S)
+        return [boxes1_S, (join(batch.boxes2, two),), (join(batch.boxes3, three),)]
 
     def _embed(
         self, network: Network, pyramids: list[list[Tensor]], sets: list[tuple[BoxBatch, ...]]
@@ -142,16 +165,22 @@ class Adept(nn.Module):
             terms[f"contrast_{name}"] = forth + back
         return terms
 
-    def _rpn_terms(self, pyramids: list[list[Tensor]], batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Eq. 1 on detached maps: L_RPN trains the RPN's own layers only."""
-        recipe = self.recipe.rpn
-        targets = (batch.targets1, batch.boxes2, batch.boxes3)[: 1 if recipe.views == "v1" else 3]
-        losses = []
-        for feats, boxes in zip(pyramids, targets, strict=False):
-            detached = [feat.detach() for feat in feats]
-            logits, deltas = flatten_outputs(*self.online.parts.rpn_outputs(detached))
-            anchors = make_anchors(self.spec.anchors, detached)
-            losses.append(rpn_loss(logits, deltas, anchors, boxes.boxes_NK4, boxes.real_NK, batch.seed_N, recipe))
+    def _rpn_outputs(self, pyramids: list[list[Tensor]]) -> list[Outputs]:
+        """The RPN on the maps of its views, cut off from them: L_RPN trains the RPN's own layers only."""
+        found = []
+        for feats in pyramids[: self.rpn_views]:
+            maps = feats if self.recipe.rpn.reaches_backbone else [feat.detach() for feat in feats]
+            logits, deltas = flatten_outputs(*self.online.parts.rpn_outputs(maps))
+            found.append(Outputs(logits, deltas, make_anchors(self.spec.anchors, maps)))
+        return found
+
+    def _rpn_terms(self, outputs: list[Outputs], batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Eq. 1, averaged over the RPN's views."""
+        recipe, seeds = self.recipe.rpn, batch.seed_N
+        targets, losses = (batch.targets1, batch.boxes2, batch.boxes3), []
+        for view, (out, boxes) in enumerate(zip(outputs, targets, strict=False)):
+            others = (batch.others1.boxes_NK4, batch.others1.real_NK) if view == 0 else None
+            losses.append(rpn_loss(*out, boxes.boxes_NK4, boxes.real_NK, seeds, recipe, others))
         share = recipe.weight / len(losses)
         terms = {
             "rpn_objectness": share * torch.stack([x.objectness for x in losses]).sum(),

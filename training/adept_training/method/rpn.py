@@ -36,6 +36,8 @@ class RPNRecipe:
     smooth_l1_beta: float = 1 / 9
     #: Boxes with a shorter side (pixels of the view) are no targets.
     min_box_size: float = 0.0
+    #: Table 4's "det+RPN": L_RPN also trains FPN and backbone. The paper's method keeps it out.
+    reaches_backbone: bool = False
 
 
 class RPNLoss(NamedTuple):
@@ -61,24 +63,41 @@ def flatten_outputs(logits_LNAHW: list[Tensor], deltas_LNAHW: list[Tensor]) -> t
     return torch.cat(logits, dim=1).float(), torch.cat(deltas, dim=1).float()
 
 
-def label_anchors(anchors_A4: Tensor, boxes_NK4: Tensor, valid_NK: Tensor, recipe: RPNRecipe) -> tuple[Tensor, Tensor]:
+def label_anchors(
+    anchors_A4: Tensor,
+    boxes_NK4: Tensor,
+    valid_NK: Tensor,
+    recipe: RPNRecipe,
+    others: tuple[Tensor, Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
     """Labels (N, A) int8 and the index (N, A) of the box of largest overlap.
 
     Positive: an anchor of largest overlap with some box (all of them on a tie), or one above ``positive_iou``.
     Negative: below ``negative_iou`` to every box. The rest, and every anchor of an image without a valid box, is
     ignored: such an image says nothing about what is background.
+
+    Args:
+        others: boxes (N, M, 4) and validity (N, M) that are no targets; negatives that overlap one by ``positive_iou``
+            are ignored.
     """
-    count, boxes = valid_NK.shape
-    overlap_NKA = box_iou(boxes_NK4.reshape(-1, 4), anchors_A4).reshape(count, boxes, -1)
-    overlap_NKA = overlap_NKA.masked_fill(~valid_NK[..., None], -1.0)
+    overlap_NKA = _overlaps(anchors_A4, boxes_NK4, valid_NK)
     best_NA, index_NA = overlap_NKA.max(dim=1)
     top_NK1 = overlap_NKA.amax(dim=2, keepdim=True)
     closest_NA = ((overlap_NKA == top_NK1) & (top_NK1 > 0)).any(dim=1)
     label_NA = torch.full_like(best_NA, IGNORED, dtype=torch.int8)
     label_NA[best_NA < recipe.negative_iou] = NEGATIVE
+    if others is not None:
+        label_NA[_overlaps(anchors_A4, *others).amax(dim=1) >= recipe.positive_iou] = IGNORED
     label_NA[closest_NA | (best_NA >= recipe.positive_iou)] = POSITIVE
     label_NA[~valid_NK.any(dim=1)] = IGNORED
     return label_NA, index_NA
+
+
+def _overlaps(anchors_A4: Tensor, boxes_NK4: Tensor, valid_NK: Tensor) -> Tensor:
+    """IoU (N, K, A), -1 for boxes that do not count."""
+    overlap_NKA = box_iou(boxes_NK4.reshape(-1, 4), anchors_A4).reshape(*valid_NK.shape, -1)
+    masked: Tensor = overlap_NKA.masked_fill(~valid_NK[..., None], -1.0)
+    return masked
 
 
 def sample_anchors(label_NA: Tensor, seed_N: Tensor, recipe: RPNRecipe) -> tuple[Tensor, Tensor]:
@@ -102,6 +121,7 @@ def rpn_loss(
     valid_NK: Tensor,
     seed_N: Tensor,
     recipe: RPNRecipe,
+    others: tuple[Tensor, Tensor] | None = None,
 ) -> RPNLoss:
     """Log loss and smooth L1, each summed over the sampled anchors and divided by batch_per_image x N.
 
@@ -110,11 +130,12 @@ def rpn_loss(
         anchors_LA4: from `make_anchors`.
         boxes_NK4: targets, xyxy in pixels of the view; ``valid_NK`` says which count.
         seed_N: one number an image for the sampling.
+        others: see `label_anchors`.
     """
     anchors_A4 = torch.cat(anchors_LA4)
     wh_NK2 = boxes_NK4[..., 2:] - boxes_NK4[..., :2]
     valid_NK = valid_NK & (wh_NK2.amin(dim=-1) > 0) & (wh_NK2.amin(dim=-1) >= recipe.min_box_size)
-    label_NA, index_NA = label_anchors(anchors_A4, boxes_NK4, valid_NK, recipe)
+    label_NA, index_NA = label_anchors(anchors_A4, boxes_NK4, valid_NK, recipe, others)
     positive_NA, negative_NA = sample_anchors(label_NA, seed_N, recipe)
     share = recipe.batch_per_image * len(logits_NA)
     log_loss_NA = F.binary_cross_entropy_with_logits(logits_NA, positive_NA.float(), reduction="none")
