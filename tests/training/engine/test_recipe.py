@@ -55,13 +55,13 @@ def test_single_values_and_the_method_can_be_changed() -> None:
         (["method.momentum=1.0"], "must lie in [0, 1)"),
         (["epochs=3"], "section.field=value"),
         (["schedule.epochs=[3"], "not a YAML value"),
-        (["schedule.epochs.more=3", "schedule.epochs=1"], "expected float"),
+        (["schedule.epochs=1", "schedule.epochs.more=3"], "is no section"),
     ],
 )
 def test_mistakes_are_told(settings: list[str], words: str) -> None:
     with pytest.raises(RecipeError) as caught:
         load_recipe(None, settings)
-    assert words in str(caught.value) or "is no section" in str(caught.value)
+    assert words in str(caught.value)
 
 
 def test_an_unknown_recipe_names_its_neighbours() -> None:
