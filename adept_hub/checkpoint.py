@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,11 +16,11 @@ from torch import Tensor
 
 from adept_hub.atomic import atomic_file, atomic_folder
 from adept_hub.digest import sha256_file, verify
-from adept_hub.errors import CheckpointError, IntegrityError, PickleRefusedError, ShapeMismatchError
+from adept_hub.errors import CheckpointError, IntegrityError, PickleRefusedError, ShapeMismatchError, UnknownKeyError
 from adept_hub.models.contract import check_tensors, expected_tensors
 from adept_hub.schema import from_dict, to_dict
 from adept_hub.spec import CheckpointConfig, DetectorSpec, Preprocessing, Provenance
-from adept_hub.validate import MAX_CONFIG_BYTES, check_config
+from adept_hub.validate import MAX_CONFIG_BYTES, MAX_CONFIG_VALUES, check_config
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -72,6 +73,8 @@ def parse_config(content: bytes, where: str) -> CheckpointConfig:
     Raises:
         CheckpointError: not JSON, a field unknown, missing or of the wrong type, or a value out of bounds.
     """
+    if content.count(b",") > MAX_CONFIG_VALUES:
+        raise CheckpointError(f"{where} holds more than {MAX_CONFIG_VALUES:,} values: it is no config of a checkpoint.")
     try:
         data = json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, a number or a depth beyond all bounds
@@ -105,13 +108,15 @@ def read_tensors(folder: Path, config: CheckpointConfig, *, verified: bool = Tru
     try:
         with safe_open(path, framework="pt") as file:
             slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118  # safe_open is no mapping
-            check_tensors(
-                {key: tuple(s.get_shape()) for key, s in slices.items()}, config.spec, config.parts, str(path)
-            )
+            shapes = {key: tuple(s.get_shape()) for key, s in slices.items()}
+            _check_printable(shapes, str(path))
+            check_tensors(shapes, config.spec, config.parts, str(path))
             _check_dtypes({key: s.get_dtype() for key, s in slices.items()}, config.spec, str(path))
             tensors = {key: file.get_tensor(key) for key in slices}
     except SafetensorError as error:
-        raise IntegrityError(f"{path} is not a whole safetensors file: {error}.\nFetch or export it again.") from error
+        why = " ".join(str(error).split())
+        why = why if len(why) < 200 else f"{why[:80]} ... {why[-80:]}"
+        raise IntegrityError(f"{path} is not a whole safetensors file: {why}.\nFetch or export it again.") from error
     return {key: t.float() if t.is_floating_point() else t for key, t in tensors.items()}
 
 
@@ -125,6 +130,15 @@ def _check_header_length(path: Path) -> None:
             f"{path} is not a whole safetensors file: its header claims {length:,} bytes, the file has {size:,}.\n"
             "Fetch or export it again."
         )
+
+
+def _check_printable(shapes: Mapping[str, tuple[int, ...]], where: str) -> None:
+    """What follows names tensors in its messages; a name or shape from anywhere is bounded first."""
+    for key, shape in shapes.items():
+        if len(key) > 200 or not key.isprintable() or len(shape) > 8:
+            raise UnknownKeyError(
+                f"{where}: {reprlib.repr(key)} with {len(shape)} dimensions is no tensor of a detector."
+            )
 
 
 def _check_dtypes(dtypes: Mapping[str, str], spec: DetectorSpec, where: str) -> None:

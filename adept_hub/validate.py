@@ -17,8 +17,8 @@ MAX_CHANNELS = 8192
 MAX_WEIGHT_BYTES = 4 << 30
 MAX_CONFIG_BYTES = 4 << 20
 MAX_CARD_BYTES = 8 << 20
+MAX_CONFIG_VALUES = 20_000
 _MAX_DEPTH = 12
-_MAX_VALUES = 20_000
 _MAX_TEXT = 20_000
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -74,6 +74,8 @@ def _check_spec(spec: DetectorSpec, where: str) -> None:
     ):
         if not 1 <= len(values) <= 16 or not all(0 < value < 1e6 for value in values):
             _refuse(where, f"spec.{field}", values, "are not 1 to 16 numbers above zero")
+    if len(spec.anchors.sizes) != 4:
+        _refuse(where, "spec.anchors.sizes", spec.anchors.sizes, "are not four: one for each of P2-P5")
 
 
 def _check_plain(values: dict[str, Any], where: str) -> None:
@@ -83,7 +85,7 @@ def _check_plain(values: dict[str, Any], where: str) -> None:
     while left:
         path, value, depth = left.pop()
         seen += 1
-        if seen > _MAX_VALUES or depth > _MAX_DEPTH:
+        if seen > MAX_CONFIG_VALUES or depth > _MAX_DEPTH:
             _refuse(where, path, value, "is too deep or too large")
         if hasattr(value, "__dataclass_fields__"):
             value = vars(value)

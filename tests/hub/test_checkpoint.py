@@ -253,7 +253,7 @@ BAD_VALUES = [
     ({"provenance": {"recipe": {"x": float("inf")}}}, "recipe"),
     ({"provenance": {"recipe": {"x": "\u0000"}}}, "recipe"),
     ({"provenance": {"recipe": {"x": [[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]}}}, "recipe"),
-    ({"provenance": {"recipe": {str(i): i for i in range(30_000)}}}, "provenance"),
+    ({"provenance": {"recipe": {str(i): i for i in range(30_000)}}}, "20,000 values"),
     ({"provenance": {"images": -1}}, "images"),
     ({"provenance": {"epochs": float("nan")}}, "epochs"),
     ({"provenance": {"method": "__import__('os')"}}, "method"),

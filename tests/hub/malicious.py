@@ -1,0 +1,255 @@
+"""Forty attacks on who loads a checkpoint, each a function that must end in an `AdeptError`.
+
+An attack gets an empty folder to work in and a checkpoint folder of its own to spoil.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import json
+import os
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from adept_hub.checkpoint import CONFIG, WEIGHTS, parse_config, read_config, read_tensors
+from adept_hub.names import check_repo, check_revision, parse_source
+from adept_hub.pickles import load_tensors_only
+from adept_hub.registry import parse_registry
+from tests.hub.headers import data_bytes, read_header
+
+Attack = Callable[[Path, Path], object]
+CASES: dict[str, Attack] = {}
+KEY = "backbone.conv1.weight"
+
+
+def attack(function: Attack) -> Attack:
+    CASES[function.__name__] = function
+    return function
+
+
+def expect_source(name: str, text: str) -> None:
+    CASES[name] = lambda work, folder: parse_source(text)
+
+
+expect_source("traversal_in_a_repository", "hf-hub:../../../etc/passwd")
+expect_source("traversal_in_a_repository_name", "hf-hub:org/..")
+expect_source("traversal_in_a_revision", "hf-hub:org/repo@../../main")
+expect_source("absolute_path_as_a_repository", "hf-hub:/etc/passwd")
+expect_source("another_host_as_a_repository", "hf-hub:https://evil.example/x")
+expect_source("null_character_in_a_path", "local-dir:/etc/passwd\0.safetensors")
+expect_source("null_character_in_a_name", "adept\0joint")
+CASES["revision_with_options"] = lambda work, folder: check_revision("--upload-pack=evil")
+CASES["repository_with_a_query"] = lambda work, folder: check_repo("org/repo?x=1")
+
+
+# --- registries ----------------------------------------------------------------------------------------------------
+
+
+def registry_with(location: dict[str, str], **changes: Any) -> object:
+    entry = {"location": location, "sha256": "a" * 64, "size": 10} | changes
+    data = {
+        "format_version": 1,
+        "architectures": {"x_r18_fpn": {"method": "soco", "spec": {"depth": 18}}},
+        "checkpoints": {"x_r18_fpn.t": entry},
+    }
+    return parse_registry(data)["x_r18_fpn.t"]
+
+
+for _name, _folder in (
+    ("up", "../../secrets"),
+    ("absolute", "/etc"),
+    ("middle", "a/../../b"),
+    ("windows", "..\\..\\x"),
+):
+    CASES[f"registry_folder_{_name}"] = lambda work, folder, f=_folder: registry_with({"bundled": f})  # type: ignore[misc]
+CASES["registry_branch_for_a_commit"] = lambda work, folder: registry_with({"repo": "a/b", "revision": "main"})
+CASES["registry_with_code"] = lambda work, folder: registry_with({"bundled": "x"}, auto_map="evil.Model")
+
+
+# --- configs -------------------------------------------------------------------------------------------------------
+
+
+def config_with(folder: Path, /, **changes: Any) -> object:
+    data = json.loads((folder / CONFIG).read_text())
+    for path, value in changes.items():
+        holder = data
+        *parents, last = path.split("__")
+        for key in parents:
+            holder = holder[key]
+        holder[last] = value
+    return parse_config(json.dumps(data).encode(), CONFIG)
+
+
+def expect_config(name: str, /, **changes: Any) -> None:
+    CASES[name] = lambda work, folder: config_with(folder, **changes)
+
+
+expect_config("config_with_remote_code", auto_map={"AutoModel": "evil.Model"}, trust_remote_code=True)
+expect_config("config_that_names_a_class", _target_="os.system", args=["touch owned"])
+expect_config("config_with_a_yaml_object", name="!!python/object/apply:os.system [id]")
+expect_config("config_with_a_traversing_name", name="../../../tmp/x")
+expect_config("config_of_a_trillion_channels", spec__fpn_channels=10**12)
+expect_config("config_of_a_huge_head", spec__head_fc_channels=2**62)
+expect_config("config_of_a_million_layers", spec__depth=10**6)
+expect_config("config_of_ten_million_anchors", spec__anchors={"ratios": [1.0] * 1_000_000})
+expect_config("config_of_exabytes", size=1 << 60)
+expect_config("config_that_injects_front_matter", licence="mit\n---\nmodel-index: owned")
+
+
+@attack
+def config_nested_without_end(work: Path, folder: Path) -> object:
+    (folder / CONFIG).write_bytes(b'{"name":' * 200_000)
+    return read_config(folder)
+
+
+@attack
+def config_of_a_gigabyte(work: Path, folder: Path) -> object:
+    with (folder / CONFIG).open("wb") as stream:
+        stream.truncate(1 << 30)
+    return read_config(folder)
+
+
+@attack
+def config_with_a_number_of_a_million_digits(work: Path, folder: Path) -> object:
+    (folder / CONFIG).write_bytes(b'{"size": ' + b"9" * 1_000_000 + b"}")
+    return read_config(folder)
+
+
+# --- headers: the config promises the file's true size and digest --------------------------------------------------
+
+
+def weights_with(folder: Path, header: dict[str, Any] | bytes, length: int | None = None) -> object:
+    tail = data_bytes(read_header(folder / WEIGHTS))
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path = folder / WEIGHTS
+    with path.open("wb") as stream:
+        stream.write((len(text) if length is None else length).to_bytes(8, "little") + text)
+        stream.truncate(stream.tell() + tail)
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    data = json.loads((folder / CONFIG).read_text()) | {"sha256": digest, "size": path.stat().st_size}
+    (folder / CONFIG).write_text(json.dumps(data))
+    return read_tensors(folder, read_config(folder))
+
+
+@attack
+def header_of_exabytes(work: Path, folder: Path) -> object:
+    return weights_with(folder, b"{}", 1 << 62)
+
+
+@attack
+def header_of_a_hundred_megabytes(work: Path, folder: Path) -> object:
+    with (folder / WEIGHTS).open("r+b") as stream:
+        stream.write((99 << 20).to_bytes(8, "little"))
+        stream.truncate(200 << 20)
+    return read_tensors(folder, read_config(folder), verified=False)
+
+
+@attack
+def header_of_a_huge_shape(work: Path, folder: Path) -> object:
+    header = read_header(folder / WEIGHTS)
+    header[KEY]["shape"] = [2**31, 2**31, 2**31]
+    return weights_with(folder, header)
+
+
+@attack
+def header_of_overlapping_tensors(work: Path, folder: Path) -> object:
+    header = read_header(folder / WEIGHTS)
+    header["fpn.inner_blocks.0.0.weight"]["data_offsets"] = header[KEY]["data_offsets"]
+    return weights_with(folder, header)
+
+
+@attack
+def header_with_a_tensor_beyond_the_file(work: Path, folder: Path) -> object:
+    header = read_header(folder / WEIGHTS)
+    first, last = header[KEY]["data_offsets"]
+    header[KEY]["data_offsets"] = [first + (1 << 40), last + (1 << 40)]
+    return weights_with(folder, header)
+
+
+@attack
+def header_nested_without_end(work: Path, folder: Path) -> object:
+    return weights_with(folder, b'{"a":' * 150_000)
+
+
+@attack
+def header_with_a_name_of_a_megabyte(work: Path, folder: Path) -> object:
+    header = read_header(folder / WEIGHTS)
+    header["x" * 900_000] = header.pop(KEY)
+    return weights_with(folder, header)
+
+
+@attack
+def pickle_under_the_name_of_safetensors(work: Path, folder: Path) -> object:
+    (folder / WEIGHTS).write_bytes(pickle.dumps(_Call(os.system, "touch owned")))
+    return read_tensors(folder, read_config(folder), verified=False)
+
+
+# --- pickles and archives ------------------------------------------------------------------------------------------
+
+
+class _Call:
+    def __init__(self, function: Any, *arguments: Any) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+def pickled(value: object, old: bool, work: Path, folder: Path) -> object:
+    path = work / "model.pth"
+    torch.save({"model": {"a": torch.zeros(2)}, "evil": value}, path, _use_new_zipfile_serialization=not old)
+    return load_tensors_only(path)
+
+
+for _name, _value in (
+    ("system", _Call(os.system, "touch owned")),
+    ("eval", _Call(eval, "open('owned', 'w')")),
+    ("torch_hub", _Call(torch.hub.load, "evil/repo", "model")),
+    ("a_module", torch.nn.ReLU()),
+):
+    for _old in (False, True):
+        CASES[f"pickle_that_calls_{_name}{'_old_format' * _old}"] = functools.partial(pickled, _value, _old)
+
+
+@attack
+def plain_pickle_that_calls_system(work: Path, folder: Path) -> object:
+    (work / "model.pkl").write_bytes(pickle.dumps(_Call(os.system, "touch owned")))
+    return load_tensors_only(work / "model.pkl")
+
+
+@attack
+def pickle_given_for_a_checkpoint_folder(work: Path, folder: Path) -> object:
+    (work / "model.pth").write_bytes(pickle.dumps(_Call(os.system, "touch owned")))
+    return read_config(work / "model.pth")
+
+
+@attack
+def zip_bomb(work: Path, folder: Path) -> object:
+    with zipfile.ZipFile(work / "model.pth", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("model/data.pkl", pickle.dumps({}, protocol=2))
+        archive.writestr("model/data/0", bytes(64 << 20))
+    return load_tensors_only(work / "model.pth")
+
+
+@attack
+def zip_with_a_traversing_entry(work: Path, folder: Path) -> object:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("../../../owned", "owned")
+        archive.writestr("model/data.pkl", pickle.dumps({}, protocol=2))
+    (work / "model.pth").write_bytes(content.getvalue())
+    return load_tensors_only(work / "model.pth")
+
+
+@attack
+def tensor_of_a_petabyte_over_one_number(work: Path, folder: Path) -> object:
+    torch.save({"a": torch.zeros(1).expand(1 << 48)}, work / "model.pth")
+    return load_tensors_only(work / "model.pth")
