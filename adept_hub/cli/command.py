@@ -53,6 +53,11 @@ COMMANDS = (
     Command("info", "all that is known of one model", "adept_hub.cli.info"),
     Command("pull", "fetch and verify a checkpoint", "adept_hub.cli.pull"),
     Command("export", "write a checkpoint for torchvision, Detectron2 or MMDetection", "adept_hub.cli.export"),
+    Command(
+        "import",
+        "another project's weights (SoCo, AlignDet, MoCo, ...) as a checkpoint",
+        "adept_hub.cli.import_weights",
+    ),
     Command("doctor", "what in a config disagrees with a checkpoint, and the remedy", "adept_hub.cli.doctor"),
     Command("verify", "read every byte again and compare it with the promised digests", "adept_hub.cli.verify"),
     Command("push", "publish a checkpoint or a run on the Hub, as one commit", "adept_hub.cli.push"),

@@ -75,3 +75,25 @@ def fold_into_convs(tensors: Mapping[str, Tensor], parts: Iterable[str]) -> dict
         folded[f"{conv}.weight"] = (weight.double() * scale[:, None, None, None]).to(weight.dtype)
         folded[f"{conv}.bias"] = (beta - mean * scale).to(weight.dtype)
     return folded
+
+
+def with_identity_norms(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Identity norms for the FPN or head of a project that has none there: the inverse of `fold_into_convs`.
+
+    The convolution's bias becomes the norm's; mean 0, variance 1 and gain sqrt(1 + eps) leave its output as it is.
+    Exact in evaluation mode; in training mode such a norm normalises by its batch, which the project's model did not.
+    """
+    found = dict(tensors)
+    for part in ("fpn", "head"):
+        if any(part_of(key) == part and key.endswith(".running_mean") for key in tensors):
+            continue
+        for key in [k for k in tensors if part_of(k) == part and k.endswith(".0.bias")]:
+            bias = found.pop(key)
+            norm = f"{key.removesuffix('.0.bias')}.1"
+            found |= {
+                f"{norm}.weight": torch.full_like(bias, (1 + EPS) ** 0.5),
+                f"{norm}.bias": bias,
+                f"{norm}.running_mean": torch.zeros_like(bias),
+                f"{norm}.running_var": torch.ones_like(bias),
+            }
+    return found

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adept_hub.convert.facts import Config, Facts, detectron2_facts, mmdet_facts
-from adept_hub.errors import CheckpointError, MissingExtraError, PickleRefusedError, UnsupportedModelError
+from adept_hub.errors import CheckpointError, MissingExtraError, UnsupportedModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def facts_of_file(path: Path, framework: str) -> Facts:
@@ -66,38 +69,28 @@ def _read_mmengine(path: Path) -> Config:
     return found
 
 
-def read_state(path: Path) -> dict[str, Any]:
+def read_state(path: Path) -> dict[str, Tensor]:
     """The state dict in a weights file: safetensors, or a .pth with tensors (alone, or under model or state_dict).
 
     Raises:
         CheckpointError: the file is missing, damaged, or holds no tensors.
         PickleRefusedError: it holds pickled objects other than tensors.
     """
-    import pickle
-
-    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    from adept_hub.pickles import load_tensors_only
+
+    if path.suffix != ".safetensors":
+        return load_tensors_only(path)
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist.")
     try:
-        data: Any
-        data = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise PickleRefusedError(
-            f"{path} holds pickled objects besides tensors; loading them could run code.\n"
-            "Where you trust it, keep its tensors alone: torch.save({'model': old['model']}, 'clean.pth')"
-        ) from error
-    except (SafetensorError, RuntimeError, EOFError, OSError) as error:
+        state: dict[str, Tensor] = load_file(path)
+    except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
-    for name in ("state_dict", "model", "model_state", "teacher", "student"):
-        if isinstance(data, Mapping) and isinstance(data.get(name), Mapping):
-            data = data[name]
-            break
-    state = {key: t for key, t in data.items() if isinstance(t, torch.Tensor)} if isinstance(data, Mapping) else {}
     if not state:
-        raise CheckpointError(f"{path} holds no tensors under names (a state dict).")
+        raise CheckpointError(f"{path} holds no tensors.")
     return state
 
 

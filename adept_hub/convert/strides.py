@@ -29,6 +29,6 @@ def refuse_stride_in_1x1(model: nn.Module) -> None:
         if max(stride if isinstance(stride, tuple) else (stride,)) > 1:
             framework = recognise(model.state_dict()).framework
             raise UnsupportedModelError(
-                "Your ResNet has its strides in the 1x1 convolutions, the weights were learnt with them in the 3x3: all "
-                f"tensors would fit and all features be wrong.\nWhat to do: {remedy('stride_in_1x1', framework)}."
+                "Your ResNet has its strides in the 1x1 convolutions, the weights were learnt with them in the 3x3: "
+                f"all tensors would fit and all features be wrong.\nWhat to do: {remedy('stride_in_1x1', framework)}."
             )

@@ -10,7 +10,7 @@ from frameworks_support import LARGE, SMALL, config_of, random_tensors, register
 
 from adept_hub.cli.main import main
 from adept_hub.convert.detectron2 import config_yaml
-from adept_hub.convert.export import write_export
+from adept_hub.convert.export import export_state, write_export
 from adept_hub.convert.facts import DETECTRON2_STOCK, MMDET_STOCK, detectron2_facts, mmdet_facts
 from adept_hub.convert.mmdet import config_py
 from adept_hub.convert.options import Target
@@ -152,15 +152,14 @@ def test_a_base_config_is_followed(tmp_path):
 
 
 def test_a_weights_file_tells_its_structure(tmp_path):
-    from torchvision.models.detection import fasterrcnn_resnet50_fpn_v2
-
-    with torch.device("meta"):
-        state = fasterrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None).state_dict()
-    path = tmp_path / "v2.pth"
-    torch.save({"model": {f"module.{k}": torch.zeros(()).expand(t.shape) for k, t in state.items()}}, path)
-    assert codes(diagnose_file(path, config_of(LARGE), "torchvision")) == ["rpn_convs"]
+    state = export_state(random_tensors(SMALL), SMALL, "torchvision")
+    path = tmp_path / "mine.pth"
+    second = {"rpn.head.conv.1.0.weight": torch.zeros(32, 32, 3, 3), "rpn.head.conv.1.0.bias": torch.zeros(32)}
+    torch.save({"model": {f"module.{k}": t for k, t in {**state, **second}.items()}}, path)
+    assert codes(diagnose_file(path, config_of(SMALL), "torchvision")) == ["rpn_convs"]
+    assert "depth" in codes(diagnose_file(path, config_of(LARGE), "torchvision"))
     with pytest.raises(UnsupportedModelError, match="torchvision, not of mmdet"):
-        diagnose_file(path, config_of(LARGE), "mmdet")
+        diagnose_file(path, config_of(SMALL), "mmdet")
 
 
 def test_bad_files_are_told_kindly(tmp_path):

@@ -1,0 +1,61 @@
+"""``adept import``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from adept_hub.cli.output import print_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("file", type=Path, metavar="FILE", help="another project's .pth or .safetensors")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the checkpoint folder to write")
+    parser.add_argument(
+        "--layout", metavar="L", help="whose names: soco, soco-target, aligndet, moco, ... (recognised)"
+    )
+    parser.add_argument("--name", help="the checkpoint's name, architecture.tag (default: LAYOUT_rDEPTH.imported)")
+    parser.add_argument("--data", default="unknown", metavar="TEXT", help="what it was trained on, for the card")
+    parser.add_argument("--licence", default="unknown", metavar="TEXT", help="of the weights, for the card")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the checkpoint folder and say what is in it."""
+    from adept_hub.checkpoint import write_checkpoint
+    from adept_hub.convert.layouts import LAYOUTS, import_layout, recognise_layout
+    from adept_hub.convert.read_facts import read_state
+    from adept_hub.models.contract import part_of
+    from adept_hub.spec import PARTS, Provenance
+
+    state = read_state(args.file)
+    layout = args.layout or recognise_layout(state)
+    tensors, spec = import_layout(state, layout)
+    held = {part_of(key) for key in tensors}
+    provenance = Provenance(
+        method=layout.partition("-")[0],
+        data=args.data,
+        images=0,
+        epochs=0.0,
+        exported_network=LAYOUTS[layout].network,
+        trained_on=f"imported from {args.file.name} (layout {layout})",
+    )
+    config = write_checkpoint(
+        args.out,
+        tensors,
+        name=args.name or f"{layout.replace('-', '_')}_r{spec.depth}.imported",
+        spec=spec,
+        provenance=provenance,
+        licence=args.licence,
+        parts=tuple(part for part in PARTS if part in held),
+    )
+    left = len(state) - len(tensors)
+    if args.json:
+        print_json({"name": config.name, "layout": layout, "parts": list(config.parts), "tensors": len(tensors)})
+        return 0
+    print(f"{config.name}: {len(tensors)} tensors of {', '.join(config.parts)} (layout {layout})")
+    if left > 0:
+        print(f"{left} tensors of other networks and heads were left out, as the layout says")
+    print(f"{args.out}\n\nNext: adept_hub.load_pretrained({str(args.out)!r}, parts={config.parts!r}, num_classes=...)")
+    return 0
