@@ -148,6 +148,18 @@ def test_masks_are_trained(make_checkpoint, tmp_path: Path) -> None:
         finetune("scratch", boxes_only, recipe, tmp_path / "other", accelerator="cpu")
 
 
+def test_cascade_is_trained_and_read_back_with_all_its_stages(source: str, voc: Path, tmp_path: Path) -> None:
+    recipe = load_finetune_recipe(None, [*TINY, "detector.detector=cascade_rcnn", "schedule.iterations=2"])
+    data = open_data(f"voc:{voc}")
+    outcome = finetune(source, data, recipe, tmp_path / "run", accelerator="cpu")
+    assert outcome.report is not None
+    model, _ = load_detector(tmp_path / "run" / outcome.chosen)
+    assert evaluate(model, data.report_split).flat() == outcome.report.flat()
+    heads = model.roi_heads.box_head
+    first, last = (head[0][0].weight for head in (heads[0], heads[2]))
+    assert not torch.equal(first, last)  # each stage's own, not three copies of the first
+
+
 def test_only_the_predictors_are_trained_when_asked(source: str, voc: Path) -> None:
     fit, _ = make_fit(source, voc, "optimiser.layers=last", "norms.policy=frozen", "schedule.iterations=2")
     before = {key: tensor.clone() for key, tensor in fit.model.state_dict().items()}

@@ -104,18 +104,19 @@ def _finish(model: GeneralizedRCNN, recipe: DetectorRecipe, classes: int) -> Gen
 
 
 def canonical_state(model: GeneralizedRCNN) -> dict[str, Tensor]:
-    """The four parts' tensors under their canonical names."""
+    """The four parts' tensors under their canonical names; of Cascade's three heads, the first."""
+    head = model.roi_heads.box_head
     modules = {
         "backbone": model.backbone.body, "fpn": model.backbone.fpn,
-        "rpn": model.rpn.head, "head": model.roi_heads.box_head,
+        "rpn": model.rpn.head, "head": head[0] if isinstance(head, nn.ModuleList) else head,
     }  # fmt: skip
     return {f"{part}.{key}": t for part, module in modules.items() for key, t in module.state_dict().items()}
 
 
 def predictor_state(model: GeneralizedRCNN) -> dict[str, Tensor]:
-    """Everything else: class, box and mask predictors, by torchvision's names below ``roi_heads``."""
-    state = model.roi_heads.state_dict()
-    return {key: t for key, t in state.items() if not key.startswith("box_head.")}
+    """Everything else by torchvision's names below ``roi_heads``: predictors, the mask head, Cascade's later heads."""
+    head = "box_head.0." if isinstance(model.roi_heads.box_head, nn.ModuleList) else "box_head."
+    return {key: t for key, t in model.roi_heads.state_dict().items() if not key.startswith(head)}
 
 
 def save_detector(

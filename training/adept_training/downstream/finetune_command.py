@@ -34,7 +34,7 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", metavar="FILE|NAME", help="a YAML file or a shipped recipe of fine-tuning")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="SECTION.FIELD=VALUE",
                         help="change one value of the recipe; repeatable")  # fmt: skip
-    parser.add_argument("--detector", choices=("faster_rcnn", "mask_rcnn"), help="as detector.detector")
+    parser.add_argument("--detector", choices=("faster_rcnn", "mask_rcnn", "cascade_rcnn"), help="as detector.detector")
     parser.add_argument("--iterations", type=int, help="as schedule.iterations")
     parser.add_argument("--batch-size", type=int, help="as engine.batch_size; the learning rate is scaled to it")
     parser.add_argument("--lr", type=float, help="as optimiser.lr, the rate at a batch of 16")
@@ -50,11 +50,16 @@ def settings_of(args: argparse.Namespace) -> list[str]:
         "engine.batch_size": args.batch_size, "optimiser.lr": args.lr,
     }  # fmt: skip
     settings = [*args.settings, *(f"{name}={value}" for name, value in short.items() if value is not None)]
-    if args.size is not None:
-        longest = max(round(args.size * 1333 / 800), args.size)
-        settings += [f"detector.train_sides=[{args.size}]", f"detector.test_side={args.size}"]
-        settings += [f"detector.max_side={longest}"]
+    settings += side_settings(args.size)
     return [*settings, *(["engine.precision=bf16"] if args.bf16 else [])]
+
+
+def side_settings(size: int | None) -> list[str]:
+    """Settings for ``--size``: one shorter side for training and testing, the longer one in COCO's proportion."""
+    if size is None:
+        return []
+    longest = max(round(size * 1333 / 800), size)
+    return [f"detector.train_sides=[{size}]", f"detector.test_side={size}", f"detector.max_side={longest}"]
 
 
 def run(args: argparse.Namespace) -> int:

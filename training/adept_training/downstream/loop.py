@@ -110,7 +110,9 @@ def _keep_coordinates(model: GeneralizedRCNN) -> None:
 
     torchvision decodes boxes in the type of the deltas, and RoIAlign reads them in that of the features.
     """
-    for module in (model.backbone, model.rpn.head, model.roi_heads.box_predictor):
+    predictor = model.roi_heads.box_predictor
+    predictors = list(predictor) if isinstance(predictor, nn.ModuleList) else [predictor]
+    for module in (model.backbone, model.rpn.head, *predictors):
         module.register_forward_hook(lambda _, __, output: _as_float(output))
 
 

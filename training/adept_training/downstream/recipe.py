@@ -24,7 +24,7 @@ from adept_training.engine.recipe import recipe_folder
 class DetectorRecipe:
     """What is built around the four parts."""
 
-    detector: Literal["faster_rcnn", "mask_rcnn"] = "faster_rcnn"
+    detector: Literal["faster_rcnn", "mask_rcnn", "cascade_rcnn"] = "faster_rcnn"
     #: Shorter sides of training images, pixels, one drawn for each; longer sides are kept below ``max_side``.
     train_sides: tuple[int, ...] = (640, 672, 704, 736, 768, 800)
     test_side: int = 800
@@ -202,6 +202,8 @@ def _check(recipe: FinetuneRecipe) -> None:
             raise RecipeError(f"{name} is {value}, but must be above zero, or 0 for automatic.")
     if len(detector.anchors) != 5:
         raise RecipeError(f"detector.anchors has {len(detector.anchors)} sizes; P2-P6 need five.")
+    if detector.detector == "cascade_rcnn" and detector.classifier == "cosine":
+        raise RecipeError("detector.classifier=cosine is for one box predictor; Cascade R-CNN has three.")
     if recipe.optimiser.layers == "last" and recipe.norms.policy == "train":
         raise RecipeError("optimiser.layers=last leaves the batch norms alone: set norms.policy=frozen as well.")
 

@@ -1,0 +1,44 @@
+"""Which classes are taken for which: one-to-one matching of sure detections with objects, whatever their class.
+
+Legend: D detections, M objects, K classes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from adept_training.downstream.detections import Detections, Found
+from adept_training.downstream.records import Split
+from adept_training.downstream.voc_metrics import box_iou
+
+
+def confusion(split: Split, found: Found, score: float = 0.3, iou: float = 0.5) -> npt.NDArray[np.int64]:
+    """Counts (K + 1, K + 1): row the true class, column the predicted one, 0 being nothing.
+
+    Pairs are matched from the greatest IoU down; ``[k, 0]`` are objects that were missed, ``[0, k]`` detections of
+    nothing. Crowds and difficult objects are left out, as are detections that match them best.
+    """
+    counts = np.zeros((len(split.classes) + 1,) * 2, np.int64)
+    for image in split.images:
+        one = found.get(image.id, Detections.none())
+        sure = one.scores_D >= score
+        boxes_D4, labels_D = one.boxes_D4[sure], one.labels_D[sure]
+        ignore_M = image.crowd_M | image.difficult_M
+        overlap_DM = box_iou(boxes_D4, image.boxes_M4)
+        ignored_D = np.zeros(len(boxes_D4), np.bool_)
+        if ignore_M.any() and len(boxes_D4):
+            ignored_D = ignore_M[overlap_DM.argmax(axis=1)] & (overlap_DM.max(axis=1) >= iou)
+        overlap_DM[:, ignore_M] = 0
+        overlap_DM[ignored_D] = 0
+        free_D, free_M = ~ignored_D, ~ignore_M
+        while overlap_DM.size and overlap_DM.max() >= iou:
+            d, m = np.unravel_index(overlap_DM.argmax(), overlap_DM.shape)
+            counts[image.labels_M[m], labels_D[d]] += 1
+            free_D[d] = free_M[m] = False
+            overlap_DM[d], overlap_DM[:, m] = 0, 0
+        for label in labels_D[free_D]:
+            counts[0, label] += 1
+        for label in image.labels_M[free_M]:
+            counts[label, 0] += 1
+    return counts

@@ -1,0 +1,117 @@
+"""``adept evaluate``: every figure of a fine-tuned detector, or of a source's RPN."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from adept_training.downstream.evaluate import Evaluation
+    from adept_training.downstream.records import Data, Split
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments; costs no torch."""
+    from adept_training.downstream.finetune_command import add_data_arguments
+
+    parser.add_argument("source", metavar="RUN|SOURCE", help="a fine-tuned run, or a source, whose RPN is judged")
+    add_data_arguments(parser)
+    parser.add_argument("--split", choices=("train", "val", "test"), help="default: test, or else val")
+    parser.add_argument("--detections", type=Path, metavar="JSON", help="judge these, in COCO's results format")
+    parser.add_argument("--save-detections", type=Path, metavar="JSON", help="write them in COCO's results format")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="write DIR/report.html and pictures of predictions")
+    parser.add_argument("--size", type=int, metavar="PIXELS", help="shorter side for a source (a run has its own)")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to run")
+    parser.add_argument("--json", action="store_true", help="every figure as JSON on standard output")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate and report.
+
+    Raises:
+        AdeptError: a user's mistake.
+    """
+    from adept_hub.atomic import atomic_file
+    from adept_hub.cli.output import print_json
+    from adept_training.downstream.datasets import open_data
+    from adept_training.downstream.detections import as_coco_json
+    from adept_training.downstream.report import write_predictions, write_report
+
+    split = _split(open_data(args.data, skip_damaged=args.skip_damaged), args.split)
+    evaluation = _evaluate(args, split)
+    if args.save_detections is not None:
+        with atomic_file(args.save_detections) as temporary:
+            temporary.write_text(json.dumps(as_coco_json(split, evaluation.found)) + "\n", encoding="utf-8")
+    if args.report is not None:
+        command = shlex.join(["adept", *sys.argv[1:]])
+        write_report(evaluation, args.report / "report.html", f"{args.source} on {split.name}", command)
+        write_predictions(evaluation, args.report / "predictions")
+    if args.json:
+        print_json({"source": args.source, "split": split.name, **evaluation.as_json()})
+        return 0
+    _print(evaluation, split.name)
+    if args.report is not None:
+        sys.stdout.write(f"Report: {args.report / 'report.html'}\n")
+    return 0
+
+
+def _split(data: Data, name: str | None) -> Split:
+    from adept_hub.errors import DataError
+
+    chosen = data.report_split if name is None else {"train": data.train, "val": data.val, "test": data.test}[name]
+    if chosen is None:
+        raise DataError(f"The data set has no split {name!r}.\nIt has: {', '.join(s.name for s in data.splits())}.")
+    return chosen
+
+
+def _evaluate(args: argparse.Namespace, split: Split) -> Evaluation:
+    """By given detections, by a fine-tuned detector, or by a source, which has an RPN but no classes yet."""
+    from adept_hub.errors import DataError
+    from adept_training.downstream.detections import detections_of
+    from adept_training.downstream.detector import build_detector, find_detector, load_detector
+    from adept_training.downstream.evaluate import evaluate, judge
+    from adept_training.downstream.finetune_command import side_settings
+    from adept_training.downstream.loop import make_fabric
+    from adept_training.downstream.recipe import load_finetune_recipe
+
+    if args.detections is not None:
+        try:
+            rows = json.loads(args.detections.read_text(encoding="utf-8"))
+            return judge(split, detections_of(rows, split))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{args.detections} holds no detections in COCO's results format: {error!r}") from error
+    recipe = load_finetune_recipe(None, side_settings(args.size))
+    fabric = make_fabric(recipe, args.device)
+    folder = find_detector(args.source)
+    if folder is None:
+        model = build_detector(args.source, len(split.classes), recipe.detector, seed=0)
+        return evaluate(model.to(fabric.device), split, heads=False)
+    model, config = load_detector(folder)
+    if config.classes != split.classes:
+        raise DataError(
+            f"{folder} knows the classes {', '.join(config.classes[:6])}; the data set has others: "
+            f"{', '.join(split.classes[:6])}.\nUse the data set that it was fine-tuned on."
+        )
+    return evaluate(model.to(fabric.device), split)
+
+
+def _print(evaluation: Evaluation, name: str) -> None:
+    from adept_hub.cli.output import print_table
+
+    flat = evaluation.flat()
+    sys.stdout.write(f"{name}: {len(evaluation.split)} images, {evaluation.split.objects} objects\n\n")
+    shown = [[key, "-" if value is None else f"{value:.2f}"] for key, value in flat.items()]
+    print_table(["figure", "value"], shown, frozenset({1}))
+    if evaluation.boxes is None:
+        sys.stdout.write("\nA source has no classes yet: only its RPN can be judged. Next: adept finetune\n")
+        return
+    sys.stdout.write("\n")
+    rows = [
+        [key, *("-" if value != value else f"{value:.2f}" for value in (row["AP"], row["AP50"]))]
+        for key, row in evaluation.boxes.per_class.items()
+    ]
+    print_table(["class", "AP", "AP50"], rows, frozenset({1, 2}))

@@ -1,0 +1,154 @@
+"""A detector's report as one web page: figures, curves, costs of errors, confusion, and the worst images."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from adept_training.downstream.confusion import confusion
+from adept_training.downstream.detections import Detections
+from adept_training.downstream.evaluate import Evaluation
+from adept_training.downstream.page import Page
+from adept_training.downstream.pictures import TRUTH, WRONG, Mark, draw_image, truth_and_found
+from adept_training.downstream.plots import bars_plot, curves_plot
+from adept_training.downstream.tide import MAIN, TideError
+
+#: Detections below this are left out of confusion and pictures; figures use all of them.
+SCORE = 0.3
+_WORST = 3
+_LARGEST_MATRIX = 12
+_EXPLAINED = {
+    "Cls": "the right place, the wrong class", "Loc": "the right class, but too far off (IoU 0.1 to 0.5)",
+    "Both": "the wrong class and too far off", "Dupe": "an object that was already found",
+    "Bkg": "nothing is there", "Miss": "an object that nothing explains",
+}  # fmt: skip
+
+
+def write_report(evaluation: Evaluation, path: Path, title: str, command: str = "") -> None:
+    """Write the page; pictures are inside it.
+
+    Raises:
+        DiskFullError: the file cannot be written.
+    """
+    split = evaluation.split
+    page = Page(title, f"{split.name}: {len(split)} images, {split.objects} objects, {len(split.classes)} classes.")
+    flat = evaluation.flat()
+    page.heading("Figures")
+    for group, names in _GROUPS.items():
+        shown = [name for name in names if name in flat]
+        if shown:
+            page.text(group, "dim")
+            page.table([_label(name) for name in shown], [[_number(flat[name]) for name in shown]])
+    if evaluation.boxes is not None:
+        page.heading("Precision over recall at IoU 0.5")
+        ap50 = {name: row["AP50"] for name, row in evaluation.boxes.per_class.items()}
+        page.drawing(curves_plot(evaluation.boxes.curves_KR, split.classes, ap50))
+        _per_class(page, evaluation)
+    if evaluation.tide is not None:
+        page.heading("What the errors cost")
+        page.text("Points of AP50 that an oracle would gain by repairing every error of one kind (TIDE).", "dim")
+        page.drawing(bars_plot({**evaluation.tide.main, **evaluation.tide.special}, "points of AP50"))
+        rows = [[k, f"{evaluation.tide.main[k]:.2f}", str(evaluation.tide.counts[k]), _EXPLAINED[k]] for k in MAIN]
+        page.table(["error", "cost", "count", "what it is"], rows)
+        _confusion(page, evaluation)
+        _worst(page, evaluation, evaluation.tide.errors)
+    if command:
+        page.heading("Made by")
+        page.code(command)
+    page.write(path)
+
+
+def write_predictions(evaluation: Evaluation, folder: Path, count: int = 8) -> list[Path]:
+    """Pictures of detections (blue) and objects (green) on the first images, as JPEG files."""
+    from adept_hub.atomic import atomic_file
+
+    written = []
+    for image in evaluation.split.images[:count]:
+        found = evaluation.found.get(image.id, Detections.none())
+        jpeg = draw_image(image, truth_and_found(image, found, evaluation.split.classes, SCORE), height=480)
+        if jpeg is not None:
+            path = folder / f"{Path(image.path).stem}.jpg"
+            with atomic_file(path) as temporary:
+                temporary.write_bytes(jpeg)
+            written.append(path)
+    return written
+
+
+_SUMMARY = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+_GROUPS = {
+    "Boxes, COCO": _SUMMARY,
+    "Masks, COCO": tuple(f"mask_{name}" for name in _SUMMARY),
+    "Boxes, Pascal VOC at IoU 0.5: eleven points (2007), and area under the curve": ("VOC07_AP50", "VOC_AP50"),
+    "The RPN alone, class-agnostic": ("RPN_AR1", "RPN_AR10", "RPN_AR100", "RPN_AR1000"),
+}
+
+
+def _per_class(page: Page, evaluation: Evaluation) -> None:
+    assert evaluation.boxes is not None
+    objects = Counter(int(label) for image in evaluation.split.images for label in image.labels_M)
+    rows = []
+    for label, name in enumerate(evaluation.split.classes, start=1):
+        row = evaluation.boxes.per_class[name]
+        voc = evaluation.voc["07"][name] if evaluation.voc is not None else math.nan
+        rows.append([name, str(objects[label]), *(_number(v) for v in (row["AP"], row["AP50"], voc))])
+    page.table(["class", "objects", "AP", "AP50", "VOC07 AP50"], rows)
+
+
+def _confusion(page: Page, evaluation: Evaluation) -> None:
+    classes = evaluation.split.classes
+    counts = confusion(evaluation.split, evaluation.found, SCORE)
+    page.heading("Confusion")
+    page.text(f"Detections of at least {SCORE}, matched with objects at IoU 0.5 whatever their class.", "dim")
+    if len(classes) <= _LARGEST_MATRIX:
+        names = ["nothing", *classes]
+        order = [*range(1, len(names)), 0]
+        rows = [[names[i], *(str(counts[i, j]) for j in order)] for i in order]
+        page.table(["true \\ found as", *(names[j] if j else "missed" for j in order)], rows)
+        return
+    off = counts.copy()
+    np.fill_diagonal(off, 0)
+    off[0] = off[:, 0] = 0
+    pairs = [np.unravel_index(i, off.shape) for i in np.argsort(-off, axis=None, kind="stable")[:15]]
+    rows = [[classes[i - 1], classes[j - 1], str(off[i, j])] for i, j in pairs if off[i, j]]
+    page.table(["true", "found as", "times"], rows)
+
+
+def _worst(page: Page, evaluation: Evaluation, errors: tuple[TideError, ...]) -> None:
+    """For every kind of error the images that have most of it, each error weighed by how sure it was."""
+    images = {image.id: image for image in evaluation.split.images}
+    classes = evaluation.split.classes
+    for kind in MAIN:
+        weight: Counter[str] = Counter()
+        mine = [e for e in errors if e.kind == kind and not e.ignored and (kind == "Miss" or e.score >= SCORE)]
+        for error in mine:
+            weight[error.image_id] += error.score if kind != "Miss" else 1.0  # type: ignore[assignment]  # a float weighs
+        if not weight:
+            continue
+        page.heading(f"Worst images: {kind}, {_EXPLAINED[kind]}")
+        for image_id, _ in weight.most_common(_WORST):
+            image = images[image_id]
+            found = evaluation.found.get(image_id, Detections.none())
+            here = [error for error in mine if error.image_id == image_id]
+            marks: list[Mark] = [(box, TRUTH, "") for box in image.boxes_M4]
+            for error in here:
+                box = found.boxes_D4[error.detection] if error.detection >= 0 else image.boxes_M4[error.object]
+                text = (
+                    f"{classes[error.label - 1]} {error.score:.2f}"
+                    if error.detection >= 0
+                    else classes[error.label - 1]
+                )
+                marks.append((box, WRONG, text))
+            jpeg = draw_image(image, marks)
+            if jpeg is not None:
+                page.picture(jpeg, f"{image_id}: {len(here)} x {kind} (red), objects in green")
+
+
+def _label(name: str) -> str:
+    return name.removeprefix("mask_").removeprefix("RPN_")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.1f}"
