@@ -136,12 +136,13 @@ def write_export(
         if framework == "torchvision":
             save_file(state, temporary / weights, metadata={"format": "pt"})
         else:
-            torch.save(_wrapped(state, framework), temporary / weights)
+            torch.save(wrapped(state, framework), temporary / weights)
         (temporary / name).write_text(text, encoding="utf-8")
     return [out / weights, out / name]
 
 
-def _wrapped(state: dict[str, Tensor], framework: Framework) -> dict[str, object]:
+def wrapped(state: dict[str, Tensor], framework: Framework) -> dict[str, object]:
+    """What a framework expects at the top of a .pth."""
     return {"model": state} if framework == "detectron2" else {"state_dict": state, "meta": {}}
 
 

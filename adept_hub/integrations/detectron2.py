@@ -1,0 +1,36 @@
+"""``MODEL.WEIGHTS: "adept://adept_joint"`` in Detectron2, once this module has been imported.
+
+Weights are half of the matter: begin with the config of ``adept export``, or ask ``adept doctor`` about your own.
+A Cascade R-CNN wants ``adept://adept_joint#detector=cascade_rcnn``.
+"""
+
+from __future__ import annotations
+
+from typing import IO, Any
+
+from detectron2.utils.file_io import PathManager
+from iopath.common.file_io import PathHandler
+
+from adept_hub.integrations.door import PREFIX, cached_weights
+
+
+class AdeptHandler(PathHandler):  # type: ignore[misc]  # iopath is untyped
+    """iopath's handler of ``adept://``: fetch, verify, convert, and hand over a local file."""
+
+    def _get_supported_prefixes(self) -> list[str]:
+        return [PREFIX]
+
+    def _get_local_path(self, path: str, force: bool = False, **kwargs: Any) -> str:
+        return str(cached_weights(path, "detectron2"))
+
+    def _open(self, path: str, mode: str = "r", buffering: int = -1, **kwargs: Any) -> IO[Any]:
+        return open(self._get_local_path(path), mode, buffering)  # noqa: PTH123  # the caller closes it
+
+    def _isfile(self, path: str, **kwargs: Any) -> bool:
+        return True
+
+    def _exists(self, path: str, **kwargs: Any) -> bool:
+        return True
+
+
+PathManager.register_handler(AdeptHandler(), allow_override=True)
