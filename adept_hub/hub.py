@@ -11,7 +11,14 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
+from huggingface_hub import (
+    HfFileMetadata,
+    constants,
+    get_hf_file_metadata,
+    hf_hub_download,
+    hf_hub_url,
+    try_to_load_from_cache,
+)
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -22,6 +29,7 @@ from huggingface_hub.errors import (
 
 from adept_hub.errors import AdeptError, CheckpointError, DiskFullError, DownloadError, IntegrityError
 from adept_hub.names import is_commit
+from adept_hub.resume import download_blob, is_resumable
 
 _log = logging.getLogger(__name__)
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -70,7 +78,8 @@ def download_file(
 ) -> Path:
     """A file of a repository, from the cache if a pinned commit of it is there, else from the Hub.
 
-    Cut connections are resumed, and busy servers asked again, by the client.
+    Cut connections are resumed, and busy servers asked again, by the client; what a killed process had received is
+    gone on with (`adept_hub.resume`).
 
     Args:
         repo: ``org/name``.
@@ -93,8 +102,13 @@ def download_file(
             f"{filename} of {where} is not in the cache, and offline was asked for.\n"
             f"On a machine with a network: adept pull hf-hub:{where}"
         )
-    heard = _refuse_announced(repo, filename, revision, options, limit, promise)
+    announced = _announced(repo, filename, revision, options)
+    if announced is not None:
+        _refuse(announced, repo, filename, limit, promise)
     try:
+        if announced is not None and is_resumable(announced) and not options.force:
+            url = hf_hub_url(repo, filename, revision=revision)
+            download_blob(repo, url, announced, options.cache, options.token)
         path = hf_hub_download(
             repo,
             filename,
@@ -105,34 +119,37 @@ def download_file(
         )
     except TRANSPORT as error:
         raise explain(error, where, filename) from error
-    if not heard and cached is not None:
+    if announced is None and cached is not None:
         _log.warning("%s cannot be reached; %s is the one in the cache, %s", constants.ENDPOINT, where, cached.parent)
     return Path(path)
 
 
-def _refuse_announced(
-    repo: str, filename: str, revision: str | None, options: HubOptions, limit: int, promise: tuple[str, int] | None
-) -> bool:
-    """Refuse by what the Hub says of a file, if it says anything; where it does not, the download itself tells why."""
+def _announced(repo: str, filename: str, revision: str | None, options: HubOptions) -> HfFileMetadata | None:
+    """What the Hub says of a file; where it says nothing, the download itself tells why."""
     try:
-        announced = get_hf_file_metadata(hf_hub_url(repo, filename, revision=revision), token=options.token)
+        return get_hf_file_metadata(hf_hub_url(repo, filename, revision=revision), token=options.token)
     except TRANSPORT as error:
         _log.debug("no metadata of %s in %s: %s", filename, repo, error)
-        return False
+        return None
+
+
+def _refuse(announced: HfFileMetadata, repo: str, filename: str, limit: int, promise: tuple[str, int] | None) -> None:
+    """Refuse a file by what is announced, before any of it is downloaded.
+
+    Raises:
+        IntegrityError: it is too large, or not the promised one.
+    """
     size, digest = announced.size, announced.etag or ""
     if size is not None and size > limit:
         raise IntegrityError(
             f"{filename} of {repo} has {size:,} bytes; at most {limit:,} are accepted.\nIt is no file of a checkpoint."
         )
     is_sha256 = len(digest) == 64  # of a file in large storage; of a small one it is git's own
-    if promise is None:
-        return True
-    if (size is not None and size != promise[1]) or (is_sha256 and digest != promise[0]):
+    if promise and ((size is not None and size != promise[1]) or (is_sha256 and digest != promise[0])):
         raise IntegrityError(
             f"The Hub announces another {filename} of {repo} than its config.json promises.\n"
             "It was swapped, or an upload was not finished: ask its owner, or pin an earlier commit."
         )
-    return True
 
 
 def explain(error: Exception, where: str, filename: str = "") -> AdeptError:

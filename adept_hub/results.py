@@ -6,11 +6,14 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from adept_hub.atomic import atomic_file
 from adept_hub.cards import render_card
-from adept_hub.checkpoint import read_config
+from adept_hub.checkpoint import CONFIG, read_config
+from adept_hub.digest import sha256_file
 from adept_hub.registry import ModelInfo, list_models, registry
+from adept_hub.schema import to_dict
 
 
 def published_cards() -> dict[str, str]:
@@ -47,6 +50,28 @@ def write_cards(folder: Path) -> list[Path]:
 def write_results(folder: Path) -> list[Path]:
     """Write the tables."""
     return _write(folder, published_tables())
+
+
+def registry_entry(folder: Path, **location: str) -> dict[str, Any]:
+    """The entry of models.json for a checkpoint folder, as JSON values.
+
+    Args:
+        folder: the checkpoint.
+        **location: ``bundled=NAME``, or ``repo=ORG/NAME`` and ``revision=COMMIT``.
+    """
+    config = read_config(folder)
+    provenance = config.provenance
+    return {
+        "location": location,
+        "sha256": config.sha256,
+        "size": config.size,
+        "config_sha256": sha256_file(folder / CONFIG),
+        "licence": config.licence,
+        "data": provenance.data,
+        "images": provenance.images,
+        "epochs": provenance.epochs,
+        "metrics": to_dict(provenance.metrics),
+    }
 
 
 def _published() -> list[ModelInfo]:

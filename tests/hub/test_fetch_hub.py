@@ -215,24 +215,26 @@ def test_a_slow_hub_is_waited_for(hub: Hub, published, options: FetchOptions) ->
     fetch("hf-hub:org/small", options)
 
 
-def test_a_corrupt_body_of_the_right_length_never_becomes_a_model(hub: Hub, published, options: FetchOptions) -> None:
+def test_a_corrupt_body_of_the_right_length_is_not_kept(hub: Hub, published, options: FetchOptions) -> None:
     hub.fault("GET /cdn/", change=flip)
-    message = fails(IntegrityError, "hf-hub:org/small", options)
-    bad = blob(cache_of(options))
-    assert f"rm '{bad}'" in message
-    fails(IntegrityError, "hf-hub:org/small", options)
+    assert "it was not kept" in fails(IntegrityError, "hf-hub:org/small", options)
+    assert not list(cache_of(options).glob(f"models--*/snapshots/*/{WEIGHTS}"))
+    hub.fault("GET /cdn/", change=flip)
     with pytest.raises(IntegrityError):
         adept_hub.load_pretrained("hf-hub:org/small", cache_dir=options.cache_dir)
-    bad.unlink()
-    fetched = fetch("hf-hub:org/small", options)
-    read_tensors(fetched.folder, fetched.config)
+    assert len(fetch_and_read("hf-hub:org/small", options)) == 200
 
 
-def test_force_replaces_a_corrupt_file(hub: Hub, published, options: FetchOptions) -> None:
-    hub.fault("GET /cdn/", change=flip)
-    fails(IntegrityError, "hf-hub:org/small", options)
-    fetched = fetch("hf-hub:org/small", FetchOptions(cache_dir=options.cache_dir, force=True))
-    read_tensors(fetched.folder, fetched.config)
+def test_force_replaces_a_corrupt_file_in_the_cache(hub: Hub, published, options: FetchOptions) -> None:
+    fetch("hf-hub:org/small", options)
+    bad = blob(cache_of(options))
+    bad.write_bytes(flip(bad.read_bytes()))
+    assert f"rm '{bad}'" in fails(IntegrityError, "hf-hub:org/small", options)
+    forced = FetchOptions(cache_dir=options.cache_dir, force=True)
+    assert len(fetch_and_read("hf-hub:org/small", forced)) == 200
+    bad.write_bytes(flip(bad.read_bytes()))
+    bad.unlink()  # as the message says
+    assert len(fetch_and_read("hf-hub:org/small", options)) == 200
 
 
 def test_a_changed_blob_in_the_cache_is_noticed(published, options: FetchOptions) -> None:
@@ -272,11 +274,9 @@ def test_files_beyond_all_bounds_are_refused_before_they_are_downloaded(
 # --- several processes ---------------------------------------------------------------------------------------------
 
 
-def test_a_process_killed_in_mid_download_leaves_nothing_that_is_taken_for_the_file(
-    hub: Hub, published, options: FetchOptions
-) -> None:
+def test_what_a_killed_process_had_received_is_gone_on_with(hub: Hub, published, options: FetchOptions) -> None:
     cache = cache_of(options)
-    hub.fault("GET /cdn/", cut_after=1 << 20)
+    hub.fault("GET /cdn/", cut_after=15 << 20)
     hub.fault("GET /cdn/", wait=60.0)  # the resumed request hangs
     fetching = Fetching("hf-hub:org/small", cache)
     deadline = time.monotonic() + 60
@@ -284,10 +284,27 @@ def test_a_process_killed_in_mid_download_leaves_nothing_that_is_taken_for_the_f
         time.sleep(0.05)
     fetching.process.kill()
     fetching.process.join()
-    assert list(cache.glob("models--org--small/blobs/*.incomplete")), "the process was not in mid-download"
+    (partial,) = cache.glob("models--org--small/blobs/*.partial")
+    received = partial.stat().st_size
+    assert received >= 10 << 20
     assert not list(cache.glob(f"models--org--small/snapshots/*/{WEIGHTS}"))
-    fetched = fetch("hf-hub:org/small", options)
-    assert len(read_tensors(fetched.folder, fetched.config)) == 200
+    hub.seen.clear()
+    assert len(fetch_and_read("hf-hub:org/small", options)) == 200
+    assert [headers.get("range", headers.get("Range")) for line, headers in hub.seen if "GET /cdn/" in line] == [
+        f"bytes={received}-"
+    ]
+    assert not partial.exists()
+
+
+def test_a_damaged_rest_of_a_killed_process_is_thrown_away(hub: Hub, published, options: FetchOptions) -> None:
+    _, config, _ = published
+    blobs = cache_of(options) / "models--org--small" / "blobs"
+    blobs.mkdir(parents=True)
+    for rest in (b"rubbish", bytes(config.size + 1)):
+        (blobs / f"{config.sha256}.partial").write_bytes(rest)
+        if len(rest) < config.size:
+            fails(IntegrityError, "hf-hub:org/small", options)
+    assert len(fetch_and_read("hf-hub:org/small", options)) == 200
 
 
 def test_eight_processes_at_once_download_it_once(hub: Hub, published, options: FetchOptions) -> None:

@@ -14,8 +14,9 @@ import pytest
 import adept_hub
 from adept_hub.checkpoint import CONFIG, WEIGHTS, read_config
 from adept_hub.digest import sha256_file
-from adept_hub.errors import RegistryError, UnknownModelError, UnpublishedWeightsError
+from adept_hub.errors import IntegrityError, RegistryError, UnknownModelError, UnpublishedWeightsError
 from adept_hub.registry import BUNDLED, list_models, model_info, parse_registry, registry
+from adept_hub.results import registry_entry
 from adept_hub.spec import METHODS, PARTS
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -74,7 +75,23 @@ def test_every_bundled_checkpoint_is_the_registered_one() -> None:
         assert (info.folder / WEIGHTS).stat().st_size == info.size <= 40e6
         assert (config.name, config.spec, config.licence) == (info.name, info.spec, info.licence)
         assert config.provenance.method == info.method
-        assert not info.config_sha256 or info.config_sha256 == sha256_file(info.folder / CONFIG)
+        assert info.config_sha256 in ("", sha256_file(info.folder / CONFIG))
+        provenance = config.provenance
+        assert (info.data, info.images, info.epochs) == (provenance.data, provenance.images, provenance.epochs)
+        assert info.metrics == provenance.metrics
+
+
+def test_an_entry_is_made_from_the_folder(make_checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, config, _ = make_checkpoint(folder=tmp_path / "team" / "ckpt")
+    entry = registry_entry(folder, bundled="ckpt")
+    write(tmp_path / "team" / "registry.json", small(checkpoints={"mine_r18_fpn.photos": entry}))
+    monkeypatch.setenv("ADEPT_REGISTRY", str(tmp_path / "team" / "registry.json"))
+    info = model_info("mine")
+    assert (info.sha256, info.size, info.licence) == (config.sha256, config.size, config.licence)
+    assert adept_hub.load_state_dict("mine")
+    (folder / CONFIG).write_text((folder / CONFIG).read_text().replace("0.485", "0.5"))
+    with pytest.raises(IntegrityError, match="is not the one that the registry knows"):
+        adept_hub.load_state_dict("mine")
 
 
 def test_nothing_is_bundled_that_is_not_registered() -> None:
