@@ -70,7 +70,7 @@ def test_lars_around_torchs_sgd_is_the_same_step() -> None:
 
 
 def test_flat_tensors_have_no_decay_and_no_adaptation() -> None:
-    network = Network(SMALL, 32, 16)
+    network = Network(SMALL, 32, 16, SMALL.head_fc_channels)
     optimiser = make_optimiser(network, OptimiserRecipe(lr=1.0, lr_scaling="linear"), batch_size=2048)
     seen = 0
     for group in optimiser.param_groups:
@@ -83,7 +83,7 @@ def test_flat_tensors_have_no_decay_and_no_adaptation() -> None:
 
 
 def test_the_rpn_can_have_a_rate_of_its_own() -> None:
-    network = Network(SMALL, 32, 16)
+    network = Network(SMALL, 32, 16, SMALL.head_fc_channels)
     optimiser = make_optimiser(network, OptimiserRecipe(lr=1.0, rpn_lr=0.02), batch_size=256)
     rpn = {id(p) for p in network.parts.rpn.parameters()}
     for group in optimiser.param_groups:

@@ -177,3 +177,20 @@ def test_rpn_boxes_join_the_contrast_in_table_4s_ablation(tmp_path: Path) -> Non
     assert [len(pooled) for pooled in seen] == [4 * 8] * 3, "four boxes of each source in every view"
     step.loss.backward()
     assert torch.isfinite(step.loss)
+
+
+def test_byol_trains_the_backbone_alone_on_whole_images(tmp_path: Path) -> None:
+    model, batch = _model("method.name=byol"), _batch(tmp_path)
+    step = model(batch)
+    step.loss.backward()
+    gradients = _gradients(model)
+    assert {part for part, size in gradients.items() if size > 0} == {"backbone", "projector", "predictor"}
+    model.eval()
+    images = [apply_colours(v.pixels_NHWC, v.colours, model.preprocessing) for v in batch.views]
+    total = 0.0
+    with torch.no_grad():
+        for one, two in ((0, 1), (1, 0), (0, 2), (2, 0)):
+            a = model.online.embed(model.online.parts.backbone(images[one])["c5"].mean(dim=(2, 3)))
+            b = model.target.embed(model.target.parts.backbone(images[two])["c5"].mean(dim=(2, 3)))
+            total += -2 * F.cosine_similarity(a, b).mean().item()
+        assert model(batch).loss.item() == pytest.approx(total, abs=1e-4)

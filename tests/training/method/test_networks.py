@@ -22,7 +22,7 @@ def test_momentum_rises_from_its_base_to_one() -> None:
 @pytest.fixture
 def networks() -> tuple[Network, Network]:
     torch.manual_seed(0)
-    online = Network(SMALL, 32, 16)
+    online = Network(SMALL, 32, 16, SMALL.head_fc_channels)
     return online, make_target(online)
 
 

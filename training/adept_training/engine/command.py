@@ -13,7 +13,7 @@ from adept_hub.spec import METHODS
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments; costs no torch."""
     parser.add_argument("--images", required=True, help="a folder, a text file of paths, or WebDataset shards")
-    parser.add_argument("--method", choices=[m for m in METHODS if m not in ("scratch", "byol")], help="which losses")
+    parser.add_argument("--method", choices=[m for m in METHODS if m != "scratch"], help="which losses")
     parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="folder of this run")
     parser.add_argument("--recipe", metavar="FILE|NAME", help="a YAML file or a shipped recipe")
     parser.add_argument("--proposals", type=Path, metavar="DIR", help="of adept proposals; else RUN/proposals")

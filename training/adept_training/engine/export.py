@@ -19,11 +19,13 @@ from adept_training.method.adept import Adept
 def exported_tensors(model: Adept, network: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Canonical tensors and parts. The RPN is always the online one: the target has none."""
     chosen = model.target if network == "target" and model.recipe.contrasts else model.online
-    state = {k: v for k, v in chosen.parts.state_dict().items() if not k.startswith("rpn.")}
-    if not model.recipe.trains_rpn:
-        return state, ("backbone", "fpn", "head")
-    state |= {k: v for k, v in model.online.parts.state_dict().items() if k.startswith("rpn.")}
-    return state, ("backbone", "fpn", "rpn", "head")
+    parts = model.recipe.parts
+    state = {}
+    for part in parts:
+        holder = model.online if part == "rpn" else chosen
+        tensors = getattr(holder.parts, part).state_dict()
+        state |= {f"{part}.{key}": value for key, value in tensors.items()}
+    return state, parts
 
 
 def export_model(

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from adept_hub.spec import DetectorSpec, Preprocessing
+from adept_hub.spec import PARTS, DetectorSpec, Preprocessing
 from adept_training.data.loader import Batch, BoxBatch
 from adept_training.data.photometric import apply_colours
 from adept_training.method.contrast import correspondence, feature_spread, pair_loss, retrieval
@@ -25,7 +25,7 @@ from adept_training.method.rpn import RPNRecipe, flatten_outputs, make_anchors, 
 class MethodRecipe:
     """Which losses, and how boxes meet the pyramid."""
 
-    name: Literal["adept_joint", "adept_separate", "soco"] = "adept_joint"
+    name: Literal["adept_joint", "adept_separate", "soco", "byol"] = "adept_joint"
     #: Boxes are pooled at their own level only, or at all of them with the loss masked (SoCo's code).
     head_mode: Literal["assigned", "all_levels"] = "assigned"
     #: Table 4: boxes of the contrast are selective search's, or the RPN's own best join them (unstable).
@@ -38,11 +38,18 @@ class MethodRecipe:
 
     @property
     def trains_rpn(self) -> bool:
-        return self.name != "soco"
+        return self.name in ("adept_joint", "adept_separate")
 
     @property
     def contrasts(self) -> bool:
         return self.name != "adept_separate"
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The detector's parts that the method trains or, in separate training, passes on."""
+        if self.name == "byol":
+            return ("backbone",)
+        return ("backbone", "fpn", "rpn", "head") if self.trains_rpn else ("backbone", "fpn", "head")
 
 
 class Step(NamedTuple):
@@ -75,15 +82,16 @@ class Adept(nn.Module):
         super().__init__()
         self.spec, self.recipe, self.sizes = spec, recipe, sizes
         self.preprocessing = Preprocessing()
-        self.online = Network(spec, recipe.projector_hidden, recipe.projection)
+        width = spec.stage_channels[-1] if recipe.name == "byol" else spec.head_fc_channels
+        self.online = Network(spec, recipe.projector_hidden, recipe.projection, width)
         if recipe.contrasts:
             self.target = make_target(self.online)
         else:
             # Separate training: only the RPN learns; running statistics must not move either (see train()).
             self.online.requires_grad_(False)
             self.online.parts.rpn.requires_grad_(True)
-        if not recipe.trains_rpn:
-            self.online.parts.rpn.requires_grad_(False)
+        for part in set(PARTS) - set(recipe.parts):
+            getattr(self.online.parts, part).requires_grad_(False)
 
     def train(self, mode: bool = True) -> Adept:
         """Training mode, except that separate training leaves every norm alone."""
@@ -99,22 +107,32 @@ class Adept(nn.Module):
             with torch.no_grad():
                 pyramids = [self.online.parts.pyramid(x) for x in images[: self.rpn_views]]
             return _sum(*self._rpn_terms(self._rpn_outputs(pyramids), batch))
+        if self.recipe.name == "byol":
+            return self._image_level(images)
         pyramids = [self.online.parts.pyramid(x) for x in images]
         outputs = self._rpn_outputs(pyramids) if self.recipe.trains_rpn else []
         sets = self._box_sets(batch, outputs)
         predicted = self._embed(self.online, pyramids, sets)
         with torch.no_grad():
             goals = self._embed(self.target, [self.target.parts.pyramid(x) for x in images], sets)
-        terms = self._contrast_terms(predicted, goals)
-        stats = {
-            "spread_target": feature_spread(goals[1][0].vectors_NPD.flatten(0, 1)),
-            "spread_online": feature_spread(predicted[1][0].vectors_NPD.flatten(0, 1)),
-            "retrieval": retrieval(predicted[0][0].vectors_NPD, goals[1][0].vectors_NPD),
-        }
+        terms, stats = self._contrast_terms(predicted, goals), _watch(predicted, goals)
         if self.recipe.trains_rpn:
             more_terms, more_stats = self._rpn_terms(outputs, batch)
             terms, stats = terms | more_terms, stats | more_stats
         return _sum(terms, stats)
+
+    def _image_level(self, images: list[Tensor]) -> Step:
+        """BYOL on the same views: the whole image is the one box, its feature the mean of C5."""
+
+        def embed(network: Network) -> list[list[Embedded]]:
+            pooled = [list(network.parts.backbone(x).values())[-1].mean(dim=(2, 3)) for x in images]
+            ids_N1 = torch.zeros(len(images[0]), 1, dtype=torch.int64, device=images[0].device)
+            return [[Embedded(network.embed(feature)[:, None], ids_N1)] for feature in pooled]
+
+        predicted = embed(self.online)
+        with torch.no_grad():
+            goals = embed(self.target)
+        return _sum(self._contrast_terms(predicted, goals), _watch(predicted, goals))
 
     @property
     def rpn_views(self) -> int:
@@ -188,6 +206,14 @@ class Adept(nn.Module):
         }
         positives_L = torch.stack([x.positives_L for x in losses]).mean(dim=0)
         return terms, {f"positives_p{i + 2}": value for i, value in enumerate(positives_L)}
+
+
+def _watch(predicted: list[list[Embedded]], goals: list[list[Embedded]]) -> dict[str, Tensor]:
+    return {
+        "spread_target": feature_spread(goals[1][0].vectors_NPD.flatten(0, 1)),
+        "spread_online": feature_spread(predicted[1][0].vectors_NPD.flatten(0, 1)),
+        "retrieval": retrieval(predicted[0][0].vectors_NPD, goals[1][0].vectors_NPD),
+    }
 
 
 def _sum(terms: dict[str, Tensor], stats: dict[str, Tensor]) -> Step:

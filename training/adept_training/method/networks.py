@@ -27,10 +27,10 @@ class MLP(nn.Sequential):
 class Network(nn.Module):
     """Detector parts, projector and (online only) predictor."""
 
-    def __init__(self, spec: DetectorSpec, hidden: int, dim: int, in_dim: int | None = None) -> None:
+    def __init__(self, spec: DetectorSpec, hidden: int, dim: int, in_dim: int) -> None:
         super().__init__()
         self.parts = DetectorParts(spec)
-        self.projector = MLP(in_dim or spec.head_fc_channels, hidden, dim)
+        self.projector = MLP(in_dim, hidden, dim)
         self.predictor: nn.Module = MLP(dim, hidden, dim)
 
     def embed(self, features_BD: Tensor) -> Tensor:
