@@ -9,7 +9,7 @@ _TRAIN = "train"
 PROPOSALS = Command("proposals", "selective-search boxes of photographs", "adept_training.proposals.command", _TRAIN)
 PRETRAIN = Command("pretrain", "photographs in, a checkpoint folder out", "adept_training.engine.command", _TRAIN)
 DEMO = Command("demo", "bundled weights on bundled photographs", "adept_training.demo.command", _TRAIN)
-DATA = Command("data", "check a labelled data set before training on it", "adept_training.downstream.data_command", _TRAIN)
+DATA = Command("data", "check labelled data, or draw a subset", "adept_training.downstream.data_command", _TRAIN)
 FINETUNE = Command("finetune", "a detector on your labels", "adept_training.downstream.finetune_command", _TRAIN)
 EVALUATE = Command(
     "evaluate", "AP, AR, VOC AP and TIDE of a detector", "adept_training.downstream.evaluate_command", _TRAIN

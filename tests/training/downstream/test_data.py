@@ -300,3 +300,20 @@ def test_subset_file_of_another_data_set(tmp_path: Path) -> None:
     (tmp_path / "s.json").write_text("[]")
     with pytest.raises(DataError, match="no subset file"):
         load_subset(tmp_path / "s.json", crowded(5))
+
+
+def test_a_subset_is_written_as_ids_and_as_a_coco_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = save(tmp_path, write_coco(tmp_path))
+    words = ["data", "subset", spec, "--labels", "2img", "--seed", "4", "--out", str(tmp_path / "few")]
+    assert main(words) == 0
+    assert "2 of 4 images, 4 objects" in capsys.readouterr().out
+    whole = open_data(spec).train
+    expected = draw(whole, Budget(2, "img"), 4)
+    again = open_data(f"coco:{tmp_path / 'few' / 'annotations.json'}:{tmp_path / 'train'}").train
+    assert [image.id for image in again.images] == [image.id for image in expected.images]
+    assert again.category_ids == (3, 7)
+    for one, two in zip(again.images, expected.images, strict=True):
+        np.testing.assert_array_equal(one.boxes_M4, two.boxes_M4)
+        assert one.labels_M.tolist() == two.labels_M.tolist()
+        assert one.masks == two.masks
+    assert load_subset(tmp_path / "few" / "subset.json", whole).images[0].id == expected.images[0].id

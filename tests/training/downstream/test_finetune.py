@@ -18,7 +18,7 @@ from adept_training.downstream.evaluate import evaluate
 from adept_training.downstream.finetune import finetune
 from adept_training.downstream.loop import make_fabric, prepare, train
 from adept_training.downstream.norms import batch_norms, set_training
-from adept_training.downstream.recipe import load_finetune_recipe, lr_factor
+from adept_training.downstream.recipe import load_finetune_recipe, lr_factor, protocol_names
 from adept_training.downstream.samples import Batches, LabelledSamples, make_batches
 
 from .conftest import TINY
@@ -260,3 +260,21 @@ def test_crowds_and_images_that_vanish(tmp_path: Path) -> None:
     gone = LabelledSamples.of(split(image(str(tmp_path / "gone"), [[0, 0, 9, 9]], [1])), False, 0, 0)
     with pytest.raises(DataError, match="8 images in a row"):
         gone[(0, 0)]
+
+
+def test_every_shipped_protocol_is_a_recipe_with_the_paper_s_numbers() -> None:
+    recipes = {name: load_finetune_recipe(name) for name in protocol_names()}
+    iterations = {name: recipe.schedule.iterations for name, recipe in recipes.items()}
+    assert iterations["coco_1x"] == 90_000
+    assert iterations["coco_10pct"] == iterations["coco_1pct"] == 9_000
+    assert iterations["soda10m_cascade"] == 3_726
+    for name in ("coco_1x", "coco_10pct", "coco_1pct", "soda10m_cascade"):
+        recipe = recipes[name]
+        assert (recipe.engine.batch_size, recipe.peak_lr, recipe.optimiser.weight_decay) == (16, 0.02, 2.5e-5)
+    coco = recipes["coco_1x"]
+    assert [round(share * 90_000) for share in coco.schedule.steps] == [60_000, 80_000]
+    assert recipes["soda10m_cascade"].detector.detector == "cascade_rcnn"
+    assert recipes["voc_fewshot"].detector.classifier == "cosine"
+    assert load_finetune_recipe("coco_1x").to_yaml() == coco.to_yaml()
+    with pytest.raises(RecipeError, match="Shipped"):
+        load_finetune_recipe("coco_2x")

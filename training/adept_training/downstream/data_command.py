@@ -1,10 +1,11 @@
-"""``adept data check``: everything that is wrong with a labelled data set, in one go."""
+"""``adept data``: check a labelled data set in one go, or write a label budget's subset of it."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,15 +17,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument("data", nargs="+", metavar="DATA", help=HELP)
     check.add_argument("--quick", action="store_true", help="read image headers only; contents are not compared")
     check.add_argument("--json", action="store_true", help="every case, as JSON on standard output")
-    check.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
+    subset = verbs.add_parser("subset", help="the image ids of a label budget, and for COCO their annotations")
+    subset.add_argument("data", nargs="+", metavar="DATA", help=HELP)
+    subset.add_argument("--labels", required=True, metavar="BUDGET", help="1%%, 10%%, 3img or 5shot, of train")
+    subset.add_argument("--seed", type=int, default=0, help="default: 0")
+    subset.add_argument("--out", required=True, type=Path, metavar="DIR", help="subset.json, and annotations.json")
+    subset.add_argument("--skip-damaged", action="store_true", help="leave damaged images and objects out")
+    for verb in (check, subset):
+        verb.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check and report; 0 sound (warnings allowed), 1 damaged.
+    """Check or draw; 0 sound (warnings allowed) or written, 1 damaged.
 
     Raises:
-        DataError: ``args.data`` names no data set.
+        DataError: ``args.data`` names no data set, or ``--labels`` no budget.
     """
+    return _subset(args) if args.verb == "subset" else _check(args)
+
+
+def _subset(args: argparse.Namespace) -> int:
+    from adept_hub.atomic import atomic_file
+    from adept_training.downstream.datasets import open_data
+    from adept_training.downstream.detections import as_coco_annotations
+    from adept_training.downstream.subsets import draw, parse_budget, save_subset
+
+    data = open_data(args.data, skip_damaged=args.skip_damaged)
+    budget = parse_budget(args.labels)
+    chosen = draw(data.train, budget, args.seed)
+    save_subset(args.out / "subset.json", chosen, budget, args.seed)
+    with atomic_file(args.out / "annotations.json") as temporary:
+        temporary.write_text(json.dumps(as_coco_annotations(chosen)) + "\n", encoding="utf-8")
+    sys.stdout.write(
+        f"{len(chosen)} of {len(data.train)} images, {chosen.objects} objects: {args.out / 'subset.json'} (ids, for "
+        f"adept finetune --labels) and {args.out / 'annotations.json'} (COCO, for any framework)\n"
+    )
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
     from adept_training.downstream.check import check_data
     from adept_training.downstream.problems import as_json, report_lines
 
