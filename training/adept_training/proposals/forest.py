@@ -18,11 +18,12 @@ BINS = 19 << 6
 
 @numba.njit(nogil=True, cache=True)
 def find(parent: npt.NDArray[np.int32], node: int) -> int:
-    """The root of ``node``; halves the path on the way."""
-    while parent[node] != node:
-        parent[node] = parent[parent[node]]
-        node = parent[node]
-    return node
+    """The root of ``node``, which then points to it."""
+    root = int(parent[node])
+    while parent[root] != root:
+        root = int(parent[root])
+    parent[node] = root
+    return root
 
 
 @numba.njit(nogil=True, cache=True)
@@ -126,8 +127,6 @@ def join_similar(
     first_of = np.array([0, 0, 0, width])
     second_of = np.array([1, width, width + 1, 1])
     counts = np.empty(257, np.int64)
-    lower = np.zeros(1, np.int64)
-    lower_cost = lower.view(np.float64)
     largest = 0
     for b in range(BINS):
         largest = max(largest, starts[b + 1] - starts[b])
@@ -137,19 +136,17 @@ def join_similar(
         parent[p] = p
         size[p] = 1
         threshold[p] = np.float32(scale)
-    flat_until = pixels // 5
+    flat_until = pixels // 8
     for b in range(BINS):
         begin = starts[b]
         if begin == starts[b + 1]:
             continue
-        lower[0] = (b + _LOWEST) << _SHIFT if b > 0 else 0
-        lowest = lower_cost[0]
         if begin >= flat_until:
             # A parent comes before its children, so that one pass brings every pixel to its root.
             for p in range(pixels):
                 parent[p] = parent[parent[p]]
-            flat_until = begin + pixels // 5
-        # First without a branch that the processor could mispredict: two thirds of all edges end here.
+            flat_until = begin + pixels // 8
+        # Without a branch that the processor could mispredict: most edges lie within a segment and end here.
         end = begin
         for i in range(begin, starts[b + 1]):
             edge = edges[i]
@@ -157,14 +154,6 @@ def join_similar(
             bits[end] = bits[i]
             edges[end] = edge
             end += parent[p + first_of[d]] != parent[p + second_of[d]]
-        left, end = end, begin
-        for i in range(begin, left):
-            edge = edges[i]
-            p, d = edge >> 2, edge & 3
-            root0, root1 = find(parent, p + first_of[d]), find(parent, p + second_of[d])
-            bits[end] = bits[i]
-            edges[end] = edge
-            end += (root0 != root1) & (threshold[root0] > lowest) & (threshold[root1] > lowest)
         sort_edges(bits[begin:end], edges[begin:end], spare_bits, spare_edges, counts)
         for i in range(begin, end):
             p, d, cost = edges[i] >> 2, edges[i] & 3, costs[i]

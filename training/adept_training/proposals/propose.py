@@ -21,10 +21,13 @@ def _propose_one(images: ImageSource, key: str, preset: Preset) -> Row | Unreada
     try:
         content = images.read(key)
         image_HWC = decode(content, key)
+        height, width = image_HWC.shape[:2]
+        regions = selective_search(image_HWC, preset)
     except ImageDecodeError as error:
         return Unreadable(key, str(error))
-    height, width = image_HWC.shape[:2]
-    boxes, fallback = to_proposals(selective_search(image_HWC, preset), (width, height), preset)
+    except MemoryError:
+        return Unreadable(key, f"{key} needs more memory than there is. Shrink it, or use fewer workers.")
+    boxes, fallback = to_proposals(regions, (width, height), preset)
     return Row(key, width, height, boxes, fallback, content_hash(content))
 
 

@@ -1,12 +1,12 @@
 """Felzenszwalb and Huttenlocher's graph segmentation (IJCV 2004), the same as scikit-image's, several times faster.
 
 Edges are taken in ascending order of cost; an edge joins two segments when it costs less than the threshold of both,
-``cost of the last join + scale / size``. Two facts make this fast. A segment that once refused an edge refuses every
-later one, so that edges inside a segment or at a refusing one are dropped before they are sorted: costs are dealt into
-narrow bins first, and only what is left of a bin is sorted. And afterwards, when segments below ``min_size`` are joined
-along their cheapest edges, only the edges at such segments matter.
+``cost of the last join + scale / size``. Costs are dealt into narrow bins; of a bin, the edges that lie within one
+segment by then are dropped before the rest is sorted. When segments below ``min_size`` are joined along their cheapest
+edges afterwards, only the edges at such segments matter: an edge between two large ones can never join them.
 
-Edges of equal cost: the first stage does not depend on their order, the second may. scikit-image takes them in the
+Edges of equal cost: the first stage does not depend on their order (a segment that refuses one edge refuses every later
+one, and one that accepted an edge accepts its equals), the second may. scikit-image takes them in the
 order of ``numpy.argsort``'s unstable sort, which is asked for in the rare case that it matters.
 """
 

@@ -16,7 +16,8 @@ _KEPT_PIXELS = 4_000_000
 class Workspace:
     """Named arrays that grow as needed. Contents are undefined; one thread at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, spare: float = 0.25) -> None:
+        self._spare = spare  # so that slightly larger photographs do not need new memory each
         self._buffers: dict[str, npt.NDArray[np.uint8]] = {}
 
     def take(self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
@@ -25,7 +26,7 @@ class Workspace:
         buffer = self._buffers.get(name)
         if buffer is None or len(buffer) < needed:
             self._buffers.pop(name, None)
-            buffer = self._buffers[name] = np.empty(needed + needed // 4, np.uint8)
+            buffer = self._buffers[name] = np.empty(needed + int(needed * self._spare), np.uint8)
         return buffer[:needed].view(dtype).reshape(shape)
 
 
@@ -35,7 +36,7 @@ _local = threading.local()
 def workspace_for(height: int, width: int) -> Workspace:
     """This thread's workspace, or a new one for a giant."""
     if height * width > _KEPT_PIXELS:
-        return Workspace()
+        return Workspace(spare=0)
     if not hasattr(_local, "workspace"):
         _local.workspace = Workspace()
     workspace: Workspace = _local.workspace
