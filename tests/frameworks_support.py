@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.machinery
 import importlib.util
 import sys
 import types
@@ -79,7 +80,10 @@ class _Extension(types.ModuleType):
 def install_mmcv_ops() -> None:
     """Put the stand-in in place of mmcv._ext, unless mmcv was installed with its own."""
     if "mmcv._ext" not in sys.modules and importlib.util.find_spec("mmcv._ext") is None:
-        sys.modules["mmcv._ext"] = _Extension("mmcv._ext")
+        stand_in = _Extension("mmcv._ext")
+        # MMEngine asks whether the extension can be found, not whether it is there.
+        stand_in.__spec__ = importlib.machinery.ModuleSpec("mmcv._ext", None)
+        sys.modules["mmcv._ext"] = stand_in
 
 
 def register_mmdet() -> None:

@@ -1,0 +1,79 @@
+"""The fine-tuning scripts of docs/frameworks.md, run on a handful of images with only sizes and iterations changed."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from frameworks_support import one_thread, register_mmdet  # noqa: F401  # an autouse fixture
+from PIL import Image
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "frameworks.md"
+
+
+def script(name: str) -> str:
+    (found,) = re.findall(rf"```python {name}\n(.*?)```", DOCS.read_text(), re.S)
+    assert len([line for line in found.splitlines() if line and "import" not in line]) <= 11
+    return found
+
+
+@pytest.fixture
+def dataset(tmp_path, monkeypatch):
+    """train.json and images/ in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images").mkdir()
+    generator = np.random.default_rng(0)
+    names = ("cat", "dog", "bird")
+    coco = {"images": [], "annotations": [], "categories": [{"id": i + 1, "name": n} for i, n in enumerate(names)]}
+    for i in range(4):
+        Image.fromarray(generator.integers(0, 256, (96, 128, 3), dtype=np.uint8)).save(f"images/{i}.png")
+        coco["images"].append({"id": i, "file_name": f"{i}.png", "height": 96, "width": 128})
+        for j in range(2):
+            box = [8 + 30 * j, 10 + 8 * i, 40, 36]
+            mark = {"id": 2 * i + j + 1, "image_id": i, "category_id": j + 1, "bbox": box, "area": 1440, "iscrowd": 0}
+            coco["annotations"].append(mark)
+    Path("train.json").write_text(json.dumps(coco))
+    return tmp_path
+
+
+def run(name: str, folder: Path, *changes: tuple[str, str]) -> dict:
+    text = script(name)
+    for old, new in (('"adept_joint"', repr(str(folder))), *changes):
+        assert old in text, old
+        text = text.replace(old, new)
+    space: dict = {}
+    exec(compile(text, f"docs/frameworks.md:{name}", "exec"), space)
+    return space
+
+
+@pytest.mark.frameworks
+def test_torchvision(dataset, make_checkpoint):
+    folder, _, _ = make_checkpoint()
+    space = run("torchvision", folder, ("num_classes=4)", "num_classes=4, min_size=96, max_size=128)"))
+    assert space["loss"].isfinite()
+
+
+@pytest.mark.frameworks
+def test_detectron2(dataset, make_checkpoint):
+    folder, _, _ = make_checkpoint()
+    small = '"MODEL.DEVICE", "cpu", "INPUT.MIN_SIZE_TRAIN", (96,), "DATALOADER.NUM_WORKERS", 0, "SOLVER.MAX_ITER", 2'
+    space = run("detectron2", folder, ('"SOLVER.MAX_ITER", 9000', small))
+    assert (dataset / "output" / "model_final.pth").is_file()
+    assert space["trainer"].iter == 2
+
+
+@pytest.mark.frameworks
+def test_mmdet(dataset, make_checkpoint):
+    register_mmdet()
+    folder, _, _ = make_checkpoint()
+    small = (
+        "cfg.train_dataloader.dataset.pipeline[2].scale = (128, 96)\n"
+        "cfg.train_dataloader.update(num_workers=0, persistent_workers=False)\n"
+        "cfg.train_cfg.max_epochs = 1\n"
+        "cfg.optim_wrapper.optimizer.lr = 0.0025"
+    )
+    run("mmdet", folder, ("cfg.optim_wrapper.optimizer.lr = 0.0025", small))
+    assert (dataset / "runs" / "epoch_1.pth").is_file()
