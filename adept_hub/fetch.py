@@ -12,7 +12,7 @@ from adept_hub.checkpoint import CARD, CONFIG, WEIGHTS, read_config
 from adept_hub.digest import sha256_file
 from adept_hub.errors import CheckpointError, DownloadError, IntegrityError, SourceError
 from adept_hub.names import HubSource, LocalSource, NamedSource, check_revision, is_commit, parse_source
-from adept_hub.registry import ModelInfo, registry
+from adept_hub.registry import BUNDLED, ModelInfo, registry
 from adept_hub.spec import CheckpointConfig
 from adept_hub.validate import MAX_CARD_BYTES, MAX_CONFIG_BYTES, MAX_WEIGHT_BYTES
 
@@ -74,7 +74,8 @@ def _named(source: NamedSource, options: FetchOptions) -> Fetched:
             raise SourceError(f"The folder of {info.name}, {info.folder}, is not there.\nInstall its package again.")
         config = read_config(info.folder)
         _check_promise(info, info.folder, config)
-        return Fetched(info.folder, config, f"the folder {location.bundled} beside the registry")
+        origin = "the installed package" if info.base == BUNDLED else str(info.folder)
+        return Fetched(info.folder, config, origin)
     if options.revision and options.revision != location.revision:
         return _from_hub(location.repo, options.revision, options)  # another revision than the registry vouches for
     return _from_hub(location.repo, location.revision, options, info)

@@ -183,7 +183,7 @@ def explain(error: Exception, where: str, filename: str = "") -> AdeptError:
     if status is not None:
         return DownloadError(f"The Hub answers {status} for {where}: {first_line(error)}\nTry again later.")
     return DownloadError(
-        f"{where} is not in the cache and could not be fetched from {endpoint}: {first_line(error)}\n"
+        f"{where} is not in the cache and could not be fetched from {endpoint}: {first_line(_root(error))}\n"
         "Check the network, HF_ENDPOINT and the proxy; or fetch it elsewhere and give its folder."
     )
 
@@ -198,6 +198,13 @@ def _status(error: BaseException | None) -> int | None:
     return None
 
 
-def first_line(error: Exception) -> str:
+def _root(error: BaseException) -> BaseException:
+    """What an error was raised from, at the bottom: the client's own words for it say less."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def first_line(error: BaseException) -> str:
     """The first line of an error's message, or its class where it has none."""
     return next((line.strip()[:300] for line in str(error).splitlines() if line.strip()), type(error).__name__)

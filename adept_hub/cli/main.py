@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = next((word for word in words if not word.startswith("-")), None)
     debug = "--debug" in words
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    _show_own_messages()
     try:
         args = build_parser(chosen).parse_args(words)
         return commands()[args.command].load().run(args)
@@ -72,6 +72,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             raise
         return _fail(error)
+
+
+def _show_own_messages() -> None:
+    """Our packages' messages on standard error; the root logger is left alone, or every HTTP request would be told."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    for name in ("adept_hub", "adept_training"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO)
+        logger.handlers = [handler]
 
 
 def _fail(error: Exception) -> int:

@@ -155,6 +155,19 @@ def test_debug_shows_the_traceback() -> None:
     assert "UnknownModelError" in done.stderr
 
 
+def test_what_a_command_says_is_its_own(
+    hub: Hub, published: tuple[str, CheckpointConfig, Path], tmp_path: Path
+) -> None:
+    """In a process of its own: no line for every request, nothing twice."""
+    command = [sys.executable, "-m", "adept_hub.cli.main", "pull"]
+    options = ["--cache-dir", str(tmp_path / "cache")]
+    done = subprocess.run([*command, "hf-hub:org/small", *options], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    done = subprocess.run([*command, "hf-hub:org/none", *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 2, done.stderr
+
+
 def test_card_is_written_into_the_folder(capsys: pytest.CaptureFixture[str], make_checkpoint) -> None:
     folder, config, _ = make_checkpoint()
     assert run(capsys, "card", folder, "--write")[1].strip() == str(folder / "README.md")

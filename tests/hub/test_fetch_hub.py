@@ -197,6 +197,7 @@ def test_no_server_at_all(options: FetchOptions) -> None:
     nobody = "http://127.0.0.1:9"  # the discard port
     told = Fetching("hf-hub:org/small", cache_of(options), HF_ENDPOINT=nobody, IMPATIENT="1").outcome().splitlines()
     assert told[0].startswith("DownloadError: org/small is not in the cache and could not be fetched from " + nobody)
+    assert "Connection refused" in told[0]
     assert "HF_ENDPOINT and the proxy" in told[1]
 
 
