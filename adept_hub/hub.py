@@ -174,7 +174,8 @@ def explain(error: Exception, where: str, filename: str = "") -> AdeptError:
             "Check the name; for a private repository: hf auth login (or set HF_TOKEN)"
         )
     if status == 404:
-        return CheckpointError(f"{where} has no {filename or 'such file'}: it is no checkpoint of adept-hub.")
+        what = f"has no {filename}" if filename else "has no such file"
+        return CheckpointError(f"{where} {what}: it is no checkpoint of adept-hub, or there is no such repository.")
     if status == 429:
         return DownloadError(
             f"The Hub refuses {where} for now: too many requests from here.\n"

@@ -192,18 +192,20 @@ def _commit(
 
 
 def _prepare_repository(api: HfApi, repo: str, private: bool, revision: str | None, create_pr: bool) -> None:
-    from huggingface_hub.errors import RepositoryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError
 
     try:
         public = not api.repo_info(repo).private
-    except RepositoryNotFoundError:
+    except HfHubHTTPError as error:
+        if error.response.status_code not in (401, 404):  # the Hub's two words for a repository that one cannot see
+            raise
         api.create_repo(repo, private=private, exist_ok=True)
         public = False
     if private and public:
         raise PublishError(
             f"{repo} is public, and private was asked for.\nPublish without --private, or choose another repository."
         )
-    if revision is not None and not create_pr:
+    if revision not in (None, "main") and not create_pr:
         api.create_branch(repo, branch=revision, exist_ok=True)
 
 

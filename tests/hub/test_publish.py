@@ -220,6 +220,14 @@ def test_who_may_not_write(hub: Hub, run: Path, monkeypatch: pytest.MonkeyPatch,
     assert len(hub.repos["org/theirs"].commits) == 1
 
 
+def test_a_hub_that_gives_no_error_codes(hub: Hub, run: Path) -> None:
+    """Other implementations of the protocol answer 404 and no more."""
+    hub.fault("GET /api/models/org/mine", status=404)
+    hub.fault("resolve/.*README.md", status=404, times=2)
+    published = adept_hub.push_to_hub(run, "org/mine", revision="main")
+    assert hub.repos["org/mine"].refs["main"] == published.commit
+
+
 # --- refusals ------------------------------------------------------------------------------------------------------
 
 
