@@ -20,3 +20,6 @@ FEWSHOT = Command(
 COMPARE = Command(
     "compare", "what each source gains over label budgets", "adept_training.downstream.compare_command", _TRAIN
 )
+DEPLOY = Command(
+    "deploy", "a fine-tuned detector for another framework", "adept_training.downstream.deploy_command", _TRAIN
+)

@@ -106,6 +106,6 @@ def run(args: argparse.Namespace) -> int:
     sys.stdout.write(
         f"Detector: {detector} (iteration {outcome.best_iteration})\nNext:\n"
         f"  adept evaluate {args.out} --data {words} --report {args.out / 'report'}\n"
-        f"  adept export {detector} --to detectron2 --out {args.out / 'detectron2'}\n"
+        f"  adept deploy {args.out} --to detectron2 --out {args.out / 'detectron2'}\n"
     )
     return 0

@@ -1,0 +1,42 @@
+"""``adept deploy``: a fine-tuned detector, predictors included, for another framework."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments; costs no torch."""
+    from adept_hub.spec import FRAMEWORKS
+
+    parser.add_argument("run", metavar="RUN", help="of adept finetune, or a detector's folder below it")
+    parser.add_argument("--to", required=True, choices=FRAMEWORKS, metavar="FRAMEWORK", help=", ".join(FRAMEWORKS))
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the folder to write")
+    parser.add_argument("--json", action="store_true", help="the files as JSON on standard output")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write it.
+
+    Raises:
+        AdeptError: a user's mistake.
+    """
+    from adept_hub.errors import SourceError
+    from adept_training.downstream.deploy import deploy
+    from adept_training.downstream.detector import find_detector
+
+    folder = find_detector(args.run)
+    if folder is None:
+        raise SourceError(
+            f"{args.run} holds no fine-tuned detector.\nFor a source: adept export {args.run} --to {args.to}"
+        )
+    paths = deploy(folder, args.to, args.out)
+    if args.json:
+        sys.stdout.write(json.dumps({"framework": args.to, "files": [str(path) for path in paths]}, indent=2) + "\n")
+        return 0
+    for path in paths:
+        sys.stdout.write(f"{path}  {path.stat().st_size:,} bytes\n")
+    return 0
