@@ -24,7 +24,7 @@ __all__ = ["Location", "ModelInfo", "Registry", "list_models", "model_info", "pa
 
 #: Folder of the checkpoints that travel inside the package.
 BUNDLED = Path(__file__).parent.parent / "bundled"
-_MODELS = Path(__file__).with_name("models.json")
+MODELS = Path(__file__).with_name("models.json")
 GROUP = "adept_hub.registries"
 
 
@@ -36,7 +36,7 @@ def registry() -> Registry:
     """
     named = os.environ.get("ADEPT_REGISTRY", "")
     own = (Path(text).expanduser().absolute() for text in named.split(os.pathsep) if text)
-    return load_registry((_MODELS, BUNDLED), *((path, path.parent) for path in (*_installed(), *own)))
+    return load_registry((MODELS, BUNDLED), *((path, path.parent) for path in (*_installed(), *own)))
 
 
 @functools.cache
