@@ -19,12 +19,12 @@ $(VENV)/.base: pyproject.toml
 	@touch $@
 
 # Detectron2's wheel holds upstream's Python files and is tagged cp310; nothing in it that we use is compiled.
-# OpenCV comes in four packages that overwrite each other: mmengine and mmcv-lite, which ask for another one than the
-# trainer's contrib build, are therefore installed without their requirements.
+# OpenCV comes in four packages that overwrite each other: mmengine, mmcv-lite and tidecv, which ask for another one than
+# the trainer's contrib build, are therefore installed without their requirements.
 $(VENV)/.dev: $(VENV)/.base requirements-frameworks.txt
 	@echo "installing the test tools, Detectron2 and MMDetection (under a minute)"
 	@$(PIP) install -e '.[train,dev,ray]' -r requirements-frameworks.txt
-	@$(PIP) install --no-deps 'mmengine==0.10.7' 'mmcv-lite==2.1.0'
+	@$(PIP) install --no-deps 'mmengine==0.10.7' 'mmcv-lite==2.1.0' 'tidecv==1.0.1'
 	@$(BIN)/python -c 'import cv2; cv2.ximgproc' || { echo "another OpenCV overwrites $(OPENCV): make clean, and again"; exit 1; }
 	@rm -rf $(VENV)/d2
 	@$(PIP) install --no-deps --only-binary=:all: --python-version 3.10 --target $(VENV)/d2 'sal-detectron2==0.7.2'
