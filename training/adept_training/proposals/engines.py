@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -59,6 +60,7 @@ def _run_in_processes(work: Callable[[T], R], tasks: Iterable[T], workers: int) 
 def _start_worker() -> None:
     # Ctrl-C reaches the whole process group: the parent alone answers it, and lets its workers finish.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what is wrong with a file stands in the report
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
