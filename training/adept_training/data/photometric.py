@@ -73,7 +73,7 @@ def apply_colours(pixels_NHWC: Tensor, colours: Colours, preprocessing: Preproce
 
     The order is SoCo's: jitter in each sample's own order, gray, blur, solarise at 128, normalise, holes of zero.
     """
-    x_NCHW = pixels_NHWC.permute(0, 3, 1, 2).float() / 255
+    x_NCHW = pixels_NHWC.permute(0, 3, 1, 2).to(torch.get_default_dtype()) / 255
     factors, order = _tensor(colours.factors_4), _tensor(colours.order_4)
     active_N = ~(factors == factors.new_tensor([1.0, 1.0, 1.0, 0.0])).all(dim=1)
     for position in range(4):
@@ -111,13 +111,13 @@ def gaussian_blur(x_NCHW: Tensor, sigma_N: Tensor) -> Tensor:
 def _blur_matrix(sigma_N: Tensor, size: int) -> Tensor:
     """(N, size, size) that blurs a column; what falls outside is reflected without repeating the edge pixel."""
     place = torch.arange(size, device=sigma_N.device)
-    distance = (place[:, None] - place[None, :]).float()
-    inverse_N11 = 1 / (2 * sigma_N.float().square())[:, None, None]
+    distance = (place[:, None] - place[None, :]).to(sigma_N.dtype)
+    inverse_N11 = 1 / (2 * sigma_N.square())[:, None, None]
 
     def bell(offset: Tensor) -> Tensor:
         return torch.exp(-offset.square() * inverse_N11)
 
-    total = (place[:, None] + place[None, :]).float()
+    total = (place[:, None] + place[None, :]).to(sigma_N.dtype)
     weight = bell(distance)
     weight = weight + bell(total) * (place > 0) + bell(2 * (size - 1) - total) * (place < size - 1)
     return weight / weight.sum(dim=2, keepdim=True)

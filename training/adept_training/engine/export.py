@@ -20,7 +20,7 @@ def exported_tensors(model: Adept, network: str) -> tuple[dict[str, Tensor], tup
     """Canonical tensors and parts. The RPN is always the online one: the target has none."""
     chosen = model.target if network == "target" and model.recipe.contrasts else model.online
     parts = model.recipe.parts
-    state = {}
+    state: dict[str, Tensor] = {}
     for part in parts:
         holder = model.online if part == "rpn" else chosen
         tensors = getattr(holder.parts, part).state_dict()
@@ -78,3 +78,9 @@ def _machine() -> str:
     if torch.cuda.is_available():
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}, torch {torch.__version__}"
     return f"{torch.get_num_threads()} threads of a {platform.machine()} CPU, torch {torch.__version__}"
+
+
+def recall_metrics(probe: dict[str, float]) -> tuple[Metric, ...]:
+    """The held-out recalls as a checkpoint's metrics."""
+    data = "selective-search boxes of held-out photographs"
+    return tuple(Metric(f"rpn_{name}", round(value, 4), data, "self-reported") for name, value in probe.items())

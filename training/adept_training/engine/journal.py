@@ -11,16 +11,20 @@ from adept_hub.atomic import disk_errors
 
 
 class Journal:
-    """Appends records to ``log.jsonl`` and progress to a stream (None: silent)."""
+    """Appends records to a JSONL file and progress to a stream; None for either is silence."""
 
-    def __init__(self, path: Path, stream: TextIO | None) -> None:
+    def __init__(self, path: Path | None, stream: TextIO | None) -> None:
         self.path, self.stream = path, stream
-        with disk_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a", encoding="utf-8")
+        self._file: TextIO | None = None
+        if path is not None:
+            with disk_errors(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = path.open("a", encoding="utf-8")
 
     def record(self, kind: str, **values: Any) -> None:
         """One JSON object on a line, with the time of day in seconds."""
+        if self.path is None or self._file is None:
+            return
         with disk_errors(self.path):
             self._file.write(json.dumps({"kind": kind, "time": round(time.time(), 3), **values}) + "\n")
             self._file.flush()
@@ -33,7 +37,8 @@ class Journal:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 class Meter:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import signal
 import time
 from collections.abc import Iterator
@@ -12,29 +11,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO, cast
+from typing import Any, TextIO
 
 import torch
-from lightning_fabric import Fabric
-from torch.optim import Optimizer
 
-from adept_hub.atomic import atomic_file, disk_errors
+from adept_hub.atomic import atomic_file
 from adept_hub.checkpoint import CONFIG, read_config, read_tensors
-from adept_hub.errors import ImagesError, OutputExistsError, RecipeError, TrainingDivergedError
+from adept_hub.errors import ImagesError, OutputExistsError, RecipeError
 from adept_hub.schema import to_dict
-from adept_hub.spec import Metric
 from adept_training.data.loader import BoxTable, Order, Samples, Steps, make_loader
-from adept_training.engine.export import export_model
-from adept_training.engine.journal import Journal, Meter, duration, progress_line
+from adept_training.engine.export import export_model, recall_metrics
+from adept_training.engine.journal import Journal, Meter, duration
+from adept_training.engine.launch import make_fabric, synchronise_norms
 from adept_training.engine.optim import make_optimiser, set_lr
-from adept_training.engine.probe import HeldOut, load_held_out, rpn_recall, split_keys
+from adept_training.engine.probe import load_held_out, split_keys
 from adept_training.engine.recipe import Recipe
-from adept_training.engine.state import Progress, load_state, save_state, saved_states
+from adept_training.engine.run import Run
+from adept_training.engine.state import Progress, load_state, saved_states
 from adept_training.images import ImageSource
 from adept_training.method.adept import Adept, Step
 from adept_training.method.networks import momentum_at, update_target
-
-_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
 @dataclass(frozen=True)
@@ -47,36 +43,6 @@ class Outcome:
     interrupted: bool
     first: dict[str, float]
     last: dict[str, float]
-
-
-@dataclass
-class _Run:
-    """Everything the loop holds in its hands."""
-
-    recipe: Recipe
-    fabric: Fabric
-    model: Adept
-    wrapped: Any
-    optimiser: Optimizer
-    order: Order
-    held: HeldOut
-    folder: Path
-    journal: Journal
-    progress: Progress
-    identity: dict[str, str]
-    steps: int
-    saved: Path | None = None
-    sitting: float = 0.0
-
-    def seconds(self) -> float:
-        return self.progress.seconds + time.perf_counter() - self.sitting
-
-    def place(self) -> int:
-        """The step of the schedules: the run's own, or further on where a time limit comes before the last step."""
-        if self.recipe.engine.max_minutes is None:
-            return self.progress.step
-        share = min(self.seconds() / (60 * self.recipe.engine.max_minutes), 1.0)
-        return max(self.progress.step, int(share * self.steps))
 
 
 def pretrain(
@@ -112,8 +78,7 @@ def pretrain(
         raise OutputExistsError(f"{folder} already holds a run.\nContinue it with --resume, or choose another --out.")
     if recipe.engine.threads:
         torch.set_num_threads(recipe.engine.threads)
-    fabric = Fabric(precision=cast(Any, _PRECISION[recipe.engine.precision]))
-    fabric.launch()
+    fabric = make_fabric(recipe.engine)
     keys, held_keys = split_keys(source.keys(), recipe.data.held_out)
     order = Order(len(keys), recipe.engine.batch_size, recipe.engine.seed, fabric.global_rank, fabric.world_size)
     _check_sizes(recipe, len(keys), fabric.world_size)
@@ -129,14 +94,18 @@ def pretrain(
     identity = {"recipe": _recipe_digest(recipe), "photographs": _digest(keys)}
     if resume:
         progress = load_state(checkpoints, model, optimiser, identity)
+    synchronise_norms(model, fabric)
+    # What is set up last is what the optimiser steps: converting norms keeps their parameters' identity.
     wrapped, optimiser = fabric.setup(model, optimiser)
-    journal = Journal(folder / "log.jsonl", stream if fabric.is_global_zero else None)
-    with disk_errors(folder), atomic_file(folder / "recipe.yaml") as temporary:
-        temporary.write_text(recipe.to_yaml(), encoding="utf-8")
+    first = fabric.is_global_zero
+    journal = Journal(folder / "log.jsonl" if first else None, stream if first else None)
+    if first:
+        with atomic_file(folder / "recipe.yaml") as temporary:
+            temporary.write_text(recipe.to_yaml(), encoding="utf-8")
     held = load_held_out(source, table, held_keys, recipe.views.sizes[0])
-    run = _Run(
+    run = Run(
         recipe, fabric, model, wrapped, optimiser, order, held, folder, journal, progress, identity, steps,
-        sitting=time.perf_counter(),
+        time.perf_counter(),
     )  # fmt: skip
     samples = Samples(source, table, tuple(keys), recipe.views, recipe.colours, recipe.engine.seed)
     journal.record(
@@ -152,19 +121,19 @@ def pretrain(
         journal.close()
 
 
-def _run(run: _Run, samples: Samples, proposals: dict[str, Any], images: int) -> Outcome:
-    first = _probe(run)
+def _run(run: Run, samples: Samples, proposals: dict[str, Any], images: int) -> Outcome:
+    first = run.probe()
     with _stop_signals() as stopped:
         _train(run, samples, stopped)
-    if not run.saved or run.saved.stem != f"step-{run.progress.step:08d}":
-        _save(run)
+    if run.saved is None or run.saved.stem != f"step-{run.progress.step:08d}":
+        run.save()
     interrupted = bool(stopped)
-    last = _probe(run)
+    last = run.probe()
     epochs = run.progress.step / run.order.steps_per_epoch
-    if not interrupted:
+    if not interrupted and run.fabric.is_global_zero:
         export_model(
             run.model, run.recipe, run.folder / "export",
-            images=images, epochs=epochs, proposals=proposals, metrics=_metrics(last),
+            images=images, epochs=epochs, proposals=proposals, metrics=recall_metrics(last),
         )  # fmt: skip
     run.journal.record("end", step=run.progress.step, seconds=round(run.seconds(), 1), interrupted=interrupted, **last)
     run.journal.say(
@@ -174,7 +143,7 @@ def _run(run: _Run, samples: Samples, proposals: dict[str, Any], images: int) ->
     return Outcome(run.folder, run.progress.step, run.steps, interrupted, first, last)
 
 
-def _train(run: _Run, samples: Samples, stopped: list[int]) -> None:
+def _train(run: Run, samples: Samples, stopped: list[int]) -> None:
     """One pass over the steps that are left."""
     recipe, schedule, engine = run.recipe, run.recipe.schedule, run.recipe.engine
     warmup = round(schedule.warmup_epochs * run.order.steps_per_epoch)
@@ -187,7 +156,7 @@ def _train(run: _Run, samples: Samples, stopped: list[int]) -> None:
         batch = run.fabric.to_device(next(batches))
         waited = time.perf_counter() - asked
 
-        place = run.place()
+        stop, place = run.agree(stopped)
         lr = set_lr(run.optimiser, place, warmup, run.steps, schedule.warmup_start, schedule.final_lr)
         momentum = momentum_at(place, run.steps, recipe.method.momentum)
         if recipe.method.contrasts:
@@ -201,79 +170,17 @@ def _train(run: _Run, samples: Samples, stopped: list[int]) -> None:
 
         run.progress.step = step + 1
         scalars = {"loss": out.loss.detach(), **out.terms, **out.stats, "replaced": batch.replaced_N.sum()}
-        meter.add(scalars, run.order.batch_size, waited)
-        now = time.perf_counter()
-        full = engine.max_minutes is not None and run.seconds() > 60 * engine.max_minutes
-        if (step + 1) % engine.log_every == 0 or step + 1 == run.steps or stopped or full:
-            _log(run, meter.take(), lr, momentum)
-        if stopped or full:
+        meter.add(run.mean(scalars), run.order.batch_size, waited)
+        last = step + 1 == run.steps or stop
+        if (step + 1) % engine.log_every == 0 or last:
+            run.log(meter.take(), lr, momentum)
+        if last:
             break
-        if now - last_save > 60 * engine.checkpoint_minutes:
-            _save(run)
+        if time.perf_counter() - last_save > 60 * engine.checkpoint_minutes:
+            run.save()
             last_save = time.perf_counter()
-        if engine.probe_every and (step + 1) % engine.probe_every == 0 and step + 1 < run.steps:
-            _probe(run)
-
-
-def _log(run: _Run, values: dict[str, float], lr: float, momentum: float) -> None:
-    step, engine = run.progress.step, run.recipe.engine
-    values |= {"lr": lr, "momentum": momentum, "epoch": step / run.order.steps_per_epoch}
-    run.journal.record("train", step=step, **{k: float(f"{v:.6g}") for k, v in values.items()})
-    speed = values["images_per_s"] / run.order.batch_size
-    left = (run.steps - step) / speed
-    if engine.max_minutes is not None:
-        left = min(left, max(60 * engine.max_minutes - run.seconds(), 0))
-    run.journal.say(progress_line(step, run.steps, values, left))
-    good = f"The last good checkpoint: {run.saved}" if run.saved else "No checkpoint was written yet"
-    if not math.isfinite(values["loss"]):
-        raise TrainingDivergedError(
-            f"The loss is {values['loss']} at step {step}.\n{good}. Lower optimiser.lr, or set optimiser.clip=1."
-        )
-    spread = values.get("spread_target", 1.0)
-    if step >= engine.collapse_after and spread < engine.collapse_spread:
-        raise TrainingDivergedError(
-            f"Collapsed: at step {step} every box has the same feature (spread {spread:.4f}).\n"
-            f"{good}. Lower optimiser.lr, or raise method.momentum."
-        )
-
-
-def _save(run: _Run) -> None:
-    progress = Progress(run.progress.step, run.seconds())
-    folder = run.folder / "checkpoints"
-    if run.fabric.is_global_zero:
-        run.saved = save_state(folder, run.model, run.optimiser, progress, run.identity, run.recipe.engine.keep)
-    run.fabric.barrier()
-
-
-def _probe(run: _Run) -> dict[str, float]:
-    if not run.recipe.method.trains_rpn or len(run.held.boxes_M4) == 0:
-        return {}
-    model = run.model
-    values: dict[str, float] = {}
-    networks = {"online": model.online.parts}
-    if run.recipe.method.contrasts:
-        networks["target"] = model.target.parts
-    for name, parts in networks.items():
-        found = rpn_recall(parts, model.online.parts.rpn, run.held, model.preprocessing)
-        values |= {f"{name}_{key}": value for key, value in found.items()}
-    run.journal.record("probe", step=run.progress.step, **values)
-    run.journal.say(
-        "held-out recall of selective-search boxes: " + "  ".join(f"{key} {value:.3f}" for key, value in values.items())
-    )
-    return values
-
-
-def _metrics(probe: dict[str, float]) -> tuple[Metric, ...]:
-    return tuple(
-        Metric(
-            f"rpn_{name}",
-            round(value, 4),
-            "held-out photographs' selective-search boxes",
-            "self-reported",
-            "adept pretrain",
-        )
-        for name, value in probe.items()
-    )
+        if engine.probe_every and (step + 1) % engine.probe_every == 0:
+            run.probe()
 
 
 def _initialise(model: Adept, recipe: Recipe, init: Path | None) -> None:

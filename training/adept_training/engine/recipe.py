@@ -83,7 +83,7 @@ class EngineRecipe:
 
     #: Images a step, over all processes.
     batch_size: int = 1024
-    precision: Literal["fp32", "bf16", "fp16"] = "bf16"
+    precision: Literal["fp64", "fp32", "bf16", "fp16"] = "bf16"
     seed: int = 0
     channels_last: bool = True
     compile: bool = False

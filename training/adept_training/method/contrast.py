@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from adept_training.method.precision import full
+
 
 def correspondence(ids_NP: Tensor, ids_NQ: Tensor) -> Tensor:
     """float32 (N, P, Q): 1 where two entries are the same box. Negative ids match nothing."""
@@ -22,8 +24,8 @@ def pair_loss(prediction_NPD: Tensor, target_NQD: Tensor, match_NPQ: Tensor) -> 
     An image without a pair adds zero and still counts. With one's own copy as target the optimum is -2; the four
     directions of three views add to -8. No gradient reaches the target.
     """
-    prediction = F.normalize(prediction_NPD.float(), dim=-1)
-    target = F.normalize(target_NQD.detach().float(), dim=-1)
+    prediction = F.normalize(full(prediction_NPD), dim=-1)
+    target = F.normalize(full(target_NQD.detach()), dim=-1)
     cosine_NPQ = torch.bmm(prediction, target.transpose(1, 2))
     cosine_N = (cosine_NPQ * match_NPQ).sum(dim=(1, 2)) / (match_NPQ.sum(dim=(1, 2)) + 1e-6)
     return -2 * cosine_N.mean()
@@ -34,7 +36,7 @@ def feature_spread(feature_BD: Tensor) -> Tensor:
 
     Near zero, every box has the same feature: the network has collapsed.
     """
-    unit = F.normalize(feature_BD.detach().float(), dim=-1)
+    unit = F.normalize(full(feature_BD.detach()), dim=-1)
     spread: Tensor = unit.std(dim=0).mean() * float(unit.shape[1]) ** 0.5
     return spread
 
@@ -51,5 +53,5 @@ def retrieval(prediction_NPD: Tensor, target_NQD: Tensor) -> Tensor:
 
 
 def _centred(vectors_ND: Tensor) -> Tensor:
-    unit = F.normalize(vectors_ND.float(), dim=-1)
+    unit = F.normalize(full(vectors_ND), dim=-1)
     return F.normalize(unit - unit.mean(dim=0), dim=-1)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torchvision.ops import roi_align
 
 from adept_hub.spec import DetectorSpec, LevelSpec
+from adept_training.method.precision import full
 
 
 def assign_levels(boxes_NK4: Tensor, levels: LevelSpec) -> Tensor:
@@ -34,8 +35,9 @@ def pool_level(feat_NCHW: Tensor, boxes_NK4: Tensor, image_NK: Tensor, view: int
     scale_4 = boxes_NK4.new_tensor([width, height, width, height]) / view
     rois_K5 = torch.cat([image_NK.reshape(-1, 1).to(boxes_NK4.dtype), boxes_NK4.reshape(-1, 4) * scale_4], dim=1)
     size = DetectorSpec.ROI_SIZE
+    feat = full(feat_NCHW)
     with torch.autocast(feat_NCHW.device.type, enabled=False):
-        pooled: Tensor = roi_align(feat_NCHW.float(), rois_K5.float(), size, 1.0, -1, aligned=True)
+        pooled: Tensor = roi_align(feat, rois_K5.to(feat.dtype), size, 1.0, -1, aligned=True)
     return pooled
 
 

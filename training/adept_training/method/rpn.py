@@ -17,6 +17,7 @@ from torchvision.ops import box_iou
 from adept_hub.models.anchors import ExactAnchorGenerator
 from adept_hub.models.parts import STRIDES
 from adept_hub.spec import AnchorSpec
+from adept_training.method.precision import full
 
 POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
 
@@ -60,7 +61,7 @@ def flatten_outputs(logits_LNAHW: list[Tensor], deltas_LNAHW: list[Tensor]) -> t
     """Logits (N, A) and deltas (N, A, 4) in the order of the anchors: levels, rows, columns, ratios."""
     logits = [x.permute(0, 2, 3, 1).flatten(1) for x in logits_LNAHW]
     deltas = [x.permute(0, 2, 3, 1).reshape(len(x), -1, 4) for x in deltas_LNAHW]
-    return torch.cat(logits, dim=1).float(), torch.cat(deltas, dim=1).float()
+    return full(torch.cat(logits, dim=1)), full(torch.cat(deltas, dim=1))
 
 
 def label_anchors(
@@ -138,12 +139,13 @@ def rpn_loss(
     label_NA, index_NA = label_anchors(anchors_A4, boxes_NK4, valid_NK, recipe, others)
     positive_NA, negative_NA = sample_anchors(label_NA, seed_N, recipe)
     share = recipe.batch_per_image * len(logits_NA)
-    log_loss_NA = F.binary_cross_entropy_with_logits(logits_NA, positive_NA.float(), reduction="none")
+    log_loss_NA = F.binary_cross_entropy_with_logits(logits_NA, positive_NA.to(logits_NA.dtype), reduction="none")
     objectness = (log_loss_NA * (positive_NA | negative_NA)).sum() / share
     image, anchor = torch.nonzero(positive_NA, as_tuple=True)
     matched = boxes_NK4[image, index_NA[image, anchor]]
     wanted = BoxCoder((1.0, 1.0, 1.0, 1.0)).encode_single(matched, anchors_A4[anchor])
     found = deltas_NA4[image, anchor]
+    wanted = wanted.to(found.dtype)
     box = F.smooth_l1_loss(found, wanted, beta=recipe.smooth_l1_beta, reduction="sum") / share
     levels = torch.split(label_NA, [len(a) for a in anchors_LA4], dim=1)
     positives_L = torch.stack([(x == POSITIVE).sum() for x in levels]).float() / len(logits_NA)

@@ -1,0 +1,134 @@
+"""A run in progress: what it holds, how far it is, what it tells and keeps, and when it must stop."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.optim import Optimizer
+
+from adept_hub.errors import TrainingDivergedError
+from adept_training.data.loader import Order
+from adept_training.engine.journal import Journal, progress_line
+from adept_training.engine.probe import HeldOut, rpn_recall
+from adept_training.engine.recipe import Recipe
+from adept_training.engine.state import Progress, save_state
+from adept_training.method.adept import Adept
+
+
+@dataclass
+class Run:
+    """Everything the loop holds in its hands."""
+
+    recipe: Recipe
+    fabric: Fabric
+    model: Adept
+    wrapped: Any
+    optimiser: Optimizer
+    order: Order
+    held: HeldOut
+    folder: Path
+    journal: Journal
+    progress: Progress
+    identity: dict[str, str]
+    #: Steps planned in all.
+    steps: int
+    #: When this sitting began, by the performance counter.
+    began: float
+    saved: Path | None = None
+
+    def seconds(self) -> float:
+        """Spent training so far, earlier sittings included."""
+        return self.progress.seconds + time.perf_counter() - self.began
+
+    def agree(self, stopped: list[int]) -> tuple[bool, int]:
+        """Whether to stop after this step, and the step of the schedules; the same on every process.
+
+        The schedules' step is the run's own, or further on where a time limit comes before the last step.
+        """
+        stop, seconds = float(bool(stopped)), self.seconds()
+        if self.fabric.world_size > 1:
+            told = self.fabric.all_reduce(torch.tensor([stop, seconds], device=self.fabric.device), reduce_op="max")
+            stop, seconds = told.tolist()  # type: ignore[union-attr]  # a tensor in, a tensor out
+        limit = self.recipe.engine.max_minutes
+        if limit is None:
+            return bool(stop), self.progress.step
+        share = min(seconds / (60 * limit), 1.0)
+        return bool(stop) or share >= 1.0, max(self.progress.step, int(share * self.steps))
+
+    def log(self, values: dict[str, float], lr: float, momentum: float) -> None:
+        """Write a record and a line of progress.
+
+        Raises:
+            TrainingDivergedError: the loss is not finite, or the target's features have collapsed.
+        """
+        step, engine = self.progress.step, self.recipe.engine
+        values |= {"lr": lr, "momentum": momentum, "epoch": step / self.order.steps_per_epoch}
+        self.journal.record("train", step=step, **{k: float(f"{v:.6g}") for k, v in values.items()})
+        left = (self.steps - step) * self.order.batch_size / values["images_per_s"]
+        if engine.max_minutes is not None:
+            left = min(left, max(60 * engine.max_minutes - self.seconds(), 0))
+        self.journal.say(progress_line(step, self.steps, values, left))
+        if not math.isfinite(values["loss"]):
+            raise TrainingDivergedError(
+                f"The loss is {values['loss']} at step {step}.\n{self._good()}. "
+                "Lower optimiser.lr, or set optimiser.clip=1."
+            )
+        spread = values.get("spread_target", 1.0)
+        if step >= engine.collapse_after and spread < engine.collapse_spread:
+            raise TrainingDivergedError(
+                f"Collapsed: at step {step} every box has the same feature (spread {spread:.4f}).\n"
+                f"{self._good()}. Lower optimiser.lr, or raise method.momentum."
+            )
+
+    def save(self) -> None:
+        """Write a checkpoint, unless what would be written is no good.
+
+        Raises:
+            TrainingDivergedError: a parameter is not finite.
+        """
+        if not all(bool(torch.isfinite(p).all()) for p in self.model.parameters()):
+            raise TrainingDivergedError(
+                f"A parameter is no longer finite at step {self.progress.step}.\n{self._good()}. "
+                "Lower optimiser.lr, or set optimiser.clip=1."
+            )
+        if self.fabric.is_global_zero:
+            progress = Progress(self.progress.step, self.seconds())
+            keep, folder = self.recipe.engine.keep, self.folder / "checkpoints"
+            self.saved = save_state(folder, self.model, self.optimiser, progress, self.identity, keep)
+        self.fabric.barrier()
+
+    def probe(self) -> dict[str, float]:
+        """Recall on the held-out photographs, with the features of both networks; nothing where no RPN is trained."""
+        if not self.recipe.method.trains_rpn or len(self.held.boxes_M4) == 0:
+            return {}
+        values: dict[str, float] = {}
+        if self.fabric.is_global_zero:
+            networks = {"online": self.model.online.parts}
+            if self.recipe.method.contrasts:
+                networks["target"] = self.model.target.parts
+            for name, parts in networks.items():
+                found = rpn_recall(parts, self.model.online.parts.rpn, self.held, self.model.preprocessing)
+                values |= {f"{name}_{key}": value for key, value in found.items()}
+            self.journal.record("probe", step=self.progress.step, **values)
+            told = "  ".join(f"{key} {value:.3f}" for key, value in values.items())
+            self.journal.say(f"held-out recall of selective-search boxes: {told}")
+        self.fabric.barrier()
+        return values
+
+    def mean(self, scalars: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Scalars averaged over the processes."""
+        if self.fabric.world_size == 1:
+            return scalars
+        stacked = torch.stack([value.float() for value in scalars.values()])
+        reduced = self.fabric.all_reduce(stacked, reduce_op="mean")
+        return dict(zip(scalars, torch.unbind(reduced), strict=True))  # type: ignore[arg-type]  # a tensor
+
+    def _good(self) -> str:
+        return f"The last good checkpoint: {self.saved}" if self.saved else "No checkpoint was written yet"
