@@ -58,7 +58,8 @@ _BASES = {
     "mask_rcnn": "mask-rcnn_r50_fpn",
     "cascade_rcnn": "cascade-rcnn_r50_fpn",
 }
-_CASCADE_STDS = ((0.1, 0.1, 0.2, 0.2), (0.05, 0.05, 0.1, 0.1), (0.033, 0.033, 0.067, 0.067))
+#: The inverse of Detectron2's weights (10, 10, 5, 5), (20, ...), (30, ...); the stock config rounds the last to 0.033.
+_CASCADE_STDS = tuple((0.1 / k, 0.1 / k, 0.2 / k, 0.2 / k) for k in (1, 2, 3))
 
 
 def config_py(config: CheckpointConfig, target: Target) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -142,7 +143,12 @@ def test_a_torchvision_export_needs_torchvision_alone(detector, predictor, resul
         "print(*sorted(model([torch.rand(3, 64, 64)])[0]))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path / "out", capture_output=True, text=True, check=False
+        [sys.executable, "-c", program],
+        cwd=tmp_path / "out",
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == results

@@ -5,6 +5,7 @@ Weights, biases and running statistics are all random, so that no default value 
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import runpy
 
@@ -80,6 +81,14 @@ def test_small_detector_agrees(framework, detector, tmp_path):
 def test_r50_agrees(framework, tmp_path):
     probe = exported(framework, tmp_path, Target(), LARGE)
     assert_agree(probe, canonical_probe(LARGE, random_tensors(LARGE)))
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize("framework", ["detectron2", "mmdet"])
+@pytest.mark.parametrize("depth", [34, 101])
+def test_other_depths_agree(framework, depth, tmp_path):
+    spec = dataclasses.replace(SMALL, depth=depth)
+    assert_agree(exported(framework, tmp_path, Target(), spec), canonical_probe(spec, random_tensors(spec)))
 
 
 @pytest.mark.frameworks

@@ -1,0 +1,143 @@
+"""Whole fine-tuned detectors between frameworks, predictors included: class order, background, mask head, stages.
+
+In between, a detector has Detectron2's and MMDetection's conventions: the background is the last class of the
+classifier and has no box deltas and no mask. torchvision has it first, everywhere; its deltas and mask of the
+background are never read, and become zero on the way in.
+
+Legend: K classes without the background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from adept_hub.convert.export import key_table
+from adept_hub.convert.keymap import KeyTable, Row
+from adept_hub.convert.options import CASCADE_STAGES, Detector, Framework, check_framework
+from adept_hub.errors import IncompleteLoadError
+
+#: Predictors of each framework inside a detector; the slot of a stage is filled in for Cascade only.
+_BOX: Mapping[str, tuple[Row, ...]] = {
+    "torchvision": (
+        Row("linear", "cls", "roi_heads.box_predictor{stage}.cls_score"),
+        Row("linear", "box", "roi_heads.box_predictor{stage}.bbox_pred"),
+    ),
+    "detectron2": (
+        Row("linear", "cls", "roi_heads.box_predictor{stage}.cls_score"),
+        Row("linear", "box", "roi_heads.box_predictor{stage}.bbox_pred"),
+    ),
+    "mmdet": (
+        Row("linear", "cls", "roi_head.bbox_head{stage}.fc_cls"),
+        Row("linear", "box", "roi_head.bbox_head{stage}.fc_reg"),
+    ),
+}
+_MASK: Mapping[str, tuple[Row, ...]] = {
+    "torchvision": (
+        Row("conv_bias", "mask.{}.0", "roi_heads.mask_head.{}.0"),
+        Row("norm", "mask.{}.1", "roi_heads.mask_head.{}.1"),
+        Row("linear", "mask.up", "roi_heads.mask_predictor.conv5_mask"),
+        Row("linear", "mask.logits", "roi_heads.mask_predictor.mask_fcn_logits"),
+    ),
+    "detectron2": (
+        Row("conv_bias", "mask.0.0", "roi_heads.mask_head.mask_fcn1"),
+        Row("norm", "mask.0.1", "roi_heads.mask_head.mask_fcn1.norm"),
+        Row("conv_bias", "mask.1.0", "roi_heads.mask_head.mask_fcn2"),
+        Row("norm", "mask.1.1", "roi_heads.mask_head.mask_fcn2.norm"),
+        Row("conv_bias", "mask.2.0", "roi_heads.mask_head.mask_fcn3"),
+        Row("norm", "mask.2.1", "roi_heads.mask_head.mask_fcn3.norm"),
+        Row("conv_bias", "mask.3.0", "roi_heads.mask_head.mask_fcn4"),
+        Row("norm", "mask.3.1", "roi_heads.mask_head.mask_fcn4.norm"),
+        Row("linear", "mask.up", "roi_heads.mask_head.deconv"),
+        Row("linear", "mask.logits", "roi_heads.mask_head.predictor"),
+    ),
+    "mmdet": (
+        Row("conv_bias", "mask.{}.0", "roi_head.mask_head.convs.{}.conv"),
+        Row("norm", "mask.{}.1", "roi_head.mask_head.convs.{}.bn"),
+        Row("linear", "mask.up", "roi_head.mask_head.upsample"),
+        Row("linear", "mask.logits", "roi_head.mask_head.conv_logits"),
+    ),
+}
+#: Buffers that a framework's state may hold beside its weights.
+_BUFFERS: Mapping[str, tuple[str, ...]] = {
+    "torchvision": (),
+    "detectron2": (r"pixel_(mean|std)", r"(proposal_generator\.)?anchor_generator\.cell_anchors\.\d+"),
+    "mmdet": (r"data_preprocessor\.(mean|std)",),
+}
+
+
+def convert_detector(
+    state: Mapping[str, Tensor], source: Framework, target: Framework, detector: Detector = "faster_rcnn"
+) -> dict[str, Tensor]:
+    """A fine-tuned detector's whole state dict under another framework's names, its predictors included.
+
+    The detector must have the architecture of an export (ResNet-FPN with norms, one-conv RPN, 4conv1fc head). Classes
+    keep their order; a torchvision label is 1 more than Detectron2's and MMDetection's.
+
+    Args:
+        state: every tensor of the detector.
+        source: whose names it has.
+        target: whose names are wanted.
+        detector: which one it is.
+
+    Raises:
+        UnknownKeyError: a key that such a detector does not have.
+        IncompleteLoadError: the state has no predictors: it is no fine-tuned detector.
+        UnsupportedDetectorError: a framework or detector is unknown.
+    """
+    tensors = _table(source, detector).to_canonical(state)
+    predictors = [key for key in tensors if key.rsplit(".", 1)[0].endswith((".cls", ".box"))]
+    if len(predictors) != 4 * (CASCADE_STAGES if detector == "cascade_rcnn" else 1):
+        raise IncompleteLoadError(
+            f"The state has {len(predictors)} tensors of box predictors: it is no whole fine-tuned detector.\n"
+            "For pre-trained parts alone use adept_hub.convert.export.import_state."
+        )
+    if source == "torchvision":
+        tensors = {key: _background_last(key, t, detector) for key, t in tensors.items()}
+    if target == "torchvision":
+        tensors = {key: _background_first(key, t, detector) for key, t in tensors.items()}
+    return _table(target, detector).to_target(tensors)
+
+
+def _table(framework: Framework, detector: Detector) -> KeyTable:
+    """Like the table of pre-trained parts, but with predictors, and with a name of its own for each stage's head."""
+    check_framework(framework)
+    rows = [row for row in key_table(framework, detector).rows if not row.canonical.startswith("head.")]
+    heads = [row for row in key_table(framework, detector).rows if row.canonical.startswith("head.")]
+    cascade = detector == "cascade_rcnn"
+    stages = CASCADE_STAGES if cascade else 1
+    per_stage = len(heads) // stages
+    for stage in range(stages):
+        head = heads[stage * per_stage : (stage + 1) * per_stage]
+        rows += [row._replace(canonical=f"stage{stage}.{row.canonical}") for row in head]
+        infix = f".{stage}" if cascade else ""
+        for kind, name, inside in _BOX[framework]:
+            rows.append(Row(kind, f"stage{stage}.{name}", inside.format(stage=infix)))
+    if detector == "mask_rcnn":
+        rows += _MASK[framework]
+    return KeyTable(framework, tuple(rows), _BUFFERS[framework])
+
+
+def _classwise(key: str, detector: Detector) -> int:
+    """Rows that one class takes in a predictor's tensor; 0 where classes do not matter."""
+    module = key.rsplit(".", 1)[0]
+    if module.endswith(".cls") or module == "mask.logits":
+        return 1
+    # Cascade's boxes are the same for all classes.
+    return 4 if module.endswith(".box") and detector != "cascade_rcnn" else 0
+
+
+def _background_last(key: str, tensor: Tensor, detector: Detector) -> Tensor:
+    rows = _classwise(key, detector)
+    if not rows:
+        return tensor
+    return tensor.roll(-1, 0) if ".cls." in key else tensor[rows:]
+
+
+def _background_first(key: str, tensor: Tensor, detector: Detector) -> Tensor:
+    rows = _classwise(key, detector)
+    if not rows:
+        return tensor
+    return tensor.roll(1, 0) if ".cls." in key else torch.cat([torch.zeros_like(tensor[:rows]), tensor])
