@@ -151,12 +151,12 @@ def _train(run: Run, samples: Samples, stopped: list[int]) -> None:
     batches = iter(make_loader(samples, steps, recipe.data.workers, pin=run.fabric.device.type == "cuda"))
     meter, last_save = Meter(), time.perf_counter()
     run.model.train()
+    _, place = run.agree(stopped)
     for step in range(run.progress.step, run.steps):
         asked = time.perf_counter()
         batch = run.fabric.to_device(next(batches))
         waited = time.perf_counter() - asked
 
-        stop, place = run.agree(stopped)
         lr = set_lr(run.optimiser, place, warmup, run.steps, schedule.warmup_start, schedule.final_lr)
         momentum = momentum_at(place, run.steps, recipe.method.momentum)
         if recipe.method.contrasts:
@@ -171,6 +171,7 @@ def _train(run: Run, samples: Samples, stopped: list[int]) -> None:
         run.progress.step = step + 1
         scalars = {"loss": out.loss.detach(), **out.terms, **out.stats, "replaced": batch.replaced_N.sum()}
         meter.add(run.mean(scalars), run.order.batch_size, waited)
+        stop, place = run.agree(stopped)
         last = step + 1 == run.steps or stop
         if (step + 1) % engine.log_every == 0 or last:
             run.log(meter.take(), lr, momentum)

@@ -48,7 +48,7 @@ class Run:
         return self.progress.seconds + time.perf_counter() - self.began
 
     def agree(self, stopped: list[int]) -> tuple[bool, int]:
-        """Whether to stop after this step, and the step of the schedules; the same on every process.
+        """Whether to stop here, and the next step of the schedules; the same on every process.
 
         The schedules' step is the run's own, or further on where a time limit comes before the last step.
         """
