@@ -21,22 +21,16 @@ from huggingface_hub import (
 )
 from huggingface_hub.errors import (
     GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
 
 from adept_hub.errors import AdeptError, CheckpointError, DiskFullError, DownloadError, IntegrityError
 from adept_hub.names import is_commit
-from adept_hub.resume import download_blob, is_resumable
+from adept_hub.resume import TRANSPORT, download_blob, is_resumable
 
 _log = logging.getLogger(__name__)
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
-
-#: What a request can raise: the client's own errors, those of its transport (requests, httpx or httpx2, as its version
-#: has it, and HfHubHTTPError derives from it), and those of the operating system.
-TRANSPORT: tuple[type[Exception], ...] = (OSError, HFValidationError, *HfHubHTTPError.__bases__)
 
 
 @dataclass(frozen=True)

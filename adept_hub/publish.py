@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import tempfile
 from collections.abc import Iterable
@@ -26,7 +25,6 @@ from adept_hub.validate import MAX_CARD_BYTES
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-_log = logging.getLogger(__name__)
 PathLike = str | os.PathLike[str]
 
 #: Of a model whose origin is not known; `push_to_hub` refuses it.
@@ -161,7 +159,8 @@ def push_to_hub(
         return Published(repo, release.listing())
     from huggingface_hub import HfApi
 
-    from adept_hub.hub import TRANSPORT, explain
+    from adept_hub.hub import explain
+    from adept_hub.resume import TRANSPORT
 
     refusals: tuple[type[Exception], ...] = (*TRANSPORT, ValueError, RuntimeError)  # the last two are LFS's
     try:

@@ -12,11 +12,16 @@ import re
 from pathlib import Path
 
 from huggingface_hub import constants
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.file_download import HfFileMetadata, http_get, repo_folder_name
 from huggingface_hub.utils import WeakFileLock, build_hf_headers  # type: ignore[attr-defined]  # not re-exported
 
 from adept_hub.digest import sha256_file
 from adept_hub.errors import IntegrityError
+
+#: What a request can raise: the client's own errors, those of its transport (requests, httpx or httpx2, as its version
+#: has it, and HfHubHTTPError derives from it), and those of the operating system.
+TRANSPORT: tuple[type[Exception], ...] = (OSError, HFValidationError, *HfHubHTTPError.__bases__)
 
 _log = logging.getLogger(__name__)
 
@@ -54,13 +59,7 @@ def download_blob(repo: str, url: str, announced: HfFileMetadata, cache: Path | 
     with WeakFileLock(lock):
         if blob.exists():
             return blob
-        with partial.open("ab", buffering=0) as stream:
-            have = stream.tell()
-            if have > (size or 0):
-                have = stream.truncate(0)
-            if have:
-                _log.info("going on with %s at %s of %s bytes", repo, f"{have:,}", f"{size:,}")
-            http_get(url, stream, resume_size=have, headers=build_hf_headers(token=token), expected_size=size)
+        _receive(url, partial, size, build_hf_headers(token=token))
         found = sha256_file(partial)
         if found != digest:
             partial.unlink()
@@ -70,3 +69,20 @@ def download_blob(repo: str, url: str, announced: HfFileMetadata, cache: Path | 
             )
         partial.replace(blob)
     return blob
+
+
+def _receive(url: str, partial: Path, size: int | None, headers: dict[str, str]) -> None:
+    """Fetch what ``partial`` lacks, again after each broken connection as long as each attempt brings something."""
+    while True:
+        with partial.open("ab", buffering=0) as stream:
+            have = stream.tell()
+            if have > (size or 0):
+                have = stream.truncate(0)
+            if have:
+                _log.info("going on at %s of %s bytes", f"{have:,}", f"{size:,}")
+            try:
+                http_get(url, stream, resume_size=have, headers=headers, expected_size=size)
+                return
+            except TRANSPORT:
+                if partial.stat().st_size <= have:
+                    raise
