@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from adept_hub import digest
 from adept_hub.digest import sha256_file, verify
-from adept_hub.errors import IntegrityError
+from adept_hub.errors import DiskFullError, IntegrityError
 
 CONTENT = b"weights" * 1000
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -78,6 +80,16 @@ def test_memory_that_cannot_be_written_or_read_costs_a_second_reading_only(
     blocked.write_text("a file where a folder is wanted")
     monkeypatch.setenv("ADEPT_CACHE", str(blocked))
     verify(file, SHA, len(CONTENT))
+    verify(file, SHA, len(CONTENT))
+
+
+def test_a_full_disk_costs_a_second_reading_only(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextlib.contextmanager
+    def full(target: Path) -> Iterator[Path]:
+        raise DiskFullError(f"No space left while writing {target}")
+        yield target
+
+    monkeypatch.setattr(digest, "atomic_file", full)
     verify(file, SHA, len(CONTENT))
 
 

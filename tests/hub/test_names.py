@@ -58,6 +58,8 @@ def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
         "hf-hub:org/..",
         "hf-hub:org/repo@../../main",
         "hf-hub:org/repo@",
+        "hf-hub:org/re..po",
+        "hf-hub:org/repo@a/../../b",
         "hf-hub:-org/repo",
         "hf-hub:org/re--po",
         "hf-hub:org/repo@a b",

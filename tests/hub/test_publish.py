@@ -11,6 +11,7 @@ import torch
 import yaml
 
 import adept_hub
+from adept_hub import digest
 from adept_hub.cards import BEGIN, END, handwritten_part
 from adept_hub.checkpoint import CONFIG, WEIGHTS, read_config, write_config
 from adept_hub.errors import (
@@ -24,6 +25,7 @@ from adept_hub.errors import (
     UnsupportedModelError,
 )
 from adept_hub.spec import Metric, Preprocessing, Provenance
+from tests.hub.headers import data_bytes, read_header
 from tests.hub.loopback import OWNER, Hub
 
 METRICS = (
@@ -95,11 +97,12 @@ def test_a_run_goes_up_in_one_commit_and_comes_down_the_same(hub: Hub, run: Path
 
 
 def test_results_go_up_in_both_of_the_hubs_forms(hub: Hub, run: Path) -> None:
-    from huggingface_hub import ModelCard, parse_eval_result_entries
+    huggingface_hub = pytest.importorskip("huggingface_hub", minversion="1.10", reason="reads .eval_results")
+    from huggingface_hub import ModelCard
 
     adept_hub.push_to_hub(run, "org/mine")
     files = files_of(hub, "org/mine")
-    entries = parse_eval_result_entries(yaml.safe_load(files[".eval_results/voc2007-test.yaml"]))
+    entries = huggingface_hub.parse_eval_result_entries(yaml.safe_load(files[".eval_results/voc2007-test.yaml"]))
     assert [(e.dataset_id, e.task_id, e.value) for e in entries] == [
         ("voc2007-test", "ap50", 41.5),
         ("voc2007-test", "ap", 20.25),
@@ -201,6 +204,20 @@ def test_nothing_changes_when_an_upload_breaks_off(hub: Hub, run: Path, monkeypa
     adept_hub.push_to_hub(run, "org/mine")
 
 
+def test_a_commit_of_someone_else_in_between_is_not_overwritten(hub: Hub, run: Path) -> None:
+    hub.repo("org/mine")
+    repo = hub.repos["org/mine"]
+
+    def meanwhile(body: bytes) -> bytes:
+        repo.add("main", files_of(hub, "org/mine") | {"README.md": b"written meanwhile"})
+        return body
+
+    hub.fault("POST .*preupload", change=meanwhile)
+    with pytest.raises(PublishError, match="was not changed"):
+        adept_hub.push_to_hub(run, "org/mine")
+    assert files_of(hub, "org/mine")["README.md"] == b"written meanwhile"
+
+
 def test_a_busy_hub_gets_it_in_the_end(hub: Hub, run: Path) -> None:
     hub.fault("PUT /lfs/", status=503, times=1)
     hub.fault("preupload", status=429, times=1)
@@ -273,6 +290,32 @@ def test_what_does_not_load_is_not_published(hub: Hub, run: Path) -> None:
     for folder in (run / "checkpoints", run / "nothing"):
         with pytest.raises(CheckpointError, match="is not a checkpoint folder"):
             adept_hub.push_to_hub(folder, "org/mine")
+    assert hub.log == []
+
+
+def test_bits_that_rotted_without_a_trace_are_found_before_publication(hub: Hub, run: Path) -> None:
+    weights = run / "export" / WEIGHTS
+    adept_hub.load_state_dict(run / "export")
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    for stamp in (digest.cache_dir() / "verified").iterdir():
+        stamp.write_text(digest._identity(weights))  # the memory of the verification says that nothing changed
+    with pytest.raises(IntegrityError):
+        adept_hub.push_to_hub(run, "org/mine")
+    assert hub.log == []
+
+
+def test_values_that_are_not_finite_are_not_published(hub: Hub, run: Path) -> None:
+    weights = run / "export" / WEIGHTS
+    header = read_header(weights)
+    content = bytearray(weights.read_bytes())
+    first = len(content) - data_bytes(header) + header["backbone.conv1.weight"]["data_offsets"][0]
+    content[first : first + 2] = b"\x00\x7e"  # NaN as float16, little-endian
+    weights.write_bytes(content)
+    write_config(run / "export", replace(read_config(run / "export"), sha256=digest.sha256_file(weights)))
+    with pytest.raises(CheckpointError, match="NaN"):
+        adept_hub.push_to_hub(run, "org/mine")
     assert hub.log == []
 
 
