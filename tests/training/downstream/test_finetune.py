@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -278,3 +281,19 @@ def test_every_shipped_protocol_is_a_recipe_with_the_paper_s_numbers() -> None:
     assert load_finetune_recipe("coco_1x").to_yaml() == coco.to_yaml()
     with pytest.raises(RecipeError, match="Shipped"):
         load_finetune_recipe("coco_2x")
+
+
+@pytest.mark.slow
+def test_two_processes_make_one_run(source: str, voc: Path, tmp_path: Path) -> None:
+    settings = [word for setting in [*TINY, "schedule.iterations=2"] for word in ("--set", setting)]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["-m", "adept_hub.cli.main", "finetune", source, "--data", f"voc:{voc}", "--out", str(tmp_path / "run")]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, *settings, "--json"], env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout)["iterations"] == 2  # one report, from the first process
+    records = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [r["step"] for r in records if r["kind"] == "train"] == [1, 2]
+    load_detector(tmp_path / "run" / "last")

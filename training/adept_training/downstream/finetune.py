@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,16 +113,16 @@ def finetune(
     model = build_detector(source, len(data.classes), recipe.detector, recipe.engine.seed, spec)
     fit = prepare(model, samples, recipe, fabric)
     identity = {"recipe": _recipe_digest(recipe), "labels": _labels_digest(samples), "source": source}
-    journal = Journal(folder / "log.jsonl", stream if fabric.is_global_zero else None)
+    first = fabric.is_global_zero
+    journal = Journal(folder / "log.jsonl" if first else Path(os.devnull), stream if first else None)
     origin = None if source == SCRATCH else fetch(source).config
     run = _Run(fit, data, split, folder, journal, identity, source, spec, origin)
     if resume:
         progress = load_state(states, fit.model, fit.optimiser, identity)
         fit.step, run.seconds = progress.step, progress.seconds
         run.history = [h for h in _read_history(folder) if h[0] <= fit.step]
-    with disk_errors(folder), atomic_file(folder / "recipe.yaml") as temporary:
-        temporary.write_text(recipe.to_yaml(), encoding="utf-8")
-    _describe(run)
+    if first:
+        _describe(run)
     journal.say(
         f"{len(samples)} images of {len(data.classes)} classes; {recipe.schedule.iterations} iterations of "
         f"{recipe.engine.batch_size} images at a peak rate of {recipe.peak_lr:.4g}"
@@ -145,7 +146,7 @@ def _run(run: _Run, stop_at: int | None) -> Outcome:
             ended = bool(stopped) or step == stop_at
             if values is not None:
                 _log(run, values)
-            if step in due and step not in {at for at, _ in run.history}:
+            if step in due:
                 _validate(run)
             if ended or time.perf_counter() - run.saved_at > 60 * fit.recipe.engine.checkpoint_minutes:
                 _save(run)
@@ -162,12 +163,15 @@ def _run(run: _Run, stop_at: int | None) -> Outcome:
 def _finish(run: _Run) -> Outcome:
     """The last detector, the report of the chosen one, and both on disk."""
     fit, split = run.fit, run.data.report_split
+    with fit.precise():  # every process takes part in the statistics
+        if fit.fabric.is_global_zero:
+            config = DetectorConfig(run.source, run.data.classes, fit.recipe.detector, fit.step, {})
+            save_detector(run.folder / "last", fit.model, config, run.spec, run.origin)
     known = [(ap, at) for at, ap in run.history if ap is not None]
     best_ap, best_at = max(known, key=lambda row: (row[0], row[1])) if known else (None, fit.step)
     chosen = "best" if known else "last"
-    with fit.precise():
-        config = DetectorConfig(run.source, run.data.classes, fit.recipe.detector, fit.step, {})
-        save_detector(run.folder / "last", fit.model, config, run.spec, run.origin)
+    if not fit.fabric.is_global_zero:
+        return Outcome(run.folder, fit.step, fit.step, False, chosen, best_at, best_ap, split.name)
     model, config = load_detector(run.folder / chosen)
     report = evaluate(model.to(fit.fabric.device), split)
     for name in {chosen, "last"} if best_at == fit.step else {chosen}:
@@ -190,18 +194,25 @@ def _validate(run: _Run) -> None:
     """Measure AP on the validation split; a new best is written."""
     assert run.data.val is not None
     fit = run.fit
-    with fit.precise():
-        found = evaluate(fit.model, run.data.val)
-        ap = found.flat()[CHOSEN_BY]
-        best = max((a for _, a in run.history if a is not None), default=None)
-        run.history.append((fit.step, ap))
-        if fit.fabric.is_global_zero and (best is None or (ap is not None and ap >= best)):
-            config = DetectorConfig(run.source, run.data.classes, fit.recipe.detector, fit.step, found.flat())
-            save_detector(run.folder / "best", fit.model, config, run.spec, run.origin)
+    with fit.precise():  # every process takes part in the statistics
+        if fit.fabric.is_global_zero:
+            _validate_here(run, run.data.val)
+    fit.fabric.barrier()
+
+
+def _validate_here(run: _Run, split: Split) -> None:
+    fit = run.fit
+    figures = evaluate(fit.model, split).flat()
+    ap = figures[CHOSEN_BY]
+    best = max((a for _, a in run.history if a is not None), default=None)
+    run.history.append((fit.step, ap))
+    if best is None or (ap is not None and ap >= best):
+        config = DetectorConfig(run.source, run.data.classes, fit.recipe.detector, fit.step, figures)
+        save_detector(run.folder / "best", fit.model, config, run.spec, run.origin)
     with atomic_file(run.folder / "evaluations.json") as temporary:
         temporary.write_text(json.dumps(run.history) + "\n", encoding="utf-8")
-    run.journal.record("validation", step=fit.step, **found.flat())
-    run.journal.say(f"iteration {fit.step}: validation AP {ap or 0:.2f}, AP50 {found.flat()['AP50'] or 0:.2f}")
+    run.journal.record("validation", step=fit.step, **figures)
+    run.journal.say(f"iteration {fit.step}: validation AP {ap or 0:.2f}, AP50 {figures['AP50'] or 0:.2f}")
 
 
 def _save(run: _Run) -> None:
@@ -230,6 +241,8 @@ def _describe(run: _Run) -> None:
         "image_ids": [image.id for image in run.train_split.images], "load_report": str(
             getattr(run.fit.model, "load_report", "from scratch")),
     }  # fmt: skip
+    with disk_errors(run.folder), atomic_file(run.folder / "recipe.yaml") as temporary:
+        temporary.write_text(run.fit.recipe.to_yaml(), encoding="utf-8")
     with atomic_file(run.folder / "run.json") as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 

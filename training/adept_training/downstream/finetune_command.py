@@ -92,7 +92,8 @@ def run(args: argparse.Namespace) -> int:
     if outcome.interrupted:
         sys.stdout.write("Saved. Continue with the same command and --resume.\n")
         return 130
-    assert outcome.report is not None
+    if outcome.report is None:
+        return 0  # the first process reports
     if args.json:
         content = {
             "run": str(outcome.folder), "detector": str(outcome.folder / outcome.chosen),

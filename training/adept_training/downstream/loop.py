@@ -23,7 +23,9 @@ from adept_hub.errors import RecipeError, TrainingDivergedError
 from adept_training.downstream.norms import batch_norms, precise_statistics, set_training
 from adept_training.downstream.recipe import FinetuneRecipe, lr_factor
 from adept_training.downstream.samples import Batches, LabelledSamples, Sample, make_batches
+from adept_training.engine import launch
 from adept_training.engine.journal import Meter
+from adept_training.engine.recipe import EngineRecipe as PretrainingEngine
 
 #: Iterations from here on are no part of training: batches for precise statistics are drawn from them.
 _ELSEWHERE = 1 << 40
@@ -69,11 +71,13 @@ class Fit:
 
 
 def make_fabric(recipe: FinetuneRecipe, accelerator: str = "auto") -> Fabric:
-    """The processes and the precision of a run, launched."""
+    """The processes that torchrun or SLURM started (``auto``), or this one alone on ``cpu`` or ``cuda``."""
     if recipe.engine.threads:
         torch.set_num_threads(recipe.engine.threads)
     # Fabric's own mixed precision turns the targets into bfloat16, too, which has no place for a box's pixels.
-    fabric = Fabric(accelerator=accelerator, precision="32-true")
+    if accelerator == "auto":
+        return launch.make_fabric(PretrainingEngine(precision="fp32"))
+    fabric = Fabric(accelerator=accelerator, devices=1, precision="32-true")
     fabric.launch()
     return fabric
 
@@ -94,8 +98,7 @@ def prepare(model: GeneralizedRCNN, samples: LabelledSamples, recipe: FinetuneRe
     if recipe.optimiser.layers == "last":
         for name, param in model.named_parameters():
             param.requires_grad_("predictor" in name)
-    if fabric.world_size > 1:
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # torch's own
+    launch.synchronise_norms(model, fabric)
     optimiser = make_optimiser(model, recipe)
     wrapped, optimiser = fabric.setup(model, optimiser)
     _keep_coordinates(model)
