@@ -242,3 +242,40 @@ def test_recipe_written_beside_the_run_is_the_run(whole: Path) -> None:
     recipe = load_recipe(whole / "recipe.yaml")
     assert isinstance(recipe, Recipe)
     assert recipe == tiny()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_half_precision_leaves_boxes_and_losses_exact(
+    workers: int, source: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fabric's plugin rounds every floating-point input to bfloat16; a box at 60.3 px would become 60.25."""
+    from adept_training.method import adept
+
+    seen: list[torch.Tensor] = []
+    real = adept.pair_loss
+
+    def spy(prediction: torch.Tensor, target: torch.Tensor, match: torch.Tensor) -> torch.Tensor:
+        loss = real(prediction, target, match)
+        seen.append(loss)
+        return loss
+
+    pooled: list[torch.Tensor] = []
+    levels = adept.assign_levels
+    monkeypatch.setattr(adept, "pair_loss", spy)
+    monkeypatch.setattr(adept, "assign_levels", lambda boxes, spec: pooled.append(boxes) or levels(boxes, spec))
+    _run(source, tmp_path / "r", "engine.precision=bf16", "schedule.epochs=1", f"data.workers={workers}")
+    assert {loss.dtype for loss in seen} == {torch.float32}
+    assert {boxes.dtype for boxes in pooled} == {torch.float32}
+    assert any((boxes != boxes.bfloat16().float()).any() for boxes in pooled)
+
+
+def test_an_error_leaves_no_worker_behind(source: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import multiprocessing
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(module, "update_target", fail)
+    with pytest.raises(RuntimeError, match="broken"):
+        _run(source, tmp_path / "r", "data.workers=1")
+    assert not multiprocessing.active_children()

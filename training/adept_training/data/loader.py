@@ -22,6 +22,7 @@ from adept_training.data.views import Array, ViewsRecipe, draw_views
 from adept_training.images import ImageSource, decode
 
 _ATTEMPTS = 8
+_LAST_SECONDS = 20
 
 
 class BoxTable(Protocol):
@@ -62,6 +63,13 @@ class Batch(NamedTuple):
     seed_N: Tensor
     #: Images that could not be read and were replaced by another.
     replaced_N: Tensor
+
+
+class Sealed:
+    """A batch that Fabric's precision plugin does not look into: it would round boxes in pixels to bfloat16."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
 
 
 @dataclass(frozen=True)
@@ -166,6 +174,8 @@ def make_loader(samples: Samples, steps: Steps, workers: int, *, pin: bool = Fal
 
 def _start_worker(_: int) -> None:
     torch.set_num_threads(1)
-    # Signals go to the whole process group (Ctrl-C, SLURM); the main process decides, and still needs its batches.
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+    # Ctrl-C and SLURM signal the whole group; the main process decides what follows and still needs its batches.
+    for number in (signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
+    # SIGTERM is also how a main process that fails dismisses its workers: they may take a moment, not for ever.
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_LAST_SECONDS))

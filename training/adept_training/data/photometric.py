@@ -81,13 +81,13 @@ def apply_colours(pixels_NHWC: Tensor, colours: Colours, preprocessing: Preproce
             rows = torch.nonzero(active_N & (order[:, position] == operation)).flatten().to(x_NCHW.device)
             if len(rows):
                 amount_N111 = factors[rows.to(factors.device), operation].to(x_NCHW.device)[:, None, None, None]
-                x_NCHW[rows] = change(x_NCHW[rows], amount_N111)
+                x_NCHW[rows] = change(x_NCHW[rows], amount_N111.to(x_NCHW))
     device = x_NCHW.device
     gray_N111 = _tensor(colours.gray).to(device)[:, None, None, None]
     x_NCHW = torch.where(gray_N111, _luma(x_NCHW), x_NCHW)
     rows = torch.nonzero(_tensor(colours.sigma) > 0).flatten()
     if len(rows):
-        sigma_N = _tensor(colours.sigma)[rows].to(device)
+        sigma_N = _tensor(colours.sigma)[rows].to(x_NCHW)
         x_NCHW[rows.to(device)] = gaussian_blur(x_NCHW[rows.to(device)], sigma_N)
     solarize_N111 = _tensor(colours.solarize).to(device)[:, None, None, None]
     x_NCHW = torch.where(solarize_N111 & (x_NCHW >= 128 / 255), 1 - x_NCHW, x_NCHW)

@@ -14,12 +14,13 @@ from types import FrameType
 from typing import Any, TextIO
 
 import torch
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from adept_hub.atomic import atomic_file
 from adept_hub.checkpoint import CONFIG, read_config, read_tensors
 from adept_hub.errors import ImagesError, OutputExistsError, RecipeError
 from adept_hub.schema import to_dict
-from adept_training.data.loader import BoxTable, Order, Samples, Steps, make_loader
+from adept_training.data.loader import Batch, BoxTable, Order, Samples, Sealed, Steps, make_loader
 from adept_training.engine.export import export_model, recall_metrics
 from adept_training.engine.journal import Journal, Meter, duration
 from adept_training.engine.launch import make_fabric, synchronise_norms
@@ -123,8 +124,8 @@ def pretrain(
 
 def _run(run: Run, samples: Samples, proposals: dict[str, Any], images: int) -> Outcome:
     first = run.probe()
-    with _stop_signals() as stopped:
-        _train(run, samples, stopped)
+    with _stop_signals() as stopped, _batches(run, samples) as batches:
+        _train(run, batches, stopped)
     if run.saved is None or run.saved.stem != f"step-{run.progress.step:08d}":
         run.save()
     interrupted = bool(stopped)
@@ -143,12 +144,24 @@ def _run(run: Run, samples: Samples, proposals: dict[str, Any], images: int) -> 
     return Outcome(run.folder, run.progress.step, run.steps, interrupted, first, last)
 
 
-def _train(run: Run, samples: Samples, stopped: list[int]) -> None:
+@contextmanager
+def _batches(run: Run, samples: Samples) -> Iterator[Iterator[Batch]]:
+    """The batches of the steps that are left. The workers are dismissed at the end, whatever the end is."""
+    steps = Steps(run.order, run.progress.step, run.steps)
+    loader = make_loader(samples, steps, run.recipe.data.workers, pin=run.fabric.device.type == "cuda")
+    batches = iter(loader)
+    try:
+        yield batches
+    finally:
+        # An error's traceback would keep the iterator, and with it the workers, until the interpreter waits for them.
+        if isinstance(batches, _MultiProcessingDataLoaderIter):
+            batches._shutdown_workers()
+
+
+def _train(run: Run, batches: Iterator[Batch], stopped: list[int]) -> None:
     """One pass over the steps that are left."""
     recipe, schedule, engine = run.recipe, run.recipe.schedule, run.recipe.engine
     warmup = round(schedule.warmup_epochs * run.order.steps_per_epoch)
-    steps = Steps(run.order, run.progress.step, run.steps)
-    batches = iter(make_loader(samples, steps, recipe.data.workers, pin=run.fabric.device.type == "cuda"))
     meter, last_save = Meter(), time.perf_counter()
     run.model.train()
     _, place = run.agree(stopped)
@@ -161,7 +174,7 @@ def _train(run: Run, samples: Samples, stopped: list[int]) -> None:
         momentum = momentum_at(place, run.steps, recipe.method.momentum)
         if recipe.method.contrasts:
             update_target(run.model.target, run.model.online, momentum)
-        out: Step = run.wrapped(batch)
+        out: Step = run.wrapped(Sealed(batch))
         run.optimiser.zero_grad(set_to_none=True)
         run.fabric.backward(out.loss)
         if recipe.optimiser.clip:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from adept_hub.spec import PARTS, DetectorSpec, Preprocessing
-from adept_training.data.loader import Batch, BoxBatch
+from adept_training.data.loader import Batch, BoxBatch, Sealed
 from adept_training.data.photometric import apply_colours
 from adept_training.method.contrast import correspondence, feature_spread, pair_loss, retrieval
 from adept_training.method.levels import assign_levels, pool_assigned, pool_everywhere
@@ -100,8 +100,9 @@ class Adept(nn.Module):
             self.online.eval()
         return self
 
-    def forward(self, batch: Batch) -> Step:
+    def forward(self, sealed: Batch | Sealed) -> Step:
         """Losses of one batch; the target must have been updated before (SoCo updates it ahead of its pass)."""
+        batch = sealed.batch if isinstance(sealed, Sealed) else sealed
         images = [apply_colours(view.pixels_NHWC, view.colours, self.preprocessing) for view in batch.views]
         if not self.recipe.contrasts:
             with torch.no_grad():
