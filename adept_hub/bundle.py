@@ -14,13 +14,12 @@ from typing import Any
 
 from adept_hub.atomic import atomic_file, atomic_folder
 from adept_hub.cards import write_card
-from adept_hub.digest import sha256_file
 from adept_hub.errors import AdeptError, PublishError
 from adept_hub.names import split_name
 from adept_hub.registry import BUNDLED, MODELS
 from adept_hub.registry.reader import parse_registry
 from adept_hub.release import check_publishable
-from adept_hub.schema import to_dict
+from adept_hub.results import registry_entry
 
 #: What the package may carry in one checkpoint.
 MAX_BYTES = 40_000_000
@@ -49,17 +48,7 @@ def bundle(checkpoint: Path, alias: str = "", *, models: Path = MODELS, bundled:
         for name in ("model.safetensors", "config.json"):
             shutil.copyfile(checkpoint / name, folder / name)
         write_card(folder, config)
-        data["checkpoints"][config.name] = {
-            "location": {"bundled": config.name},
-            "sha256": config.sha256,
-            "size": config.size,
-            "config_sha256": sha256_file(folder / "config.json"),
-            "licence": config.licence,
-            "data": config.provenance.data,
-            "images": config.provenance.images,
-            "epochs": config.provenance.epochs,
-            "metrics": to_dict(config.provenance.metrics),
-        }
+        data["checkpoints"][config.name] = registry_entry(folder, bundled=config.name)
         if alias:
             data["defaults"][alias] = config.name
         entry = parse_registry(data, str(models))[config.name]

@@ -129,12 +129,15 @@ class Registry(Mapping[str, ModelInfo]):
         return self[target]
 
     def resolve_pretrained(self, name: str) -> ModelInfo:
-        """Like `resolve`, for a name whose weights are wanted.
+        """Like `resolve`, for a name whose weights are wanted; an architecture means its first published tag.
 
         Raises:
             UnpublishedWeightsError: the architecture exists, weights of it are not published.
         """
         info = self.resolve(name)
+        if not info.tag:
+            tags = (other for other in self._raw if split_name(other)[0] == info.name and other != info.name)
+            info = next((self[other] for other in tags if self[other].pretrained), info)
         if info.pretrained:
             return info
         others = [other for other in self._raw if split_name(other)[1] and self[other].pretrained]

@@ -32,6 +32,7 @@ def test_the_entry_leads_to_the_very_files(make_checkpoint, models: Path, tmp_pa
     name = bundle(folder, "adept_joint", models=models, bundled=tmp_path / "bundled")
     info = load_registry((models, tmp_path / "bundled")).resolve_pretrained("adept_joint")
     assert info.name == name == config.name
+    assert load_registry((models, tmp_path / "bundled")).resolve_pretrained("adept_joint_r18_fpn32") == info
     for file, digest in (("model.safetensors", info.sha256), ("config.json", info.config_sha256)):
         assert hashlib.sha256((info.folder / file).read_bytes()).hexdigest() == digest
     assert info.size == (info.folder / "model.safetensors").stat().st_size
