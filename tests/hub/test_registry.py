@@ -150,7 +150,12 @@ def test_an_unknown_name_shows_the_nearest(mine: Path) -> None:
 
 def test_an_architecture_without_weights_says_what_is_published(mine: Path) -> None:
     with pytest.raises(UnpublishedWeightsError, match=r"Published: .*mine_r18_fpn\.photos.*\n.*--method soco"):
-        registry().resolve_pretrained("mine_r18")
+        registry().resolve_pretrained("soco_r101_fpn")
+
+
+def test_an_architecture_means_its_first_published_tag_where_weights_are_wanted(mine: Path) -> None:
+    assert registry().resolve("mine_r18").tag == ""
+    assert registry().resolve_pretrained("mine_r18").name == "mine_r18_fpn.photos"
 
 
 def test_a_tag_without_a_location_is_known_and_not_published(tmp_path: Path) -> None:
