@@ -42,7 +42,12 @@ def make_fit(source: str, voc: Path, *settings: str):
 
 
 def test_three_iterations_are_those_of_torchvision_s_reference_loop(source: str, voc: Path) -> None:
-    settings = ["schedule.iterations=30", "optimiser.norm_decay=0.0001", "optimiser.weight_decay=0.0001"]
+    settings = [
+        "detector.head_norm=0",
+        "schedule.iterations=30",
+        "optimiser.norm_decay=0.0001",
+        "optimiser.weight_decay=0.0001",
+    ]
     fit, _ = make_fit(source, voc, *settings)
     train(fit, lambda step, _: step == 3)
 
@@ -95,6 +100,10 @@ def test_killed_and_resumed_equals_undisturbed(source: str, voc: Path, tmp_path:
     assert reports[0]["validation"] == reports[1]["validation"]
     assert [at for at, _ in reports[0]["validation"]] == [3, 6]
     assert whole.report is not None
+    # the last validation saw the very detector that is kept as the last, exact statistics included
+    config = json.loads((tmp_path / "whole" / "evaluations.json").read_text())
+    last, _ = load_detector(tmp_path / "whole" / "last")
+    assert evaluate(last, data.val).flat()["AP"] == config[-1][1]
 
     changed = load_finetune_recipe(None, [*TINY, "optimiser.lr=0.5"])
     with pytest.raises(ResumeError, match="other recipe"):
@@ -178,6 +187,25 @@ def test_norms_follow_the_policy(source: str, voc: Path) -> None:
             set_training(fit.model, fit.recipe, step)
             assert {norm.training for norm in batch_norms(fit.model)} == {expected}
             assert fit.model.training
+
+
+def test_the_head_s_features_get_the_length_of_a_fresh_head_s(source: str, voc: Path) -> None:
+    lengths = {}
+    for norm in (0.0, 6.0):
+        fit, _ = make_fit(source, voc, f"detector.head_norm={norm}", "norms.precise_batches=4")
+        seen: list[torch.Tensor] = []
+        fit.model.roi_heads.box_head.register_forward_hook(lambda _, __, out, seen=seen: seen.append(out.norm(dim=1)))
+        with fit.precise():  # the same batches with the same draws as the calibration's
+            lengths[norm] = torch.cat(seen).mean().item()
+        if norm == 0:
+            kept = {key: tensor.clone() for key, tensor in fit.model.state_dict().items()}
+            continue
+        scale = norm / lengths[0.0]
+        for key, tensor in fit.model.state_dict().items():
+            factor = scale if key in ("roi_heads.box_head.5.weight", "roi_heads.box_head.5.bias") else 1
+            torch.testing.assert_close(tensor, kept[key] * factor if factor != 1 else kept[key], msg=key)
+    assert lengths[6.0] == pytest.approx(6, rel=1e-3)
+    assert abs(lengths[0.0] - 6) > 0.3
 
 
 def test_precise_statistics_are_means_and_are_put_back(source: str, voc: Path) -> None:

@@ -20,6 +20,7 @@ from torch.optim import SGD, Optimizer
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from adept_hub.errors import RecipeError, TrainingDivergedError
+from adept_training.downstream.calibrate import calibrate_head
 from adept_training.downstream.norms import batch_norms, precise_statistics, set_training
 from adept_training.downstream.recipe import FinetuneRecipe, lr_factor
 from adept_training.downstream.samples import Batches, LabelledSamples, Sample, make_batches
@@ -29,6 +30,8 @@ from adept_training.engine.recipe import EngineRecipe as PretrainingEngine
 
 #: Iterations from here on are no part of training: batches for precise statistics are drawn from them.
 _ELSEWHERE = 1 << 40
+#: Batches on which the length of the head's features is measured.
+_CALIBRATION = 4
 
 
 @dataclass
@@ -46,7 +49,6 @@ class Fit:
     def precise(self) -> AbstractContextManager[None]:
         """A block in which batch norms have exact statistics of the training images."""
         count = self.recipe.norms.precise_batches if self.recipe.norms.policy == "train" else 0
-        count = count if any(norm.training for norm in batch_norms(self.model)) else 0
         if not count:
             return contextlib.nullcontext()
         set_training(self.model, self.recipe, self.step)
@@ -105,7 +107,16 @@ def prepare(model: GeneralizedRCNN, samples: LabelledSamples, recipe: FinetuneRe
     # The sides of training are the transform's in training only: `eval` takes the last one, the side of testing.
     model.transform.min_size = (*recipe.detector.train_sides, recipe.detector.test_side)
     model.transform.torch_choice = _Sides(len(recipe.detector.train_sides))
-    return Fit(recipe, fabric, model, wrapped, optimiser, samples)
+    fit = Fit(recipe, fabric, model, wrapped, optimiser, samples)
+    if recipe.detector.head_norm:
+        set_training(model, recipe, 0)
+        batches = make_batches(samples, fit._batches(_ELSEWHERE, _ELSEWHERE + _CALIBRATION), 0)
+        torch.manual_seed(recipe.engine.seed)
+        calibrate_head(
+            model, batches, lambda batch: fit._losses(cast("list[Sample]", batch)), recipe.detector.head_norm,
+            lambda value: cast(Tensor, fabric.all_reduce(value, reduce_op="mean")),
+        )  # fmt: skip
+    return fit
 
 
 def _keep_coordinates(model: GeneralizedRCNN) -> None:

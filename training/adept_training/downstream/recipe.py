@@ -40,6 +40,8 @@ class DetectorRecipe:
     #: Detections of lower score are dropped; at most this many are kept an image.
     score_threshold: float = 0.05
     detections: int = 100
+    #: Before training the head's last layer is scaled so that its features have this mean length; 0: left as it is.
+    head_norm: float = 6.0
     #: The box classifier: linear, or by cosine similarity times 20 (TFA).
     classifier: Literal["linear", "cosine"] = "linear"
 
