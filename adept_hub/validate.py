@@ -23,7 +23,7 @@ _MAX_TEXT = 20_000
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_LICENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+ _-]{0,99}|")
+LICENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+ _-]{0,99}|")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
@@ -50,7 +50,7 @@ def check_config(config: CheckpointConfig, where: str) -> CheckpointConfig:
         _refuse(where, "sha256", config.sha256, "is no SHA-256")
     if not 8 < config.size <= MAX_WEIGHT_BYTES:
         _refuse(where, "size", config.size, f"is no size of weights (at most {MAX_WEIGHT_BYTES:,} bytes)")
-    if not _LICENCE.fullmatch(config.licence):
+    if not LICENCE.fullmatch(config.licence):
         _refuse(where, "licence", config.licence, "is no licence identifier")
     if not _WORD.fullmatch(config.provenance.method):
         _refuse(where, "provenance.method", config.provenance.method, "is no method")

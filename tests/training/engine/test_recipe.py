@@ -53,6 +53,8 @@ def test_single_values_and_the_method_can_be_changed() -> None:
         (["views.sizes=[16,16,8]"], "at least 32 pixels"),
         (["model.anchors.sizes=[1,2]"], "P2-P5 need four"),
         (["method.momentum=1.0"], "must lie in [0, 1)"),
+        (["export.tag=My-Photos"], "lower-case letters"),
+        (["export.licence=\"\\tmine\""], "no licence identifier"),
         (["epochs=3"], "section.field=value"),
         (["schedule.epochs=[3"], "not a YAML value"),
         (["schedule.epochs=1", "schedule.epochs.more=3"], "is no section"),

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from adept_hub.cards import write_card
 from adept_hub.checkpoint import write_checkpoint
 from adept_hub.schema import to_dict
 from adept_hub.spec import CheckpointConfig, Metric, Provenance
@@ -38,7 +39,7 @@ def export_model(
     proposals: dict[str, Any],
     metrics: tuple[Metric, ...] = (),
 ) -> CheckpointConfig:
-    """Write the checkpoint folder of a run, replacing an earlier one of the same run.
+    """Write the checkpoint folder of a run and its card, replacing an earlier one of the same run.
 
     Args:
         images: photographs trained on; ``epochs``: how often each was seen, as it truly was.
@@ -57,7 +58,7 @@ def export_model(
         trained_on=_machine(),
         metrics=metrics,
     )
-    return write_checkpoint(
+    config = write_checkpoint(
         folder,
         tensors,
         name=f"{recipe.method.name}_r{recipe.model.depth}_fpn{_width(recipe)}.{recipe.export.tag}",
@@ -68,6 +69,8 @@ def export_model(
         half=recipe.export.half,
         overwrite=True,
     )
+    write_card(folder, config, source=str(folder))
+    return config
 
 
 def _width(recipe: Recipe) -> str:

@@ -14,8 +14,10 @@ import yaml
 
 import adept_training
 from adept_hub.errors import RecipeError
+from adept_hub.names import is_name
 from adept_hub.schema import from_dict, to_dict
 from adept_hub.spec import DetectorSpec
+from adept_hub.validate import LICENCE
 from adept_training.data.photometric import PhotometricRecipe
 from adept_training.data.views import ViewsRecipe
 from adept_training.method.adept import MethodRecipe
@@ -86,7 +88,6 @@ class EngineRecipe:
     precision: Literal["fp64", "fp32", "bf16", "fp16"] = "bf16"
     seed: int = 0
     channels_last: bool = True
-    compile: bool = False
     #: Minutes between checkpoints, and how many are kept.
     checkpoint_minutes: float = 10.0
     keep: int = 3
@@ -194,6 +195,16 @@ def check(recipe: Recipe) -> None:
         raise RecipeError(f"method.momentum is {recipe.method.momentum:g}, but must lie in [0, 1).")
     if recipe.method.boxes == "ss+rpn" and not (recipe.method.trains_rpn and recipe.method.contrasts):
         raise RecipeError(f"method.boxes 'ss+rpn' needs an RPN and a contrast; {recipe.method.name} has not both.")
+    if not is_name(f"name.{recipe.export.tag}"):
+        raise RecipeError(
+            f"export.tag is {recipe.export.tag!r}, but a tag is lower-case letters, digits and underscores, as in "
+            "adept_joint_r50_fpn.my_photos."
+        )
+    if not LICENCE.fullmatch(recipe.export.licence):
+        raise RecipeError(
+            f"export.licence is {recipe.export.licence!r}, which is no licence identifier.\n"
+            "State one (apache-2.0, cc-by-4.0, ...) or leave it 'unstated'."
+        )
     for sizes, name in (
         (recipe.model.anchors.sizes, "model.anchors.sizes"),
         (recipe.model.levels.upper, "model.levels.upper"),
