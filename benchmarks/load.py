@@ -57,9 +57,10 @@ def main() -> None:
         ours(), theirs()
         pairs = [(_seconds(ours), _seconds(theirs)) for _ in range(rounds)]
     ratios = sorted(b / a for a, b in pairs)
-    print(f"A load_pretrained (R50, mask_rcnn)   median {statistics.median(a for a, _ in pairs) * 1e3:7.1f} ms")
-    print(f"B torchvision build + load           median {statistics.median(b for _, b in pairs) * 1e3:7.1f} ms")
-    print(f"B / A, {rounds} pairs                 median {statistics.median(ratios):.1f}x [{ratios[0]:.1f}..{ratios[-1]:.1f}]")
+    print(f"A load_pretrained (R50, mask_rcnn)         median {statistics.median(a for a, _ in pairs) * 1e3:7.1f} ms")
+    print(f"B torchvision build + load                 median {statistics.median(b for _, b in pairs) * 1e3:7.1f} ms")
+    spread = f"[{ratios[0]:.1f}..{ratios[-1]:.1f}]"
+    print(f"B / A, {rounds} pairs                       median {statistics.median(ratios):7.1f}x {spread}")
     for what in (["-c", "import adept_hub"], ["-m", "adept_hub.cli.main", "list"], ["-c", "pass"]):
         times = sorted(_seconds(lambda what=what: _python(what)) for _ in range(rounds))
         print(f"python {' '.join(what):<34} median {statistics.median(times) * 1e3:7.1f} ms")

@@ -54,7 +54,7 @@ def test_single_values_and_the_method_can_be_changed() -> None:
         (["model.anchors.sizes=[1,2]"], "P2-P5 need four"),
         (["method.momentum=1.0"], "must lie in [0, 1)"),
         (["export.tag=My-Photos"], "lower-case letters"),
-        (["export.licence=\"\\tmine\""], "no licence identifier"),
+        (['export.licence="\\tmine"'], "no licence identifier"),
         (["epochs=3"], "section.field=value"),
         (["schedule.epochs=[3"], "not a YAML value"),
         (["schedule.epochs=1", "schedule.epochs.more=3"], "is no section"),
