@@ -141,7 +141,7 @@ def test_voc_ap_worked_by_hand() -> None:
 
 
 def test_eleven_points_count_a_recall_of_exactly_three_tenths() -> None:
-    recall = np.arange(1, 4) / 10  # 0.1 + 0.2 is not 0.3 in binary
+    recall = np.arange(1, 4) / 10
     assert eleven_points(recall, np.ones(3)) == pytest.approx(4 / 11)
 
 

@@ -104,7 +104,7 @@ def _judge(image: LabelledImage, found: Detections, tally: _Tally) -> None:
         if kind in ("Cls", "Loc", "Dupe"):
             error.object = int(objects[m])
         # Only the surest of the errors that point at an unfound object can be repaired into finding it.
-        if kind in ("Cls", "Loc") and not used_M[m] and True:
+        if kind in ("Cls", "Loc") and not used_M[m] and m not in claimed:
             error.repaired = int(image.labels_M[objects[m]])
             claimed.add(m)
         tally.errors.append(error)

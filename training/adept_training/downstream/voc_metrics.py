@@ -35,7 +35,7 @@ def eleven_points(recall_D: Floats, precision_D: Floats) -> float:
     """The mean of the best precision at a recall of at least 0, 0.1, ..., 1 (VOC 2007)."""
     best = []
     for at in np.arange(11) / 10:
-        reached = precision_D[recall_D >= at - 1e-12]
+        reached = precision_D[recall_D >= at]
         best.append(float(reached.max()) if reached.size else 0.0)
     return float(np.mean(best))
 
