@@ -67,6 +67,8 @@ def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
         try:
             yield temporary
             temporary.chmod(0o777 & ~_umask())
+            for path in temporary.rglob("*"):  # some writers (safetensors) make files that only the owner may read
+                path.chmod((0o777 if path.is_dir() else 0o666) & ~_umask())
             _swap(temporary, target)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)

@@ -69,6 +69,16 @@ def test_permissions_are_those_of_an_ordinary_file(tmp_path: Path) -> None:
     assert (tmp_path / "file").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
 
 
+def test_what_a_careful_writer_keeps_to_itself_is_readable_in_the_end(tmp_path: Path) -> None:
+    (tmp_path / "ordinary").write_text("")
+    with atomic_folder(tmp_path / "folder") as temporary:
+        (temporary / "inner").mkdir(mode=0o700)
+        (temporary / "inner" / "weights").touch(mode=0o600)
+    inner = tmp_path / "folder" / "inner"
+    assert (inner / "weights").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
+    assert inner.stat().st_mode == tmp_path.joinpath("folder").stat().st_mode
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_place_that_may_not_be_written(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
