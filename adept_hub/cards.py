@@ -59,7 +59,7 @@ def render_card(
         _measurements([m for m in metrics if not _is_tide(m)]),
         _tide([m for m in metrics if _is_tide(m)]),
         _pictures(pictures),
-        _LIMITS,
+        _limits(config),
         _CITATION,
     ]
     return "\n\n".join(section.strip() for section in sections if section) + "\n"
@@ -197,6 +197,10 @@ def _pictures(paths: Sequence[str]) -> str:
     if not paths:
         return ""
     return "## Pictures\n\n" + "\n\n".join(f"![{Path(p).stem.replace('_', ' ')}]({p})" for p in paths)
+
+
+def _limits(config: CheckpointConfig) -> str:
+    return _LIMITS + "".join(f"\n- {_plain(note)}" for note in config.provenance.notes)
 
 
 _LIMITS = """## Limitations

@@ -88,7 +88,11 @@ class Metric:
 
 @dataclass(frozen=True)
 class Provenance:
-    """How the weights came to be. ``exported_network`` says which of BYOL's two networks the file holds."""
+    """How the weights came to be.
+
+    ``exported_network`` says which of BYOL's two networks the file holds; ``notes`` are limitations of these very
+    weights, a sentence each.
+    """
 
     method: str
     data: str
@@ -100,6 +104,7 @@ class Provenance:
     recipe_sha256: str = ""
     trained_on: str = ""
     metrics: tuple[Metric, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

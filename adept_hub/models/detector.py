@@ -91,7 +91,7 @@ def assemble_detector(
         rpn_head=parts.rpn,
         box_roi_pool=PyramidRoIAlign(list(LEVELS), spec.ROI_SIZE, STRIDES),
         box_head=parts.head,
-        box_predictor=FastRCNNPredictor(spec.head_fc_channels, num_classes),
+        box_predictor=_box_predictor(spec.head_fc_channels, num_classes),
         image_mean=list(pixels.mean),
         image_std=list(pixels.std),
         **extra,
@@ -100,3 +100,14 @@ def assemble_detector(
     if detector == "cascade_rcnn":
         model.roi_heads = CascadeRoIHeads(model.roi_heads, spec.head_fc_channels, num_classes)
     return model
+
+
+def _box_predictor(channels: int, num_classes: int) -> FastRCNNPredictor:
+    """torchvision's predictor with Detectron2's start: pre-trained features are long, and torchvision's larger
+    initial weights would begin with a box loss several times as high.
+    """
+    predictor = FastRCNNPredictor(channels, num_classes)
+    for layer, std in ((predictor.cls_score, 0.01), (predictor.bbox_pred, 0.001)):
+        nn.init.normal_(layer.weight, std=std)
+        nn.init.zeros_(layer.bias)
+    return predictor

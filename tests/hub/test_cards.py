@@ -37,6 +37,13 @@ CONFIG = CheckpointConfig(
 )
 
 
+def test_notes_on_these_very_weights_are_limitations() -> None:
+    noted = replace(CONFIG, provenance=replace(CONFIG.provenance, notes=("Trained | in the dark.",)))
+    limits = render_card(noted).split("## Limitations")[1].split("## Citation")[0]
+    assert limits.strip().splitlines()[-1].startswith("- Trained")
+    assert limits.strip().splitlines()[-1].endswith("in the dark.")
+
+
 def metadata(card: str) -> dict:
     return yaml.safe_load(card.split("---\n")[1])
 

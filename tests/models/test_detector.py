@@ -38,6 +38,15 @@ def test_the_parts_are_held_not_copied() -> None:
     assert state["roi_heads.box_head.5.weight"].data_ptr() == parts.head[5].weight.data_ptr()
 
 
+def test_the_box_predictor_starts_as_detectron2s() -> None:
+    torch.manual_seed(0)
+    predictor = assemble_detector(random_parts(), 50).roi_heads.box_predictor
+    assert predictor.cls_score.weight.std().item() == pytest.approx(0.01, rel=0.05)
+    assert predictor.bbox_pred.weight.std().item() == pytest.approx(0.001, rel=0.05)
+    assert not predictor.cls_score.bias.any()
+    assert not predictor.bbox_pred.bias.any()
+
+
 def test_p6_is_p5_subsampled() -> None:
     parts = random_parts()
     maps = assemble_detector(parts, 3).eval().backbone(torch.rand(1, 3, 64, 96))
