@@ -83,8 +83,8 @@ def check_repo(repo: str) -> str:
 def parse_source(text: str | os.PathLike[str]) -> Source:
     """What a user typed, understood.
 
-    A path object, or text that begins with ``.``, ``~`` or ``/``, holds a separator or is an existing folder, is a
-    path; anything else without a scheme is a name.
+    A path object, or text that begins with ``.``, ``~`` or ``/``, holds a separator or is an existing folder or file,
+    is a path; anything else without a scheme is a name.
 
     Raises:
         SourceError: none of the four forms.
@@ -96,7 +96,7 @@ def parse_source(text: str | os.PathLike[str]) -> Source:
         return _hub(rest, text)
     if scheme == "local-dir" and rest:
         return LocalSource(_path(rest))
-    if text[:1] in {".", "~"} or os.sep in text or (os.altsep and os.altsep in text) or _is_folder(text):
+    if text[:1] in {".", "~"} or os.sep in text or (os.altsep and os.altsep in text) or _is_there(text):
         return LocalSource(_path(text))
     if is_name(text):
         return NamedSource(text)
@@ -128,8 +128,8 @@ def _path(text: str) -> Path:
         raise SourceError(f"{reprlib.repr(text)} is no path: {error}") from error
 
 
-def _is_folder(text: str) -> bool:
+def _is_there(text: str) -> bool:
     try:
-        return bool(text) and Path(text).is_dir()
+        return bool(text) and Path(text).exists()
     except (OSError, ValueError):  # too long, or a null character
         return False

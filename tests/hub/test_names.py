@@ -36,6 +36,12 @@ def test_a_folder_of_that_name_wins_over_a_name(tmp_path: Path, monkeypatch: pyt
     assert parse_source("adept_joint") == LocalSource(Path("adept_joint"))
 
 
+def test_a_file_of_that_name_is_a_path_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.pth").touch()
+    assert parse_source("model.pth") == LocalSource(Path("model.pth"))
+
+
 def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/someone")
     assert parse_source("~/ckpt") == LocalSource(Path("/home/someone/ckpt"))
