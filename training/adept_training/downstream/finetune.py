@@ -29,9 +29,9 @@ from adept_training.downstream.loop import Fit, make_fabric, prepare, train
 from adept_training.downstream.recipe import FinetuneRecipe
 from adept_training.downstream.records import Data, Split
 from adept_training.downstream.samples import LabelledSamples
-from adept_training.downstream.stop import stop_signals
 from adept_training.engine.journal import Journal, duration
 from adept_training.engine.state import Progress, load_state, save_state, saved_states
+from adept_training.engine.stop import stop_signals
 
 CHOSEN_BY = "AP"
 

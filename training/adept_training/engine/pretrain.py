@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, TextIO
 
 import torch
@@ -29,6 +27,7 @@ from adept_training.engine.probe import load_held_out, split_keys
 from adept_training.engine.recipe import Recipe
 from adept_training.engine.run import Run
 from adept_training.engine.state import Progress, load_state, saved_states
+from adept_training.engine.stop import stop_signals
 from adept_training.images import ImageSource
 from adept_training.method.adept import Adept, Step
 from adept_training.method.networks import momentum_at, update_target
@@ -124,7 +123,7 @@ def pretrain(
 
 def _run(run: Run, samples: Samples, proposals: dict[str, Any], images: int) -> Outcome:
     first = run.probe()
-    with _stop_signals() as stopped, _batches(run, samples) as batches:
+    with stop_signals() as stopped, _batches(run, samples) as batches:
         _train(run, batches, stopped)
     if run.saved is None or run.saved.stem != f"step-{run.progress.step:08d}":
         run.save()
@@ -241,22 +240,3 @@ def _recipe_digest(recipe: Recipe) -> str:
 
 def _digest(lines: list[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-@contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """A list that SIGTERM, SIGINT and SLURM's SIGUSR1 put themselves into; a second SIGINT is the usual one."""
-    received: list[int] = []
-
-    def note(number: int, _: FrameType | None) -> None:
-        if received and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    watched = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-    before = {number: signal.signal(number, note) for number in watched}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
