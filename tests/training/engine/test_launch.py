@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from adept_training.engine.launch import GlobalBatchNorm
 from adept_training.engine.pretrain import pretrain
 from adept_training.engine.state import saved_states
 from tests.training.support import RandomBoxes, tiny, write_photographs
@@ -54,3 +55,16 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
             assert torch.equal(value, two["model"][key]), key
             continue
         torch.testing.assert_close(two["model"][key], value, atol=1e-6, rtol=1e-6, msg=lambda m, k=key: f"{k}: {m}")
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_the_global_norm_is_torchs_on_one_process(monkeypatch: pytest.MonkeyPatch, momentum: float | None) -> None:
+    monkeypatch.setattr("adept_training.engine.launch._total", lambda local: local)
+    ours, theirs = GlobalBatchNorm(5, momentum=momentum), torch.nn.BatchNorm2d(5, momentum=momentum)
+    generator = torch.Generator().manual_seed(0)
+    for scale in (1.0, 3.0, 0.5):
+        x = torch.randn(4, 5, 6, 6, generator=generator) * scale + scale
+        torch.testing.assert_close(ours(x), theirs(x))
+    for name in ("running_mean", "running_var", "num_batches_tracked"):
+        torch.testing.assert_close(getattr(ours, name), getattr(theirs, name))
+    torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
