@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 OPENCV := opencv-contrib-python-headless
 
-.PHONY: help demo test test-fast lint format frameworks bench bench-load bench-proposals cards clean
+.PHONY: help demo test test-fast lint format frameworks bench bench-load bench-proposals bench-pretrain cards clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -52,13 +52,16 @@ format: $(VENV)/.dev  ## rewrite the code as ruff likes it
 
 frameworks: $(VENV)/.dev  ## install real Detectron2 and MMDetection beside the library
 
-bench: bench-load bench-proposals  ## every benchmark
+bench: bench-load bench-proposals bench-pretrain  ## every benchmark
 
 bench-load: $(VENV)/.dev  ## load_pretrained against torchvision's own way, in one run
 	@$(BIN)/python -m benchmarks.load
 
 bench-proposals: $(VENV)/.dev  ## selective search against its reference, in one run
 	@$(BIN)/python -m benchmarks.proposals
+
+bench-pretrain: $(VENV)/.dev  ## images a second of a pre-training step, variants in turn
+	@$(BIN)/python -m benchmarks.pretrain
 
 cards: $(VENV)/.base  ## model_cards/ and results/, from the registry and the bundled checkpoints
 	@$(BIN)/adept card --all model_cards --results results
