@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -162,13 +163,15 @@ def test_shards_of_webdataset(photographs, undisturbed, tmp_path):
 
 SLOW_RUN = """
 import sys, time
-from adept_training.proposals import command, propose
+from adept_training.proposals import command, propose, run
 import argparse
-original = propose._propose_one
-def slow(*arguments):
-    time.sleep(0.1)
-    return original(*arguments)
-propose._propose_one = slow
+def slow(original):
+    def work(*arguments):
+        time.sleep(0.1)
+        return original(*arguments)
+    return work
+propose._propose_one = slow(propose._propose_one)  # in this process; spawned workers are not slowed
+run.write_shard = slow(run.write_shard)
 parser = argparse.ArgumentParser()
 command.add_arguments(parser)
 sys.exit(command.run(parser.parse_args(sys.argv[1:])))
@@ -215,6 +218,17 @@ def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(photographs, undisturbe
         assert "Finished shards are kept" in errors
         run_proposals(photographs, out, workers=1, shard_size=3)
     assert content_of(out) == content_of(undisturbed)
+
+
+def test_ctrl_c_while_the_workers_end_is_not_swallowed(photographs, tmp_path, monkeypatch):
+    def interrupted(*arguments, **options):
+        end(*arguments, **options)
+        raise KeyboardInterrupt
+
+    end = ProcessPoolExecutor.shutdown
+    monkeypatch.setattr(ProcessPoolExecutor, "shutdown", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_proposals(photographs, tmp_path / "table", workers=2, shard_size=3)
 
 
 def test_workers_do_not_outlive_a_killed_parent(photographs, tmp_path):

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Literal, TypeVar
@@ -20,15 +20,18 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def run_tasks(work: Callable[[T], R], tasks: Iterable[T], engine: Engine, workers: int) -> Iterator[R]:
-    """``map(work, tasks)`` on the engine, lazily: at most a few tasks a worker are under way at once."""
+def run_tasks(work: Callable[[T], R], tasks: Iterable[T], engine: Engine, workers: int) -> Generator[R, None, None]:
+    """``map(work, tasks)`` on the engine, lazily: at most a few tasks a worker are under way at once.
+
+    Whoever stops before the end, or after exactly as many results as tasks, closes it.
+    """
     if engine == "ray":
         from adept_training.proposals.ray_engine import run_on_ray
 
         return run_on_ray(work, tasks)
     if engine != "local":
         raise ProposalsError(f"Unknown engine {engine!r}.\nEngines: local, ray")
-    return map(work, tasks) if workers == 1 else _run_in_processes(work, tasks, workers)
+    return (work(task) for task in tasks) if workers == 1 else _run_in_processes(work, tasks, workers)
 
 
 def available_cpus() -> int:
@@ -36,7 +39,7 @@ def available_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _run_in_processes(work: Callable[[T], R], tasks: Iterable[T], workers: int) -> Iterator[R]:
+def _run_in_processes(work: Callable[[T], R], tasks: Iterable[T], workers: int) -> Generator[R, None, None]:
     # Spawned, not forked: the parent may hold the threads of Arrow, OpenCV or torch.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, TypeVar
 
 from adept_hub.errors import MissingExtraError, ProposalsError
@@ -12,7 +12,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def run_on_ray(work: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
+def run_on_ray(work: Callable[[T], R], tasks: Iterable[T]) -> Generator[R, None, None]:
     """``map(work, tasks)`` on the cluster that this process is connected to, or that RAY_ADDRESS names, or a local one.
 
     Photographs are read by the node that works on them: the paths must exist on every node.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import logging
@@ -116,7 +117,11 @@ class _Work:
 
     def run(self, shards: list[int], engine: Engine, workers: int) -> None:
         work = functools.partial(propose, preset=self.preset)
-        results = run_tasks(work, self._tasks(shards), engine, workers)
+        # Closed here, not when it is collected: what ends the engine (Ctrl-C included) must be raised, not swallowed.
+        with contextlib.closing(run_tasks(work, self._tasks(shards), engine, workers)) as results:
+            self._write(shards, results)
+
+    def _write(self, shards: list[int], results: Iterator[list[Row | Unreadable]]) -> None:
         todo = sum(len(self._shard_keys(shard)) for shard in shards)
         done, unreadable, start = 0, 0, time.monotonic()
         for shard in shards:
