@@ -221,7 +221,8 @@ def test_held_out_photographs_are_not_trained_on_and_the_recall_is_told(source: 
     outcome = _run(write_photographs(tmp_path / "p", 40), tmp_path / "r", "data.held_out=200", "schedule.epochs=1")
     start = _log(tmp_path / "r", "start")[0]
     assert (start["images"], start["held_out"]) == (38, 2), "at most one in twenty"
-    assert set(outcome.first) == {f"{n}_recall100_iou{i}" for n in ("online", "target") for i in (50, 70)}
+    figures = {"recall100_iou50", "recall100_iou70", "objectness_auc", "objectness_auc_level"}
+    assert set(outcome.first) == {f"{network}_{name}" for network in ("online", "target") for name in figures}
     assert all(0 <= value <= 1 for value in outcome.last.values())
 
 

@@ -1,6 +1,6 @@
 """How well the RPN finds selective-search boxes on photographs that it was not trained on.
 
-Legend: N images, M boxes, A anchors, R proposals.
+Legend: N images, M boxes, A anchors, L levels, R proposals, P positive and Q negative anchors.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from adept_hub.models.parts import LEVELS, STRIDES, DetectorParts
 from adept_hub.spec import Preprocessing
 from adept_training.data.loader import BoxTable
 from adept_training.images import ImageSource, decode
+from adept_training.method.rpn import flatten_outputs, make_anchors
 
 _BATCH = 25
+_POSITIVE, _NEGATIVE = 0.7, 0.3
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,15 @@ def load_held_out(source: ImageSource, table: BoxTable, keys: list[str], size: i
 
 
 @torch.no_grad()
-def rpn_recall(
+def measure_rpn(
     features: DetectorParts, rpn: nn.Module, held: HeldOut, preprocessing: Preprocessing, top: int = 100
 ) -> dict[str, float]:
-    """Share of the boxes that the first ``top`` proposals (NMS 0.7) cover with IoU 0.5 and 0.7, and the objectness AUC.
+    """Recall of the boxes by the first ``top`` proposals (NMS 0.7), and how well objectness ranks the anchors.
+
+    ``recall{top}_iou50`` and ``_iou70``: share of all boxes that some proposal covers with that IoU.
+    ``objectness_auc``: the probability that a positive anchor (IoU of at least 0.7 with some box) has a higher
+    objectness than a negative one (below 0.3 with every box), over all photographs; ``objectness_auc_level``: the same
+    among pairs of one level, so that knowing which levels have objects earns nothing. Left out without such a pair.
 
     Args:
         features: backbone and FPN; norms use running statistics here, and every mode is put back.
@@ -77,29 +84,69 @@ def rpn_recall(
     modes = [(module, module.training) for module in (*features.modules(), *rpn.modules())]
     features.eval()
     rpn.eval()
-    finder = RegionProposalNetwork(
-        ExactAnchorGenerator(features.spec.anchors.sizes, features.spec.anchors.ratios, STRIDES), rpn,
-        fg_iou_thresh=0.7, bg_iou_thresh=0.3, batch_size_per_image=256, positive_fraction=0.5,
-        pre_nms_top_n={"training": 1000, "testing": 1000}, post_nms_top_n={"training": top, "testing": top},
-        nms_thresh=0.7,
-    ).eval()  # fmt: skip
     device = next(features.parameters()).device
-    mean = torch.tensor(preprocessing.mean, device=device)[:, None, None]
-    std = torch.tensor(preprocessing.std, device=device)[:, None, None]
-    size = held.pixels_NHWC.shape[1]
+    finder = _finder(features, rpn, top)
     best: list[Tensor] = []
+    positives_L: list[list[Tensor]] = [[] for _ in LEVELS]
+    negatives_L: list[list[Tensor]] = [[] for _ in LEVELS]
     for first in range(0, len(held.pixels_NHWC), _BATCH):
-        pixels = held.pixels_NHWC[first : first + _BATCH].to(device)
-        images = ((pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
-        feats = dict(zip(LEVELS, features.pyramid(images), strict=True))
-        proposals, _ = finder(ImageList(images, [(size, size)] * len(images)), feats)
-        for found_R4, boxes_M4 in zip(proposals, held.boxes_M4[first : first + _BATCH], strict=True):
-            overlap = box_iou(boxes_M4.to(device), cast(Tensor, found_R4))
+        images = _normalised(held.pixels_NHWC[first : first + _BATCH].to(device), preprocessing)
+        feats = features.pyramid(images)
+        boxes_N = [boxes_M4.to(device) for boxes_M4 in held.boxes_M4[first : first + _BATCH]]
+        sides = [(images.shape[2], images.shape[3])] * len(images)
+        proposals, _ = finder(ImageList(images, sides), dict(zip(LEVELS, feats, strict=True)))
+        for found_R4, boxes_M4 in zip(proposals, boxes_N, strict=True):
+            overlap = box_iou(boxes_M4, cast(Tensor, found_R4))
             best.append(overlap.amax(dim=1) if found_R4.numel() else overlap.new_zeros(len(boxes_M4)))
+        logits_NA, _ = flatten_outputs(*rpn(feats))
+        anchors_LA4 = make_anchors(features.spec.anchors, feats)
+        for logits_A, boxes_M4 in zip(logits_NA, boxes_N, strict=True):
+            levels = zip(anchors_LA4, logits_A.split([len(a) for a in anchors_LA4]), strict=True)
+            for level, (anchors_A4, of_level_A) in enumerate(levels):
+                iou_A = box_iou(anchors_A4, boxes_M4).amax(dim=1)
+                positives_L[level].append(of_level_A[iou_A >= _POSITIVE])
+                negatives_L[level].append(of_level_A[iou_A < _NEGATIVE])
     for module, mode in modes:
         module.training = mode
     iou_M = torch.cat(best)
     return {
         f"recall{top}_iou50": float((iou_M >= 0.5).float().mean()),
         f"recall{top}_iou70": float((iou_M >= 0.7).float().mean()),
+        **_ranking([torch.cat(x) for x in positives_L], [torch.cat(x) for x in negatives_L]),
     }
+
+
+def pairs_won(positive_P: Tensor, negative_Q: Tensor) -> float:
+    """Mann and Whitney's U: pairs whose positive scores higher, ties as halves. U / (P Q) is the area under the ROC."""
+    ordered_Q = negative_Q.sort().values.contiguous()
+    below = torch.searchsorted(ordered_Q, positive_P.contiguous())
+    not_above = torch.searchsorted(ordered_Q, positive_P.contiguous(), right=True)
+    return int((below + not_above).sum()) / 2
+
+
+def _ranking(positives_L: list[Tensor], negatives_L: list[Tensor]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    every_P, every_Q = torch.cat(positives_L), torch.cat(negatives_L)
+    if len(every_P) and len(every_Q):
+        found["objectness_auc"] = pairs_won(every_P, every_Q) / (len(every_P) * len(every_Q))
+    pairs = sum(len(p) * len(q) for p, q in zip(positives_L, negatives_L, strict=True))
+    if pairs:
+        won = sum(pairs_won(p, q) for p, q in zip(positives_L, negatives_L, strict=True))
+        found["objectness_auc_level"] = won / pairs
+    return found
+
+
+def _finder(features: DetectorParts, rpn: nn.Module, top: int) -> RegionProposalNetwork:
+    return RegionProposalNetwork(
+        ExactAnchorGenerator(features.spec.anchors.sizes, features.spec.anchors.ratios, STRIDES), rpn,
+        fg_iou_thresh=0.7, bg_iou_thresh=0.3, batch_size_per_image=256, positive_fraction=0.5,
+        pre_nms_top_n={"training": 1000, "testing": 1000}, post_nms_top_n={"training": top, "testing": top},
+        nms_thresh=0.7,
+    ).eval()  # fmt: skip
+
+
+def _normalised(pixels_NHWC: Tensor, preprocessing: Preprocessing) -> Tensor:
+    mean = torch.tensor(preprocessing.mean, device=pixels_NHWC.device)[:, None, None]
+    std = torch.tensor(preprocessing.std, device=pixels_NHWC.device)[:, None, None]
+    images_NCHW = (pixels_NHWC.permute(0, 3, 1, 2).float() / 255 - mean) / std
+    return images_NCHW.contiguous(memory_format=torch.channels_last)

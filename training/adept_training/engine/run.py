@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from adept_hub.errors import TrainingDivergedError
 from adept_training.data.loader import Order
 from adept_training.engine.journal import Journal, progress_line
-from adept_training.engine.probe import HeldOut, rpn_recall
+from adept_training.engine.probe import HeldOut, measure_rpn
 from adept_training.engine.recipe import Recipe
 from adept_training.engine.state import Progress, save_state
 from adept_training.method.adept import Adept
@@ -105,7 +105,7 @@ class Run:
         self.fabric.barrier()
 
     def probe(self) -> dict[str, float]:
-        """Recall on the held-out photographs, with the features of both networks; nothing where no RPN is trained."""
+        """The RPN on held-out photographs, with the features of both networks; nothing where no RPN is trained."""
         if not self.recipe.method.trains_rpn or len(self.held.boxes_M4) == 0:
             return {}
         values: dict[str, float] = {}
@@ -114,11 +114,11 @@ class Run:
             if self.recipe.method.contrasts:
                 networks["target"] = self.model.target.parts
             for name, parts in networks.items():
-                found = rpn_recall(parts, self.model.online.parts.rpn, self.held, self.model.preprocessing)
+                found = measure_rpn(parts, self.model.online.parts.rpn, self.held, self.model.preprocessing)
                 values |= {f"{name}_{key}": value for key, value in found.items()}
             self.journal.record("probe", step=self.progress.step, **values)
             told = "  ".join(f"{key} {value:.3f}" for key, value in values.items())
-            self.journal.say(f"held-out recall of selective-search boxes: {told}")
+            self.journal.say(f"held out: {told}")
         self.fabric.barrier()
         return values
 
