@@ -20,7 +20,8 @@ def _slow_lars(weights: list[list[float]], grads: list[list[list[float]]], lr: f
     momenta = [[0.0] * len(w) for w in weights]
     for step in grads:
         for w, g, m in zip(weights, step, momenta, strict=True):
-            decayed = [gi + wd * wi for gi, wi in zip(g, w, strict=True)]
+            idle = adapt and not any(g)  # a weight that nothing has a gradient for is left alone
+            decayed = [gi + (0.0 if idle else wd * wi) for gi, wi in zip(g, w, strict=True)]
             ratio = 1.0
             if adapt:
                 wn, gn = math.sqrt(sum(x * x for x in w)), math.sqrt(sum(x * x for x in decayed))
@@ -47,6 +48,17 @@ def test_lars_is_the_slow_reference(adapt: bool) -> None:
     expected = _slow_lars([w.tolist() for w in start], [[g.tolist() for g in s] for s in grads], 2.0, 0.01, adapt)
     for p, w in zip(params, expected, strict=True):
         torch.testing.assert_close(p.detach(), torch.tensor(w, dtype=torch.float64), atol=1e-12, rtol=1e-12)
+
+
+def test_lars_leaves_a_weight_alone_that_never_has_a_gradient() -> None:
+    """SoCo's own step would shrink it by trust x lr a step, whatever the decay."""
+    weight = nn.Parameter(torch.randn(5, 4))
+    before = weight.detach().clone()
+    lars = LARS([{"params": [weight], "weight_decay": 1e-5}], lr=8.0)
+    for _ in range(10):
+        weight.grad = torch.zeros_like(weight)
+        lars.step()
+    assert torch.equal(weight.detach(), before)
 
 
 def test_lars_around_torchs_sgd_is_the_same_step() -> None:

@@ -18,6 +18,10 @@ class LARS(Optimizer):
 
     The weight decay joins the gradient before the norms are taken. A group with ``adapt=False`` is plain SGD. All
     tensors of a group are stepped together.
+
+    One thing differs: a tensor whose gradient is zero everywhere is not decayed. The trust ratio makes of any decay,
+    however small, a full step, and such tensors shrink without end: with small views no box falls on P4 and P5, and
+    their convolutions came out of 1,541 steps a tenth of their size.
     """
 
     def __init__(
@@ -49,7 +53,11 @@ class LARS(Optimizer):
     def _step_group(self, group: dict[str, Any], params: list[Tensor]) -> None:
         grads = [p.grad for p in params if p.grad is not None]
         if group["weight_decay"]:
-            grads = list(torch._foreach_add(grads, params, alpha=group["weight_decay"]))
+            decay = [group["weight_decay"]] * len(params)
+            if group["adapt"]:
+                norms = torch.stack(torch._foreach_norm(grads))
+                decay = list((group["weight_decay"] * (norms > 0).to(norms.dtype)).unbind())
+            grads = list(torch._foreach_add(grads, torch._foreach_mul(params, decay)))
         if group["adapt"]:
             weight_norms = torch.stack(torch._foreach_norm(params))
             grad_norms = torch.stack(torch._foreach_norm(grads))
