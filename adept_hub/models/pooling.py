@@ -36,10 +36,11 @@ class PyramidRoIAlign(MultiScaleRoIAlign):  # type: ignore[misc]  # torchvision 
         """Pooled features (K, C, output_size, output_size) of xyxy boxes in pixels of the padded network input."""
         feats = [x[name] for name in self.featmap_names]
         boxes_K4 = torch.cat(boxes)
-        image_K1 = torch.cat([b.new_full((len(b), 1), i) for i, b in enumerate(boxes)])
+        # Not len(): a trace for ONNX would make a constant of it.
+        image_K1 = torch.cat([b.new_full((b.shape[0], 1), i) for i, b in enumerate(boxes)])
         rois_K5 = torch.cat([image_K1, boxes_K4], dim=1)
         levels_K = canonical_levels(boxes_K4, len(feats))
-        pooled = feats[0].new_zeros((len(rois_K5), feats[0].shape[1], *self.output_size))
+        pooled = feats[0].new_zeros((rois_K5.shape[0], feats[0].shape[1], *self.output_size))
         for level, (feat, stride) in enumerate(zip(feats, self.strides, strict=True)):
             (at,) = torch.where(levels_K == level)
             crops = roi_align(feat, rois_K5[at].to(feat.dtype), self.output_size, 1 / stride, 0, aligned=True)
