@@ -22,8 +22,13 @@ from torch import Tensor
 from adept_hub.errors import CheckpointError, PickleRefusedError
 from adept_hub.validate import MAX_WEIGHT_BYTES
 
-#: Where checkpoints keep their state dict, outermost first; SoCo and MoCo: ``model``; MMDetection: ``state_dict``.
-STATE_DICTS = ("state_dict", "model", "model_state", "model_state_dict", "network")
+#: Where checkpoints keep their state dict, outermost first; SoCo and MoCo: ``model``; MMDetection: ``state_dict``;
+#: VISSL: ``classy_state_dict``, ``base_model``, ``model``, ``trunk``; SimCLRv2-Pytorch: ``resnet``.
+STATE_DICTS = (
+    "state_dict", "model", "model_state", "model_state_dict", "network", "classy_state_dict", "base_model", "trunk",
+    "resnet",
+)  # fmt: skip
+_MAX_DEPTH = 4
 _MAGIC = 0x1950A86A20F9469CFC6C  # torch.save before 1.6 begins with it, pickled
 _MAX_PICKLE_BYTES = 64 << 20
 _MAX_ENTRIES = 100_000
@@ -180,7 +185,7 @@ def _state_dict(loaded: object, depth: int = 0) -> dict[str, Tensor]:
     if loaded and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in loaded.items()):
         return dict(loaded)
     inner = (loaded[key] for key in STATE_DICTS if key in loaded)
-    return next((state for value in inner if depth < 3 and (state := _state_dict(value, depth + 1))), {})
+    return next((state for value in inner if depth < _MAX_DEPTH and (state := _state_dict(value, depth + 1))), {})
 
 
 def _check_tensor(path: Path, key: str, tensor: Tensor) -> None:

@@ -13,8 +13,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="another project's .pth or .safetensors")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the checkpoint folder to write")
     parser.add_argument(
-        "--layout", metavar="L", help="whose names: soco, soco-target, aligndet, moco, ... (recognised)"
+        "--layout",
+        metavar="L",
+        help="whose file: soco, aligndet, moco, swav, simclr, ... (else recognised)",
     )
+    parser.add_argument("--mean", nargs=3, type=float, metavar="X", help="of RGB in [0, 1] (default: the layout's)")
+    parser.add_argument("--std", nargs=3, type=float, metavar="X", help="of RGB in [0, 1] (default: the layout's)")
     parser.add_argument("--name", help="the checkpoint's name, architecture.tag (default: LAYOUT_rDEPTH.imported)")
     parser.add_argument("--data", default="unknown", metavar="TEXT", help="what it was trained on, for the card")
     parser.add_argument("--licence", default="unknown", metavar="TEXT", help="of the weights, for the card")
@@ -27,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     from adept_hub.convert.layouts import LAYOUTS, import_layout, recognise_layout
     from adept_hub.convert.read_facts import read_state
     from adept_hub.models.contract import part_of
-    from adept_hub.spec import PARTS, Provenance
+    from adept_hub.spec import PARTS, Preprocessing, Provenance
 
     state = read_state(args.file)
     layout = args.layout or recognise_layout(state)
@@ -40,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
         epochs=0.0,
         exported_network=LAYOUTS[layout].network,
         trained_on=f"imported from {args.file.name} (layout {layout})",
+        notes=(LAYOUTS[layout].note,) if LAYOUTS[layout].note else (),
     )
     config = write_checkpoint(
         args.out,
@@ -49,6 +54,10 @@ def run(args: argparse.Namespace) -> int:
         provenance=provenance,
         licence=args.licence,
         parts=tuple(part for part in PARTS if part in held),
+        preprocessing=Preprocessing(
+            mean=tuple(args.mean or LAYOUTS[layout].preprocessing.mean),
+            std=tuple(args.std or LAYOUTS[layout].preprocessing.std),
+        ),
     )
     left = len(state) - len(tensors)
     if args.json:
@@ -57,5 +66,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"{config.name}: {len(tensors)} tensors of {', '.join(config.parts)} (layout {layout})")
     if left > 0:
         print(f"{left} tensors of other networks and heads were left out, as the layout says")
+    if LAYOUTS[layout].note:
+        print(f"Note: {LAYOUTS[layout].note}")
     print(f"{args.out}\n\nNext: adept_hub.load_pretrained({str(args.out)!r}, parts={config.parts!r}, num_classes=...)")
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+import foreign
 import pytest
 import torch
 from frameworks_support import (
@@ -12,14 +13,23 @@ from frameworks_support import (
     random_tensors,
 )
 from torch import nn
-from torchvision.models import resnet18
+from torchvision.models import resnet18, resnet50
 
 from adept_hub.checkpoint import read_config, read_tensors
 from adept_hub.cli.import_weights import add_arguments, run
 from adept_hub.convert.layouts import LAYOUTS, import_layout, recognise_layout
 from adept_hub.convert.norms import fold_into_convs
+from adept_hub.convert.options import DOWNSTREAM_SIZES, Target
+from adept_hub.convert.rescale import rescale_anchors
 from adept_hub.errors import CheckpointError, IncompleteLoadError, UnknownKeyError
 from adept_hub.models import DetectorParts
+from adept_hub.models.pooling import canonical_levels
+
+
+def command(words):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return run(parser.parse_args(words))
 
 
 def parts_of(tensors, *parts):
@@ -73,6 +83,13 @@ def test_aligndet_s_norm_free_parts_compute_the_same():
     state |= {"backbone.roi_head.bbox_head.fc_cls.0.weight": torch.ones(2, 2)}
     assert recognise_layout(state) == "aligndet"
     found, spec = import_layout(state, "aligndet")
+    # What AlignDet's own tool extracts: the online detector alone.
+    extracted = {k.removeprefix("backbone."): t for k, t in state.items() if k.startswith("backbone.")}
+    extracted.pop("roi_head.bbox_head.fc_cls.0.weight")
+    assert recognise_layout(extracted) == "aligndet-detector"
+    again, same = import_layout(extracted, "aligndet-detector")
+    assert same == spec
+    assert all(torch.equal(again[key], found[key]) for key in found)
     one, other = DetectorParts(spec).eval(), DetectorParts(spec).eval()
     one.load_state_dict(tensors)
     other.load_state_dict(found)
@@ -83,6 +100,19 @@ def test_aligndet_s_norm_free_parts_compute_the_same():
                 torch.testing.assert_close(y, x, rtol=1e-4, atol=1e-4)
         rois = torch.randn(3, 32, 7, 7, generator=torch.Generator().manual_seed(3))
         torch.testing.assert_close(other.head_features(rois), one.head_features(rois), rtol=1e-4, atol=1e-4)
+
+
+def test_aligndet_keeps_its_own_anchors_and_levels():
+    """Its RPN was trained on MMDetection's anchors: there is nothing to rescale, and stock levels are its own."""
+    tensors = random_tensors(SMALL)
+    found, spec = import_layout(mmdet_without_norms(tensors), "aligndet-detector")
+    assert spec.anchors.sizes == DOWNSTREAM_SIZES[:4]
+    rescaled = rescale_anchors(found, spec, DOWNSTREAM_SIZES)
+    assert all(torch.equal(rescaled[key], found[key]) for key in found)
+    assert Target(anchors="pretraining").anchor_sizes(spec) == DOWNSTREAM_SIZES
+    sides = torch.tensor([40.0, 111, 113, 223, 225, 447, 449, 900])
+    boxes = torch.stack([torch.zeros(8), torch.zeros(8), sides, sides], dim=1)
+    assert canonical_levels(boxes, 4, spec.levels.upper[1]).tolist() == canonical_levels(boxes, 4).tolist()
 
 
 class MoCo(nn.Module):
@@ -128,7 +158,6 @@ class OpenSelfSup(nn.Module):
 @pytest.mark.parametrize(
     ("layout", "build", "wrap", "inside"),
     [
-        ("resnet", resnet18, False, lambda m: m),
         ("moco", MoCo, True, lambda m: m.encoder_q),
         ("moco-v3", MoCoV3, True, lambda m: m.base_encoder),
         ("swav", swav, True, lambda m: m),
@@ -148,9 +177,95 @@ def test_backbones_are_recognised_and_taken_whole(layout, build, wrap, inside):
     assert len(found) == len(theirs)
 
 
+BY_RULE = [
+    ("vissl", foreign.vissl, {}),
+    ("simclr-v2", foreign.simclr_v2, {"fc.weight": torch.ones(2, 2)}),
+    ("byol-pytorch", foreign.byol_pytorch, {"module.target_network.projetion.bn1.bias": torch.ones(2)}),
+    ("detectron2-backbone", foreign.detectron2, {}),
+    *(
+        (name, foreign.plain, {"fc.bias": torch.ones(2)})
+        for name in ("torchvision", "timm", "byol", "simclr", "resnet")
+    ),
+    *((name, foreign.plain, {}) for name in ("densecl", "detco")),
+]
+
+
+@pytest.mark.parametrize(("layout", "rule", "more"), BY_RULE, ids=[name for name, *_ in BY_RULE])
+def test_every_tensor_of_a_resnet_50_arrives_in_its_place(layout, rule, more, resnet):
+    state = {**{rule(key): tensor for key, tensor in resnet.items()}, **more}
+    assert len(state) == 318 + len(more)
+    if rule is foreign.plain:
+        with pytest.raises(CheckpointError, match=r"Several projects have exactly these names: torchvision, .*simclr"):
+            recognise_layout(state)
+    else:
+        assert recognise_layout(state) == layout
+    found, spec = import_layout(state, layout)
+    assert spec.depth == 50
+    assert {key: int(t.sum()) for key, t in found.items()} == {f"backbone.{k}": int(t.sum()) for k, t in resnet.items()}
+
+
+@pytest.fixture(scope="module")
+def resnet():
+    """torchvision's names and shapes; each tensor holds a number of its own, in one element."""
+    with torch.device("meta"):
+        shapes = {key: tensor.shape for key, tensor in resnet50().state_dict().items() if not key.startswith("fc.")}
+    state = {}
+    for number, (key, shape) in enumerate(shapes.items(), 1):
+        state[key] = torch.tensor(number) if key.endswith("tracked") else torch.zeros(shape)
+        state[key].view(-1)[0] = number
+    return state
+
+
+def test_counters_that_a_converter_left_out_become_zero(resnet):
+    """chigur/byol-convert writes none."""
+    state = {key: tensor for key, tensor in resnet.items() if "num_batches_tracked" not in key}
+    found, _ = import_layout(state, "byol")
+    assert found["backbone.bn1.num_batches_tracked"] == 0
+    assert len(found) == 318
+
+
+def test_simclr_s_pixels_and_byol_s_padding_reach_the_config_and_the_card(resnet, tmp_path, capsys):
+    torch.save({"state_dict": resnet}, tmp_path / "r50.pth")
+    for layout in ("simclr", "byol"):
+        assert command([str(tmp_path / "r50.pth"), "--out", str(tmp_path / layout), "--layout", layout]) == 0
+    simclr, byol = read_config(tmp_path / "simclr"), read_config(tmp_path / "byol")
+    assert (simclr.preprocessing.mean, simclr.preprocessing.std) == ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    assert byol.preprocessing.mean == (0.485, 0.456, 0.406)
+    assert "SAME" in byol.provenance.notes[0]
+    assert "SAME" in capsys.readouterr().out
+    words = ["--layout", "timm", "--mean", "0.5", "0.5", "0.5", "--std", "0.5", "0.5", "0.25"]
+    assert command([str(tmp_path / "r50.pth"), "--out", str(tmp_path / "timm"), *words]) == 0
+    assert read_config(tmp_path / "timm").preprocessing.std == (0.5, 0.5, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("layout", "wrap"),
+    [
+        (
+            "vissl",
+            lambda s: {"classy_state_dict": {"base_model": {"model": {"trunk": s, "heads": {"0.clf.0.bias": 1}}}}},
+        ),
+        ("vissl", lambda s: {"model_state_dict": s}),
+        ("simclr-v2", lambda s: {"resnet": s, "head": {"layers.0.weight": torch.ones(2, 2)}}),
+        ("detectron2-backbone", lambda s: {"model": s, "__author__": "MOCO", "matching_heuristics": True}),
+    ],
+)
+def test_a_state_dict_is_found_where_the_project_puts_it(layout, wrap, tmp_path, resnet):
+    rule = next(rule for name, rule, _ in BY_RULE if name == layout)
+    torch.save(wrap({rule(key): tensor for key, tensor in resnet.items()}), tmp_path / "x.torch")
+    assert command([str(tmp_path / "x.torch"), "--out", str(tmp_path / "out")]) == 0
+    assert read_config(tmp_path / "out").spec.depth == 50
+
+
+def test_the_layout_that_would_fit_is_named(resnet):
+    state = {foreign.vissl(key): tensor for key, tensor in resnet.items()}
+    with pytest.raises(UnknownKeyError, match="They fit --layout vissl"):
+        import_layout(state, "swav")
+
+
 def test_a_name_that_no_layout_lists_is_never_guessed():
     state = {**resnet18().state_dict(), "surprise.weight": torch.ones(1)}
-    with pytest.raises(CheckpointError, match="nearest: resnet"):
+    with pytest.raises(CheckpointError, match="nearest: torchvision"):
         recognise_layout(state)
     with pytest.raises(UnknownKeyError, match=r"surprise\.weight"):
         import_layout(state, "resnet")
@@ -186,10 +301,8 @@ def test_the_command_writes_a_checkpoint(tmp_path, capsys):
     torch.save(
         {"opt": argparse.Namespace(lr=1.0), "model": soco_file(online, online), "epoch": 100}, tmp_path / "s.pth"
     )
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
     words = [str(tmp_path / "s.pth"), "--out", str(tmp_path / "ckpt"), "--data", "ImageNet-1k", "--licence", "MIT"]
-    assert run(parser.parse_args(words)) == 0
+    assert command(words) == 0
     assert "layout soco" in capsys.readouterr().out
     config = read_config(tmp_path / "ckpt")
     assert config.parts == ("backbone", "fpn", "head")
