@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from adept_hub.convert.keymap import KeyTable, Row
 from adept_hub.convert.options import CASCADE_STAGES, STRIDES, Detector, Target
+from adept_hub.models.pooling import canonical_size_of
 from adept_hub.spec import CheckpointConfig, DetectorSpec
 
 BODY = (
@@ -107,7 +108,7 @@ def _anchors(spec: DetectorSpec, target: Target) -> str:
 
 def _extractor(spec: DetectorSpec, target: Target, size: int) -> str:
     # MMDetection assigns floor(log2(sqrt(wh) / finest_scale)): 24 gives P2 below 48 px, P3 below 96, P4 below 192.
-    finest = f", finest_scale={spec.levels.upper[0] / 2:g}" if target.levels == "pretraining" else ""
+    finest = f", finest_scale={canonical_size_of(spec.levels) / 4:g}" if target.levels == "pretraining" else ""
     return (
         "dict(type='SingleRoIExtractor', roi_layer=dict(type='RoIAlign', output_size="
         f"{size}, sampling_ratio=0, aligned=True), out_channels={spec.fpn_channels}{finest})"

@@ -10,7 +10,7 @@ from adept_hub.convert.options import CASCADE_STAGES, STRIDES, Detector, Target
 from adept_hub.models.anchors import ExactAnchorGenerator
 from adept_hub.models.cascade import STAGE_IOUS, STAGE_WEIGHTS, AgnosticPredictor, CascadeRoIHeads, ScaleGradient
 from adept_hub.models.detector import PyramidBackbone
-from adept_hub.models.pooling import CANONICAL_SIZE, PyramidRoIAlign, canonical_levels
+from adept_hub.models.pooling import CANONICAL_SIZE, PyramidRoIAlign, canonical_levels, canonical_size_of
 from adept_hub.spec import CheckpointConfig
 
 BODY = (
@@ -90,8 +90,7 @@ def build_model_py(config: CheckpointConfig, target: Target) -> str:
         std=list(pixels.std),
         body="FrozenBatchNorm2d" if target.norm == "none" else inner,
         inner=inner,
-        # FPN's rule puts canonical_size on P4; pre-training put [upper[1], upper[2]] there, an octave.
-        canonical=spec.levels.upper[1] if target.levels == "pretraining" else CANONICAL_SIZE,
+        canonical=canonical_size_of(spec.levels) if target.levels == "pretraining" else CANONICAL_SIZE,
         roi=spec.ROI_SIZE,
         stages_of_cascade=f"STAGE_IOUS = {STAGE_IOUS}\nSTAGE_WEIGHTS = {STAGE_WEIGHTS}\n" if cascade else "",
         cascade=_CASCADE_LINE.format(fc=spec.head_fc_channels) if cascade else "",

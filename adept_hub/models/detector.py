@@ -16,7 +16,7 @@ from adept_hub.errors import UnsupportedDetectorError
 from adept_hub.models.anchors import ExactAnchorGenerator
 from adept_hub.models.cascade import CascadeRoIHeads
 from adept_hub.models.parts import LEVELS, STRIDES, DetectorParts
-from adept_hub.models.pooling import PyramidRoIAlign
+from adept_hub.models.pooling import CANONICAL_SIZE, PyramidRoIAlign, canonical_size_of
 from adept_hub.spec import DETECTORS, Preprocessing
 
 #: Downstream anchors of Detectron2's and MMDetection's FPN configs: 8 x the stride on P2-P6.
@@ -50,6 +50,7 @@ def assemble_detector(
     detector: str = "faster_rcnn",
     preprocessing: Preprocessing | None = None,
     anchor_sizes: tuple[float, ...] = DOWNSTREAM_ANCHOR_SIZES,
+    levels: str = "stock",
     **options: Any,
 ) -> GeneralizedRCNN:
     """A Faster, Mask or Cascade R-CNN that holds ``parts`` themselves, and fresh class, box and mask predictors.
@@ -60,13 +61,15 @@ def assemble_detector(
         detector: ``faster_rcnn``, ``mask_rcnn`` or ``cascade_rcnn``.
         preprocessing: mean and std of RGB in [0, 1] for the detector's own transform.
         anchor_sizes: square-root areas in pixels of the network input, for P2-P6.
+        levels: which level a box is pooled from: ``stock`` (a box of 224 px from P4, as in every framework) or
+            ``pretraining`` (the rule of pre-training, about one level coarser).
         **options: those of torchvision's FasterRCNN and MaskRCNN (``min_size``, ``rpn_post_nms_top_n_test``, ...).
 
     Returns:
         The detector; its images are a list of float32 RGB tensors (3, H, W) in [0, 1], boxes xyxy in their pixels.
 
     Raises:
-        UnsupportedDetectorError: ``detector`` is not one of the three.
+        UnsupportedDetectorError: ``detector`` or ``levels`` is not one of those above.
     """
     if detector not in DETECTORS:
         raise UnsupportedDetectorError(f"The detector {detector!r} is not built here.\nBuilt: {', '.join(DETECTORS)}.")
@@ -74,12 +77,15 @@ def assemble_detector(
         raise UnsupportedDetectorError(
             f"num_classes={num_classes} leaves no class beside the background, which torchvision counts as one."
         )
+    if levels not in ("stock", "pretraining"):
+        raise UnsupportedDetectorError(f"levels={levels!r} is not known here.\nKnown: stock, pretraining.")
     spec, pixels = parts.spec, preprocessing or Preprocessing()
+    p4_from = canonical_size_of(spec.levels) if levels == "pretraining" else CANONICAL_SIZE
     kinds = {"faster_rcnn": FasterRCNN, "mask_rcnn": MaskRCNN}
     extra = {}
     if detector == "mask_rcnn":
         extra = {
-            "mask_roi_pool": PyramidRoIAlign(list(LEVELS), 14, STRIDES),
+            "mask_roi_pool": PyramidRoIAlign(list(LEVELS), 14, STRIDES, p4_from),
             "mask_head": MaskRCNNHeads(
                 spec.fpn_channels, [MASK_CONV_CHANNELS] * 4, dilation=1, norm_layer=nn.BatchNorm2d
             ),
@@ -89,7 +95,7 @@ def assemble_detector(
         PyramidBackbone(parts.backbone, parts.fpn, spec.fpn_channels),
         rpn_anchor_generator=ExactAnchorGenerator(anchor_sizes, spec.anchors.ratios, DOWNSTREAM_STRIDES),
         rpn_head=parts.rpn,
-        box_roi_pool=PyramidRoIAlign(list(LEVELS), spec.ROI_SIZE, STRIDES),
+        box_roi_pool=PyramidRoIAlign(list(LEVELS), spec.ROI_SIZE, STRIDES, p4_from),
         box_head=parts.head,
         box_predictor=_box_predictor(spec.head_fc_channels, num_classes),
         image_mean=list(pixels.mean),

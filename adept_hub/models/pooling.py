@@ -9,15 +9,33 @@ import torch
 from torch import Tensor
 from torchvision.ops import MultiScaleRoIAlign, roi_align
 
+from adept_hub.errors import UnsupportedDetectorError
+from adept_hub.spec import LevelSpec
+
 #: A box of this square-root area (pixels of the network input) belongs to P4 (FPN, Eq. 1).
 CANONICAL_SIZE = 224.0
 
 
-def canonical_levels(boxes_K4: Tensor, num_levels: int) -> Tensor:
-    """Index (K,) int64 of the level of each xyxy box by FPN's rule: floor(4 + log2(sqrt(wh) / 224)), P2 = 0."""
+def canonical_size_of(levels: LevelSpec) -> float:
+    """The size in FPN's rule that assigns boxes as ``levels`` does, but for boxes of exactly a limit's size.
+
+    Raises:
+        UnsupportedDetectorError: the limits are not an octave apart, which FPN's rule cannot express.
+    """
+    finest, canonical, coarsest = levels.upper[:3]
+    if (2 * finest, 2 * canonical) != (canonical, coarsest):
+        raise UnsupportedDetectorError(
+            f"Level limits of {levels.upper} px are not an octave apart: no framework's pooler can express them.\n"
+            "Leave levels='stock'."
+        )
+    return canonical
+
+
+def canonical_levels(boxes_K4: Tensor, num_levels: int, canonical_size: float = CANONICAL_SIZE) -> Tensor:
+    """Index (K,) int64 of the level of each xyxy box by FPN's rule: floor(4 + log2(sqrt(wh) / canonical)), P2 = 0."""
     wh = boxes_K4[:, 2:] - boxes_K4[:, :2]
     size_K = wh.prod(dim=1).clamp(min=0).sqrt()
-    levels_K = torch.floor(4 + torch.log2(size_K / CANONICAL_SIZE + 1e-8)) - 2
+    levels_K = torch.floor(4 + torch.log2(size_K / canonical_size + 1e-8)) - 2
     return levels_K.clamp(0, num_levels - 1).to(torch.int64)
 
 
@@ -26,11 +44,24 @@ class PyramidRoIAlign(MultiScaleRoIAlign):  # type: ignore[misc]  # torchvision 
 
     torchvision's own MultiScaleRoIAlign has no alignment option and samples 2 x 2 points, which is not what the RoI
     head was pre-trained with (SoCo: aligned, adaptive).
+
+    Args:
+        featmap_names: levels to pool from, P2 first.
+        output_size: side of the pooled features.
+        strides: pixels between neighbouring places of each level.
+        canonical_size: square-root area (pixels) from which on a box belongs to P4.
     """
 
-    def __init__(self, featmap_names: list[str], output_size: int, strides: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        featmap_names: list[str],
+        output_size: int,
+        strides: tuple[int, ...],
+        canonical_size: float = CANONICAL_SIZE,
+    ) -> None:
         super().__init__(featmap_names, output_size, sampling_ratio=0)
         self.strides = strides
+        self.canonical_size = canonical_size
 
     def forward(self, x: dict[str, Tensor], boxes: list[Tensor], image_shapes: list[tuple[int, int]]) -> Tensor:
         """Pooled features (K, C, output_size, output_size) of xyxy boxes in pixels of the padded network input."""
@@ -39,7 +70,7 @@ class PyramidRoIAlign(MultiScaleRoIAlign):  # type: ignore[misc]  # torchvision 
         # Not len(): a trace for ONNX would make a constant of it.
         image_K1 = torch.cat([b.new_full((b.shape[0], 1), i) for i, b in enumerate(boxes)])
         rois_K5 = torch.cat([image_K1, boxes_K4], dim=1)
-        levels_K = canonical_levels(boxes_K4, len(feats))
+        levels_K = canonical_levels(boxes_K4, len(feats), self.canonical_size)
         pooled = feats[0].new_zeros((rois_K5.shape[0], feats[0].shape[1], *self.output_size))
         for level, (feat, stride) in enumerate(zip(feats, self.strides, strict=True)):
             (at,) = torch.where(levels_K == level)
