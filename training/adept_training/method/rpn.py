@@ -64,6 +64,12 @@ def flatten_outputs(logits_LNAHW: list[Tensor], deltas_LNAHW: list[Tensor]) -> t
     return full(torch.cat(logits, dim=1)), full(torch.cat(deltas, dim=1))
 
 
+def valid_targets(boxes_NK4: Tensor, valid_NK: Tensor, recipe: RPNRecipe) -> Tensor:
+    """Which boxes (N, K) are targets: valid ones with an area and no side below ``min_box_size``."""
+    side_NK = (boxes_NK4[..., 2:] - boxes_NK4[..., :2]).amin(dim=-1)
+    return valid_NK & (side_NK > 0) & (side_NK >= recipe.min_box_size)
+
+
 def label_anchors(
     anchors_A4: Tensor,
     boxes_NK4: Tensor,
@@ -134,8 +140,7 @@ def rpn_loss(
         others: see `label_anchors`.
     """
     anchors_A4 = torch.cat(anchors_LA4)
-    wh_NK2 = boxes_NK4[..., 2:] - boxes_NK4[..., :2]
-    valid_NK = valid_NK & (wh_NK2.amin(dim=-1) > 0) & (wh_NK2.amin(dim=-1) >= recipe.min_box_size)
+    valid_NK = valid_targets(boxes_NK4, valid_NK, recipe)
     label_NA, index_NA = label_anchors(anchors_A4, boxes_NK4, valid_NK, recipe, others)
     positive_NA, negative_NA = sample_anchors(label_NA, seed_N, recipe)
     share = recipe.batch_per_image * len(logits_NA)

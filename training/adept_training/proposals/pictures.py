@@ -38,8 +38,8 @@ def draw(table: ProposalTable, images: ImageSource, key: str, preset: Preset) ->
     known = {tuple(box) for box in kept.tolist()}
     every = first_of_each(selective_search(image, preset))
     dropped = np.array([box for box in every.tolist() if tuple(box) not in known], np.float32).reshape(-1, 4)
-    left = _panel(image, kept, [LEVEL_COLOURS[level] for level in levels_of(kept, table.size(key))], 3)
-    right = _panel(image // 2, dropped, [_DROPPED] * len(dropped), 1)
+    left = panel(image, kept, [LEVEL_COLOURS[level] for level in levels_of(kept, table.size(key))], 3)
+    right = panel(image // 2, dropped, [_DROPPED] * len(dropped), 1)
     picture = Image.new("RGB", (left.width + right.width + 8, left.height), "white")
     picture.paste(left, (0, 0))
     picture.paste(right, (left.width + 8, 0))
@@ -53,16 +53,19 @@ def levels_of(boxes_N4: Boxes, size: tuple[int, int]) -> list[int]:
     return [int(level) for level in np.searchsorted(LEVEL_LIMITS, side_N)]
 
 
-def _panel(image: npt.NDArray[np.uint8], boxes_N4: Boxes, colours: list[str], line: int) -> Image.Image:
+def panel(
+    image: npt.NDArray[np.uint8], boxes_N4: Boxes, colours: list[str], line: int, side: int = _SIDE
+) -> Image.Image:
+    """The image, ``side`` pixels on its longer side, with boxes in its own pixels outlined, small ones on top."""
     height, width = image.shape[:2]
-    scale = _SIDE / max(height, width)
-    panel = Image.fromarray(image).resize(
+    scale = side / max(height, width)
+    drawn = Image.fromarray(image).resize(
         (max(1, round(width * scale)), max(1, round(height * scale))), Image.Resampling.LANCZOS
     )
-    pen = ImageDraw.Draw(panel)
+    pen = ImageDraw.Draw(drawn)
     areas = (boxes_N4[:, 2:] - boxes_N4[:, :2]).prod(axis=1)
     for i in np.argsort(-areas, kind="stable"):  # small boxes stay visible on large ones
         x1, y1, x2, y2 = (float(v) * scale for v in boxes_N4[i])
-        x2, y2 = max(x1, min(x2, panel.width) - 1), max(y1, min(y2, panel.height) - 1)
+        x2, y2 = max(x1, min(x2, drawn.width) - 1), max(y1, min(y2, drawn.height) - 1)
         pen.rectangle((x1, y1, x2, y2), outline=colours[i], width=line)
-    return panel
+    return drawn
