@@ -12,12 +12,12 @@ from adept_hub.atomic import atomic_file
 from adept_hub.errors import SourceError
 from adept_hub.spec import DetectorSpec
 from adept_training.downstream.detector import SCRATCH, spec_of
-from adept_training.downstream.page import Page
 from adept_training.downstream.plots import budget_plot
 from adept_training.downstream.recipe import FinetuneRecipe
 from adept_training.downstream.records import Data, Split
 from adept_training.downstream.runs import Cell, Plan, run_plan
 from adept_training.downstream.tables import Comparison, summary, tabulate
+from adept_training.page import Page
 
 #: Shown beside the main metric. TIDE's are costs: less is better.
 OTHERS = (

@@ -11,10 +11,10 @@ import numpy as np
 from adept_training.downstream.confusion import confusion
 from adept_training.downstream.detections import Detections
 from adept_training.downstream.evaluate import Evaluation
-from adept_training.downstream.page import Page
 from adept_training.downstream.pictures import TRUTH, WRONG, Mark, draw_image, truth_and_found
 from adept_training.downstream.plots import bars_plot, curves_plot
 from adept_training.downstream.tide import MAIN, TideError
+from adept_training.page import Page
 
 #: Detections below this are left out of confusion and pictures; figures use all of them.
 SCORE = 0.3

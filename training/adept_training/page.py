@@ -62,7 +62,7 @@ class Page:
         self._parts.append(f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>")
 
     def drawing(self, svg: str) -> None:
-        """An SVG element, as `adept_training.downstream.plots` makes them."""
+        """An SVG element, as `adept_training.plotting` makes them."""
         self._parts.append(svg)
 
     def picture(self, jpeg: bytes, caption: str) -> None:

@@ -1,0 +1,65 @@
+"""What every drawing of the pages shares: one look, colours that can be told apart, SVG that is the same every time."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+#: Okabe and Ito's palette, which the colour-blind can tell apart.
+COLOURS = ("#555555", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#b3a400")
+
+
+def lines_plot(
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    title: str,
+    *,
+    marks: bool = False,
+    level: float | None = None,
+    zero: bool = False,
+) -> str:
+    """Named lines, each its x and y, over the steps of a run, in a small drawing.
+
+    Args:
+        marks: a dot at every point, for lines with few of them.
+        level: a dotted horizontal line.
+        zero: the axis begins at 0.
+    """
+    # Fixed margins: a layout solver would take most of the time of a page with many drawings.
+    figure, axes = canvas(4.2, 2.6, layout=None)
+    figure.subplots_adjust(left=0.13, right=0.98, bottom=0.1, top=0.89)
+    for i, (name, (x, y)) in enumerate(lines.items()):
+        axes.plot(x, y, label=name, color=COLOURS[(i + 1) % len(COLOURS)], linewidth=1.3, marker="." if marks else None)
+    if level is not None:
+        axes.axhline(level, color=COLOURS[0], linewidth=1, linestyle=":")
+    if zero:
+        axes.set_ylim(bottom=0)
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.tick_params(labelsize=8)
+    if len(lines) > 1:
+        axes.legend(frameon=False, fontsize=8)
+    return svg(figure)
+
+
+def canvas(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> tuple[Figure, Axes]:
+    """An empty figure of so many inches, with light lines behind the curves."""
+    figure = Figure(figsize=(width, height), layout=layout)
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="#e4e4e0", linewidth=0.8)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def svg(figure: Figure) -> str:
+    """The figure as an SVG element."""
+    buffer = io.StringIO()
+    # Without a fixed salt and date, the same figures would give another file each time.
+    with mpl.rc_context({"svg.hashsalt": "adept", "svg.fonttype": "none", "font.family": "sans-serif"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
