@@ -52,21 +52,22 @@ class LARS(Optimizer):
 
     def _step_group(self, group: dict[str, Any], params: list[Tensor]) -> None:
         grads = [p.grad for p in params if p.grad is not None]
-        if group["weight_decay"]:
-            decay = [group["weight_decay"]] * len(params)
-            if group["adapt"]:
-                norms = torch.stack(torch._foreach_norm(grads))
-                decay = list((group["weight_decay"] * (norms > 0).to(norms.dtype)).unbind())
-            grads = list(torch._foreach_add(grads, torch._foreach_mul(params, decay)))
+        grad_norms = torch.stack(torch._foreach_norm(grads))
+        decay = [group["weight_decay"]] * len(params)
+        if group["adapt"]:
+            decay = list((group["weight_decay"] * (grad_norms > 0).to(grad_norms.dtype)).unbind())
+        # The one copy of the size of the gradients; all that follows is in place.
+        steps = list(torch._foreach_mul(params, decay))
+        torch._foreach_add_(steps, grads)
         if group["adapt"]:
             weight_norms = torch.stack(torch._foreach_norm(params))
-            grad_norms = torch.stack(torch._foreach_norm(grads))
-            ratio = group["trust"] * weight_norms / (grad_norms + group["eps"])
-            ratio = torch.where((weight_norms > 0) & (grad_norms > 0), ratio, torch.ones_like(ratio))
-            grads = list(torch._foreach_mul(grads, list(ratio.unbind())))
+            step_norms = torch.stack(torch._foreach_norm(steps))
+            ratio = group["trust"] * weight_norms / (step_norms + group["eps"])
+            ratio = torch.where((weight_norms > 0) & (step_norms > 0), ratio, torch.ones_like(ratio))
+            torch._foreach_mul_(steps, list(ratio.unbind()))
         buffers = [self._buffer(p) for p in params]
         torch._foreach_mul_(buffers, group["momentum"])
-        torch._foreach_add_(buffers, grads)
+        torch._foreach_add_(buffers, steps)
         torch._foreach_add_(params, buffers, alpha=-group["lr"])
 
     def _buffer(self, param: Tensor) -> Tensor:
