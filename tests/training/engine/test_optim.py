@@ -106,6 +106,16 @@ def test_the_rpn_can_have_a_rate_of_its_own() -> None:
             assert not group["adapt"]
 
 
+def test_detector_and_predictor_can_have_multiples_of_the_rate() -> None:
+    network = Network(SMALL, 32, 16, SMALL.head_fc_channels)
+    recipe = OptimiserRecipe(lr=1.0, rpn_lr=0.02, detector_lr_scale=0.2, predictor_lr_scale=10.0)
+    peaks = {id(p): g["peak"] for g in make_optimiser(network, recipe, 256).param_groups for p in g["params"]}
+    expected = {"backbone": 0.2, "fpn": 0.2, "head": 0.2, "rpn": 0.02, "projector": 1.0, "predictor": 10.0}
+    for name, parameter in network.named_parameters():
+        part = name.removeprefix("parts.").partition(".")[0]
+        assert peaks[id(parameter)] == pytest.approx(expected[part]), name
+
+
 @pytest.mark.parametrize(
     ("step", "expected"),
     [

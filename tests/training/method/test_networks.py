@@ -52,3 +52,14 @@ def test_an_update_moves_parameters_and_leaves_buffers(networks: tuple[Network, 
         torch.testing.assert_close(parameter, 0.9 * before[name] + 0.1 * theirs[name], atol=1e-6, rtol=1e-6)
     for name, buffer in target.named_buffers():
         assert torch.equal(buffer, before[name]), "statistics are the target's own (SoCo)"
+
+
+def test_a_norm_after_the_projector_takes_away_what_all_boxes_have_in_common() -> None:
+    torch.manual_seed(0)
+    features = 5 + torch.randn(64, SMALL.head_fc_channels)
+    plain, normed = (Network(SMALL, 32, 16, SMALL.head_fc_channels, norm=norm) for norm in (False, True))
+    target = make_target(normed)
+    assert plain.projector(features).mean(dim=0).abs().max() > 0.05
+    assert normed.projector(features).mean(dim=0).abs().max() < 1e-5
+    assert torch.equal(target.projector(features), normed.projector(features))
+    assert {n for n, _ in normed.named_parameters()} == {n for n, _ in plain.named_parameters()}

@@ -84,21 +84,20 @@ def make_optimiser(model: nn.Module, recipe: OptimiserRecipe, batch_size: int) -
     One-dimensional tensors (biases, norms) have neither weight decay nor adaptation. ``rpn_lr`` makes the RPN a group
     of plain SGD: its biases bypass LARS, and at LARS's rates they would swing.
     """
-    scale = batch_size / 256 if recipe.lr_scaling == "linear" else 1.0
-    peak = recipe.lr * scale
-    groups: dict[str, dict[str, Any]] = {}
+    base = recipe.lr * (batch_size / 256 if recipe.lr_scaling == "linear" else 1.0)
+    groups: dict[tuple[bool, bool, float], dict[str, Any]] = {}
     for name, param in model.named_parameters():
         if not param.requires_grad:
             continue
         own = recipe.rpn_lr is not None and ".rpn." in name
         flat = param.ndim == 1
-        kind = f"{'rpn' if own else 'main'}_{'flat' if flat else 'weights'}"
+        peak = recipe.rpn_lr if own and recipe.rpn_lr is not None else base * _scale(name, recipe)
         group = groups.setdefault(
-            kind,
+            (own, flat, peak),
             {
                 "params": [],
-                "lr": recipe.rpn_lr if own else peak,
-                "peak": recipe.rpn_lr if own else peak,
+                "lr": peak,
+                "peak": peak,
                 "weight_decay": 0.0 if flat else recipe.weight_decay,
                 "adapt": not (own or flat),
             },
@@ -106,10 +105,17 @@ def make_optimiser(model: nn.Module, recipe: OptimiserRecipe, batch_size: int) -
         group["params"].append(param)
     listed = list(groups.values())
     if recipe.name == "lars":
-        return LARS(listed, peak, recipe.momentum, recipe.weight_decay, recipe.trust)
+        return LARS(listed, base, recipe.momentum, recipe.weight_decay, recipe.trust)
     if recipe.name == "sgd":
-        return torch.optim.SGD(listed, peak, recipe.momentum, weight_decay=recipe.weight_decay)
-    return torch.optim.AdamW(listed, peak, (recipe.momentum, 0.999), weight_decay=recipe.weight_decay)
+        return torch.optim.SGD(listed, base, recipe.momentum, weight_decay=recipe.weight_decay)
+    return torch.optim.AdamW(listed, base, (recipe.momentum, 0.999), weight_decay=recipe.weight_decay)
+
+
+def _scale(name: str, recipe: OptimiserRecipe) -> float:
+    words = name.split(".")
+    if "predictor" in words:
+        return recipe.predictor_lr_scale
+    return recipe.detector_lr_scale if "parts" in words and "rpn" not in words else 1.0
 
 
 def lr_at(step: int, peak: float, warmup: int, total: int, start: float, final: float) -> float:

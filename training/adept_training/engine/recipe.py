@@ -49,6 +49,10 @@ class OptimiserRecipe:
     trust: float = 0.001
     #: The RPN's own peak rate, by plain SGD with momentum; null: it is trained like the rest.
     rpn_lr: float | None = None
+    #: Multiples of the rate for backbone, FPN and RoI head, and for the predictor. In a short run the detector's
+    #: features sink to a rank of two or three within 150 steps when both are 1, and keep theirs at 0.2 and 10.
+    detector_lr_scale: float = 1.0
+    predictor_lr_scale: float = 1.0
     #: Largest norm of the gradient; 0: not clipped.
     clip: float = 0.0
 
@@ -191,6 +195,9 @@ def check(recipe: Recipe) -> None:
             f"schedule.warmup_epochs ({recipe.schedule.warmup_epochs:g}) must be below schedule.epochs "
             f"({recipe.schedule.epochs:g})."
         )
+    for scale in ("detector_lr_scale", "predictor_lr_scale"):
+        if getattr(recipe.optimiser, scale) <= 0:
+            raise RecipeError(f"optimiser.{scale} is {getattr(recipe.optimiser, scale):g}, but must be above zero.")
     if not 0 <= recipe.method.momentum < 1:
         raise RecipeError(f"method.momentum is {recipe.method.momentum:g}, but must lie in [0, 1).")
     if recipe.method.boxes == "ss+rpn" and not (recipe.method.trains_rpn and recipe.method.contrasts):

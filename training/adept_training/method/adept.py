@@ -32,6 +32,9 @@ class MethodRecipe:
     boxes: Literal["ss", "ss+rpn"] = "ss"
     projector_hidden: int = 4096
     projection: int = 256
+    #: A batch norm without gain after the projector (SimSiam, MoCo v3). SoCo has none: what all boxes have in common
+    #: is then half of the cosine, which falls in the first dozens of steps while nothing is learnt.
+    projector_norm: bool = False
     #: The target's momentum at the first step; it rises to 1 along a cosine.
     momentum: float = 0.99
     rpn: RPNRecipe = field(default_factory=RPNRecipe)
@@ -83,7 +86,7 @@ class Adept(nn.Module):
         self.spec, self.recipe, self.sizes = spec, recipe, sizes
         self.preprocessing = Preprocessing()
         width = spec.stage_channels[-1] if recipe.name == "byol" else spec.head_fc_channels
-        self.online = Network(spec, recipe.projector_hidden, recipe.projection, width)
+        self.online = Network(spec, recipe.projector_hidden, recipe.projection, width, norm=recipe.projector_norm)
         if recipe.contrasts:
             self.target = make_target(self.online)
         else:

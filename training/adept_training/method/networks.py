@@ -25,12 +25,14 @@ class MLP(nn.Sequential):
 
 
 class Network(nn.Module):
-    """Detector parts, projector and (online only) predictor."""
+    """Detector parts, projector (its last layer with a batch norm if ``norm``) and, online only, predictor."""
 
-    def __init__(self, spec: DetectorSpec, hidden: int, dim: int, in_dim: int) -> None:
+    def __init__(self, spec: DetectorSpec, hidden: int, dim: int, in_dim: int, *, norm: bool = False) -> None:
         super().__init__()
         self.parts = DetectorParts(spec)
         self.projector = MLP(in_dim, hidden, dim)
+        if norm:
+            self.projector.append(nn.BatchNorm1d(dim, affine=False))
         self.predictor: nn.Module = MLP(dim, hidden, dim)
 
     def embed(self, features_BD: Tensor) -> Tensor:
