@@ -112,6 +112,14 @@ class ResumeError(AdeptError):
     """A run that cannot be continued as asked."""
 
 
+class TrackerError(AdeptError):
+    """An experiment tracker that does not take the run."""
+
+
+class NotARunError(AdeptError):
+    """A folder that was taken for a run's and holds none."""
+
+
 # --- the machine -------------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,9 @@ _TRAIN = "train"
 
 PROPOSALS = Command("proposals", "selective-search boxes of photographs", "adept_training.proposals.command", _TRAIN)
 PRETRAIN = Command("pretrain", "photographs in, a checkpoint folder out", "adept_training.engine.command", _TRAIN)
+REPORT = Command(
+    "report", "pre-training runs as a web page, side by side", "adept_training.engine.report_command", _TRAIN
+)
 DEMO = Command("demo", "bundled weights on bundled photographs", "adept_training.demo.command", _TRAIN)
 DATA = Command("data", "check labelled data, or draw a subset", "adept_training.downstream.data_command", _TRAIN)
 FINETUNE = Command("finetune", "a detector on your labels", "adept_training.downstream.finetune_command", _TRAIN)

@@ -55,6 +55,10 @@ class Page:
         """A command to copy."""
         self._parts.append(f"<pre>{html.escape(text)}</pre>")
 
+    def folded(self, title: str, text: str) -> None:
+        """A long text that opens when its title is clicked."""
+        self._parts.append(f"<details><summary>{html.escape(title)}</summary><pre>{html.escape(text)}</pre></details>")
+
     def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Rows of cells."""
         cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)

@@ -18,22 +18,26 @@ def lines_plot(
     lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     title: str,
     *,
-    marks: bool = False,
+    smooth: int = 0,
     level: float | None = None,
     zero: bool = False,
 ) -> str:
-    """Named lines, each its x and y, over the steps of a run, in a small drawing.
+    """Named lines, each its x and y, in a small drawing.
 
     Args:
-        marks: a dot at every point, for lines with few of them.
+        smooth: the line is the mean over so many points on either side, with the points themselves faintly behind it.
         level: a dotted horizontal line.
         zero: the axis begins at 0.
     """
     # Fixed margins: a layout solver would take most of the time of a page with many drawings.
-    figure, axes = canvas(4.2, 2.6, layout=None)
-    figure.subplots_adjust(left=0.13, right=0.98, bottom=0.1, top=0.89)
+    figure, axes = canvas(3.5, 2.5, layout=None)
+    figure.subplots_adjust(left=0.14, right=0.95, bottom=0.1, top=0.89)
     for i, (name, (x, y)) in enumerate(lines.items()):
-        axes.plot(x, y, label=name, color=COLOURS[(i + 1) % len(COLOURS)], linewidth=1.3, marker="." if marks else None)
+        colour = COLOURS[(i + 1) % len(COLOURS)]
+        if smooth:
+            axes.plot(x, y, color=colour, linewidth=0.7, alpha=0.3)
+        marker = "." if len(x) < 30 else None
+        axes.plot(x, smoothed(y, smooth), label=name, color=colour, linewidth=1.4, marker=marker)
     if level is not None:
         axes.axhline(level, color=COLOURS[0], linewidth=1, linestyle=":")
     if zero:
@@ -43,6 +47,16 @@ def lines_plot(
     if len(lines) > 1:
         axes.legend(frameon=False, fontsize=8)
     return svg(figure)
+
+
+def smoothed(values: Sequence[float], reach: int) -> list[float]:
+    """The mean of each value and the ``reach`` ones on either side; at the ends, of as many on both as there are."""
+    means = []
+    for i in range(len(values)):
+        near = min(reach, i, len(values) - 1 - i)
+        part = values[i - near : i + near + 1]
+        means.append(sum(part) / len(part))
+    return means
 
 
 def canvas(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> tuple[Figure, Axes]:

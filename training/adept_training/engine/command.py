@@ -9,6 +9,8 @@ from pathlib import Path
 
 from adept_hub.spec import METHODS
 
+TRACKER_NAMES = ("tensorboard", "wandb", "mlflow", "trackio")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments; costs no torch."""
@@ -21,6 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="continue the run in --out exactly where it stopped")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="SECTION.FIELD=VALUE",
                         help="change one value of the recipe; repeatable")  # fmt: skip
+    parser.add_argument("--preview", action="store_true",
+                        help="first draw views, boxes, levels and positive anchors: RUN/preview.png")  # fmt: skip
+    parser.add_argument("--track", dest="trackers", action="append", default=[], choices=TRACKER_NAMES,
+                        help="log there too; repeatable")  # fmt: skip
     if not any("--json" in action.option_strings for action in parser._actions):
         parser.add_argument("--json", action="store_true", help="the outcome as JSON on standard output")
 
@@ -31,11 +37,17 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         AdeptError: a user's mistake.
     """
+    from adept_training.engine.asked import Asked, next_commands
     from adept_training.engine.pretrain import pretrain
     from adept_training.engine.recipe import load_recipe
+    from adept_training.engine.run_report import REPORT
+    from adept_training.engine.trackers import require_trackers
     from adept_training.images import open_images
     from adept_training.proposals import ProposalTable, run_proposals
 
+    require_trackers(args.trackers)
+    given = None if args.proposals is None else str(args.proposals)
+    asked = Asked(args.images, given, args.init, tuple(args.trackers), preview=args.preview)
     recipe_source = args.recipe
     if args.resume and recipe_source is None and (args.out / "recipe.yaml").is_file():
         recipe_source = args.out / "recipe.yaml"
@@ -49,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     table = ProposalTable.open(where)
     outcome = pretrain(
         recipe, source, table, args.out,
-        init=_resolve(args.init), resume=args.resume, stream=sys.stderr, proposals=table.metadata,
+        init=_resolve(args.init), resume=args.resume, stream=sys.stderr, proposals=table.metadata, asked=asked,
     )  # fmt: skip
     if args.json:
         report = {
@@ -59,15 +71,10 @@ def run(args: argparse.Namespace) -> int:
         }  # fmt: skip
         sys.stdout.write(json.dumps(report, indent=2) + "\n")
     elif outcome.interrupted:
-        sys.stdout.write(f"Saved. Continue: adept pretrain --images {args.images} --out {args.out} --resume\n")
+        sys.stdout.write(f"Report: {args.out / REPORT}\nSaved. Continue:\n  {asked.resume(args.out)}\n")
     else:
-        export = outcome.folder / "export"
-        sys.stdout.write(
-            f"Weights: {export}\nNext:\n"
-            f"  adept export {export} --to detectron2 --out {args.out / 'detectron2'}\n"
-            f"  adept finetune {export} --data DATA --out {args.out / 'finetune'}\n"
-            f"  adept push {export} ORG/NAME\n"
-        )
+        commands = "".join(f"  {command}\n" for command in next_commands(args.out))
+        sys.stdout.write(f"Report: {args.out / REPORT}\nWeights: {outcome.folder / 'export'}\nNext:\n{commands}")
     return 130 if outcome.interrupted else 0
 
 

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from adept_hub.atomic import disk_errors
+from adept_training.engine.trackers import Tracker
 
 
 class Journal:
-    """Appends records to a JSONL file and progress to a stream; None for either is silence."""
+    """Appends records to a JSONL file and progress to a stream; None for either is silence.
 
-    def __init__(self, path: Path | None, stream: TextIO | None) -> None:
-        self.path, self.stream = path, stream
+    The scalars of ``train`` and ``probe`` records go to the trackers too, as train/loss and so on.
+    """
+
+    def __init__(self, path: Path | None, stream: TextIO | None, trackers: Sequence[Tracker] = ()) -> None:
+        self.path, self.stream, self.trackers = path, stream, trackers
         self._file: TextIO | None = None
+        self._ending = "stopped"  # unless an end is recorded
         if path is not None:
             with disk_errors(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = path.open("a", encoding="utf-8")
+                if not _ends_with_a_line(path):  # a sitting was killed while it wrote
+                    self._file.write("\n")
 
     def record(self, kind: str, **values: Any) -> None:
         """One JSON object on a line, with the time of day in seconds."""
@@ -28,6 +37,12 @@ class Journal:
         with disk_errors(self.path):
             self._file.write(json.dumps({"kind": kind, "time": round(time.time(), 3), **values}) + "\n")
             self._file.flush()
+        if kind == "end":
+            self._ending = ending(values)
+        if kind in ("train", "probe"):
+            step = values.pop("step")
+            for tracker in self.trackers:
+                tracker.log(step, {f"{kind}/{name}": float(value) for name, value in values.items()})
 
     def say(self, text: str) -> None:
         """A line for the person who watches."""
@@ -36,9 +51,25 @@ class Journal:
             self.stream.flush()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, and the trackers with how the run ended."""
         if self._file is not None:
             self._file.close()
+        for tracker in self.trackers:
+            tracker.close(self._ending)
+
+
+def _ends_with_a_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size == 0:
+            return True
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
+
+
+def ending(end: Mapping[str, Any]) -> str:
+    """How a run ended, by its ``end`` record: ``done``, ``interrupted`` by a signal or ``stopped`` by an error."""
+    return "stopped" if "error" in end else "interrupted" if end["interrupted"] else "done"
 
 
 class Meter:

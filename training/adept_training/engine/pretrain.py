@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,18 +16,22 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from adept_hub.atomic import atomic_file
 from adept_hub.checkpoint import CONFIG, read_config, read_tensors
-from adept_hub.errors import ImagesError, OutputExistsError, RecipeError
+from adept_hub.errors import AdeptError, ImagesError, OutputExistsError, RecipeError
 from adept_hub.schema import to_dict
 from adept_training.data.loader import Batch, BoxTable, Order, Samples, Sealed, Steps, make_loader
+from adept_training.engine.asked import Asked
 from adept_training.engine.export import export_model, recall_metrics
 from adept_training.engine.journal import Journal, Meter, duration
 from adept_training.engine.launch import make_fabric, synchronise_norms
 from adept_training.engine.optim import make_optimiser, set_lr
+from adept_training.engine.preview import draw_preview
 from adept_training.engine.probe import load_held_out, split_keys
 from adept_training.engine.recipe import Recipe
 from adept_training.engine.run import Run
+from adept_training.engine.run_report import REPORT, write_report
 from adept_training.engine.state import Progress, load_state, saved_states
 from adept_training.engine.stop import stop_signals
+from adept_training.engine.trackers import open_trackers
 from adept_training.images import ImageSource
 from adept_training.method.adept import Adept, Step
 from adept_training.method.networks import momentum_at, update_target
@@ -55,6 +59,7 @@ def pretrain(
     resume: bool = False,
     stream: TextIO | None = None,
     proposals: dict[str, Any] | None = None,
+    asked: Asked = Asked(),  # noqa: B008  # frozen
 ) -> Outcome:
     """Train, log to ``folder``/log.jsonl, keep checkpoints in ``folder``/checkpoints, leave ``folder``/export.
 
@@ -65,6 +70,7 @@ def pretrain(
         init: a checkpoint folder to start from (required by separate training).
         stream: where progress lines go.
         proposals: what is recorded about the boxes.
+        asked: what to show beside the log: a preview, trackers, the report.
 
     Raises:
         RecipeError: too few photographs for one batch, or separate training without ``init``.
@@ -98,7 +104,8 @@ def pretrain(
     # What is set up last is what the optimiser steps: converting norms keeps their parameters' identity.
     wrapped, optimiser = fabric.setup(model, optimiser)
     first = fabric.is_global_zero
-    journal = Journal(folder / "log.jsonl" if first else None, stream if first else None)
+    trackers = open_trackers(asked.trackers, folder, recipe, progress.step) if first else []
+    journal = Journal(folder / "log.jsonl" if first else None, stream if first else None, trackers)
     if first:
         with atomic_file(folder / "recipe.yaml") as temporary:
             temporary.write_text(recipe.to_yaml(), encoding="utf-8")
@@ -109,16 +116,33 @@ def pretrain(
     )  # fmt: skip
     samples = Samples(source, table, tuple(keys), recipe.views, recipe.colours, recipe.engine.seed)
     journal.record(
-        "start", step=progress.step, steps=steps, images=len(keys), held_out=len(held.boxes_M4), resumed=resume
-    )
+        "start", step=progress.step, steps=steps, images=len(keys), held_out=len(held.boxes_M4), resumed=resume,
+        processes=fabric.world_size, asked=asdict(asked),
+    )  # fmt: skip
     journal.say(
         f"{len(keys)} photographs, {len(held.boxes_M4)} held out; {steps} steps of {order.batch_size} images"
         + (f", continued at step {progress.step}" if resume else "")
     )
-    try:
+    if first and asked.preview:
+        draw_preview(samples, order.places(progress.step)[:4], recipe, folder / "preview.png")
+        journal.say(f"what it will be shown: {folder / 'preview.png'}")
+    with _told(run, asked):
         return _run(run, samples, proposals or {}, len(keys))
+
+
+@contextmanager
+def _told(run: Run, asked: Asked) -> Iterator[None]:
+    """Close the log and write the report, also of a run that ends by an error of its own."""
+    try:
+        run.watch()
+        yield
+    except AdeptError as error:
+        run.journal.record("end", step=run.progress.step, interrupted=False, error=str(error))
+        raise
     finally:
-        journal.close()
+        run.journal.close()
+        if asked.report and run.fabric.is_global_zero:
+            write_report([run.folder], run.folder / REPORT)
 
 
 def _run(run: Run, samples: Samples, proposals: dict[str, Any], images: int) -> Outcome:

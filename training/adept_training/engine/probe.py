@@ -6,6 +6,7 @@ Legend: N images, M boxes, A anchors, L levels, R proposals, P positive and Q ne
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -81,22 +82,13 @@ def measure_rpn(
         features: backbone and FPN; norms use running statistics here, and every mode is put back.
         rpn: the RPN head, which may belong to another network.
     """
-    modes = [(module, module.training) for module in (*features.modules(), *rpn.modules())]
-    features.eval()
-    rpn.eval()
-    device = next(features.parameters()).device
-    finder = _finder(features, rpn, top)
     best: list[Tensor] = []
     positives_L: list[list[Tensor]] = [[] for _ in LEVELS]
     negatives_L: list[list[Tensor]] = [[] for _ in LEVELS]
-    for first in range(0, len(held.pixels_NHWC), _BATCH):
-        images = _normalised(held.pixels_NHWC[first : first + _BATCH].to(device), preprocessing)
-        feats = features.pyramid(images)
-        boxes_N = [boxes_M4.to(device) for boxes_M4 in held.boxes_M4[first : first + _BATCH]]
-        sides = [(images.shape[2], images.shape[3])] * len(images)
-        proposals, _ = finder(ImageList(images, sides), dict(zip(LEVELS, feats, strict=True)))
+    for first, feats, proposals in _look(features, rpn, held, preprocessing, top):
+        boxes_N = [boxes_M4.to(feats[0].device) for boxes_M4 in held.boxes_M4[first : first + _BATCH]]
         for found_R4, boxes_M4 in zip(proposals, boxes_N, strict=True):
-            overlap = box_iou(boxes_M4, cast(Tensor, found_R4))
+            overlap = box_iou(boxes_M4, found_R4)
             best.append(overlap.amax(dim=1) if found_R4.numel() else overlap.new_zeros(len(boxes_M4)))
         logits_NA, _ = flatten_outputs(*rpn(feats))
         anchors_LA4 = make_anchors(features.spec.anchors, feats)
@@ -106,14 +98,47 @@ def measure_rpn(
                 iou_A = box_iou(anchors_A4, boxes_M4).amax(dim=1)
                 positives_L[level].append(of_level_A[iou_A >= _POSITIVE])
                 negatives_L[level].append(of_level_A[iou_A < _NEGATIVE])
-    for module, mode in modes:
-        module.training = mode
     iou_M = torch.cat(best)
     return {
         f"recall{top}_iou50": float((iou_M >= 0.5).float().mean()),
         f"recall{top}_iou70": float((iou_M >= 0.7).float().mean()),
         **_ranking([torch.cat(x) for x in positives_L], [torch.cat(x) for x in negatives_L]),
     }
+
+
+@torch.no_grad()
+def best_proposals(
+    features: DetectorParts, rpn: nn.Module, held: HeldOut, preprocessing: Preprocessing, top: int
+) -> list[Tensor]:
+    """The first ``top`` proposals (R, 4) of each photograph, float32 xyxy in its pixels as `HeldOut` has them."""
+    looks = _look(features, rpn, held, preprocessing, top)
+    return [found_R4.cpu() for _, _, proposals in looks for found_R4 in proposals]
+
+
+def _look(
+    features: DetectorParts, rpn: nn.Module, held: HeldOut, preprocessing: Preprocessing, top: int
+) -> Iterator[tuple[int, list[Tensor], list[Tensor]]]:
+    """Batch by batch the place of the first photograph, the maps, and the proposals; in evaluation mode meanwhile."""
+    modes = [(module, module.training) for module in (*features.modules(), *rpn.modules())]
+    features.eval()
+    rpn.eval()
+    device = next(features.parameters()).device
+    finder = RegionProposalNetwork(
+        ExactAnchorGenerator(features.spec.anchors.sizes, features.spec.anchors.ratios, STRIDES), rpn,
+        fg_iou_thresh=0.7, bg_iou_thresh=0.3, batch_size_per_image=256, positive_fraction=0.5,
+        pre_nms_top_n={"training": 1000, "testing": 1000}, post_nms_top_n={"training": top, "testing": top},
+        nms_thresh=0.7,
+    ).eval()  # fmt: skip
+    try:
+        for first in range(0, len(held.pixels_NHWC), _BATCH):
+            images = _normalised(held.pixels_NHWC[first : first + _BATCH].to(device), preprocessing)
+            feats = features.pyramid(images)
+            sides = [(images.shape[2], images.shape[3])] * len(images)
+            proposals, _ = finder(ImageList(images, sides), dict(zip(LEVELS, feats, strict=True)))
+            yield first, feats, cast(list[Tensor], proposals)
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 def pairs_won(positive_P: Tensor, negative_Q: Tensor) -> float:
@@ -134,15 +159,6 @@ def _ranking(positives_L: list[Tensor], negatives_L: list[Tensor]) -> dict[str, 
         won = sum(pairs_won(p, q) for p, q in zip(positives_L, negatives_L, strict=True))
         found["objectness_auc_level"] = won / pairs
     return found
-
-
-def _finder(features: DetectorParts, rpn: nn.Module, top: int) -> RegionProposalNetwork:
-    return RegionProposalNetwork(
-        ExactAnchorGenerator(features.spec.anchors.sizes, features.spec.anchors.ratios, STRIDES), rpn,
-        fg_iou_thresh=0.7, bg_iou_thresh=0.3, batch_size_per_image=256, positive_fraction=0.5,
-        pre_nms_top_n={"training": 1000, "testing": 1000}, post_nms_top_n={"training": top, "testing": top},
-        nms_thresh=0.7,
-    ).eval()  # fmt: skip
 
 
 def _normalised(pixels_NHWC: Tensor, preprocessing: Preprocessing) -> Tensor:

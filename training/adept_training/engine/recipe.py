@@ -133,6 +133,14 @@ class Recipe:
         return hashlib.sha256(json.dumps(to_dict(self), sort_keys=True).encode()).hexdigest()
 
 
+def flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Sections within sections as ``section.field``, as ``--set`` takes them."""
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
 def recipe_folder() -> Path:
     """Where the shipped recipes lie: inside the installed package, or beside it in a checkout."""
     package = Path(adept_training.__file__).parent

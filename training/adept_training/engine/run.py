@@ -16,9 +16,10 @@ from torch.optim import Optimizer
 from adept_hub.errors import TrainingDivergedError
 from adept_training.data.loader import Order
 from adept_training.engine.journal import Journal, progress_line
-from adept_training.engine.probe import HeldOut, measure_rpn
+from adept_training.engine.probe import HeldOut, best_proposals, measure_rpn
 from adept_training.engine.recipe import Recipe
 from adept_training.engine.state import Progress, save_state
+from adept_training.engine.watch import SHEET, TOP, as_record, first_few, write_sheet
 from adept_training.method.adept import Adept
 
 
@@ -104,9 +105,16 @@ class Run:
             self.saved = save_state(folder, self.model, self.optimiser, progress, self.identity, keep)
         self.fabric.barrier()
 
+    def watch(self) -> None:
+        """Keep a few held-out photographs, on which every probe shows the RPN's proposals."""
+        if self.fabric.is_global_zero and self._probes():
+            few = first_few(self.held)
+            write_sheet(few, self.folder / SHEET)
+            self.journal.record("held_out", boxes=as_record(few.boxes_M4))
+
     def probe(self) -> dict[str, float]:
         """The RPN on held-out photographs, with the features of both networks; nothing where no RPN is trained."""
-        if not self.recipe.method.trains_rpn or len(self.held.boxes_M4) == 0:
+        if not self._probes():
             return {}
         values: dict[str, float] = {}
         if self.fabric.is_global_zero:
@@ -117,6 +125,11 @@ class Run:
                 found = measure_rpn(parts, self.model.online.parts.rpn, self.held, self.model.preprocessing)
                 values |= {f"{name}_{key}": value for key, value in found.items()}
             self.journal.record("probe", step=self.progress.step, **values)
+            shown = networks.get(self.recipe.export.network, networks["online"])
+            best = best_proposals(
+                shown, self.model.online.parts.rpn, first_few(self.held), self.model.preprocessing, TOP
+            )
+            self.journal.record("proposals", step=self.progress.step, boxes=as_record(best))
             told = "  ".join(f"{key} {value:.3f}" for key, value in values.items())
             self.journal.say(f"held out: {told}")
         self.fabric.barrier()
@@ -129,6 +142,9 @@ class Run:
         stacked = torch.stack([value.float() for value in scalars.values()])
         reduced = self.fabric.all_reduce(stacked, reduce_op="mean")
         return dict(zip(scalars, torch.unbind(reduced), strict=True))  # type: ignore[arg-type]  # a tensor
+
+    def _probes(self) -> bool:
+        return self.recipe.method.trains_rpn and len(self.held.boxes_M4) > 0
 
     def _good(self) -> str:
         return f"The last good checkpoint: {self.saved}" if self.saved else "No checkpoint was written yet"
