@@ -162,10 +162,8 @@ def print_tables(known: dict[Case, dict[str, Any]], iterations: int) -> None:
             found = [known.get(Case(data, option, side, 0, 0)) for side in SIDES]
             cells = " ".join(f"{row['RPN_AR100']:6.2f}" if row else "     -" for row in found)
             print(f"{data:8s} {option:12s} {cells}")
-    print(
-        f"\nAR@100 after {iterations} iterations on ten images at {SIDES[0]} px: mean and standard deviation over seeds,"
-    )
-    print("and the mean difference to downstream, seed by seed, with its 95% interval")
+    print(f"\nAR@100 after {iterations} iterations on ten images at {SIDES[0]} px: mean and standard deviation")
+    print("over seeds, and the mean difference to downstream, seed by seed, with its 95% interval")
     for data in dict.fromkeys(case.data for case in known):
         print_finetuned(known, data, "RPN_AR100", iterations)
 

@@ -91,8 +91,9 @@ def config_yaml(config: CheckpointConfig, target: Target, weights: str) -> str:
     """
     if target.levels == "pretraining":
         raise UnsupportedDetectorError(
-            "Detectron2's config has no option for the level assignment (its ROIPooler fixes 224 px on P4).\n"
-            "Leave levels='stock', or export to mmdet or torchvision."
+            "Detectron2's config has no option for the level assignment (its ROIPooler is given 224 px on P4).\n"
+            "Leave levels='stock', and set it on the model in Python: "
+            f"model.roi_heads.box_pooler.canonical_box_size = {config.spec.levels.upper[1]:g}"
         )
     spec, pixels = config.spec, config.preprocessing
     inner = "" if target.norm == "none" else target.norm

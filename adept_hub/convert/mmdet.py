@@ -73,9 +73,8 @@ def config_py(config: CheckpointConfig, target: Target) -> str:
         target: what it was exported into.
     """
     spec, pixels = config.spec, config.preprocessing
-    trained = f"dict(type='{target.norm}', requires_grad=True)"
-    frozen = "dict(type='BN', requires_grad=False)"
-    inner = "None" if target.norm == "none" else trained
+    inner = _norm(target)
+    frozen = target.norm in ("FrozenBN", "none")
     return TEMPLATE.format(
         name=config.name,
         detector=target.detector,
@@ -86,8 +85,8 @@ def config_py(config: CheckpointConfig, target: Target) -> str:
         mean=[round(255 * m, 4) for m in pixels.mean],
         std=[round(255 * s, 4) for s in pixels.std],
         depth=spec.depth,
-        body=frozen if target.norm == "none" else trained,
-        norm_eval=target.norm == "none",
+        body="dict(type='BN', requires_grad=False)" if frozen else inner,
+        norm_eval=frozen,
         stages=list(spec.stage_channels),
         fpn=spec.fpn_channels,
         inner=inner,
@@ -95,7 +94,19 @@ def config_py(config: CheckpointConfig, target: Target) -> str:
         extractor=_extractor(spec, target, 7),
         bbox_head=_bbox_head(spec, target),
         mask_head=_mask_head(spec, target),
+        imports=_FROZEN_IMPORT if target.norm == "FrozenBN" else "",
     )
+
+
+#: MMDetection freezes norms in its backbone only; this module registers torchvision's FrozenBatchNorm2d as FrozenBN.
+_FROZEN_IMPORT = "custom_imports = dict(imports=['adept_hub.integrations.mmdet'])  # FrozenBN of FPN and heads\n"
+
+
+def _norm(target: Target) -> str:
+    """The norm of FPN and heads."""
+    if target.norm == "none":
+        return "None"
+    return f"dict(type='{target.norm}', requires_grad={target.norm != 'FrozenBN'})"
 
 
 def _anchors(spec: DetectorSpec, target: Target) -> str:
@@ -116,10 +127,9 @@ def _extractor(spec: DetectorSpec, target: Target, size: int) -> str:
 
 
 def _bbox_head(spec: DetectorSpec, target: Target) -> str:
-    norm = "None" if target.norm == "none" else f"dict(type='{target.norm}', requires_grad=True)"
     common = (
         f"type='Shared4Conv1FCBBoxHead', in_channels={spec.fpn_channels}, conv_out_channels={spec.head_conv_channels}, "
-        f"fc_out_channels={spec.head_fc_channels}, norm_cfg={norm}, num_classes={target.num_classes - 1}"
+        f"fc_out_channels={spec.head_fc_channels}, norm_cfg={_norm(target)}, num_classes={target.num_classes - 1}"
     )
     if target.detector != "cascade_rcnn":
         return f"dict({common})"
@@ -137,8 +147,7 @@ def _bbox_head(spec: DetectorSpec, target: Target) -> str:
 def _mask_head(spec: DetectorSpec, target: Target) -> str:
     if target.detector != "mask_rcnn":
         return ""
-    norm = "None" if target.norm == "none" else f"dict(type='{target.norm}', requires_grad=True)"
-    head = f"in_channels={spec.fpn_channels}, num_classes={target.num_classes - 1}, norm_cfg={norm}"
+    head = f"in_channels={spec.fpn_channels}, num_classes={target.num_classes - 1}, norm_cfg={_norm(target)}"
     return f"        mask_roi_extractor={_extractor(spec, target, 14)},\n        mask_head=dict({head}),\n"
 
 
@@ -154,7 +163,7 @@ _base_ = [
     'mmdet::_base_/schedules/schedule_1x.py',
     'mmdet::_base_/default_runtime.py',
 ]
-load_from = '{{{{ fileDirname }}}}/model.pth'
+{imports}load_from = '{{{{ fileDirname }}}}/model.pth'
 model = dict(
     type='{type}',
     data_preprocessor=dict(mean={mean}, std={std}, bgr_to_rgb=True, pad_size_divisor=32),

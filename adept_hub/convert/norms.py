@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from adept_hub.convert.options import Norm
-from adept_hub.errors import UnsupportedDetectorError
 from adept_hub.models.contract import part_of
 
 #: Epsilon of torch's BatchNorm2d and of every framework's norms here.
@@ -17,23 +16,14 @@ NORMED_PARTS = ("backbone", "fpn", "head")
 
 
 def with_norm(tensors: Mapping[str, Tensor], norm: Norm, framework: str) -> dict[str, Tensor]:
-    """Canonical tensors as a model of ``framework`` with this kind of norm holds them.
-
-    Raises:
-        UnsupportedDetectorError: the framework cannot express it.
-    """
+    """Canonical tensors as a model of ``framework`` with this kind of norm holds them."""
     if norm in ("SyncBN", "BN"):
         return dict(tensors)
-    # MMDetection freezes a BatchNorm in place, which keeps its counter; the others have a module without one.
-    keeps_counters = framework == "mmdet"
+    # In its backbone MMDetection freezes an ordinary BatchNorm in place, which keeps its counter; FrozenBN has none.
+    counted = ("backbone",) if framework == "mmdet" else ()
     if norm == "FrozenBN":
-        if keeps_counters:
-            raise UnsupportedDetectorError(
-                "MMDetection freezes norms in its backbone only; its FPN and heads have no frozen norm.\n"
-                "Choose norm='none' (frozen in the backbone, folded elsewhere), 'SyncBN' or 'BN'."
-            )
-        return without_counters(tensors, NORMED_PARTS)
-    return fold_into_convs(tensors if keeps_counters else without_counters(tensors, ("backbone",)), ("fpn", "head"))
+        return without_counters(tensors, [part for part in NORMED_PARTS if part not in counted])
+    return fold_into_convs(without_counters(tensors, [p for p in ("backbone",) if p not in counted]), ("fpn", "head"))
 
 
 def without_counters(tensors: Mapping[str, Tensor], parts: Iterable[str]) -> dict[str, Tensor]:

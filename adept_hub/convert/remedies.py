@@ -109,7 +109,7 @@ REMEDIES: Mapping[str, Mapping[str, str]] = {
     },
     "levels": {
         "torchvision": "export with --levels pretraining (canonical size {p4:g} on P4)",
-        "detectron2": "no option of Detectron2 changes it; export to mmdet or torchvision, or fine-tune as it is",
+        "detectron2": "no option changes it; in Python: model.roi_heads.box_pooler.canonical_box_size = {p4:g}",
         "mmdet": "set bbox_roi_extractor.finest_scale={finest:g}, or export with --levels pretraining",
     },
     "stages": {

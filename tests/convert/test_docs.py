@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 from frameworks_support import one_thread, register_mmdet  # noqa: F401  # an autouse fixture
-from PIL import Image
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "frameworks.md"
 
@@ -18,25 +15,6 @@ def script(name: str) -> str:
     (found,) = re.findall(rf"```python {name}\n(.*?)```", DOCS.read_text(), re.S)
     assert len([line for line in found.splitlines() if line and "import" not in line]) <= 11
     return found
-
-
-@pytest.fixture
-def dataset(tmp_path, monkeypatch):
-    """train.json and images/ in the working directory."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "images").mkdir()
-    generator = np.random.default_rng(0)
-    names = ("cat", "dog", "bird")
-    coco = {"images": [], "annotations": [], "categories": [{"id": i + 1, "name": n} for i, n in enumerate(names)]}
-    for i in range(4):
-        Image.fromarray(generator.integers(0, 256, (96, 128, 3), dtype=np.uint8)).save(f"images/{i}.png")
-        coco["images"].append({"id": i, "file_name": f"{i}.png", "height": 96, "width": 128})
-        for j in range(2):
-            box = [8 + 30 * j, 10 + 8 * i, 40, 36]
-            mark = {"id": 2 * i + j + 1, "image_id": i, "category_id": j + 1, "bbox": box, "area": 1440, "iscrowd": 0}
-            coco["annotations"].append(mark)
-    Path("train.json").write_text(json.dumps(coco))
-    return tmp_path
 
 
 def run(name: str, folder: Path, *changes: tuple[str, str]) -> dict:
