@@ -113,12 +113,15 @@ class Adept(nn.Module):
             return _sum(*self._rpn_terms(self._rpn_outputs(pyramids), batch))
         if self.recipe.name == "byol":
             return self._image_level(images)
+        sets = [batch.boxes1_S, (batch.boxes2,), (batch.boxes3,)]
+        # The target first where it can be: its pass is over before the maps of the online network must be kept.
+        goals = self._goals(images, sets) if self.recipe.boxes == "ss" else None
         pyramids = [self.online.parts.pyramid(x) for x in images]
         outputs = self._rpn_outputs(pyramids) if self.recipe.trains_rpn else []
-        sets = self._box_sets(batch, outputs)
+        if goals is None:
+            sets = self._joined_sets(batch, outputs[0])
+            goals = self._goals(images, sets)
         predicted = self._embed(self.online, pyramids, sets)
-        with torch.no_grad():
-            goals = self._embed(self.target, [self.target.parts.pyramid(x) for x in images], sets)
         terms, stats = self._contrast_terms(predicted, goals), _watch(predicted, goals)
         if self.recipe.trains_rpn:
             more_terms, more_stats = self._rpn_terms(outputs, batch)
@@ -143,11 +146,17 @@ class Adept(nn.Module):
         """How many of the views the RPN learns on."""
         return 1 if self.recipe.rpn.views == "v1" else 3
 
-    def _box_sets(self, batch: Batch, outputs: list[Outputs]) -> list[tuple[BoxBatch, ...]]:
-        """The boxes to contrast in each view: those drawn, and in Table 4's ablation the RPN's best of V1."""
-        if self.recipe.boxes == "ss":
-            return [batch.boxes1_S, (batch.boxes2,), (batch.boxes3,)]
-        first = outputs[0]
+    @torch.no_grad()
+    def _goals(self, images: list[Tensor], sets: list[tuple[BoxBatch, ...]]) -> list[list[Embedded]]:
+        """The target's embeddings, view by view, so that one pyramid lives at a time."""
+        return [
+            [self._embed_boxes(self.target, feats, boxes, size) for boxes in of_view]
+            for x, of_view, size in zip(images, sets, self.sizes, strict=True)
+            for feats in [self.target.parts.pyramid(x)]
+        ]
+
+    def _joined_sets(self, batch: Batch, first: Outputs) -> list[tuple[BoxBatch, ...]]:
+        """The boxes to contrast in Table 4's ablation: those drawn and the RPN's best of V1, in each view."""
         count, one, windows = batch.boxes2.ids_NK.shape[1], self.sizes[0], batch.windows_N35
         found = propose(first.logits_NA, first.deltas_NA4, torch.cat(first.anchors_LA4), one, after=count)
         two, three = (carry(found, windows[:, 0], windows[:, view], one, self.sizes[view]) for view in (1, 2))
