@@ -17,7 +17,7 @@ from adept_hub.cards import write_card
 from adept_hub.errors import AdeptError, PublishError
 from adept_hub.names import split_name
 from adept_hub.registry import BUNDLED, MODELS
-from adept_hub.registry.reader import parse_registry
+from adept_hub.registry.reader import check_registry, parse_registry
 from adept_hub.release import check_publishable
 from adept_hub.results import registry_entry
 
@@ -43,6 +43,7 @@ def bundle(checkpoint: Path, alias: str = "", *, models: Path = MODELS, bundled:
     config = check_publishable(checkpoint)
     if config.size > MAX_BYTES:
         raise PublishError(f"{config.name} has {config.size:,} bytes; the package carries {MAX_BYTES:,} at most.")
+    check_registry((models, bundled))
     data: dict[str, Any] = json.loads(models.read_text(encoding="utf-8"))
     with atomic_folder(bundled / config.name, overwrite=True) as folder:
         for name in ("model.safetensors", "config.json"):

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from adept_hub import strict_json
 from adept_hub.atomic import atomic_file, atomic_folder
 from adept_hub.digest import sha256_file, verify
 from adept_hub.errors import CheckpointError, IntegrityError, PickleRefusedError, ShapeMismatchError, UnknownKeyError
@@ -76,8 +77,8 @@ def parse_config(content: bytes, where: str) -> CheckpointConfig:
     if content.count(b",") > MAX_CONFIG_VALUES:
         raise CheckpointError(f"{where} holds more than {MAX_CONFIG_VALUES:,} values: it is no config of a checkpoint.")
     try:
-        data = json.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, a number or a depth beyond all bounds
+        data = strict_json.loads(content)
+    except (ValueError, RecursionError) as error:  # not JSON, a name twice, NaN, a number or a depth beyond all bounds
         why = str(error).splitlines()[0][:200]
         raise CheckpointError(f"{where} is not JSON: {why}\nFetch or export the checkpoint again.") from error
     return check_config(from_dict(CheckpointConfig, data, where), where)

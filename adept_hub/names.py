@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import reprlib
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from adept_hub.errors import SourceError
 
@@ -17,23 +17,20 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _LONGEST = 200
 
 
-@dataclass(frozen=True)
-class NamedSource:
+class NamedSource(NamedTuple):
     """``architecture`` or ``architecture.tag``, as in timm."""
 
     name: str
 
 
-@dataclass(frozen=True)
-class HubSource:
+class HubSource(NamedTuple):
     """A repository on the Hugging Face Hub; ``revision`` is a branch, tag or commit."""
 
     repo: str
     revision: str | None = None
 
 
-@dataclass(frozen=True)
-class LocalSource:
+class LocalSource(NamedTuple):
     """A checkpoint folder on this machine."""
 
     path: Path

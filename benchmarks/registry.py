@@ -15,27 +15,27 @@ import tempfile
 from pathlib import Path
 
 ENTRIES = 10_000
-RUNS = 7
+RUNS = 9
 
+CALLS = {
+    "list_models()": 'adept_hub.list_models("many*", pretrained=True)',
+    "model_info()": 'adept_hub.model_info("many_r18_fpn.t1234")',
+}
 CHILD = """
-import json, os, sys, time
+import json, sys, time
 import adept_hub
-from pathlib import Path
 
-call = {
-    "list_models()": lambda: adept_hub.list_models("many*", pretrained=True),
-    "model_info()": lambda: adept_hub.model_info("many_r18_fpn.t1234"),
-}[sys.argv[1]]
+call = eval(compile("lambda: " + sys.argv[1], "call", "eval"))
 begin = time.perf_counter(); call(); first = time.perf_counter() - begin
 begin = time.perf_counter(); call(); again = time.perf_counter() - begin
-text = Path(os.environ["ADEPT_REGISTRY"]).read_bytes()
+text = open(sys.argv[2], "rb").read()
 begin = time.perf_counter(); json.loads(text); unit = time.perf_counter() - begin
 print(json.dumps([first, again, unit]))
 """
 
 
-def registry_file(folder: Path) -> Path:
-    """A registry of 10,000 checkpoints, each with a location, a digest and a metric."""
+def registry_files(folder: Path) -> tuple[Path, Path]:
+    """A registry of 10,000 checkpoints, each with a location, a digest and a metric: as JSON and as JSON Lines."""
     points = {
         f"many_r18_fpn.t{i}": {
             "location": {"repo": f"org/repo{i}", "revision": f"{i:040x}"},
@@ -50,31 +50,44 @@ def registry_file(folder: Path) -> Path:
         for i in range(ENTRIES)
     }
     arch = {"many_r18_fpn": {"method": "soco", "spec": {"depth": 18}, "summary": "a benchmark's"}}
-    path = folder / "registry.json"
-    path.write_text(json.dumps({"format_version": 1, "architectures": arch, "checkpoints": points}))
-    return path
+    head = {"format_version": 1, "architectures": arch}
+    whole, lines = folder / "registry.json", folder / "registry.jsonl"
+    whole.write_text(json.dumps(head | {"checkpoints": points}))
+    entries = (json.dumps({"name": name} | point) for name, point in points.items())
+    lines.write_text("\n".join([json.dumps(head), *entries]) + "\n")
+    return whole, lines
 
 
 def main() -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as folder:
-        path = registry_file(Path(folder))
-        print(f"{ENTRIES:,} entries, {path.stat().st_size / 1e6:.1f} MB; medians of {RUNS} fresh processes")
-        environment = os.environ | {"ADEPT_REGISTRY": str(path)}
-        for name in ("list_models()", "model_info()"):
-            runs = [
-                json.loads(
-                    subprocess.run(
-                        [sys.executable, "-c", CHILD, name], env=environment, capture_output=True, check=True
-                    ).stdout
-                )
-                for _ in range(RUNS)
-            ]
-            first, again, unit = (statistics.median(column) * 1e3 for column in zip(*runs, strict=True))
+        whole, lines = registry_files(Path(folder))
+        print(f"{ENTRIES:,} entries, {whole.stat().st_size / 1e6:.1f} MB; medians (least) of {RUNS} fresh processes")
+        for _ in range(RUNS):
+            for path in (lines, whole):
+                for name in CALLS:
+                    _measure(path, name, whole)
+        for (suffix, name), runs in MEASURED.items():
+            first, again, unit = ([value * 1e3 for value in column] for column in zip(*runs, strict=True))
             print(
-                f"{name:14} first {first:6.1f} ms ({first / unit:.2f} x json.loads of the file, {unit:.1f} ms), "
-                f"again {again:6.2f} ms"
+                f"{suffix:6} {name:14} first {_spread(first)} ms "
+                f"({statistics.median(first) / statistics.median(unit):.2f} x json.loads of {whole.name}, "
+                f"{_spread(unit)} ms), again {statistics.median(again):5.2f} ms"
             )
+
+
+MEASURED: dict[tuple[str, str], list[list[float]]] = {}
+
+
+def _measure(path: Path, name: str, unit: Path) -> None:
+    environment = os.environ | {"ADEPT_REGISTRY": str(path)}
+    command = [sys.executable, "-c", CHILD, CALLS[name], str(unit)]
+    done = subprocess.run(command, env=environment, capture_output=True, check=True)
+    MEASURED.setdefault((path.suffix, name), []).append(json.loads(done.stdout))
+
+
+def _spread(values: list[float]) -> str:
+    return f"{statistics.median(values):5.1f} ({min(values):.1f})"
 
 
 if __name__ == "__main__":

@@ -8,24 +8,48 @@ a folder beside that file.
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import functools
 import os
 import re
-from importlib.metadata import entry_points
+import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from adept_hub.errors import RegistryError
 from adept_hub.names import split_name
-from adept_hub.registry.entries import Location, ModelInfo
-from adept_hub.registry.reader import Registry, load_registry, parse_registry
+from adept_hub.registry.reader import Registry, check_registry, load_registry, parse_registry
 
-__all__ = ["Location", "ModelInfo", "Registry", "list_models", "model_info", "parse_registry", "registry"]
+if TYPE_CHECKING:
+    from adept_hub.registry.entries import Location as Location
+    from adept_hub.registry.entries import ModelInfo as ModelInfo
+
+__all__ = [
+    "Location",
+    "ModelInfo",
+    "Registry",
+    "check_registry",
+    "list_models",
+    "model_info",
+    "parse_registry",
+    "registry",
+    "registry_files",
+]
 
 #: Folder of the checkpoints that travel inside the package.
 BUNDLED = Path(__file__).parent.parent / "bundled"
 MODELS = Path(__file__).with_name("models.json")
 GROUP = "adept_hub.registries"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("Location", "ModelInfo"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from adept_hub.registry import entries  # the dataclasses of entries, which a listing does without
+
+    return getattr(entries, name)
 
 
 def registry() -> Registry:
@@ -34,14 +58,23 @@ def registry() -> Registry:
     Raises:
         RegistryError: one of them cannot be read, or takes a name of another.
     """
+    return load_registry(*registry_files())
+
+
+def registry_files() -> tuple[tuple[Path, Path], ...]:
+    """Every registry file and the folder that its bundled checkpoints are in; the package's own is the first."""
     named = os.environ.get("ADEPT_REGISTRY", "")
     own = (Path(text).expanduser().absolute() for text in named.split(os.pathsep) if text)
-    return load_registry((MODELS, BUNDLED), *((path, path.parent) for path in (*_installed(), *own)))
+    return (MODELS, BUNDLED), *((path, path.parent) for path in (*_installed(), *own))
 
 
 @functools.cache
 def _installed() -> tuple[Path, ...]:
     """Registry files of installed packages, by the name of their entry points."""
+    if not _may_be_installed():
+        return ()
+    from importlib.metadata import entry_points
+
     found = []
     for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name):
         value = entry.load()
@@ -50,6 +83,31 @@ def _installed() -> tuple[Path, ...]:
             raise RegistryError(f"The entry point {entry.name!r} of {GROUP} gives {value!r}, which is no path.")
         found.append(Path(value))
     return tuple(found)
+
+
+def _may_be_installed() -> bool:
+    """Whether an installed package can have an entry point of the group.
+
+    importlib.metadata, which knows, takes longer to import and to ask than all else that a listing does.
+    """
+    if any(hasattr(finder, "find_distributions") for finder in sys.meta_path if finder is not PathFinder):
+        return True
+    group = GROUP.encode()
+    for place in {path or "." for path in sys.path}:
+        try:
+            with os.scandir(place) as entries:
+                folders = [entry.path for entry in entries if entry.name.endswith((".dist-info", ".egg-info", ".egg"))]
+        except NotADirectoryError:  # an archive
+            return True
+        except OSError:
+            continue
+        for folder in folders:
+            with contextlib.suppress(OSError), open(f"{folder}/entry_points.txt", "rb") as stream:  # noqa: PTH123  # fast
+                if group in stream.read():
+                    return True
+            if folder.endswith(".egg"):
+                return True
+    return False
 
 
 def list_models(filter: str = "*", *, method: str | None = None, pretrained: bool = False) -> list[str]:  # noqa: A002

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from adept_hub.errors import RegistryError, SourceError
-from adept_hub.names import check_repo, is_commit, split_name
+from adept_hub.names import check_repo, is_commit, is_name, split_name
+from adept_hub.schema import from_dict
 from adept_hub.spec import DetectorSpec, Metric
 
 
@@ -96,8 +98,10 @@ def check_entry(entry: CheckpointEntry, where: str) -> None:
     """Refuse a published entry that does not say exactly which bytes it means.
 
     Raises:
-        RegistryError: no digest, no size, a path that leaves its folder, or a revision that is no commit.
+        RegistryError: a number that is infinite, no digest, no size, a path that leaves its folder, or a revision that is no commit.
     """
+    if not all(map(math.isfinite, (entry.epochs, *(metric.value for metric in entry.metrics)))):
+        raise RegistryError(f"{where}: a number that is not finite.")
     place = entry.location
     if place is None:
         return
@@ -118,3 +122,28 @@ def check_entry(entry: CheckpointEntry, where: str) -> None:
         raise RegistryError(f"{where}: {error}") from error
     if not is_commit(place.revision):
         raise RegistryError(f"{where}: the revision {place.revision!r} is no commit SHA; a branch can change.")
+
+
+def parse_architecture(name: str, raw: object, where: str) -> ModelInfo:
+    """The entry of an architecture.
+
+    Raises:
+        RegistryError: a field is unknown, missing or of the wrong type.
+    """
+    return ModelInfo(name=name, **vars(from_dict(ArchitectureEntry, raw, where, RegistryError)))
+
+
+def parse_checkpoint(
+    name: str, raw: object, where: str, base: ModelInfo, aliases: tuple[str, ...], folder: Path
+) -> ModelInfo:
+    """The entry of a checkpoint of the architecture ``base``; ``folder`` is that of its registry file.
+
+    Raises:
+        RegistryError: a field is unknown, missing or of the wrong type, the name is none, or see `check_entry`.
+    """
+    if not is_name(name):
+        raise RegistryError(f"{where}: this is no name of a model (architecture.tag in lower case, digits and _).")
+    point = from_dict(CheckpointEntry, raw, where, RegistryError)
+    check_entry(point, where)
+    fields = {**vars(point), "summary": point.summary or base.summary}
+    return ModelInfo(name=name, method=base.method, spec=base.spec, aliases=aliases, base=folder, **fields)

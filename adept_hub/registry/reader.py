@@ -1,42 +1,30 @@
 """models.json as typed, immutable values, parsed entry by entry when one is asked for.
 
-Ten thousand entries cost the reading of their JSON and no more; an entry is validated when it is used.
+Ten thousand entries cost the reading of their JSON and no more; an entry is validated when it is used, and all of them
+by `check_registry` (``adept verify --registries``).
 """
 
 from __future__ import annotations
 
 import functools
-import json
+import gc
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from adept_hub import strict_json
 from adept_hub.errors import RegistryError, UnknownModelError, UnpublishedWeightsError
-from adept_hub.names import split_name
-from adept_hub.registry.entries import ArchitectureEntry, CheckpointEntry, ModelInfo, check_entry
-from adept_hub.schema import from_dict
+from adept_hub.names import is_name, split_name
+from adept_hub.registry.lines import is_published_line, parse_line, read_lines
+
+if TYPE_CHECKING:
+    from adept_hub.registry.entries import ModelInfo
+
+_GROUPS = ("architectures", "checkpoints", "defaults", "deprecated")
 
 
-@dataclass(frozen=True)
-class _File:
-    format_version: int
-    architectures: dict[str, Any]
-    checkpoints: dict[str, Any] = field(default_factory=dict)
-    defaults: dict[str, str] = field(default_factory=dict)
-    deprecated: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Origin:
-    """Which file an entry comes from; ``base`` is the folder that its bundled checkpoints are in."""
-
-    where: str
-    base: Path
-
-
-class Registry(Mapping[str, ModelInfo]):
+class Registry(Mapping[str, "ModelInfo"]):
     """Every entry by its full name, from one or several files; the first file is the package's own.
 
     ``defaults`` are names that stand for others (``adept_joint``, an architecture for its default tag),
@@ -45,7 +33,7 @@ class Registry(Mapping[str, ModelInfo]):
 
     def __init__(self) -> None:
         self._raw: dict[str, Any] = {}
-        self._origins: dict[str, _Origin] = {}
+        self._origins: dict[str, tuple[str, Path]] = {}  # which file, and the folder of its bundled checkpoints
         self._parsed: dict[str, ModelInfo] = {}
         self._methods: dict[str, str] = {}
         self.defaults: dict[str, str] = {}
@@ -57,32 +45,28 @@ class Registry(Mapping[str, ModelInfo]):
         Raises:
             RegistryError: a field is unknown, missing or of the wrong type, or a name is taken or leads nowhere.
         """
-        file = from_dict(_File, data, where, RegistryError)
-        if file.format_version != 1:
-            raise RegistryError(f"{where} has format {file.format_version}, this version reads format 1.")
-        origin = _Origin(where, base)
-        taken = {*self._raw, *self.defaults, *self.deprecated}
-        for group in (file.architectures, file.checkpoints, file.defaults, file.deprecated):
-            if twice := taken & group.keys():
-                raise RegistryError(f"{where}: the name {min(twice)!r} is taken.\nGive yours another name or tag.")
-            taken |= group.keys()
-        for name, raw in file.architectures.items():
+        groups = architectures, checkpoints, defaults, deprecated = _groups(data, where)
+        for i, group in enumerate(groups):
+            for others in (self._raw, self.defaults, self.deprecated, *groups[:i]):
+                if twice := others.keys() & group.keys():
+                    raise RegistryError(f"{where}: the name {min(twice)!r} is taken.\nGive yours another name or tag.")
+        for name, raw in architectures.items():
             method = raw.get("method") if isinstance(raw, dict) else None
-            if not isinstance(method, str):
-                raise RegistryError(f"{where}: {name!r} has no method.")
+            if not isinstance(method, str) or not is_name(name) or split_name(name)[1]:
+                raise RegistryError(f"{where}: {name[:200]!r} has no method, or is no name of an architecture.")
             self._methods[name] = method
-        for name in file.checkpoints:
-            architecture, tag = split_name(name)
-            if not tag or architecture not in self._methods:
-                raise RegistryError(f"{where}: {name!r} is no tag of a known architecture.")
-        for group in (file.architectures, file.checkpoints):
+        for name in checkpoints:
+            architecture, dot, _ = name.partition(".")
+            if not dot or architecture not in self._methods:
+                raise RegistryError(f"{where}: {name[:200]!r} is no tag of a known architecture.")
+        for group in (architectures, checkpoints):
             self._raw.update(group)
-            self._origins.update(dict.fromkeys(group, origin))
-        for names in (file.defaults, file.deprecated):
+            self._origins.update(dict.fromkeys(group, (where, base)))
+        for names in (defaults, deprecated):
             if lost := [f"{name} -> {target}" for name, target in names.items() if target not in self._raw]:
                 raise RegistryError(f"{where}: {lost[0]} leads to no entry.")
-        self.defaults |= file.defaults
-        self.deprecated |= file.deprecated
+        self.defaults |= defaults
+        self.deprecated |= deprecated
 
     def __getitem__(self, name: str) -> ModelInfo:
         if name not in self._parsed:
@@ -100,18 +84,21 @@ class Registry(Mapping[str, ModelInfo]):
         return self._methods[split_name(name)[0]]
 
     def _parse(self, name: str) -> ModelInfo:
-        raw, origin = self._raw[name], self._origins[name]
+        from adept_hub.registry.entries import parse_architecture, parse_checkpoint  # a listing does without them
+
+        where, base = self._origins[name]
+        where = f"{where}: {name[:200]}"
         architecture, tag = split_name(name)
-        where = f"{origin.where}: {name}"
+        raw = self._raw[name]
+        if isinstance(raw, str):
+            try:
+                raw = parse_line(raw)
+            except (ValueError, RecursionError) as error:
+                raise RegistryError(f"{where} is not JSON: {str(error)[:200]}.") from error
         if not tag:
-            arch = from_dict(ArchitectureEntry, raw, where, RegistryError)
-            return ModelInfo(name=name, **vars(arch))
-        point = from_dict(CheckpointEntry, raw, where, RegistryError)
-        check_entry(point, where)
-        base = self[architecture]
+            return parse_architecture(name, raw, where)
         aliases = tuple(alias for alias, target in self.defaults.items() if target == name)
-        fields = {**vars(point), "summary": point.summary or base.summary}
-        return ModelInfo(name=name, method=base.method, spec=base.spec, aliases=aliases, base=origin.base, **fields)
+        return parse_checkpoint(name, raw, where, self[architecture], aliases, base)
 
     def resolve(self, name: str) -> ModelInfo:
         """The entry that a user's name means: a full name, an alias, an architecture or a deprecated name, which warns.
@@ -140,8 +127,8 @@ class Registry(Mapping[str, ModelInfo]):
             info = next((self[other] for other in tags if self[other].pretrained), info)
         if info.pretrained:
             return info
-        others = [other for other in self._raw if split_name(other)[1] and self[other].pretrained]
-        published = f"Published: {', '.join(others[:8])}." if others else "Nothing is published yet."
+        others = self.names(None, pretrained=True)[:8]
+        published = f"Published: {', '.join(others)}." if others else "Nothing is published yet."
         raise UnpublishedWeightsError(
             f"{name!r} has no published weights. {published}\n"
             f"Train them: adept pretrain --images PHOTOS --method {info.method} --out runs/mine"
@@ -149,17 +136,40 @@ class Registry(Mapping[str, ModelInfo]):
 
     def names(self, method: str | None, pretrained: bool) -> list[str]:
         """Full names of checkpoints with published weights, or of architectures; unsorted, no entry parsed."""
-        return [
-            name
-            for name, raw in self._raw.items()
-            if (split_name(name)[1] != "") == pretrained
-            and (not pretrained or _is_published(raw))
-            and (method is None or self.method_of(name) == method)
-        ]
+        wanted = {name for name, its in self._methods.items() if method is None or its == method}
+        if not pretrained:
+            return list(wanted)
+        return [name for name, raw in self._raw.items() if _is_published(raw) and name.partition(".")[0] in wanted]
+
+
+def _groups(data: object, where: str) -> tuple[dict[str, Any], ...]:
+    """The four groups of a registry file, their entries as they stand.
+
+    Raises:
+        RegistryError: another format, or a field that is unknown, missing or of the wrong type.
+    """
+    if not isinstance(data, dict):
+        raise RegistryError(f"{where}: expected a mapping, found {type(data).__name__}.")
+    if unknown := sorted(set(data) - {"format_version", *_GROUPS}):
+        raise RegistryError(
+            f"{where}: unknown field {unknown[0][:200]!r}. Known: format_version, {', '.join(_GROUPS)}."
+        )
+    if data.get("format_version") != 1:
+        found = str(data.get("format_version", "none"))[:40]
+        raise RegistryError(f"{where} has format {found}, this version reads format 1.")
+    groups = tuple(data.get(name, {}) for name in _GROUPS)
+    for name, group in zip(_GROUPS, groups, strict=True):
+        if not isinstance(group, dict):
+            raise RegistryError(f"{where}.{name}: expected a mapping, found {type(group).__name__}.")
+        if name in ("defaults", "deprecated") and any(not isinstance(target, str) for target in group.values()):
+            raise RegistryError(f"{where}.{name}: expected str, a name for each name.")
+    return groups
 
 
 def _is_published(raw: object) -> bool:
-    return isinstance(raw, dict) and isinstance(raw.get("location"), dict)
+    if isinstance(raw, str):
+        return is_published_line(raw)
+    return isinstance(raw, dict) and isinstance(raw.get("location"), dict)  # architectures have none
 
 
 def parse_registry(data: object, where: str = "models.json", base: Path = Path()) -> Registry:
@@ -169,18 +179,42 @@ def parse_registry(data: object, where: str = "models.json", base: Path = Path()
     return parsed
 
 
-def read_registry_file(path: Path) -> object:
+def read_registry_file(path: Path, *, unique: bool = False) -> object:
     """The JSON values of a registry file.
+
+    Args:
+        path: the file; one whose name ends with ``.jsonl`` is of the form of `adept_hub.registry.lines`.
+        unique: refuse a name that stands twice, too (see `check_registry`).
 
     Raises:
         RegistryError: there is no such file, or it is not JSON.
     """
+    collecting = gc.isenabled()
+    gc.disable()  # 40,000 new objects and no garbage: looking for it would take a third of the time
     try:
-        return json.loads(path.read_bytes())
+        content = path.read_bytes()
+        return read_lines(content) if path.suffix == ".jsonl" else strict_json.loads(content, unique=unique)
     except OSError as error:
         raise RegistryError(f"The registry {path} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
-        raise RegistryError(f"The registry {path} is not JSON: {error}.") from error
+        raise RegistryError(f"The registry {path} is not JSON: {str(error)[:200]}.") from error
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def check_registry(*files: tuple[Path, Path]) -> Registry:
+    """The registry of several files with every entry parsed, which `load_registry` leaves until one is used.
+
+    Raises:
+        RegistryError: anything in any of the files is not in order, a name that stands twice included.
+    """
+    merged = Registry()
+    for path, base in files:
+        merged.add(read_registry_file(path, unique=True), path.name, base)
+    for name in merged:
+        merged[name]
+    return merged
 
 
 @functools.lru_cache(maxsize=4)
