@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -169,7 +170,8 @@ def explain(error: Exception, where: str, filename: str = "") -> AdeptError:
         )
     if status == 404:
         what = f"has no {filename}" if filename else "has no such file"
-        return CheckpointError(f"{where} {what}: it is no checkpoint of adept-hub, or there is no such repository.")
+        lacking = "repository or revision" if "@" in where else "repository"
+        return CheckpointError(f"{where} {what}: it is no checkpoint of adept-hub, or there is no such {lacking}.")
     if status == 429:
         return DownloadError(
             f"The Hub refuses {where} for now: too many requests from here.\n"
@@ -177,6 +179,11 @@ def explain(error: Exception, where: str, filename: str = "") -> AdeptError:
         )
     if status is not None:
         return DownloadError(f"The Hub answers {status} for {where}: {first_line(error)}\nTry again later.")
+    if re.search(r"404.*/xet-(read|write)-token/", str(error)):  # hf_xet's words; the client does not fall back
+        return DownloadError(
+            f"{endpoint} has no Xet storage, which the package hf_xet asks for; without it: HF_HUB_DISABLE_XET=1\n"
+            "Set it before Python starts."
+        )
     return DownloadError(
         f"{where} is not in the cache and could not be fetched from {endpoint}: {first_line(_root(error))}\n"
         "Check the network, HF_ENDPOINT and the proxy; or fetch it elsewhere and give its folder."

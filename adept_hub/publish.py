@@ -178,15 +178,21 @@ def _commit(
     parent = api.repo_info(repo, revision=revision).sha
     release = release.with_handwritten(_remote_handwritten(api, repo, parent))
     operations = [CommitOperationAdd(path, content) for path, content in release.files.items()]
-    made = api.create_commit(
-        repo,
-        operations,
-        commit_message=message or f"Publish {release.config.name}",
-        commit_description=f"SHA-256 of the weights: {release.config.sha256}",
-        create_pr=create_pr,
-        revision=revision,
-        parent_commit=None if create_pr else parent,
-    )
+    try:
+        made = api.create_commit(
+            repo,
+            operations,
+            commit_message=message or f"Publish {release.config.name}",
+            commit_description=f"SHA-256 of the weights: {release.config.sha256}",
+            create_pr=create_pr,
+            revision=revision,
+            parent_commit=None if create_pr else parent,
+        )
+    except KeyError as error:  # the client's, where the answer to create_pr tells of no pull request
+        raise PublishError(
+            f"{api.endpoint} made no pull request of the commit to {repo}: it may stand on the branch itself.\n"
+            f"Look: {api.endpoint}/{repo}/commits/{revision or 'main'}"
+        ) from error
     return Published(repo, release.listing(), str(made.commit_url), made.oid, made.pr_url or "")
 
 
@@ -199,7 +205,7 @@ def _prepare_repository(api: HfApi, repo: str, private: bool, revision: str | No
         if error.response.status_code not in (401, 404):  # the Hub's two words for a repository that one cannot see
             raise
         api.create_repo(repo, private=private, exist_ok=True)
-        public = False
+        public = private and not api.repo_info(repo).private  # not every Hub has private repositories
     if private and public:
         raise PublishError(
             f"{repo} is public, and private was asked for.\nPublish without --private, or choose another repository."

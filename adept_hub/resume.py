@@ -7,6 +7,7 @@ here, in the cache's own layout (``models--org--name/blobs/ETAG``) and under its
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import re
 from pathlib import Path
@@ -29,9 +30,10 @@ _log = logging.getLogger(__name__)
 def is_resumable(announced: HfFileMetadata) -> bool:
     """Whether a file has a size and a SHA-256 for its ETag, and comes by plain HTTP.
 
-    Xet, the Hub's newer storage, keeps what it has received by itself.
+    Xet, the Hub's newer storage, keeps what it has received by itself; without the package hf_xet it is not used.
     """
-    by_xet = getattr(announced, "xet_file_data", None) is not None and not constants.HF_HUB_DISABLE_XET
+    usable = not constants.HF_HUB_DISABLE_XET and importlib.util.find_spec("hf_xet") is not None
+    by_xet = getattr(announced, "xet_file_data", None) is not None and usable
     return announced.size is not None and bool(re.fullmatch("[0-9a-f]{64}", announced.etag or "")) and not by_xet
 
 
