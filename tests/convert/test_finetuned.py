@@ -12,7 +12,7 @@ from frameworks_support import (
 )
 from probes import PROBES, canonical_probe
 
-from adept_hub.convert.export import export_state, write_export
+from adept_hub.convert.export import export_state, import_state, write_export
 from adept_hub.convert.finetuned import convert_detector
 from adept_hub.convert.options import Target
 from adept_hub.errors import IncompleteLoadError, UnknownKeyError
@@ -124,6 +124,67 @@ def test_every_stage_of_mmdet_s_cascade_predicts_the_same(tmp_path):
         torch.testing.assert_close(cls, logits.roll(-1, 1), rtol=1e-4, atol=1e-5)
         decoded = head.bbox_coder.decode(boxes, reg)
         torch.testing.assert_close(decoded, ours.box_coders[stage].decode_single(deltas, boxes), rtol=0, atol=1e-2)
+
+
+def fine_tuned_there(framework, detector, folder):
+    """The framework's own model, as its user would have it after training: everything of its own is random."""
+    write_export(random_tensors(SMALL), config_of(SMALL), framework, folder, Target(detector, num_classes=4))
+    model = PROBES[framework](folder).model
+    generator = torch.Generator().manual_seed(23)
+    for key, tensor in model.state_dict().items():
+        if not any(word in key for word in ("predictor", "fc_cls", "fc_reg", "mask_head")):
+            continue
+        if key.endswith("running_var"):
+            tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
+        elif tensor.is_floating_point():
+            scale = 0.03 if "bbox_pred" in key or "fc_reg" in key else max(1, tensor[0].numel()) ** -0.5
+            tensor.copy_(torch.randn(tensor.shape, generator=generator) * scale)
+    return model
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize("framework", ["detectron2", "mmdet"])
+@pytest.mark.parametrize("detector", DETECTORS)
+@torch.no_grad()
+def test_a_framework_s_own_detector_comes_home(framework, detector, tmp_path):
+    """Its whole state dict, buffers and all, into the library's detector: strictly loaded, the same detections.
+
+    MMDetection's Cascade averages logits: its detections differ, and it is compared through Detectron2's instead.
+    """
+    theirs = fine_tuned_there(framework, detector, tmp_path / "o")
+    whole = theirs.state_dict()
+    ours = canonical_probe(SMALL, random_tensors(SMALL), detector).model
+    ours.load_state_dict(convert_detector(whole, framework, "torchvision", detector), strict=True)
+    images, boxes = inputs()
+    if (framework, detector) == ("mmdet", "cascade_rcnn"):
+        write_export(
+            random_tensors(SMALL), config_of(SMALL), "detectron2", tmp_path / "d2", Target(detector, num_classes=4)
+        )
+        theirs, framework = PROBES["detectron2"](tmp_path / "d2").model, "detectron2"
+        result = theirs.load_state_dict(convert_detector(whole, "mmdet", "detectron2", detector), strict=False)
+        assert not result.unexpected_keys
+        assert {key.split(".")[0] for key in result.missing_keys} <= {"pixel_mean", "pixel_std"}
+    found = detect_torchvision(ours, images, boxes)
+    for a, b in zip(DETECT[framework](theirs, images, boxes), found, strict=True):
+        assert len(a[0]) == len(b[0]) > 20
+        assert len(a[1].unique()) == 3, "every class is found, so that their order matters"
+        torch.testing.assert_close(a[0], b[0], rtol=0, atol=1e-2)
+        assert torch.equal(a[1], b[1])
+        torch.testing.assert_close(a[2], b[2], rtol=1e-4, atol=1e-5)
+        if a[3] is not None:
+            torch.testing.assert_close(a[3], b[3], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("framework", ["torchvision", "detectron2", "mmdet"])
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_the_parts_of_a_fine_tuned_detector_become_a_checkpoint_again(framework, detector):
+    """Canonical <- framework, with predictors and mask head there and left out."""
+    state = fine_tuned(detector).state_dict()
+    state = state if framework == "torchvision" else convert_detector(state, "torchvision", framework, detector)
+    found = import_state(state, framework, detector)
+    expected = random_tensors(SMALL)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[key], expected[key]) for key in expected)
 
 
 @pytest.mark.parametrize("detector", DETECTORS)
