@@ -184,6 +184,11 @@ def explain(error: Exception, where: str, filename: str = "") -> AdeptError:
             f"{endpoint} has no Xet storage, which the package hf_xet asks for; without it: HF_HUB_DISABLE_XET=1\n"
             "Set it before Python starts."
         )
+    if "CERTIFICATE_VERIFY_FAILED" in str(_root(error)):
+        return DownloadError(
+            f"{where}: the certificate of {endpoint} is not trusted here: {first_line(_root(error))}\n"
+            "Name the authority that signed it: SSL_CERT_FILE=authority.pem (huggingface_hub < 1: REQUESTS_CA_BUNDLE)"
+        )
     return DownloadError(
         f"{where} is not in the cache and could not be fetched from {endpoint}: {first_line(_root(error))}\n"
         "Check the network, HF_ENDPOINT and the proxy; or fetch it elsewhere and give its folder."

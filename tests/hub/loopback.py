@@ -10,10 +10,12 @@ import base64
 import hashlib
 import json
 import re
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -68,13 +70,16 @@ class Fault:
 class Hub:
     """State of the server; thread-safe by one lock."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self.lock = threading.RLock()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.server.hub = self  # type: ignore[attr-defined]  # the handler's way to it
-        self.endpoint = f"http://127.0.0.1:{self.server.server_port}"
-        self.cdn = f"http://localhost:{self.server.server_port}"
+        if context is not None:
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        scheme = "http" if context is None else "https"
+        self.endpoint = f"{scheme}://127.0.0.1:{self.server.server_port}"
+        self.cdn = f"{scheme}://localhost:{self.server.server_port}"
         self.thread: threading.Thread | None = None
         self.reset()
 
@@ -85,6 +90,9 @@ class Hub:
         self.faults: list[Fault] = []
         self.log: list[str] = []
         self.seen: list[tuple[str, dict[str, str]]] = []
+        #: A folder that hf_xet takes for a Xet storage, and the Xet hashes of files in it by their SHA-256.
+        self.xet: Path | None = None
+        self.xet_hashes: dict[str, str] = {}
 
     def start(self) -> None:
         if self.thread is None:
@@ -284,6 +292,16 @@ class Handler(BaseHTTPRequestHandler):
         errors = [{"message": "no YAML front matter"}] if bad else []
         return (400 if bad else 200), json.dumps({"errors": errors, "warnings": []}).encode(), {}
 
+    def xet_token(self, body: bytes, name: str, kind: str, revision: str) -> Any:
+        repo, refusal = self._readable(name)
+        if repo is None or self.hub.xet is None:
+            return refusal if repo is None else (404, b"404 page not found", {})
+        if kind == "write" and not self._owner():
+            return 403, b"{}", {}
+        place, token, until = f"local://{self.hub.xet}", "xet-token", 4_000_000_000
+        headers = {"X-Xet-Cas-Url": place, "X-Xet-Access-Token": token, "X-Xet-Token-Expiration": str(until)}
+        return 200, json.dumps({"casUrl": place, "accessToken": token, "exp": until}).encode(), headers
+
     # --- files -------------------------------------------------------------------------------------------------------
 
     def resolve(self, body: bytes, name: str, rest: str) -> Any:
@@ -305,6 +323,9 @@ class Handler(BaseHTTPRequestHandler):
             oid = etag(content, large=True)
             self.hub.lfs.setdefault(oid, content)
             linked = {"X-Linked-Etag": f'"{oid}"', "X-Linked-Size": str(len(content))}
+            if oid in self.hub.xet_hashes:
+                route = f"{self.hub.endpoint}/api/models/{name}/xet-read-token/{sha}"
+                linked |= {"X-Xet-Hash": self.hub.xet_hashes[oid], "X-Xet-Refresh-Route": route}
             return 302, b"", headers | linked | {"Location": f"{self.hub.cdn}/cdn/{oid}"}
         return self._ranged(content, headers | {"ETag": f'"{etag(content, large=False)}"'})
 
@@ -343,6 +364,7 @@ ROUTES: list[tuple[str, Callable[..., Any]]] = [
     (rf"POST /api/models/{_NAME}/branch/(.+)", Handler.branch),
     (rf"POST /api/models/{_NAME}/commit/(.+)", Handler.commit),
     (r"POST /api/validate-yaml", Handler.validate),
+    (rf"GET /api/models/{_NAME}/xet-(read|write)-token/(.+)", Handler.xet_token),
     (rf"(?:GET|HEAD) /{_NAME}/resolve/(.+)", Handler.resolve),
     (r"(?:GET|HEAD) /cdn/(\w+)", Handler.large),
 ]

@@ -239,6 +239,21 @@ def test_a_hub_that_gives_no_error_codes(hub: Hub, run: Path) -> None:
     assert hub.repos["org/mine"].refs["main"] == published.commit
 
 
+def test_a_hub_without_private_repositories_gets_nothing(hub: Hub, run: Path) -> None:
+    """An independent implementation of the protocol took ``private`` and made the repository public."""
+    hub.fault("GET /api/models/org/mine", times=2, change=lambda b: b.replace(b'"private": true', b'"private": false'))
+    with pytest.raises(PublishError, match="is public, and private was asked for"):
+        adept_hub.push_to_hub(run, "org/mine", private=True)
+    assert not hub.requests("preupload|/lfs/")
+
+
+def test_a_hub_without_pull_requests_is_told_of(hub: Hub, run: Path) -> None:
+    """The same one took ``create_pr`` and committed to the branch; the client raised a KeyError."""
+    hub.fault("/commit/", change=lambda body: body.replace(b"pullRequestUrl", b"other"))
+    with pytest.raises(PublishError, match=r"made no pull request.*\nLook: http.*/org/mine/commits/main"):
+        adept_hub.push_to_hub(run, "org/mine", create_pr=True)
+
+
 # --- refusals ------------------------------------------------------------------------------------------------------
 
 
