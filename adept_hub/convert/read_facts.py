@@ -70,7 +70,8 @@ def _read_mmengine(path: Path) -> Config:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The state dict in a weights file: safetensors, or a .pth with tensors (alone, or under model or state_dict).
+    """The state dict in a weights file: safetensors, a .pth with tensors (alone, or under model or state_dict), or a
+    Detectron2 .pkl with arrays.
 
     Raises:
         CheckpointError: the file is missing, damaged, or holds no tensors.
@@ -79,12 +80,15 @@ def read_state(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    from adept_hub.convert.array_pickles import is_array_pickle, load_arrays_only
     from adept_hub.pickles import load_tensors_only
 
-    if path.suffix != ".safetensors":
-        return load_tensors_only(path)
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist.")
+    if path.suffix == ".pkl" and is_array_pickle(path):
+        return load_arrays_only(path)
+    if path.suffix != ".safetensors":
+        return load_tensors_only(path)
     try:
         state: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError) as error:
