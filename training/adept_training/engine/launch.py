@@ -12,6 +12,7 @@ from torch.distributed.nn import functional as dist_fn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from adept_hub.errors import RecipeError
 from adept_training.engine.recipe import EngineRecipe
 from adept_training.method.precision import full
 
@@ -19,7 +20,13 @@ _PRECISION = {"fp64": "64-true", "fp32": "32-true", "bf16": "bf16-mixed", "fp16"
 
 
 def make_fabric(engine: EngineRecipe) -> Fabric:
-    """Fabric with the processes that torchrun or SLURM started, else this one alone."""
+    """Fabric with the processes that torchrun or SLURM started, else this one alone.
+
+    Raises:
+        RecipeError: fp16 on a CPU, where Fabric would take bfloat16 instead.
+    """
+    if engine.precision == "fp16" and not torch.cuda.is_available():
+        raise RecipeError("engine.precision fp16 needs a GPU.\nOn a CPU: --set engine.precision=bf16 (or fp32).")
     world = int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1)
     local = int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("SLURM_NTASKS_PER_NODE") or world)
     many = world > 1

@@ -20,6 +20,7 @@ from adept_hub.errors import AdeptError, ImagesError, OutputExistsError, RecipeE
 from adept_hub.schema import to_dict
 from adept_training.data.loader import Batch, BoxTable, Order, Samples, Sealed, Steps, make_loader
 from adept_training.engine.asked import Asked
+from adept_training.engine.compiled import compile_networks
 from adept_training.engine.export import export_model, recall_metrics
 from adept_training.engine.journal import Journal, Meter, duration
 from adept_training.engine.launch import make_fabric, synchronise_norms
@@ -101,8 +102,12 @@ def pretrain(
     if resume:
         progress = load_state(checkpoints, model, optimiser, identity)
     synchronise_norms(model, fabric)
+    if recipe.engine.compile:
+        compile_networks(model, fabric.device.type, fabric.world_size)
     # What is set up last is what the optimiser steps: converting norms keeps their parameters' identity.
     wrapped, optimiser = fabric.setup(model, optimiser)
+    if progress.scaler:
+        fabric.strategy.precision.load_state_dict(progress.scaler)
     first = fabric.is_global_zero
     trackers = open_trackers(asked.trackers, folder, recipe, progress.step) if first else []
     journal = Journal(folder / "log.jsonl" if first else None, stream if first else None, trackers)
@@ -259,6 +264,8 @@ def _recipe_digest(recipe: Recipe) -> str:
     del data["export"]
     del data["data"]["workers"]
     data["engine"] = {k: data["engine"][k] for k in ("batch_size", "seed", "precision", "channels_last")}
+    if recipe.engine.compile:
+        data["engine"]["compile"] = True
     return _digest([json.dumps(data, sort_keys=True)])
 
 

@@ -85,13 +85,15 @@ class ExportRecipe:
 
 @dataclass(frozen=True)
 class EngineRecipe:
-    """How the run is carried out; none of it but batch size, seed and precision changes the weights."""
+    """How the run is carried out; none of it but batch size, seed, precision and compile changes the weights."""
 
     #: Images a step, over all processes.
     batch_size: int = 1024
     precision: Literal["fp64", "fp32", "bf16", "fp16"] = "bf16"
     seed: int = 0
     channels_last: bool = True
+    #: torch.compile for the networks: for GPUs; slow to start, and of no use on a CPU.
+    compile: bool = False
     #: Minutes between checkpoints, and how many are kept.
     checkpoint_minutes: float = 10.0
     keep: int = 3

@@ -100,7 +100,8 @@ class Run:
                 "Lower optimiser.lr, or set optimiser.clip=1."
             )
         if self.fabric.is_global_zero:
-            progress = Progress(self.progress.step, self.seconds())
+            scaler = self.fabric.strategy.precision.state_dict()
+            progress = Progress(self.progress.step, self.seconds(), scaler)
             keep, folder = self.recipe.engine.keep, self.folder / "checkpoints"
             self.saved = save_state(folder, self.model, self.optimiser, progress, self.identity, keep)
         self.fabric.barrier()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pickle
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ class Progress:
     step: int = 0
     #: Seconds spent in earlier sittings.
     seconds: float = 0.0
+    #: The loss scale of fp16 and its age; empty otherwise.
+    scaler: dict[str, Any] = field(default_factory=dict)
 
 
 def saved_states(folder: Path) -> list[Path]:
@@ -38,7 +40,7 @@ def saved_states(folder: Path) -> list[Path]:
 def save_state(
     folder: Path, model: nn.Module, optimiser: Optimizer, progress: Progress, identity: dict[str, str], keep: int
 ) -> Path:
-    """Write ``step-<n>.pt`` whole or not at all, then drop all but the last ``keep``.
+    """Write ``step-<n>.pt`` whole or not at all, then drop all but the last ``keep`` and half-written ones.
 
     Args:
         identity: what must be the same when the run is continued (digests of recipe and keys).
@@ -52,11 +54,13 @@ def save_state(
         "optimiser": optimiser.state_dict(),
         "step": progress.step,
         "seconds": progress.seconds,
+        "scaler": progress.scaler,
         "identity": identity,
     }
     with atomic_file(path) as temporary:
         torch.save(content, temporary)
-    for old in saved_states(folder)[:-keep]:
+    # What kill -9 left half-written is as large as a checkpoint, and nobody else writes here.
+    for old in [*saved_states(folder)[:-keep], *folder.glob(".step-*.pt.*")]:
         old.unlink(missing_ok=True)
     return path
 
@@ -76,7 +80,7 @@ def load_state(folder: Path, model: nn.Module, optimiser: Optimizer, identity: d
             )
     model.load_state_dict(content["model"])
     optimiser.load_state_dict(content["optimiser"])
-    return Progress(content["step"], content["seconds"])
+    return Progress(content["step"], content["seconds"], content.get("scaler", {}))
 
 
 def _newest(folder: Path) -> dict[str, Any]:

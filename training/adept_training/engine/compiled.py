@@ -1,0 +1,55 @@
+"""torch.compile for the parts of both networks; losses, boxes and RoIAlign stay as they are."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+
+from torch import nn
+
+from adept_hub.errors import RecipeError
+from adept_training.method.adept import Adept
+from adept_training.method.networks import Network
+
+
+def compile_networks(model: Adept, device: str, processes: int, backend: str = "inductor") -> None:
+    """Compile backbone, FPN, RoI head and the heads of the contrast in place; names of the state stay the same.
+
+    The first step of each view's size is slow. Rounding differs from the eager networks', so that a run is compiled
+    from its first step to its last.
+
+    Args:
+        device: "cpu" or "cuda"; ``processes`` how many train together.
+        backend: torch.compile's; the others are for looking for errors.
+
+    Raises:
+        RecipeError: this machine cannot compile.
+    """
+    _require_compiler(device, processes, backend)
+    networks = [model.online, model.target] if model.recipe.contrasts else [model.online]
+    for network in networks:
+        for part in _parts(network):
+            part.compile(backend=backend, dynamic=False)
+
+
+def _parts(network: Network) -> list[nn.Module]:
+    parts = network.parts
+    return [parts.backbone, parts.fpn, parts.head, network.projector, network.predictor]
+
+
+def _require_compiler(device: str, processes: int, backend: str) -> None:
+    without = "Train without it: --set engine.compile=false"
+    if device == "cpu" and processes > 1:
+        raise RecipeError(
+            f"engine.compile does not go with {processes} processes on a CPU: their norms talk to each other in the "
+            f"middle of a network.\n{without}"
+        )
+    if backend != "inductor":
+        return
+    if device == "cpu":
+        compiler = os.environ.get("CXX", "g++")
+        if shutil.which(compiler) is None:
+            raise RecipeError(f"engine.compile needs a C++ compiler, and there is no {compiler} here.\n{without}")
+    elif importlib.util.find_spec("triton") is None:
+        raise RecipeError(f"engine.compile needs Triton on a GPU (pip install triton).\n{without}")
