@@ -220,9 +220,19 @@ def write_config(folder: Path, config: CheckpointConfig) -> None:
         CheckpointError: a value that `read_config` would refuse.
     """
     path = folder / CONFIG
-    check_config(config, str(path))
+    text = config_text(config, str(path))
     with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(to_dict(config), indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
+
+
+def config_text(config: CheckpointConfig, where: str = CONFIG) -> str:
+    """The content of config.json.
+
+    Raises:
+        CheckpointError: a value that `read_config` would refuse.
+    """
+    check_config(config, where)
+    return json.dumps(to_dict(config), indent=2) + "\n"
 
 
 def replace_provenance(folder: Path, **changes: object) -> CheckpointConfig:

@@ -9,9 +9,10 @@ import torch
 
 from adept_hub.card_data import eval_results
 from adept_hub.cards import CARD, PICTURES, handwritten_part, render_card
-from adept_hub.checkpoint import CONFIG, WEIGHTS, read_config, read_tensors
+from adept_hub.checkpoint import CONFIG, WEIGHTS, config_text, read_config, read_tensors
 from adept_hub.digest import verify
 from adept_hub.errors import CheckpointError, PublishError
+from adept_hub.measurements import folders_of, with_measurements
 from adept_hub.spec import METHODS, CheckpointConfig
 
 #: Beside the checkpoint, or in the run that it came from: recipe, training log, measurements, pictures.
@@ -49,19 +50,21 @@ def collect_release(folder: Path, repo: str) -> Release:
 
     Raises:
         CheckpointError: no checkpoint, or one that does not load.
-        PublishError: it is not fit to be published.
+        PublishError: it is not fit to be published, or figures beside it are none or those of another.
     """
     is_run = not (folder / CONFIG).is_file() and (folder / "export" / CONFIG).is_file()
     checkpoint = folder / "export" if is_run else folder
-    config = check_publishable(checkpoint)
-    run = checkpoint.parent if checkpoint.name == "export" else checkpoint
+    own = check_publishable(checkpoint)
+    config = with_measurements(own, checkpoint)
     files: dict[str, Path | bytes] = {WEIGHTS: checkpoint / WEIGHTS, CONFIG: checkpoint / CONFIG}
-    for root in dict.fromkeys((run, checkpoint)):
+    if config != own:
+        files[CONFIG] = config_text(config).encode()
+    for root in folders_of(checkpoint):
         files |= _extras(root)
     files |= {path: text.encode() for path, text in eval_results(config).items()}
     card = checkpoint / CARD
-    own = handwritten_part(card.read_text(encoding="utf-8", errors="replace")) if card.is_file() else ""
-    return Release(config, f"hf-hub:{repo}", own, files).with_handwritten("")
+    text = handwritten_part(card.read_text(encoding="utf-8", errors="replace")) if card.is_file() else ""
+    return Release(config, f"hf-hub:{repo}", text, files).with_handwritten("")
 
 
 def check_publishable(checkpoint: Path) -> CheckpointConfig:

@@ -21,16 +21,18 @@ def run(args: argparse.Namespace) -> int:
     """Print the card that the checkpoint's config gives, or write cards."""
     from adept_hub.cards import render_card, write_card
     from adept_hub.fetch import FetchOptions, fetch
+    from adept_hub.measurements import with_measurements
 
     if args.all is not None:
         return _all(args.all, args.results)
     if args.source is None:
         raise SourceError("adept card needs a SOURCE (adept list shows names), or --all DIR.")
     fetched = fetch(args.source, FetchOptions(args.revision, args.cache_dir, args.offline))
+    config = with_measurements(fetched.config, fetched.folder)
     if args.write:
-        print(write_card(fetched.folder, fetched.config))
+        print(write_card(fetched.folder, config))
     else:
-        print(render_card(fetched.config), end="")
+        print(render_card(config), end="")
     return 0
 
 

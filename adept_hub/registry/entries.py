@@ -98,7 +98,8 @@ def check_entry(entry: CheckpointEntry, where: str) -> None:
     """Refuse a published entry that does not say exactly which bytes it means.
 
     Raises:
-        RegistryError: a number that is infinite, no digest, no size, a path that leaves its folder, or a revision that is no commit.
+        RegistryError: an infinite number, no digest, no size, a path that leaves its folder, or a revision that is no
+            commit.
     """
     if not all(map(math.isfinite, (entry.epochs, *(metric.value for metric in entry.metrics)))):
         raise RegistryError(f"{where}: a number that is not finite.")

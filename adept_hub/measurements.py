@@ -1,0 +1,112 @@
+"""Figures that ``adept evaluate --json`` and ``adept finetune`` left beside a checkpoint, as the card's metrics.
+
+Read are ``metrics.json``, ``evaluations/SET.json`` and ``evaluations/SET/*.json`` of a run or checkpoint folder. Files
+that measured the same (several seeds) become one figure: their mean, its spread the sample standard deviation.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from adept_hub import strict_json
+from adept_hub.errors import CheckpointError, PublishError
+from adept_hub.spec import CheckpointConfig, Metric
+
+FILES = ("metrics.json", "evaluations/*.json", "evaluations/*/*.json")
+_MAX_BYTES = 8 << 20
+
+
+def folders_of(checkpoint: Path) -> tuple[Path, ...]:
+    """The run that a checkpoint folder belongs to, if any, and the folder itself."""
+    return (checkpoint.parent, checkpoint) if checkpoint.name == "export" else (checkpoint,)
+
+
+def with_measurements(config: CheckpointConfig, checkpoint: Path) -> CheckpointConfig:
+    """The config with the metrics measured beside it; they replace those of the same name on the same data.
+
+    Raises:
+        PublishError: a file holds no figures, or those of another checkpoint.
+    """
+    folders = folders_of(checkpoint)
+    paths = [path for folder in folders for pattern in FILES for path in sorted(folder.glob(pattern))]
+    found = read_measurements(paths, {config.name, *(_last(folder.resolve()) for folder in folders)})
+    measured = {(metric.name, metric.data) for metric in found}
+    kept = tuple(m for m in config.provenance.metrics if (m.name, m.data) not in measured)
+    return replace(config, provenance=replace(config.provenance, metrics=(*kept, *found)))
+
+
+def read_measurements(paths: Iterable[Path], known_as: set[str]) -> tuple[Metric, ...]:
+    """One metric for each figure and data set.
+
+    Args:
+        paths: JSON files, each with ``source``, ``split``, ``images`` and ``metrics`` (name -> number or null); with
+            ``trained_on`` where a detector was fine-tuned on so many images; with ``data``, or named after the set.
+        known_as: the checkpoint's name and the last part of its path; ``source`` must end in one of them.
+
+    Raises:
+        PublishError: a file holds no figures, or those of another checkpoint.
+    """
+    values: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for path in paths:
+        content = _read(path)
+        source = str(content["source"])
+        if _last(Path(source.rpartition("@")[0] or source)) not in known_as:
+            raise PublishError(
+                f"{path} measured {source[:200]!r}, not this checkpoint ({', '.join(sorted(known_as))}).\n"
+                "Evaluate this one, or remove the file."
+            )
+        for name, value in content["metrics"].items():
+            if value is not None:
+                values[str(name), _data(content, path)].append(float(value))
+    return tuple(
+        Metric(name, round(statistics.fmean(of), 4), data, "self-reported", spread=_spread(of))
+        for (name, data), of in values.items()
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ValueError(f"more than {_MAX_BYTES:,} bytes")
+        content = strict_json.loads(path.read_bytes())
+        metrics = content["metrics"]
+        numbers = [v for v in metrics.values() if v is not None]
+        if not all(isinstance(v, int | float) and math.isfinite(v) for v in numbers):
+            raise ValueError("a figure that is no number")
+        if not isinstance(content["split"], str) or not isinstance(content["images"], int):
+            raise ValueError("no split or no number of images")
+        content["source"]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise PublishError(
+            f"{path} holds no figures of adept evaluate: {str(error)[:200]}.\nEvaluate again, or remove the file."
+        ) from error
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
+    found: dict[str, Any] = content
+    return found
+
+
+def _last(path: Path) -> str:
+    """The last part of a source or path that tells one checkpoint from another."""
+    return path.parent.name if path.name == "export" else path.name
+
+
+def _data(content: dict[str, Any], path: Path) -> str:
+    """What was measured on, in words; of a path of this machine its last part alone."""
+    parts = re.split("[:,]", str(content.get("data", "")))
+    named = path.stem if path.parent.name == "evaluations" else path.parent.name
+    data = Path(parts[min(1, len(parts) - 1)]).stem or named
+    trained = content.get("trained_on")
+    how = f"fine-tuned on {trained:,} images" if isinstance(trained, int) else "as it is"
+    return f"{data} {content['split']}, {content['images']:,} images, {how}"
+
+
+def _spread(values: list[float]) -> str:
+    return f"± {statistics.stdev(values):.2g}, {len(values)} runs" if len(values) > 1 else ""
