@@ -16,7 +16,8 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from adept_hub.checkpoint import read_tensors
 from adept_hub.convert.detect import plan_for_model
 from adept_hub.convert.export import export_state, write_export
-from adept_hub.convert.options import Detector, Framework, Target, check_framework
+from adept_hub.convert.options import DEFAULT_ANCHORS, Anchors, Detector, Framework, Target, check_framework
+from adept_hub.convert.rescale import rescale_anchors
 from adept_hub.convert.strides import refuse_stride_in_1x1
 from adept_hub.errors import IncompleteLoadError
 from adept_hub.fetch import Fetched, FetchOptions, fetch
@@ -39,6 +40,7 @@ def load_pretrained(
     num_classes: int = NUM_CLASSES,
     detector: str = "faster_rcnn",
     parts: Iterable[str] = PARTS,
+    anchors: Anchors = DEFAULT_ANCHORS,
     revision: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     offline: bool | None = None,
@@ -53,14 +55,16 @@ def load_pretrained(
     Args:
         source: a name (``adept_joint``), ``hf-hub:org/repo[@revision]``, ``local-dir:PATH`` or a checkpoint folder.
         num_classes: classes with the background, as torchvision counts them.
-        detector: ``faster_rcnn`` or ``mask_rcnn``.
+        detector: ``faster_rcnn``, ``mask_rcnn`` or ``cascade_rcnn``.
         parts: the parts to load; the others keep their initial values and are reported as re-initialised.
+        anchors: ``downstream`` (32-512 px), ``rescaled`` (the same, the RPN's box deltas adapted to them) or
+            ``pretraining`` (those that the RPN was trained on); ``anchor_sizes`` says other sizes.
         revision: branch, tag or commit on the Hub.
         cache_dir: where downloads are kept; by default huggingface_hub's own cache.
         offline: make no request; by default as ``HF_HUB_OFFLINE`` says.
         token: for private repositories; by default the stored login.
-        **options: those of `adept_hub.models.assemble_detector` (``anchor_sizes``) and of torchvision's FasterRCNN
-            and MaskRCNN (``min_size``, ``box_detections_per_img``, ...).
+        **options: those of `adept_hub.models.assemble_detector` (``anchor_sizes``, ``levels``) and of torchvision's
+            FasterRCNN and MaskRCNN (``min_size``, ``box_detections_per_img``, ...).
 
     Raises:
         AdeptError: any of the errors of `adept_hub.fetch.fetch` and `adept_hub.checkpoint.read_tensors`.
@@ -69,7 +73,13 @@ def load_pretrained(
     """
     fetched = fetch(source, FetchOptions(revision, cache_dir, offline, token))
     wanted = _promised(parts, fetched.config)
+    spec = fetched.config.spec
+    sizes = options.setdefault("anchor_sizes", Target(anchors=anchors).anchor_sizes(spec))
     module = _load_parts(fetched, wanted)
+    if anchors == "rescaled" and "rpn" in wanted:
+        state = {f"rpn.{key}": tensor for key, tensor in module.rpn.state_dict().items()}
+        adapted = rescale_anchors(state, spec, sizes)
+        module.rpn.load_state_dict({key.removeprefix("rpn."): tensor for key, tensor in adapted.items()})
     model = assemble_detector(module, num_classes, detector, fetched.config.preprocessing, **options)
     model.load_report = _report(fetched, module, wanted, _fresh(model))
     model.checkpoint_config = fetched.config

@@ -9,7 +9,14 @@ import torch
 from torchvision.models.detection import fasterrcnn_resnet50_fpn
 
 import adept_hub
-from adept_hub.errors import IncompleteLoadError, UnknownModelError, UnpublishedWeightsError, UnsupportedModelError
+from adept_hub.errors import (
+    IncompleteLoadError,
+    UnknownModelError,
+    UnpublishedWeightsError,
+    UnsupportedDetectorError,
+    UnsupportedModelError,
+)
+from adept_hub.models.propose import propose
 from adept_hub.spec import DetectorSpec
 
 #: torchvision's place of each part, written out by hand.
@@ -74,6 +81,28 @@ def test_a_part_that_the_checkpoint_lacks_is_an_error(make_checkpoint) -> None:
     with pytest.raises(IncompleteLoadError, match=r"no rpn.*\n.*parts=\('backbone', 'fpn', 'head'\)"):
         adept_hub.load_pretrained(folder)
     assert adept_hub.load_pretrained(folder, parts=("backbone", "fpn", "head")).load_report["rpn"].loaded == 0
+
+
+def test_anchors_and_levels_of_pre_training_are_options(make_checkpoint) -> None:
+    folder, config, _ = make_checkpoint()
+    image, sizes = [torch.rand(3, 96, 128, generator=torch.Generator().manual_seed(0))], config.spec.anchors.sizes
+    small = {"num_classes": 3, "min_size": 96, "max_size": 128}
+    own = adept_hub.load_pretrained(folder, anchors="pretraining", **small).eval()
+    assert own.rpn.anchor_generator.sizes == tuple((size,) for size in (*sizes, 2 * sizes[-1]))
+    rescaled = adept_hub.load_pretrained(folder, anchors="rescaled", **small).eval()
+    plain = adept_hub.load_pretrained(folder, anchors="downstream", **small).eval()
+    assert (
+        rescaled.rpn.anchor_generator.sizes
+        == plain.rpn.anchor_generator.sizes
+        == ((32,), (64,), (128,), (256,), (512,))
+    )
+    boxes = [propose(model, image)[0].boxes_K4 for model in (own, rescaled, plain)]
+    torch.testing.assert_close(boxes[1], boxes[0], rtol=0, atol=1e-2)
+    assert boxes[2].shape != boxes[0].shape or not torch.allclose(boxes[2], boxes[0], atol=1)
+    model = adept_hub.load_pretrained(folder, levels="pretraining", **small)
+    assert model.roi_heads.box_roi_pool.canonical_size == config.spec.levels.upper[1]
+    with pytest.raises(UnsupportedDetectorError, match="anchors='9'"):
+        adept_hub.load_pretrained(folder, anchors="9")
 
 
 def test_an_unknown_part_is_an_error(make_checkpoint) -> None:

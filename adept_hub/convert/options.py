@@ -20,6 +20,8 @@ CASCADE_STAGES = 3
 #: Strides of P2-P6, and the anchors of every framework's FPN configs on them: eight times the stride.
 STRIDES = (4, 8, 16, 32, 64)
 DOWNSTREAM_SIZES = (32.0, 64.0, 128.0, 256.0, 512.0)
+#: Chosen by measurement: docs/frameworks.md, "Which anchors".
+DEFAULT_ANCHORS: Anchors = "downstream"
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Target:
     detector: Detector = "faster_rcnn"
     num_classes: int = 81
     norm: Norm = "SyncBN"
-    anchors: Anchors = "downstream"
+    anchors: Anchors = DEFAULT_ANCHORS
     levels: Levels = "stock"
 
     def __post_init__(self) -> None:
