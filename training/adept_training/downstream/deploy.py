@@ -1,121 +1,88 @@
-"""A fine-tuned detector, predictors included, in another framework's own format.
-
-The library exports the four parts; what is added here are the tensors that only a fine-tuned detector has. torchvision
-counts the background as class 0 and gives it box deltas; Detectron2 and MMDetection put it last and give it none. All
-three decode with the same weights (10, 10, 5, 5), so the deltas themselves are the same numbers.
-"""
+"""A fine-tuned detector, predictors included, in another framework's own format."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Literal, get_args
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.torch import save_file
 
 from adept_hub.atomic import atomic_file
 from adept_hub.checkpoint import read_config, read_tensors
-from adept_hub.convert.export import FILES, write_export
-from adept_hub.convert.options import Framework, Target, check_framework
-from adept_hub.errors import UnsupportedDetectorError
+from adept_hub.convert.export import FILES, wrapped, write_export
+from adept_hub.convert.finetuned import convert_detector
+from adept_hub.convert.options import Framework, Target
+from adept_hub.errors import OutputExistsError, UnsupportedDetectorError
 from adept_hub.schema import to_dict
-from adept_training.downstream.detector import PREDICTORS, load_detector
-from adept_training.downstream.recipe import DetectorRecipe
+from adept_training.downstream.deploy_config import finished_config
+from adept_training.downstream.detector import DetectorConfig, load_detector
+from adept_training.downstream.onnx_graph import write_graph
 
-#: Of the box predictor: torchvision's name below ``box_predictor``, Detectron2's and MMDetection's.
-_BOX = {
-    "cls_score": ("roi_heads.box_predictor.cls_score", "roi_head.bbox_head.fc_cls"),
-    "bbox_pred": ("roi_heads.box_predictor.bbox_pred", "roi_head.bbox_head.fc_reg"),
-}
+Format = Literal["torchvision", "detectron2", "mmdet", "onnx"]
+FORMATS: tuple[str, ...] = get_args(Format)
+GRAPH, LABELS = "model.onnx", "classes.json"
 
 
-def deploy(folder: Path, framework: Framework, out: Path) -> list[Path]:
+def deploy(folder: Path, form: Format, out: Path) -> list[Path]:
     """Write a fine-tuned detector for a framework: all its weights, and the config that agrees with them.
 
     Args:
         folder: of `adept_training.downstream.detector.save_detector`.
-        framework: ``torchvision``, ``detectron2`` or ``mmdet``.
+        form: one of `FORMATS`.
         out: the folder to write; must not exist, or be empty.
 
     Returns:
-        The weights, the config, and classes.json: the classes in order, and `overrides` of the config.
+        The weights, the config (ONNX has none) and classes.json: the classes in order, and how the detector was made.
 
     Raises:
-        UnsupportedDetectorError: a Mask or Cascade R-CNN, or a cosine classifier, for another framework than
-            torchvision.
+        UnsupportedDetectorError: a cosine classifier for Detectron2 or MMDetection, which have none; an unknown format.
+        MissingExtraError: the packages for ONNX are not installed.
         OutputExistsError, DiskFullError: about ``out``. CheckpointError: about ``folder``.
     """
-    check_framework(framework)
-    _, config = load_detector(folder)
-    recipe = config.recipe
-    if framework != "torchvision" and (recipe.detector != "faster_rcnn" or recipe.classifier != "linear"):
+    if form not in FORMATS:
+        raise UnsupportedDetectorError(f"Unknown framework {form!r}.\nKnown: {', '.join(FORMATS)}.")
+    model, config = load_detector(folder)
+    if form == "onnx":
+        if out.is_dir() and any(out.iterdir()):
+            raise OutputExistsError(f"{out} is not empty.\nChoose another --out, or remove it.")
+        write_graph(model, config.recipe, out / GRAPH)
+        return [out / GRAPH, _labels(out, config)]
+    if form != "torchvision" and config.recipe.classifier != "linear":
         raise UnsupportedDetectorError(
-            f"{folder} is a {recipe.detector} with a {recipe.classifier} classifier; with its predictors only a linear "
-            f"faster_rcnn is written for {framework}.\nIts four pre-trained parts can go: adept export {folder}"
+            f"{folder} has a {config.recipe.classifier} classifier, which stock {form} has not.\n"
+            f"With it: adept deploy {folder} --to torchvision. Its four pre-trained parts: adept export {folder}"
         )
     checkpoint = read_config(folder)
-    target = Target(detector=recipe.detector, num_classes=len(config.classes) + 1)
-    written = write_export(read_tensors(folder, checkpoint), checkpoint, framework, out, target)
-    _add(out / FILES[framework][0], framework, load_file(folder / PREDICTORS))
-    labels = out / "classes.json"
-    with atomic_file(labels) as temporary:
-        content = {"classes": config.classes, "detector": to_dict(recipe), "overrides": overrides(framework, recipe)}
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    return [*written, labels]
+    detector = config.recipe.detector
+    target = Target(detector=detector, num_classes=len(config.classes) + 1)
+    weights, text = write_export(read_tensors(folder, checkpoint), checkpoint, form, out, target)
+    state = model.state_dict()
+    if form != "torchvision":
+        state = convert_detector(state, "torchvision", form, detector)
+    _rewrite(weights, form, {key: tensor.detach().clone().contiguous() for key, tensor in state.items()}, config)
+    with atomic_file(text) as temporary:
+        temporary.write_text(finished_config(form, text.read_text(encoding="utf-8"), config), encoding="utf-8")
+    return [weights, text, _labels(out, config)]
 
 
-def overrides(framework: Framework, recipe: DetectorRecipe) -> dict[str, Any]:
-    """What the framework's config must be told beside what the export says: the sizes and limits of testing."""
-    if framework == "detectron2":
-        return {
-            "INPUT.MIN_SIZE_TEST": recipe.test_side, "INPUT.MAX_SIZE_TEST": recipe.max_side,
-            "MODEL.RPN.POST_NMS_TOPK_TEST": recipe.test_proposals, "TEST.DETECTIONS_PER_IMAGE": recipe.detections,
-            "MODEL.ROI_HEADS.SCORE_THRESH_TEST": recipe.score_threshold,
-        }  # fmt: skip
-    if framework == "mmdet":
-        return {
-            "test_dataloader.dataset.pipeline.1.scale": [recipe.max_side, recipe.test_side],
-            "model.test_cfg.rpn.max_per_img": recipe.test_proposals,
-            "model.test_cfg.rcnn.max_per_img": recipe.detections,
-            "model.test_cfg.rcnn.score_thr": recipe.score_threshold,
-        }
-    return {
-        "min_size": recipe.test_side, "max_size": recipe.max_side, "rpn_post_nms_top_n_test": recipe.test_proposals,
-        "box_score_thresh": recipe.score_threshold, "box_detections_per_img": recipe.detections,
-    }  # fmt: skip
-
-
-def framework_predictors(framework: Framework, predictors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The predictors under a framework's names, its order of classes and its kinds of deltas.
-
-    Args:
-        predictors: torchvision's names below ``roi_heads``.
-    """
-    if framework == "torchvision":
-        return {f"roi_heads.{key}": tensor for key, tensor in predictors.items()}
-    renamed = {}
-    for key, tensor in predictors.items():
-        _, kind, field = key.split(".")
-        # The background from first to last among the scores, and away among the deltas.
-        moved = torch.cat([tensor[1:], tensor[:1]]) if kind == "cls_score" else tensor[4:]
-        renamed[f"{_BOX[kind][framework == 'mmdet']}.{field}"] = moved.contiguous()
-    return renamed
-
-
-def _add(path: Path, framework: Framework, predictors: Mapping[str, Tensor]) -> None:
-    added = framework_predictors(framework, predictors)
+def _rewrite(path: Path, framework: Framework, state: dict[str, torch.Tensor], config: DetectorConfig) -> None:
+    """The whole detector's tensors in place of its four parts'."""
+    assert path.name == FILES[framework][0]
     with atomic_file(path) as temporary:
-        if path.suffix == ".safetensors":
-            save_file({**load_file(path), **added}, temporary, metadata={"format": "pt"})
+        if framework == "torchvision":
+            save_file(state, temporary, metadata={"format": "pt"})
             return
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        for wrapper in ("model", "state_dict"):
-            if wrapper in content:
-                content[wrapper].update(added)
-                break
-        else:
-            content.update(added)
+        content = wrapped(state, framework)
+        if framework == "mmdet":  # what MMDetection writes beside the results of its inference
+            content["meta"] = {"dataset_meta": {"classes": list(config.classes)}}
         torch.save(content, temporary)
+
+
+def _labels(out: Path, config: DetectorConfig) -> Path:
+    path = out / LABELS
+    with atomic_file(path) as temporary:
+        content = {"classes": config.classes, "detector": to_dict(config.recipe)}
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return path

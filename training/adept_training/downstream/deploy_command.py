@@ -12,8 +12,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments; costs no torch."""
     from adept_hub.spec import FRAMEWORKS
 
+    formats = (*FRAMEWORKS, "onnx")
     parser.add_argument("run", metavar="RUN", help="of adept finetune, or a detector's folder below it")
-    parser.add_argument("--to", required=True, choices=FRAMEWORKS, metavar="FRAMEWORK", help=", ".join(FRAMEWORKS))
+    parser.add_argument("--to", required=True, choices=formats, metavar="FRAMEWORK", help=", ".join(formats))
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the folder to write")
     parser.add_argument("--json", action="store_true", help="the files as JSON on standard output")
 
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     folder = find_detector(args.run)
     if folder is None:
         raise SourceError(
-            f"{args.run} holds no fine-tuned detector.\nFor a source: adept export {args.run} --to {args.to}"
+            f"{args.run} holds no fine-tuned detector.\nFor a source: adept export {args.run} --to detectron2"
         )
     paths = deploy(folder, args.to, args.out)
     if args.json:

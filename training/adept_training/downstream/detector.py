@@ -25,7 +25,8 @@ from adept_training.downstream.recipe import DetectorRecipe
 
 SCRATCH = "scratch"
 DETECTOR, PREDICTORS = "detector.json", "predictors.safetensors"
-_COSINE_SCALE = 20.0
+#: Of the cosine classifier.
+COSINE_SCALE = 20.0
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class CosinePredictor(nn.Module):
         """Logits (K, classes) and deltas (K, 4 * classes)."""
         features_KC = features_KC.flatten(start_dim=1)
         weight = functional.normalize(self.cls_score.weight, dim=1)
-        logits = _COSINE_SCALE * functional.linear(functional.normalize(features_KC, dim=1), weight)
+        logits = COSINE_SCALE * functional.linear(functional.normalize(features_KC, dim=1), weight)
         return logits, self.bbox_pred(features_KC)
 
 
