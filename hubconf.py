@@ -4,59 +4,31 @@ They are `adept_hub.load_pretrained` under the methods' names. ``pip install ade
 GitHub's rate limits.
 """
 
-import os as _os
+from inspect import cleandoc as _cleandoc
+from typing import Any as _Any
 
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN as _GeneralizedRCNN
 
-from adept_hub.load import NUM_CLASSES as _NUM_CLASSES
 from adept_hub.load import load_pretrained as _load_pretrained
 
 dependencies = ["torch", "torchvision", "huggingface_hub", "safetensors"]
 
 
-def adept_joint(
-    *,
-    tag: str = "",
-    num_classes: int = _NUM_CLASSES,
-    detector: str = "faster_rcnn",
-    revision: str | None = None,
-    cache_dir: str | _os.PathLike[str] | None = None,
-    offline: bool | None = None,
-    token: str | bool | None = None,
-) -> _GeneralizedRCNN:
-    """A detector pre-trained by ADePT, RPN and the rest jointly; ``tag`` takes a full name instead of the default.
+def adept_joint(*, tag: str = "", **options: _Any) -> _GeneralizedRCNN:
+    """A detector pre-trained by ADePT, the RPN with the rest; ``tag`` takes a full name instead of the default.
 
-    ``num_classes`` counts the background; ``detector`` is ``faster_rcnn`` or ``mask_rcnn``. Images are a list of
-    float32 RGB tensors (3, H, W) in [0, 1]. ``model.load_report`` says what was loaded.
+    All other options are those of ``adept_hub.load_pretrained``:
     """
-    return _load_pretrained(
-        tag or "adept_joint",
-        num_classes=num_classes,
-        detector=detector,
-        revision=revision,
-        cache_dir=cache_dir,
-        offline=offline,
-        token=token,
-    )
+    return _load_pretrained(tag or "adept_joint", **options)
 
 
-def adept_separate(
-    *,
-    tag: str = "",
-    num_classes: int = _NUM_CLASSES,
-    detector: str = "faster_rcnn",
-    revision: str | None = None,
-    cache_dir: str | _os.PathLike[str] | None = None,
-    offline: bool | None = None,
-    token: str | bool | None = None,
-) -> _GeneralizedRCNN:
-    """A detector pre-trained by ADePT, the RPN after and apart from the rest; arguments as in `adept_joint`."""
-    return _load_pretrained(
-        tag or "adept_separate",
-        num_classes=num_classes,
-        detector=detector,
-        revision=revision,
-        cache_dir=cache_dir,
-        offline=offline,
-        token=token,
-    )
+def adept_separate(*, tag: str = "", **options: _Any) -> _GeneralizedRCNN:
+    """A detector pre-trained by ADePT, the RPN after and apart from the rest; ``tag`` takes a full name instead.
+
+    All other options are those of ``adept_hub.load_pretrained``:
+    """
+    return _load_pretrained(tag or "adept_separate", **options)
+
+
+for _entry in (adept_joint, adept_separate):  # torch.hub.help shows a docstring and nothing else
+    _entry.__doc__ = f"{_cleandoc(_entry.__doc__ or '')}\n\n{_cleandoc(_load_pretrained.__doc__ or '')}"

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from adept_hub.atomic import atomic_file, atomic_folder
-from adept_hub.cards import write_card
+from adept_hub.cards import PICTURES, write_card
 from adept_hub.errors import AdeptError, PublishError
+from adept_hub.measurements import folders_of
 from adept_hub.names import split_name
 from adept_hub.registry import BUNDLED, MODELS
 from adept_hub.registry.reader import check_registry, parse_registry
@@ -23,13 +24,14 @@ from adept_hub.results import registry_entry
 
 #: What the package may carry in one checkpoint.
 MAX_BYTES = 40_000_000
+MAX_PICTURE_BYTES = 1_000_000
 
 
 def bundle(checkpoint: Path, alias: str = "", *, models: Path = MODELS, bundled: Path = BUNDLED) -> str:
     """Copy a checkpoint beside the registry and enter it; an earlier entry of the same name is replaced.
 
     Args:
-        checkpoint: the folder.
+        checkpoint: the folder; pictures come along, from its ``pictures/`` and its run's.
         alias: a name of ``defaults`` that shall stand for it.
         models, bundled: the registry file and the folder of its checkpoints.
 
@@ -37,17 +39,23 @@ def bundle(checkpoint: Path, alias: str = "", *, models: Path = MODELS, bundled:
         The checkpoint's name.
 
     Raises:
-        PublishError: it is too large, or not fit to be published.
+        PublishError: it or its pictures are too large, or it is not fit to be published.
         RegistryError: the registry would not be valid with it.
     """
     config = check_publishable(checkpoint)
     if config.size > MAX_BYTES:
         raise PublishError(f"{config.name} has {config.size:,} bytes; the package carries {MAX_BYTES:,} at most.")
+    pictures = [p for root in folders_of(checkpoint) for pattern in PICTURES for p in sorted(root.glob(pattern))]
+    if sum(picture.stat().st_size for picture in pictures) > MAX_PICTURE_BYTES:
+        raise PublishError(f"The pictures of {config.name} have more than {MAX_PICTURE_BYTES:,} bytes together.")
     check_registry((models, bundled))
     data: dict[str, Any] = json.loads(models.read_text(encoding="utf-8"))
     with atomic_folder(bundled / config.name, overwrite=True) as folder:
         for name in ("model.safetensors", "config.json"):
             shutil.copyfile(checkpoint / name, folder / name)
+        for picture in pictures:
+            (folder / "pictures").mkdir(exist_ok=True)
+            shutil.copyfile(picture, folder / "pictures" / picture.name)
         write_card(folder, config)
         data["checkpoints"][config.name] = registry_entry(folder, bundled=config.name)
         if alias:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from adept_hub.atomic import atomic_file
 from adept_hub.card_data import front_matter
@@ -82,12 +83,15 @@ def write_card(folder: Path, config: CheckpointConfig, *, source: str = "") -> P
     """Write the card into a checkpoint folder, with its pictures; an existing card's hand-written part is kept."""
     path = folder / CARD
     before = handwritten_part(path.read_text(encoding="utf-8")) if path.is_file() else ""
-    pictures = sorted(str(p.relative_to(folder)) for pattern in PICTURES for p in folder.glob(pattern))
+    card = render_card(config, source=source, handwritten=before, pictures=card_pictures(folder))
     with atomic_file(path) as temporary:
-        temporary.write_text(
-            render_card(config, source=source, handwritten=before, pictures=pictures), encoding="utf-8"
-        )
+        temporary.write_text(card, encoding="utf-8")
     return path
+
+
+def card_pictures(folder: Path) -> list[str]:
+    """The pictures in a checkpoint folder, by their paths from its card."""
+    return sorted(p.relative_to(folder).as_posix() for pattern in PICTURES for p in folder.glob(pattern))
 
 
 def _introduction(config: CheckpointConfig) -> str:
@@ -196,7 +200,8 @@ def _metric_table(metrics: Sequence[Metric]) -> str:
 def _pictures(paths: Sequence[str]) -> str:
     if not paths:
         return ""
-    return "## Pictures\n\n" + "\n\n".join(f"![{Path(p).stem.replace('_', ' ')}]({p})" for p in paths)
+    shown = (f"![{Path(p).stem.replace('_', ' ')}]({quote(p)})" for p in paths)
+    return "## Pictures\n\n" + "\n\n".join(shown)
 
 
 def _limits(config: CheckpointConfig) -> str:

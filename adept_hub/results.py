@@ -9,17 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from adept_hub.atomic import atomic_file
-from adept_hub.cards import render_card
+from adept_hub.cards import card_pictures, render_card
 from adept_hub.checkpoint import CONFIG, read_config
 from adept_hub.digest import sha256_file
-from adept_hub.registry import ModelInfo, list_models, registry
+from adept_hub.registry import BUNDLED, ModelInfo, list_models, registry
 from adept_hub.schema import to_dict
 
 
 def published_cards() -> dict[str, str]:
-    """File name -> card of every checkpoint that is bundled with the package."""
-    infos = (info for info in _published() if info.folder is not None)
-    return {f"{info.name}.md": render_card(read_config(folder)) for info in infos if (folder := info.folder)}
+    """File name -> card of every checkpoint that is bundled with the package, pictures shown from where they are."""
+    cards = {}
+    for info in _published():
+        if info.folder is not None:
+            shown = card_pictures(info.folder) if info.base == BUNDLED else []
+            pictures = [f"../adept_hub/bundled/{info.folder.name}/{path}" for path in shown]
+            cards[f"{info.name}.md"] = render_card(read_config(info.folder), pictures=pictures)
+    return cards
 
 
 def published_tables() -> dict[str, str]:

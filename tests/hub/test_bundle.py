@@ -39,6 +39,21 @@ def test_the_entry_leads_to_the_very_files(make_checkpoint, models: Path, tmp_pa
     assert (info.folder / "README.md").read_text().startswith("---")
 
 
+def test_pictures_come_along_and_are_shown(make_checkpoint, models: Path, tmp_path: Path, monkeypatch) -> None:
+    folder, config, _ = make_checkpoint(half=True, folder=tmp_path / "run" / "export")
+    for place, name in ((folder, "a cat.jpg"), (folder.parent, "rocket.png")):
+        (place / "pictures").mkdir()
+        (place / "pictures" / name).write_bytes(bytes(1000))
+    bundle(folder, models=models, bundled=tmp_path / "bundled")
+    bundled = tmp_path / "bundled" / config.name
+    assert sorted(path.name for path in (bundled / "pictures").iterdir()) == ["a cat.jpg", "rocket.png"]
+    card = (bundled / "README.md").read_text()
+    assert "![a cat](pictures/a%20cat.jpg)\n\n![rocket](pictures/rocket.png)" in card
+    monkeypatch.setattr("adept_hub.bundle.MAX_PICTURE_BYTES", 1999)
+    with pytest.raises(PublishError, match="pictures"):
+        bundle(folder, models=models, bundled=tmp_path / "bundled")
+
+
 def test_what_does_not_fit_changes_nothing(make_checkpoint, models: Path, tmp_path: Path, monkeypatch) -> None:
     folder, _, _ = make_checkpoint(half=True)
     before = models.read_bytes()
