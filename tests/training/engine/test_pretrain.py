@@ -15,6 +15,7 @@ import torch
 import adept_training.engine.pretrain as module
 from adept_hub.checkpoint import read_config, read_tensors
 from adept_hub.errors import OutputExistsError, RecipeError, ResumeError, TrainingDivergedError
+from adept_training.engine.asked import Asked
 from adept_training.engine.pretrain import Outcome, pretrain
 from adept_training.engine.recipe import Recipe
 from adept_training.engine.state import saved_states
@@ -30,6 +31,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> ImageSource:
 
 
 def _run(source: ImageSource, folder: Path, *settings: str, **options: Any) -> Outcome:
+    options.setdefault("asked", Asked(report=False))
     return pretrain(tiny(*settings), source, RandomBoxes(), folder, **options)
 
 
@@ -130,6 +132,13 @@ def test_workers_do_not_change_the_weights(source: ImageSource, whole: Path, tmp
     assert _same(_state(tmp_path / "r")["model"], _state(whole)["model"])
 
 
+def test_being_seen_does_not_change_the_weights(source: ImageSource, whole: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    _run(source, tmp_path / "r", asked=Asked(preview=True, trackers=("tensorboard",)))
+    assert _same(_state(tmp_path / "r")["model"], _state(whole)["model"])
+    assert {"preview.png", "report.html", "tensorboard"} <= {path.name for path in (tmp_path / "r").iterdir()}
+
+
 def test_a_torn_last_checkpoint_falls_back_to_the_one_before(source: ImageSource, whole: Path, tmp_path: Path) -> None:
     folder = tmp_path / "r"
     _run(source, folder, "engine.checkpoint_minutes=0", "engine.keep=3")
@@ -162,7 +171,8 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_last_good_checkpoint(
 
     monkeypatch.setattr(module, "update_target", poison)
     with pytest.raises(TrainingDivergedError, match=r"step 4.*\n.*step-00000003\.pt"):
-        _run(source, tmp_path / "r", "engine.checkpoint_minutes=0")
+        _run(source, tmp_path / "r", "engine.checkpoint_minutes=0", asked=Asked())
+    assert "Stopped after 4 of 6 steps" in (tmp_path / "r" / "report.html").read_text()
     good = _state(tmp_path / "r")["model"]
     assert all(torch.isfinite(v).all() for v in good.values())
     assert not (tmp_path / "r" / "export").exists()
@@ -221,9 +231,14 @@ def test_held_out_photographs_are_not_trained_on_and_the_recall_is_told(source: 
     outcome = _run(write_photographs(tmp_path / "p", 40), tmp_path / "r", "data.held_out=200", "schedule.epochs=1")
     start = _log(tmp_path / "r", "start")[0]
     assert (start["images"], start["held_out"]) == (38, 2), "at most one in twenty"
-    figures = {"recall100_iou50", "recall100_iou70", "objectness_auc", "objectness_auc_level"}
-    assert set(outcome.first) == {f"{network}_{name}" for network in ("online", "target") for name in figures}
-    assert all(0 <= value <= 1 for value in outcome.last.values())
+    figures = {"recall100_iou50", "recall100_iou70", "objectness_auc", "objectness_auc_level", "head_rank"}
+    assert set(outcome.first) >= {f"{network}_{name}" for network in ("online", "target") for name in figures}
+    assert all(0 <= value <= 1 for name, value in outcome.last.items() if not name.endswith("rank"))
+    assert outcome.last["target_head_rank"] > 1
+    shown = _log(tmp_path / "r", "proposals")
+    assert [record["step"] for record in shown] == [0, 9]
+    assert [len(boxes) for record in shown for boxes in record["boxes"]] == [6] * 4, "six on each of two photographs"
+    assert (tmp_path / "r" / "held_out.png").is_file()
 
 
 @pytest.mark.parametrize(

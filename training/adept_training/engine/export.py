@@ -84,6 +84,7 @@ def _machine() -> str:
 
 
 def recall_metrics(probe: dict[str, float]) -> tuple[Metric, ...]:
-    """The held-out recalls as a checkpoint's metrics."""
+    """What the last probe of the held-out photographs found, as a checkpoint's metrics."""
     data = "selective-search boxes of held-out photographs"
-    return tuple(Metric(f"rpn_{name}", round(value, 4), data, "self-reported") for name, value in probe.items())
+    names = {name: name if name.endswith("head_rank") else f"rpn_{name}" for name in probe}
+    return tuple(Metric(names[name], round(value, 4), data, "self-reported") for name, value in probe.items())

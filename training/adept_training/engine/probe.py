@@ -131,7 +131,7 @@ def _look(
     ).eval()  # fmt: skip
     try:
         for first in range(0, len(held.pixels_NHWC), _BATCH):
-            images = _normalised(held.pixels_NHWC[first : first + _BATCH].to(device), preprocessing)
+            images = normalised(held.pixels_NHWC[first : first + _BATCH].to(device), preprocessing)
             feats = features.pyramid(images)
             sides = [(images.shape[2], images.shape[3])] * len(images)
             proposals, _ = finder(ImageList(images, sides), dict(zip(LEVELS, feats, strict=True)))
@@ -161,7 +161,7 @@ def _ranking(positives_L: list[Tensor], negatives_L: list[Tensor]) -> dict[str, 
     return found
 
 
-def _normalised(pixels_NHWC: Tensor, preprocessing: Preprocessing) -> Tensor:
+def normalised(pixels_NHWC: Tensor, preprocessing: Preprocessing) -> Tensor:
     mean = torch.tensor(preprocessing.mean, device=pixels_NHWC.device)[:, None, None]
     std = torch.tensor(preprocessing.std, device=pixels_NHWC.device)[:, None, None]
     images_NCHW = (pixels_NHWC.permute(0, 3, 1, 2).float() / 255 - mean) / std

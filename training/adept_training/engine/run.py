@@ -14,9 +14,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from adept_hub.errors import TrainingDivergedError
+from adept_hub.models.parts import DetectorParts
 from adept_training.data.loader import Order
 from adept_training.engine.journal import Journal, progress_line
 from adept_training.engine.probe import HeldOut, best_proposals, measure_rpn
+from adept_training.engine.rank import head_rank
 from adept_training.engine.recipe import Recipe
 from adept_training.engine.state import Progress, save_state
 from adept_training.engine.watch import SHEET, TOP, as_record, first_few, write_sheet
@@ -114,8 +116,8 @@ class Run:
             self.journal.record("held_out", boxes=as_record(few.boxes_M4))
 
     def probe(self) -> dict[str, float]:
-        """The RPN on held-out photographs, with the features of both networks; nothing where no RPN is trained."""
-        if not self._probes():
+        """Held-out photographs: the rank of both heads' features, and the RPN, if it is trained, on both's maps."""
+        if not len(self.held.boxes_M4) or self.recipe.method.name == "byol":
             return {}
         values: dict[str, float] = {}
         if self.fabric.is_global_zero:
@@ -123,18 +125,22 @@ class Run:
             if self.recipe.method.contrasts:
                 networks["target"] = self.model.target.parts
             for name, parts in networks.items():
-                found = measure_rpn(parts, self.model.online.parts.rpn, self.held, self.model.preprocessing)
-                values |= {f"{name}_{key}": value for key, value in found.items()}
+                values[f"{name}_head_rank"] = head_rank(parts, self.held, self.model.preprocessing)
+                if self.recipe.method.trains_rpn:
+                    found = measure_rpn(parts, self.model.online.parts.rpn, self.held, self.model.preprocessing)
+                    values |= {f"{name}_{key}": value for key, value in found.items()}
             self.journal.record("probe", step=self.progress.step, **values)
-            shown = networks.get(self.recipe.export.network, networks["online"])
-            best = best_proposals(
-                shown, self.model.online.parts.rpn, first_few(self.held), self.model.preprocessing, TOP
-            )
-            self.journal.record("proposals", step=self.progress.step, boxes=as_record(best))
+            if self._probes():
+                self._show_proposals(networks.get(self.recipe.export.network, networks["online"]))
             told = "  ".join(f"{key} {value:.3f}" for key, value in values.items())
             self.journal.say(f"held out: {told}")
         self.fabric.barrier()
         return values
+
+    def _show_proposals(self, parts: DetectorParts) -> None:
+        rpn, few = self.model.online.parts.rpn, first_few(self.held)
+        best = best_proposals(parts, rpn, few, self.model.preprocessing, TOP)
+        self.journal.record("proposals", step=self.progress.step, boxes=as_record(best))
 
     def mean(self, scalars: dict[str, Tensor]) -> dict[str, Tensor]:
         """Scalars averaged over the processes."""

@@ -33,6 +33,7 @@ _GROUPS: tuple[tuple[str, tuple[str, ...], bool], ...] = (
     ("spread of the features (0: collapsed)", ("spread_target", "spread_online"), True),
     ("retrieval (dotted: chance)", ("retrieval",), True),
     ("held-out recall, 100 proposals", ("NETWORK_recall100_iou50", "NETWORK_recall100_iou70"), True),
+    ("rank of the head's features", ("NETWORK_head_rank",), False),
     ("held-out objectness AUC", ("NETWORK_objectness_auc", "NETWORK_objectness_auc_level"), False),
     ("positive anchors an image", ("positives_p2", "positives_p3", "positives_p4", "positives_p5"), True),
     ("learning rate", ("lr",), True),
