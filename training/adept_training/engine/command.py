@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         AdeptError: a user's mistake.
     """
+    from adept_hub.fetch import fetch
     from adept_training.engine.asked import Asked, next_commands
     from adept_training.engine.pretrain import pretrain
     from adept_training.engine.recipe import load_recipe
@@ -53,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
         recipe_source = args.out / "recipe.yaml"
     recipe = load_recipe(recipe_source, args.settings, args.method)
     source = open_images(args.images)
+    # Before the boxes, which may take hours.
+    init = None if args.init is None else fetch(args.init).folder
     where: Path | None = args.proposals
     if where is None:
         where = args.out / "proposals"
@@ -61,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     table = ProposalTable.open(where)
     outcome = pretrain(
         recipe, source, table, args.out,
-        init=_resolve(args.init), resume=args.resume, stream=sys.stderr, proposals=table.metadata, asked=asked,
+        init=init, resume=args.resume, stream=sys.stderr, proposals=table.metadata, asked=asked,
     )  # fmt: skip
     if args.json:
         report = {
@@ -73,17 +76,6 @@ def run(args: argparse.Namespace) -> int:
     elif outcome.interrupted:
         sys.stdout.write(f"Report: {args.out / REPORT}\nSaved. Continue:\n  {asked.resume(args.out)}\n")
     else:
-        commands = "".join(f"  {command}\n" for command in next_commands(args.out))
+        commands = "".join(f"  {command}\n" for command in next_commands(args.out, recipe.export.licence))
         sys.stdout.write(f"Report: {args.out / REPORT}\nWeights: {outcome.folder / 'export'}\nNext:\n{commands}")
     return 130 if outcome.interrupted else 0
-
-
-def _resolve(source: str | None) -> Path | None:
-    if source is None:
-        return None
-    path = Path(source)
-    if path.exists():
-        return path
-    from adept_hub.fetch import fetch  # the hub's own door for names
-
-    return fetch(source).folder

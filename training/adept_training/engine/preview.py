@@ -86,7 +86,9 @@ def make_panels(batch: Batch, recipe: Recipe) -> list[Panel]:
         names = [
             str(ids.index(i) + 1) if real else "" for i, real in zip(boxes.ids_NK[0].tolist(), real_K, strict=True)
         ]
-        panels.append(Panel(title, views[view], boxes.boxes_NK4[0].numpy(), colours, names))
+        order = sorted(range(len(real_K)), key=lambda k: real_K[k])  # a filler must not hide the box that it repeats
+        boxes_K4 = boxes.boxes_NK4[0][order].numpy()
+        panels.append(Panel(title, views[view], boxes_K4, [colours[k] for k in order], [names[k] for k in order]))
     if recipe.method.trains_rpn:
         targets = (batch.targets1, batch.boxes2, batch.boxes3)
         for view in range(1 if recipe.method.rpn.views == "v1" else 3):

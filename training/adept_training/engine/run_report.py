@@ -227,7 +227,7 @@ def _proposals(watched: Watched, step: int) -> Image.Image:
 
 def _commands(run: RunLog) -> list[str]:
     if run.state == "done":
-        return next_commands(run.folder)
+        return next_commands(run.folder, str(flatten(run.recipe()).get("export.licence", "unstated")))
     told: dict[str, Any] = run.start.get("asked", {})
     return [Asked(**{**told, "trackers": tuple(told.get("trackers", ()))}).resume(run.folder)]
 
