@@ -5,6 +5,7 @@ What a person writes between the two markers of a card is kept when the card is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
@@ -19,6 +20,8 @@ CARD = "README.md"
 BEGIN = "<!-- adept: what stands between these two lines is yours, and is kept -->"
 END = "<!-- adept: end of what is yours -->"
 PICTURES = ("pictures/*.png", "pictures/*.jpg")
+
+_NO_WORD = re.compile(r"[\W_]+")
 
 Row = Sequence[str]
 
@@ -200,7 +203,7 @@ def _metric_table(metrics: Sequence[Metric]) -> str:
 def _pictures(paths: Sequence[str]) -> str:
     if not paths:
         return ""
-    shown = (f"![{Path(p).stem.replace('_', ' ')}]({quote(p)})" for p in paths)
+    shown = (f"![{_NO_WORD.sub(' ', Path(p).stem)}]({quote(p)})" for p in paths)
     return "## Pictures\n\n" + "\n\n".join(shown)
 
 

@@ -105,7 +105,7 @@ def read_tensors(folder: Path, config: CheckpointConfig, *, verified: bool = Tru
         raise CheckpointError(f"{folder} has no {WEIGHTS}.\nFetch or export the checkpoint again.")
     if verified:
         verify(path, config.sha256, config.size)
-    _check_header_length(path)
+    _check_header(path)
     try:
         with safe_open(path, framework="pt") as file:
             slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118  # safe_open is no mapping
@@ -121,16 +121,25 @@ def read_tensors(folder: Path, config: CheckpointConfig, *, verified: bool = Tru
     return {key: t.float() if t.is_floating_point() else t for key, t in tensors.items()}
 
 
-def _check_header_length(path: Path) -> None:
-    """Bound the header before anything parses it: its first eight bytes are its length, little-endian."""
+def _check_header(path: Path) -> None:
+    """Bound the header before anything parses it, and refuse one in which a name stands twice.
+
+    Its first eight bytes are its length, little-endian; it is JSON.
+    """
     with path.open("rb") as stream:
         first = stream.read(8)
-    length, size = int.from_bytes(first, "little"), path.stat().st_size
-    if len(first) < 8 or not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
-        raise IntegrityError(
-            f"{path} is not a whole safetensors file: its header claims {length:,} bytes, the file has {size:,}.\n"
-            "Fetch or export it again."
-        )
+        length, size = int.from_bytes(first, "little"), path.stat().st_size
+        if len(first) < 8 or not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
+            raise IntegrityError(
+                f"{path} is not a whole safetensors file: its header claims {length:,} bytes, the file has {size:,}.\n"
+                "Fetch or export it again."
+            )
+        header = stream.read(length)
+    try:
+        strict_json.loads(header)
+    except (ValueError, RecursionError) as error:
+        why = str(error).splitlines()[0][:200]
+        raise IntegrityError(f"{path} is not a whole safetensors file: {why}.\nFetch or export it again.") from error
 
 
 def _check_printable(shapes: Mapping[str, tuple[int, ...]], where: str) -> None:

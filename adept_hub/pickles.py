@@ -97,6 +97,8 @@ def _check_archive(path: Path, size: int) -> None:
         entries = archive.infolist()
         if len(entries) > _MAX_ENTRIES:
             raise ValueError(f"it has {len(entries):,} entries")
+        if len({entry.filename for entry in entries}) < len(entries):
+            raise ValueError("two of its entries have one name")
         for entry in entries:
             if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > size:
                 raise ValueError(f"{entry.filename!r} is compressed or claims {entry.file_size:,} bytes")

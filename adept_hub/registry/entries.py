@@ -12,6 +12,9 @@ from adept_hub.names import check_repo, is_commit, is_name, split_name
 from adept_hub.schema import from_dict
 from adept_hub.spec import DetectorSpec, Metric
 
+#: Names that Windows keeps for itself in every folder, with and without a suffix.
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class Location:
@@ -113,9 +116,7 @@ def check_entry(entry: CheckpointEntry, where: str) -> None:
     if bool(place.bundled) == bool(place.repo):
         raise RegistryError(f"{where}: a location is either a bundled folder or a repo with a revision.")
     if place.bundled:
-        parts = PurePosixPath(place.bundled.replace("\\", "/")).parts
-        if ".." in parts or parts[0].startswith("/") or ":" in parts[0]:
-            raise RegistryError(f"{where}: the folder {place.bundled!r} leaves the registry's own.")
+        _check_folder(place.bundled, where)
         return
     try:
         check_repo(place.repo)
@@ -123,6 +124,20 @@ def check_entry(entry: CheckpointEntry, where: str) -> None:
         raise RegistryError(f"{where}: {error}") from error
     if not is_commit(place.revision):
         raise RegistryError(f"{where}: the revision {place.revision!r} is no commit SHA; a branch can change.")
+
+
+def _check_folder(folder: str, where: str) -> None:
+    """Refuse a folder that leaves the registry's own, here or on another system.
+
+    Raises:
+        RegistryError: it is absolute, goes up, names a device or a stream of Windows, or holds what cannot be seen.
+    """
+    parts = PurePosixPath(folder.replace("\\", "/")).parts
+    if ".." in parts or parts[0][:1] in ("/", "~") or ":" in folder:
+        raise RegistryError(f"{where}: the folder {folder[:200]!r} leaves the registry's own.")
+    odd = any(part.rstrip(". ") != part or _DEVICE.fullmatch(part) for part in parts)
+    if odd or not folder.isprintable():
+        raise RegistryError(f"{where}: {folder[:200]!r} is no name of a folder on every system.")
 
 
 def parse_architecture(name: str, raw: object, where: str) -> ModelInfo:

@@ -168,7 +168,7 @@ def run(checkpoint: Path, cases: int, seed: int = 0) -> Report:
 
 
 def run_attacks(checkpoint: Path) -> Report:
-    """The forty attacks of `tests.hub.malicious`, each on a copy of its own.
+    """The attacks of `tests.hub.malicious`, each on a copy of its own.
 
     Raises:
         AssertionError: one was not refused.

@@ -1,16 +1,18 @@
-"""Forty attacks on who loads a checkpoint, each a function that must end in an `AdeptError`.
+"""Attacks on who loads a checkpoint, each a function that must end in an `AdeptError`.
 
 An attack gets an empty folder to work in and a checkpoint folder of its own to spoil.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 import io
 import json
 import os
 import pickle
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -69,6 +71,17 @@ for _name, _folder in (
     ("windows", "..\\..\\x"),
 ):
     CASES[f"registry_folder_{_name}"] = lambda work, folder, f=_folder: registry_with({"bundled": f})  # type: ignore[misc]
+for _name, _folder in (
+    ("device_of_windows", "models/CON"),
+    ("device_of_windows_with_a_suffix", "aux.safetensors"),
+    ("stream_of_windows", "x:secret"),
+    ("trailing_dot", "x/.. "),
+    ("null_character", "x\0y"),
+    ("right_to_left", "x\u202egpj"),
+    ("home", "~root"),
+):
+    CASES[f"registry_folder_{_name}"] = lambda work, folder, f=_folder: registry_with({"bundled": f})  # type: ignore[misc]
+CASES["registry_infinity"] = lambda work, folder: registry_with({"bundled": "x"}, epochs=float("inf"))
 CASES["registry_branch_for_a_commit"] = lambda work, folder: registry_with({"repo": "a/b", "revision": "main"})
 CASES["registry_with_code"] = lambda work, folder: registry_with({"bundled": "x"}, auto_map="evil.Model")
 
@@ -122,6 +135,66 @@ def config_with_a_number_of_a_million_digits(work: Path, folder: Path) -> object
     return read_config(folder)
 
 
+def config_of(folder: Path, text: bytes, *, in_place_of: bytes) -> object:
+    content = (folder / CONFIG).read_bytes()
+    assert content.count(in_place_of) == 1
+    (folder / CONFIG).write_bytes(content.replace(in_place_of, text))
+    return read_config(folder)
+
+
+for _name, _old, _new in (
+    ("two_digests", b'"sha256": ', b'"sha256": "' + b"0" * 64 + b'", "sha256": '),
+    ("two_licences", b'"licence": ', b'"licence": "mit", "licence": '),
+    ("nan", b'"epochs": 1.0', b'"epochs": NaN'),
+    ("infinity", b'"epochs": 1.0', b'"epochs": -Infinity'),
+    ("an_infinite_exponent", b'"epochs": 1.0', b'"epochs": 1e999999'),
+    ("a_lone_surrogate", b'"random numbers"', b'"\\ud800"'),
+    ("a_homoglyph", b'"method": "adept_joint"', '"method": "\u0430dept_joint"'.encode()),
+    ("an_escaped_field", b'"licence": ', b'"licence\\u0000": '),
+):
+    CASES[f"config_with_{_name}"] = lambda work, folder, o=_old, n=_new: config_of(folder, n, in_place_of=o)  # type: ignore[misc]
+
+
+@attack
+def config_in_utf_16(work: Path, folder: Path) -> object:
+    (folder / CONFIG).write_bytes((folder / CONFIG).read_text().encode("utf-16"))
+    return read_config(folder)
+
+
+@attack
+def config_that_is_a_pipe(work: Path, folder: Path) -> object:
+    (folder / CONFIG).unlink()
+    os.mkfifo(folder / CONFIG)
+    return read_config(folder)
+
+
+@attack
+def config_that_leads_to_itself(work: Path, folder: Path) -> object:
+    (folder / CONFIG).unlink()
+    (folder / CONFIG).symlink_to(folder / CONFIG)
+    return read_config(folder)
+
+
+@attack
+def config_in_another_case(work: Path, folder: Path) -> object:
+    (folder / CONFIG).rename(folder / "Config.JSON")
+    return read_config(folder)
+
+
+@attack
+def weights_that_are_a_device_without_end(work: Path, folder: Path) -> object:
+    (folder / WEIGHTS).unlink()
+    (folder / WEIGHTS).symlink_to("/dev/zero")
+    return read_tensors(folder, read_config(folder))
+
+
+@attack
+def weights_that_are_a_folder(work: Path, folder: Path) -> object:
+    (folder / WEIGHTS).unlink()
+    (folder / WEIGHTS).mkdir()
+    return read_tensors(folder, read_config(folder))
+
+
 # --- headers: the config promises the file's true size and digest --------------------------------------------------
 
 
@@ -163,6 +236,77 @@ def header_of_a_huge_shape(work: Path, folder: Path) -> object:
 def header_of_overlapping_tensors(work: Path, folder: Path) -> object:
     header = read_header(folder / WEIGHTS)
     header["fpn.inner_blocks.0.0.weight"]["data_offsets"] = header[KEY]["data_offsets"]
+    return weights_with(folder, header)
+
+
+def renamed(header: dict[str, Any], name: str) -> dict[str, Any]:
+    return {name if key == KEY else key: entry for key, entry in header.items()}
+
+
+for _name, _text in (
+    ("homoglyph", KEY.replace("a", "\u0430")),
+    ("right_to_left_mark", f"{KEY}\u202e"),
+    ("other_case", KEY.upper()),
+    ("traversal", "../../../etc/passwd"),
+    ("composed_character", "backbone.conv1.weight\u0301"),
+):
+    CASES[f"header_with_a_{_name}"] = lambda work, folder, n=_text: weights_with(  # type: ignore[misc]
+        folder, renamed(read_header(folder / WEIGHTS), n)
+    )
+
+
+@attack
+def header_with_one_tensor_twice(work: Path, folder: Path) -> object:
+    header = read_header(folder / WEIGHTS)
+    entry = json.dumps(header[KEY])
+    text = json.dumps(header)
+    return weights_with(folder, text.replace(f'"{KEY}": ', f'"{KEY}": {entry}, "{KEY}": ').encode())
+
+
+@attack
+def header_with_two_shapes(work: Path, folder: Path) -> object:
+    text = json.dumps(read_header(folder / WEIGHTS))
+    return weights_with(folder, text.replace('"shape": ', '"shape": [1], "shape": ', 1).encode())
+
+
+def moved(folder: Path, first: int, last: int, grown: int = 0) -> object:
+    """The last tensor of the file elsewhere, and the file so much longer."""
+    header = read_header(folder / WEIGHTS)
+    key = max((k for k in header if k != "__metadata__"), key=lambda k: header[k]["data_offsets"][1])
+    begin, end = header[key]["data_offsets"]
+    header[key]["data_offsets"] = [begin + first, end + last]
+    with (folder / WEIGHTS).open("r+b") as stream:
+        stream.truncate((folder / WEIGHTS).stat().st_size + grown)
+    return weights_with(folder, header)
+
+
+CASES["header_with_a_hole"] = lambda work, folder: moved(folder, 4096, 4096, 4096)
+CASES["header_with_a_tensor_backwards"] = lambda work, folder: moved(folder, 4, -(1 << 40))
+CASES["header_with_a_tensor_cut_short"] = lambda work, folder: moved(folder, 0, -4)
+CASES["header_with_half_a_byte"] = lambda work, folder: moved(folder, 0.5, 0.5)  # type: ignore[arg-type]
+CASES["header_with_offsets_of_a_yottabyte"] = lambda work, folder: moved(folder, 1 << 80, 1 << 80)
+
+
+@attack
+def header_before_a_hidden_tail(work: Path, folder: Path) -> object:
+    """Bytes behind the last tensor: a second file within the file."""
+    header = read_header(folder / WEIGHTS)
+    header["__metadata__"] = {"format": "pt"}
+    path = folder / WEIGHTS
+    weights_with(folder, header)
+    with path.open("ab") as stream:
+        stream.write(b"PK\x03\x04" * 100)
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    data = json.loads((folder / CONFIG).read_text()) | {"sha256": digest, "size": path.stat().st_size}
+    (folder / CONFIG).write_text(json.dumps(data))
+    return read_tensors(folder, read_config(folder))
+
+
+@attack
+def header_with_nan(work: Path, folder: Path) -> object:
+    header = read_header(folder / WEIGHTS)
+    header[KEY]["shape"] = [float("nan")]
     return weights_with(folder, header)
 
 
@@ -236,6 +380,32 @@ def zip_bomb(work: Path, folder: Path) -> object:
     with zipfile.ZipFile(work / "model.pth", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr("model/data.pkl", pickle.dumps({}, protocol=2))
         archive.writestr("model/data/0", bytes(64 << 20))
+    return load_tensors_only(work / "model.pth")
+
+
+@attack
+def zip_with_two_pickles_of_one_name(work: Path, folder: Path) -> object:
+    """Which of the two is read depends on who reads."""
+    torch.save({"a": torch.zeros(2)}, work / "model.pth")
+    with warnings.catch_warnings(), zipfile.ZipFile(work / "model.pth", "a") as archive:
+        warnings.simplefilter("ignore")
+        archive.writestr("model/data.pkl", pickle.dumps({}, protocol=2))
+    return load_tensors_only(work / "model.pth")
+
+
+@attack
+def zip_of_overlapping_entries(work: Path, folder: Path) -> object:
+    """A thousand names for the same bytes: what they claim together is a thousand times the file."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("model/data.pkl", pickle.dumps({}, protocol=2))
+        archive.writestr("model/data/0", bytes(1 << 20))
+        first = archive.getinfo("model/data/0")
+        for i in range(1, 1000):
+            again = copy.copy(first)
+            again.filename = f"model/data/{i}"
+            archive.filelist.append(again)
+    (work / "model.pth").write_bytes(content.getvalue())
     return load_tensors_only(work / "model.pth")
 
 

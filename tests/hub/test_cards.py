@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import yaml
 from adept_hub.card_data import eval_results, front_matter, slug
 from adept_hub.cards import BEGIN, END, render_card, write_card
 from adept_hub.checkpoint import write_config
+from adept_hub.cli.main import main
 from adept_hub.registry import list_models, model_info
 from adept_hub.results import published_cards, published_tables, write_cards
 from adept_hub.spec import CheckpointConfig, DetectorSpec, Metric, Provenance
@@ -126,6 +129,8 @@ def test_texts_of_a_config_cannot_become_markup_or_metadata() -> None:
     assert "## Free money" not in [line.strip() for line in card.splitlines()]
     for path in eval_results(replace(CONFIG, provenance=provenance)):
         assert Path(path).parent == Path(".eval_results")
+    shown = render_card(CONFIG, pictures=["pictures/x](http://evil.example).png"]).split("## Pictures")[1]
+    assert "![x http evil example](pictures/x%5D%28http%3A//evil.example%29.png)" in shown
     assert slug("../../etc/passwd") == "etc-passwd"
     assert slug("///") == "unnamed"
 
@@ -144,6 +149,23 @@ def test_what_is_written_by_hand_survives_generation(make_checkpoint) -> None:
     assert "![proposals](pictures/proposals.png)" in again
     write_card(folder, config)
     assert path.read_text() == again
+
+
+def test_the_commands_on_a_card_run(make_checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """As they stand there, one after the other, in an empty folder."""
+    folder, config, _ = make_checkpoint()
+    monkeypatch.chdir(tmp_path)
+    card = render_card(config, source=str(folder))
+    (program,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    exec(compile(program, "card", "exec"), {})
+    assert "total        200" in capsys.readouterr().out
+    (commands,) = re.findall(r"```bash\n(.*?)```", card, re.DOTALL)
+    for command in commands.splitlines():
+        prefix, *words = shlex.split(command, comments=True)
+        assert prefix == "adept"
+        assert main(words) == 0, command
+    for made in ("out_d2/config.yaml", "out_mmdet/config.py", "out_tv/build_model.py"):
+        assert (tmp_path / made).is_file(), "the card says that it is written"
 
 
 # --- the repository's own ------------------------------------------------------------------------------------------
