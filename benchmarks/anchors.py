@@ -37,6 +37,7 @@ from adept_training.downstream.records import Data
 from adept_training.downstream.samples import LabelledSamples
 from adept_training.downstream.subsets import draw, parse_budget
 
+SETS = ("coco256", "bccd")
 OPTIONS = ("downstream", "rescaled", "pretraining")
 #: Shorter sides (px) at which the source is judged as it is; the fine-tuning is at the first.
 SIDES = (192, 400)
@@ -61,6 +62,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--source", default="adept_joint")
+    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS, help="measure on these alone")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--iterations", type=int, default=60)
     parser.add_argument("--minutes", type=float, default=float("inf"))
@@ -68,7 +70,7 @@ def main() -> None:
     torch.set_num_threads(1)
     deadline = time.monotonic() + 60 * args.minutes
     known = read(args.out)
-    wanted = [case for case in cases(args.seeds, args.iterations) if case not in known]
+    wanted = [c for c in cases(args.seeds, args.iterations) if c not in known and c.data in args.sets]
     with tempfile.TemporaryDirectory() as name:
         for case in wanted:
             if time.monotonic() > deadline:
@@ -82,11 +84,10 @@ def main() -> None:
 
 def cases(seeds: int, iterations: int) -> Iterator[Case]:
     """The source as it is at the first side, the fine-tunings seed by seed, the source at the other sides."""
-    sets = ("coco256", "bccd")
-    yield from (Case(data, option, SIDES[0], 0, 0) for data in sets for option in OPTIONS)
+    yield from (Case(data, option, SIDES[0], 0, 0) for data in SETS for option in OPTIONS)
     for seed in range(seeds):
-        yield from (Case(data, option, SIDES[0], iterations, seed) for data in sets for option in OPTIONS)
-    yield from (Case(data, option, side, 0, 0) for data in sets for side in SIDES[1:] for option in OPTIONS)
+        yield from (Case(data, option, SIDES[0], iterations, seed) for data in SETS for option in OPTIONS)
+    yield from (Case(data, option, side, 0, 0) for data in SETS for side in SIDES[1:] for option in OPTIONS)
 
 
 def measure(case: Case, source: str, folder: Path, scratch: Path) -> dict[str, Any]:
@@ -157,14 +158,14 @@ def read(path: Path) -> dict[Case, dict[str, Any]]:
 def print_tables(known: dict[Case, dict[str, Any]], iterations: int) -> None:
     """AR@100 as it is by side, and after the fine-tuning with paired differences to ``downstream``."""
     print("AR@100 (%) of the source as it is, by shorter side")
-    for data in dict.fromkeys(case.data for case in known):
+    for data in SETS:
         for option in OPTIONS:
             found = [known.get(Case(data, option, side, 0, 0)) for side in SIDES]
             cells = " ".join(f"{row['RPN_AR100']:6.2f}" if row else "     -" for row in found)
             print(f"{data:8s} {option:12s} {cells}")
     print(f"\nAR@100 after {iterations} iterations on ten images at {SIDES[0]} px: mean and standard deviation")
     print("over seeds, and the mean difference to downstream, seed by seed, with its 95% interval")
-    for data in dict.fromkeys(case.data for case in known):
+    for data in SETS:
         print_finetuned(known, data, "RPN_AR100", iterations)
 
 
