@@ -127,3 +127,10 @@ def test_boxes_are_made_where_none_are_given(
     assert "making them with preset 'opencv-fast'" in capsys.readouterr().err
     assert (tmp_path / "r" / "proposals").is_dir()
     assert len(asked["table"].boxes(asked["keys"][0])) > 0
+
+
+def test_a_mistaken_init_is_told_before_boxes_are_made(
+    photographs: Path, asked: dict[str, Any], tmp_path: Path
+) -> None:
+    assert main(["pretrain", "--images", str(photographs), "--out", str(tmp_path / "r"), "--init", "no/folder"]) == 1
+    assert not (tmp_path / "r").exists()
