@@ -74,10 +74,13 @@ class GlobalBatchNorm(_BatchNorm):
         x = full(input)
         over = [d for d in range(x.dim()) if d != 1]
         shape = [1, -1] + [1] * (x.dim() - 2)
-        total = _total(torch.cat([x.sum(dim=over), x.new_tensor([x.numel() / x.shape[1]])]))
-        count, mean = total[-1], total[:-1] / total[-1]
+        # Sums in float64, as torch's own norm has them on a CPU: rounding that differs is what training amplifies.
+        local = x.sum(dim=over, dtype=torch.float64)
+        total = _total(torch.cat([local, local.new_tensor([x.numel() / x.shape[1]])]))
+        count, mean = total[-1], (total[:-1] / total[-1]).to(x.dtype)
         centred = x - mean.reshape(shape)
-        variance = _total(centred.square().sum(dim=over)) / count
+        variance = (_total(centred.square().sum(dim=over, dtype=torch.float64)) / count).to(x.dtype)
+        count = count.to(x.dtype)
         self._remember(mean.detach(), variance.detach() * count.detach() / (count.detach() - 1))
         out = centred * (variance + self.eps).rsqrt().reshape(shape)
         scaled: Tensor = out * self.weight.reshape(shape) + self.bias.reshape(shape)
