@@ -154,6 +154,7 @@ def _run(run: _Run, stop_at: int | None) -> Outcome:
 
         train(fit, after_step)
     if fit.step < total:
+        run.journal.record("end", step=fit.step, seconds=round(run.elapsed(), 1), interrupted=True)
         run.journal.say(f"interrupted after {fit.step} iterations; its state is saved")
         return Outcome(run.folder, fit.step, total, True)
     _save(run)
@@ -184,7 +185,7 @@ def _finish(run: _Run) -> Outcome:
     }  # fmt: skip
     with atomic_file(run.folder / "metrics.json") as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    run.journal.record("end", step=fit.step, seconds=round(run.elapsed(), 1), **report.flat())
+    run.journal.record("end", step=fit.step, seconds=round(run.elapsed(), 1), interrupted=False, **report.flat())
     figures = "  ".join(f"{k} {v:.2f}" for k, v in report.flat().items() if k in ("AP", "AP50", "VOC07_AP50") and v)
     run.journal.say(f"done in {duration(run.elapsed())}; the {chosen} detector on {split.name}: {figures}")
     return Outcome(run.folder, fit.step, fit.step, False, chosen, best_at, best_ap, split.name, report)
