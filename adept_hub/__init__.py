@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from adept_hub.publish import push_to_hub as push_to_hub
     from adept_hub.publish import save_pretrained as save_pretrained
     from adept_hub.registry import ModelInfo as ModelInfo
+    from adept_hub.registry import is_model as is_model
+    from adept_hub.registry import is_model_pretrained as is_model_pretrained
     from adept_hub.registry import list_models as list_models
+    from adept_hub.registry import list_pretrained as list_pretrained
     from adept_hub.registry import model_info as model_info
     from adept_hub.report import LoadReport as LoadReport
 
@@ -28,7 +31,10 @@ _HOME = {
     "ModelInfo": "registry",
     "create_model": "load",
     "export": "load",
+    "is_model": "registry",
+    "is_model_pretrained": "registry",
     "list_models": "registry",
+    "list_pretrained": "registry",
     "load_into": "load",
     "load_pretrained": "load",
     "load_state_dict": "load",

@@ -14,12 +14,12 @@ import functools
 import os
 import re
 import sys
+from collections.abc import Callable, Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adept_hub.errors import RegistryError
-from adept_hub.names import split_name
+from adept_hub.errors import RegistryError, UnknownModelError, UnpublishedWeightsError
 from adept_hub.registry.reader import Registry, check_registry, load_registry, parse_registry
 
 if TYPE_CHECKING:
@@ -31,7 +31,10 @@ __all__ = [
     "ModelInfo",
     "Registry",
     "check_registry",
+    "is_model",
+    "is_model_pretrained",
     "list_models",
+    "list_pretrained",
     "model_info",
     "parse_registry",
     "registry",
@@ -110,17 +113,53 @@ def _may_be_installed() -> bool:
     return False
 
 
-def list_models(filter: str = "*", *, method: str | None = None, pretrained: bool = False) -> list[str]:  # noqa: A002
-    """Names of models, sorted, as in timm.
+def list_models(
+    filter: str | Sequence[str] = "",  # noqa: A002  # timm's name
+    *,
+    exclude_filters: str | Sequence[str] = (),
+    method: str | None = None,
+    pretrained: bool = False,
+) -> list[str]:
+    """Names of models in alphabetical order; patterns as in timm.
 
     Args:
-        filter: a pattern with ``*`` and ``?``; with ``pretrained`` it is matched with and without the tag.
+        filter: a pattern with ``*`` and ``?``, or several, of which one must match; with ``pretrained`` they are
+            matched with and without the tag. Empty: every name.
+        exclude_filters: patterns of names that are left out, matched likewise.
         method: only this method (``adept_joint``, ``adept_separate``, ``soco``, ...).
         pretrained: names with tags whose weights are published; otherwise architectures.
     """
-    matches = re.compile(fnmatch.translate(filter)).match
     names = registry().names(method, pretrained)
-    return sorted(name for name in names if matches(name) or matches(split_name(name)[0]))
+    if wanted := _matcher(filter):
+        names = [name for name in names if wanted(name) or wanted(name.partition(".")[0])]
+    if unwanted := _matcher(exclude_filters):
+        names = [name for name in names if not (unwanted(name) or unwanted(name.partition(".")[0]))]
+    return sorted(names)
+
+
+def list_pretrained(filter: str | Sequence[str] = "", *, exclude_filters: str | Sequence[str] = ()) -> list[str]:  # noqa: A002
+    """`list_models` with ``pretrained=True``, as in timm."""
+    return list_models(filter, exclude_filters=exclude_filters, pretrained=True)
+
+
+def is_model(name: str) -> bool:
+    """Whether `model_info` knows a name: a full one, an alias, an architecture or a deprecated one."""
+    known = registry()
+    return name in known or name in known.defaults or name in known.deprecated
+
+
+def is_model_pretrained(name: str) -> bool:
+    """Whether `adept_hub.load_pretrained` finds published weights under a name."""
+    try:
+        return registry().resolve_pretrained(name).pretrained
+    except (UnknownModelError, UnpublishedWeightsError):
+        return False
+
+
+def _matcher(patterns: str | Sequence[str]) -> Callable[[str], object] | None:
+    several = [patterns] if isinstance(patterns, str) else patterns
+    translated = "|".join(fnmatch.translate(pattern) for pattern in several if pattern)
+    return re.compile(translated).match if translated else None
 
 
 def model_info(name: str) -> ModelInfo:

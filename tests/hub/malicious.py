@@ -389,7 +389,7 @@ def zip_with_two_pickles_of_one_name(work: Path, folder: Path) -> object:
     torch.save({"a": torch.zeros(2)}, work / "model.pth")
     with warnings.catch_warnings(), zipfile.ZipFile(work / "model.pth", "a") as archive:
         warnings.simplefilter("ignore")
-        archive.writestr("model/data.pkl", pickle.dumps({}, protocol=2))
+        archive.writestr("model/data.pkl", archive.read("model/data.pkl"))
     return load_tensors_only(work / "model.pth")
 
 

@@ -143,6 +143,30 @@ def test_list_models_by_pattern_method_and_publication(mine: Path) -> None:
     assert adept_hub.list_models("soco_*") == [name for name in everything if name.startswith("soco_")]
 
 
+def test_list_models_as_timms_users_type_it(mine: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Expected by timm's own rules (its _registry.py): empty filters, several, exclusion, patterns without tags."""
+    points = {f"mine_r18_fpn.{tag}": checkpoint(sha256=f"{i:064x}") for i, tag in enumerate(("photos", "films"))}
+    points["mine_r18_fpn.soon"] = {}
+    monkeypatch.setenv("ADEPT_REGISTRY", str(write(tmp_path / "two.json", small(checkpoints=points))))
+    assert list_models("") == list_models() == list_models("*") == list_models([])
+    assert set(list_models(["mine*", "soco_r18*"])) == {"mine_r18_fpn", "soco_r18_fpn", "soco_r18_fpn128"}
+    assert list_models(["mine*", "soco_r18*"], exclude_filters="*128") == ["mine_r18_fpn", "soco_r18_fpn"]
+    assert list_models("mine*", exclude_filters=["*.photos"], pretrained=True) == ["mine_r18_fpn.films"]
+    assert list_models("mine*", exclude_filters="mine_r18_fpn", pretrained=True) == []
+    assert adept_hub.list_pretrained("mine*") == ["mine_r18_fpn.films", "mine_r18_fpn.photos"]
+    assert adept_hub.list_pretrained(exclude_filters="adept*") == adept_hub.list_pretrained("mine*")
+    assert "mine_old" not in list_models(), "deprecated names work and are not listed"
+
+
+def test_is_model(mine: Path) -> None:
+    for name in ("mine", "mine_r18", "mine_r18_fpn", "mine_r18_fpn.photos", "mine_old", "adept_joint"):
+        assert adept_hub.is_model(name), name
+    assert not any(map(adept_hub.is_model, ("", "mine*", "mine_r18_fpn.other", "MINE")))
+    for name in ("mine", "mine_r18", "mine_r18_fpn", "mine_r18_fpn.photos"):
+        assert adept_hub.is_model_pretrained(name), name
+    assert not any(map(adept_hub.is_model_pretrained, ("soco_r50_fpn", "mine_r18_fpn.other", "nothing")))
+
+
 def test_model_info_knows_aliases_and_inherits_the_architecture(mine: Path) -> None:
     info = model_info("mine")
     assert (info.name, info.architecture, info.tag) == ("mine_r18_fpn.photos", "mine_r18_fpn", "photos")
