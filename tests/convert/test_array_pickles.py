@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import os
 import pickle
+import tracemalloc
 
 import foreign
 import numpy as np
@@ -96,12 +97,17 @@ def test_a_cut_file_is_damaged(cut, tmp_path):
 
 def test_lengths_that_are_only_claimed_are_not_allocated(tmp_path):
     path = tmp_path / "x.pkl"
-    path.write_bytes(b"\x80\x05\x96" + (1 << 60).to_bytes(8, "little") + b"abc.")  # BYTEARRAY8
-    with pytest.raises(CheckpointError):
-        load_arrays_only(path)
-    path.write_bytes(b"\x80\x02}r" + (1 << 31).to_bytes(4, "little") + b".")  # a memo place far away
-    with pytest.raises(CheckpointError, match="no mapping"):
-        load_arrays_only(path)
+    for claim in (
+        b"\x80\x05\x96" + (1 << 28).to_bytes(8, "little") + b"abc.",  # BYTEARRAY8
+        b"\x80\x02}r" + (1 << 28).to_bytes(4, "little") + b".",  # a memo place far away
+    ):
+        path.write_bytes(claim)
+        tracemalloc.start()
+        with pytest.raises(CheckpointError):
+            load_arrays_only(path)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 1 << 22
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"a": 1}, {"model": {"a": np.zeros(1), "b": 2}}, {}])
