@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,12 +22,14 @@ h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin-
 p.dim, figcaption { color: var(--dim); }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; display: block; overflow-x: auto; }
 th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; } th { color: var(--dim); font-weight: 600; }
+th:first-child, td:first-child, .words { text-align: left; } th { color: var(--dim); font-weight: 600; }
 figure { display: inline-block; margin: .4rem .8rem .8rem 0; max-width: 100%; vertical-align: top; }
 figure img, svg { max-width: 100%; height: auto; } figcaption { font-size: .85rem; max-width: 24rem; }
 .verdict { background: var(--wash); border-left: 4px solid #2f7d5b; padding: .7rem 1rem; }
 pre { background: var(--wash); padding: .7rem 1rem; overflow-x: auto; }
 """
+
+_WORD = re.compile(r"[^\W\d_]{3}")
 
 
 class Page:
@@ -60,9 +63,17 @@ class Page:
         self._parts.append(f"<details><summary>{html.escape(title)}</summary><pre>{html.escape(text)}</pre></details>")
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Rows of cells."""
-        cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
-        body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+        """Rows of cells: numbers to the right, columns of words to the left."""
+        words = [all(_WORD.search(cell) for cell in column) for column in zip(*rows, strict=True)] or [False] * len(
+            head
+        )
+
+        def line(tag: str, row: Sequence[str]) -> str:
+            marks = (' class="words"' if word else "" for word in words)
+            return "".join(f"<{tag}{mark}>{html.escape(cell)}</{tag}>" for cell, mark in zip(row, marks, strict=True))
+
+        cells = line("th", head)
+        body = "".join(f"<tr>{line('td', row)}</tr>" for row in rows)
         self._parts.append(f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>")
 
     def drawing(self, svg: str) -> None:

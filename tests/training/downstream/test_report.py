@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,11 @@ def test_the_page_holds_everything_and_fetches_nothing(voc: Path, tmp_path: Path
     assert page.count("<svg") == 2
     for words in ("Precision over recall", "Confusion", "Worst images: Miss", "Worst images: Bkg", "blue", "red"):
         assert words in page
+    sure = sum(int((found.scores_D >= 0.3).sum()) for found in evaluation.found.values())
+    assert f"{sure} of {sum(map(len, evaluation.found.values()))} detections have a score of at least 0.3" in page
+    assert '<td class="words">nothing is there</td>' in page  # words to the left
+    assert '<td class="words">-</td>' not in page
+    assert re.search(r"<td>\d+\.\d\d</td>", page)  # numbers to the right
     assert "<script" not in page
     assert 'src="http' not in page
     assert len(write_predictions(evaluation, tmp_path / "pictures", 3)) == 3

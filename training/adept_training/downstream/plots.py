@@ -30,7 +30,7 @@ def budget_plot(comparison: Comparison) -> str:
         )  # fmt: skip
     axes.set_xticks(range(len(comparison.budgets)), comparison.budgets)
     axes.set_xlabel("labels")
-    axes.set_ylabel(comparison.metric)
+    axes.set_ylabel(f"{comparison.metric}, mean and 95% interval")
     axes.legend(frameon=False)
     return svg(figure)
 
@@ -46,13 +46,16 @@ def curves_plot(curves_KR: npt.NDArray[np.float64], classes: Sequence[str], ap: 
     if known:
         axes.plot(recall, curves_KR[known].mean(axis=0), color="black", linewidth=2.2, label="mean")
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, title="class and its AP50", title_fontsize=8)
     return svg(figure)
 
 
-def bars_plot(values: Mapping[str, float], label: str) -> str:
-    """One bar each."""
-    figure, axes = canvas(5.6, 3.2)
-    axes.bar(list(values), list(values.values()), color=COLOURS[1], width=0.62)
+def bars_plot(groups: Sequence[Mapping[str, float]], label: str) -> str:
+    """One bar each, a colour for each group."""
+    figure, axes = canvas(6.4, 3.2)
+    for i, values in enumerate(groups, start=1):
+        bars = axes.bar(list(values), list(values.values()), color=COLOURS[i % len(COLOURS)], width=0.62)
+        axes.bar_label(bars, fmt="%.1f", fontsize=8)
+    axes.tick_params(axis="x", labelsize=9)
     axes.set_ylabel(label)
     return svg(figure)

@@ -36,12 +36,14 @@ def write_report(evaluation: Evaluation, path: Path, title: str, command: str = 
     split = evaluation.split
     page = Page(title, f"{split.name}: {len(split)} images, {split.objects} objects, {len(split.classes)} classes.")
     flat = evaluation.flat()
-    page.heading("Figures")
+    page.heading("Figures, in percent")
     for group, names in _GROUPS.items():
         shown = [name for name in names if name in flat]
         if shown:
             page.text(group, "dim")
             page.table([_label(name) for name in shown], [[_number(flat[name]) for name in shown]])
+    if evaluation.boxes is not None:
+        page.text("s, m, l: objects below 32 x 32 pixels, up to 96 x 96, above; -: there are none of that size.", "dim")
     if evaluation.boxes is not None:
         page.heading("Precision over recall at IoU 0.5")
         ap50 = {name: row["AP50"] for name, row in evaluation.boxes.per_class.items()}
@@ -49,8 +51,12 @@ def write_report(evaluation: Evaluation, path: Path, title: str, command: str = 
         _per_class(page, evaluation)
     if evaluation.tide is not None:
         page.heading("What the errors cost")
-        page.text("Points of AP50 that an oracle would gain by repairing every error of one kind (TIDE).", "dim")
-        page.drawing(bars_plot({**evaluation.tide.main, **evaluation.tide.special}, "points of AP50"))
+        page.text(
+            "Points of AP50 that an oracle would gain by repairing every error of one kind (TIDE). FalsePos and "
+            "FalseNeg, in another colour, are all wrong detections and all objects not found: they overlap with the "
+            "six.", "dim",
+        )  # fmt: skip
+        page.drawing(bars_plot([evaluation.tide.main, evaluation.tide.special], "points of AP50"))
         rows = [[k, f"{evaluation.tide.main[k]:.2f}", str(evaluation.tide.counts[k]), _EXPLAINED[k]] for k in MAIN]
         page.table(["error", "cost", "count", "what it is"], rows)
         _confusion(page, evaluation)
@@ -101,11 +107,15 @@ def _confusion(page: Page, evaluation: Evaluation) -> None:
     classes = evaluation.split.classes
     counts = confusion(evaluation.split, evaluation.found, SCORE)
     page.heading("Confusion")
-    page.text(f"Detections of at least {SCORE}, matched with objects at IoU 0.5 whatever their class.", "dim")
+    scores = np.concatenate([np.zeros(0), *(found.scores_D for found in evaluation.found.values())])
+    page.text(
+        f"{int((scores >= SCORE).sum())} of {len(scores)} detections have a score of at least {SCORE}; they alone are "
+        "counted here, matched with objects at IoU 0.5 whatever their class, and shown in the pictures below.", "dim",
+    )  # fmt: skip
     if len(classes) <= _LARGEST_MATRIX:
         names = ["nothing", *classes]
         order = [*range(1, len(names)), 0]
-        rows = [[names[i], *(str(counts[i, j]) for j in order)] for i in order]
+        rows = [[names[i], *(str(counts[i, j]) if i or j else "-" for j in order)] for i in order]
         page.table(["true \\ found as", *(names[j] if j else "missed" for j in order)], rows)
         return
     off = counts.copy()
