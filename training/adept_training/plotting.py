@@ -50,10 +50,13 @@ def lines_plot(
 
 
 def smoothed(values: Sequence[float], reach: int) -> list[float]:
-    """The mean of each value and the ``reach`` ones on either side; at the ends, of as many on both as there are."""
+    """The mean of each value and the ``reach`` ones on either side.
+
+    Near the beginning, which is steep, as many on either side as there are before; near the end, those that there are.
+    """
     means = []
     for i in range(len(values)):
-        near = min(reach, i, len(values) - 1 - i)
+        near = min(reach, i)
         part = values[i - near : i + near + 1]
         means.append(sum(part) / len(part))
     return means

@@ -112,9 +112,9 @@ def test_an_svg_holds_the_points_and_the_line_of_chance() -> None:
     assert height == pytest.approx((points[0, 1] + points[1, 1]) / 2, abs=1e-2), "0.5 lies midway between 0 and 1"
 
 
-def test_smoothing_keeps_the_ends_and_a_slope() -> None:
-    assert smoothed([1, 2, 3, 4, 5], 2) == [1, 2, 3, 4, 5]
-    assert smoothed([0, 0, 9, 0, 0], 1) == [0, 3, 3, 3, 0]
+def test_smoothing_keeps_the_beginning_and_calms_the_end() -> None:
+    assert smoothed([1, 2, 3, 4, 5], 2) == [1, 2, 3, 3.5, 4]
+    assert smoothed([9, 0, 0, 0, 9], 1) == [9, 3, 0, 3, 4.5]
 
 
 def test_several_runs_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
