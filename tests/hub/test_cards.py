@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from adept_hub.card_data import eval_results, front_matter, slug
-from adept_hub.cards import BEGIN, END, render_card, write_card
-from adept_hub.checkpoint import write_config
+from adept_hub.cards import BEGIN, END, card_pictures, render_card, write_card
+from adept_hub.checkpoint import read_config, write_config
 from adept_hub.cli.main import main
-from adept_hub.registry import list_models, model_info
+from adept_hub.registry import BUNDLED, list_models, model_info
 from adept_hub.results import published_cards, published_tables, write_cards
 from adept_hub.spec import CheckpointConfig, DetectorSpec, Metric, Provenance
 
@@ -175,6 +175,16 @@ def test_model_cards_are_what_the_generator_gives() -> None:
     """If this fails: make cards."""
     kept = {path.name: path.read_text() for path in (ROOT / "model_cards").glob("*.md") if path.name != "README.md"}
     assert kept == published_cards()
+
+
+def test_bundled_checkpoints_have_their_card_and_its_pictures_are_there() -> None:
+    """If this fails: adept card --write FOLDER, make cards."""
+    for folder in (path for path in BUNDLED.iterdir() if path.is_dir()):
+        card = (folder / "README.md").read_text()
+        assert card == render_card(read_config(folder), pictures=card_pictures(folder))
+    for path in (ROOT / "model_cards").glob("*.md"):
+        shown = re.findall(r"!\[[^]]*\]\(([^)]*)\)", path.read_text())
+        assert all((path.parent / picture).is_file() for picture in shown), shown
 
 
 def test_results_are_what_the_generator_gives() -> None:
