@@ -311,6 +311,16 @@ def test_every_shipped_protocol_is_a_recipe_with_the_paper_s_numbers() -> None:
         load_finetune_recipe("coco_2x")
 
 
+def test_a_recipe_file_states_only_what_differs(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("extends: coco_10pct\nschedule:\n  iterations: 77\n")
+    mine, base = load_finetune_recipe(path, ["engine.seed=5"]), load_finetune_recipe("coco_10pct")
+    assert (mine.schedule.iterations, mine.engine.seed) == (77, 5)
+    assert mine.schedule.warmup == base.schedule.warmup
+    assert (mine.detector, mine.optimiser) == (base.detector, base.optimiser)
+    assert load_finetune_recipe().optimiser != base.optimiser or load_finetune_recipe().detector != base.detector
+
+
 @pytest.mark.slow
 def test_two_processes_make_one_run(source: str, voc: Path, tmp_path: Path) -> None:
     settings = [word for setting in [*TINY, "schedule.iterations=2"] for word in ("--set", setting)]

@@ -7,17 +7,14 @@ says, batch norms that keep learning and are synchronised, weight decay 2.5e-5, 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
-
-import yaml
+from typing import Literal
 
 from adept_hub.errors import RecipeError
-from adept_hub.schema import from_dict, to_dict
-from adept_training.engine.recipe import recipe_folder
+from adept_hub.schema import from_dict
+from adept_training.recipe_files import read_recipe, recipe_folder, recipe_yaml, shipped
 
 
 @dataclass(frozen=True)
@@ -120,8 +117,7 @@ class FinetuneRecipe:
 
     def to_yaml(self) -> str:
         """The recipe in full, defaults included."""
-        text: str = yaml.safe_dump(to_dict(self), sort_keys=False)
-        return text
+        return recipe_yaml(self)
 
     def resolved(self, images: int, accelerator: bool) -> FinetuneRecipe:
         """The same with every automatic value replaced by what it comes to for so many images."""
@@ -156,7 +152,7 @@ def lr_factor(step: int, recipe: FinetuneRecipe) -> float:
 
 def protocol_names() -> list[str]:
     """Names of the shipped fine-tuning recipes."""
-    return sorted(path.stem for path in (recipe_folder() / "downstream").glob("*.yaml"))
+    return shipped(recipe_folder() / "downstream")
 
 
 def load_finetune_recipe(source: str | Path | None = None, settings: Iterable[str] = ()) -> FinetuneRecipe:
@@ -169,19 +165,8 @@ def load_finetune_recipe(source: str | Path | None = None, settings: Iterable[st
     Raises:
         RecipeError: no such recipe, not YAML, an unknown field, a wrong type, or a value out of range.
     """
-    where, data = _read(source)
-    for setting in settings:
-        path, sign, text = setting.partition("=")
-        section, dot, name = path.partition(".")
-        if not sign or not dot:
-            raise RecipeError(f"--set takes section.field=value, such as schedule.iterations=500, not {setting!r}.")
-        place = data.setdefault(section, {})
-        if not isinstance(place, dict):
-            raise RecipeError(f"--set {setting}: {section!r} is no section.")
-        try:
-            place[name] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise RecipeError(f"--set {setting}: {text!r} is not a YAML value.") from error
+    folder = recipe_folder() / "downstream"
+    where, data = read_recipe(source, settings, folder, "fine-tuning recipe", "schedule.iterations=500")
     recipe = from_dict(FinetuneRecipe, data, where, RecipeError)
     _check(recipe)
     return recipe
@@ -208,22 +193,3 @@ def _check(recipe: FinetuneRecipe) -> None:
         raise RecipeError("detector.classifier=cosine is for one box predictor; Cascade R-CNN has three.")
     if recipe.optimiser.layers == "last" and recipe.norms.policy == "train":
         raise RecipeError("optimiser.layers=last leaves the batch norms alone: set norms.policy=frozen as well.")
-
-
-def _read(source: str | Path | None) -> tuple[str, dict[str, Any]]:
-    if source is None:
-        return "the default recipe", {}
-    path = Path(source)
-    if not path.is_file():
-        path = recipe_folder() / "downstream" / f"{source}.yaml"
-    if not path.is_file():
-        names = protocol_names()
-        near = difflib.get_close_matches(str(source), names, n=3, cutoff=0.3) or names
-        raise RecipeError(f"There is no fine-tuning recipe {str(source)!r}.\nShipped: {', '.join(near)}")
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(data, dict):
-        raise RecipeError(f"{path}: expected sections such as 'schedule:', found {type(data).__name__}.")
-    return str(path), data

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Iterable
@@ -10,9 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
-import adept_training
 from adept_hub.errors import RecipeError
 from adept_hub.names import is_name
 from adept_hub.schema import from_dict, to_dict
@@ -21,6 +17,7 @@ from adept_hub.validate import LICENCE
 from adept_training.data.photometric import PhotometricRecipe
 from adept_training.data.views import ViewsRecipe
 from adept_training.method.adept import MethodRecipe
+from adept_training.recipe_files import read_recipe, recipe_folder, recipe_yaml, shipped
 
 
 @dataclass(frozen=True)
@@ -127,8 +124,7 @@ class Recipe:
 
     def to_yaml(self) -> str:
         """The recipe in full, defaults included."""
-        text: str = yaml.safe_dump(to_dict(self), sort_keys=False)
-        return text
+        return recipe_yaml(self)
 
     def sha256(self) -> str:
         """Digest of the recipe's content, independent of the file's layout."""
@@ -143,16 +139,9 @@ def flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def recipe_folder() -> Path:
-    """Where the shipped recipes lie: inside the installed package, or beside it in a checkout."""
-    package = Path(adept_training.__file__).parent
-    installed = package / "recipes"
-    return installed if installed.is_dir() else package.parent / "recipes"
-
-
 def recipe_names() -> list[str]:
     """Names of the shipped recipes."""
-    return sorted(path.stem for path in recipe_folder().glob("*.yaml"))
+    return shipped(recipe_folder())
 
 
 def load_recipe(source: str | Path | None = None, settings: Iterable[str] = (), method: str | None = None) -> Recipe:
@@ -167,9 +156,7 @@ def load_recipe(source: str | Path | None = None, settings: Iterable[str] = (), 
     Raises:
         RecipeError: no such recipe, not YAML, an unknown field, a wrong type, or values that exclude each other.
     """
-    where, data = _read(source)
-    for setting in settings:
-        _change(data, setting)
+    where, data = read_recipe(source, settings, recipe_folder(), "recipe", "schedule.epochs=20")
     if method is not None:
         section = data.setdefault("method", {})
         if isinstance(section, dict):
@@ -228,52 +215,3 @@ def check(recipe: Recipe) -> None:
     ):
         if len(sizes) != 4:
             raise RecipeError(f"{name} has {len(sizes)} values; P2-P5 need four.")
-
-
-def _read(source: str | Path | None) -> tuple[str, dict[str, Any]]:
-    if source is None:
-        return "the default recipe", {}
-    path = Path(source)
-    if not path.is_file():
-        path = recipe_folder() / f"{source}.yaml"
-    if not path.is_file():
-        near = difflib.get_close_matches(str(source), recipe_names(), n=3, cutoff=0.3) or recipe_names()
-        raise RecipeError(
-            f"There is no recipe {str(source)!r}, neither a file nor a shipped one.\nNear: {', '.join(near)}"
-        )
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    if data is None:
-        data = {}
-    if isinstance(data, dict) and "extends" in data:
-        data = _merge(_read(data.pop("extends"))[1], data)
-    if not isinstance(data, dict):
-        raise RecipeError(f"{path}: expected sections such as 'views:' and 'schedule:', found {type(data).__name__}.")
-    return str(path), data
-
-
-def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """``base`` with the values of ``changes`` in their places, section by section."""
-    merged = dict(base)
-    for key, value in changes.items():
-        below = merged.get(key)
-        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
-    return merged
-
-
-def _change(data: dict[str, Any], setting: str) -> None:
-    path, sign, text = setting.partition("=")
-    if not sign or "." not in path:
-        raise RecipeError(f"--set takes section.field=value, such as schedule.epochs=20, not {setting!r}.")
-    *sections, name = path.split(".")
-    place = data
-    for section in sections:
-        place = place.setdefault(section, {})
-        if not isinstance(place, dict):
-            raise RecipeError(f"--set {setting}: {section!r} is no section.")
-    try:
-        place[name] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"--set {setting}: {text!r} is not a YAML value.") from error

@@ -1,0 +1,103 @@
+"""Recipes as files: shipped ones by name, ``extends``, single values by ``--set``, and back to YAML."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import adept_training
+from adept_hub.errors import RecipeError
+from adept_hub.schema import to_dict
+
+
+def recipe_folder() -> Path:
+    """Where the shipped recipes lie: inside the installed package, or beside it in a checkout."""
+    package = Path(adept_training.__file__).parent
+    installed = package / "recipes"
+    return installed if installed.is_dir() else package.parent / "recipes"
+
+
+def shipped(folder: Path) -> list[str]:
+    """Names of the recipes in a folder."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def read_recipe(
+    source: str | Path | None, settings: Iterable[str], folder: Path, kind: str, example: str
+) -> tuple[str, dict[str, Any]]:
+    """Where a recipe comes from, in words, and its content with single values changed.
+
+    Args:
+        source: a YAML file, a name of ``folder``, or None for the defaults. A recipe may begin with
+            ``extends: <another>`` and state only what differs.
+        settings: ``section.field=value``, the value in YAML.
+        kind: what such recipes are called in messages.
+        example: a setting that would do.
+
+    Raises:
+        RecipeError: no such recipe, not YAML, or a setting that is none.
+    """
+    where, data = _read(source, folder, kind)
+    for setting in settings:
+        _change(data, setting, example)
+    return where, data
+
+
+def recipe_yaml(recipe: object) -> str:
+    """A recipe in full, defaults included."""
+    text: str = yaml.safe_dump(to_dict(recipe), sort_keys=False)
+    return text
+
+
+def _read(source: str | Path | None, folder: Path, kind: str) -> tuple[str, dict[str, Any]]:
+    if source is None:
+        return f"the default {kind}", {}
+    path = Path(source)
+    if not path.is_file():
+        path = folder / f"{source}.yaml"
+    if not path.is_file():
+        names = shipped(folder)
+        near = difflib.get_close_matches(str(source), names, n=3, cutoff=0.3) or names
+        raise RecipeError(
+            f"There is no {kind} {str(source)!r}, neither a file nor a shipped one.\nShipped: {', '.join(near)}"
+        )
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if data is None:
+        data = {}
+    if isinstance(data, dict) and "extends" in data:
+        data = _merge(_read(data.pop("extends"), folder, kind)[1], data)
+    if not isinstance(data, dict):
+        raise RecipeError(f"{path}: expected sections such as 'schedule:', found {type(data).__name__}.")
+    return str(path), data
+
+
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """``base`` with the values of ``changes`` in their places, section by section."""
+    merged = dict(base)
+    for key, value in changes.items():
+        below = merged.get(key)
+        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _change(data: dict[str, Any], setting: str, example: str) -> None:
+    path, sign, text = setting.partition("=")
+    if not sign or "." not in path:
+        raise RecipeError(f"--set takes section.field=value, such as {example}, not {setting!r}.")
+    *sections, name = path.split(".")
+    place = data
+    for section in sections:
+        place = place.setdefault(section, {})
+        if not isinstance(place, dict):
+            raise RecipeError(f"--set {setting}: {section!r} is no section.")
+    try:
+        place[name] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {setting}: {text!r} is not a YAML value.") from error
