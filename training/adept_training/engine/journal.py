@@ -39,7 +39,7 @@ class Journal:
             self._file.flush()
         if kind == "end":
             self._ending = ending(values)
-        if kind in ("train", "probe"):
+        if self.trackers and kind in ("train", "probe"):
             step = values.pop("step")
             for tracker in self.trackers:
                 tracker.log(step, {f"{kind}/{name}": float(value) for name, value in values.items()})

@@ -80,6 +80,8 @@ def read_log(folder: Path) -> RunLog:
         except json.JSONDecodeError:
             torn += 1
             continue
+        if not isinstance(record, dict) or "kind" not in record:
+            raise NotARunError(f"{path} is no log of pre-training: a line of it has no kind.")
         if record["kind"] == "start":
             kept = [old for old in kept if old["kind"] != "end" and old.get("step", 0) <= record["step"]]
         kept.append(record)
