@@ -2,7 +2,13 @@
 
 ``python -m benchmarks.pretrain`` prints ratios to ``all_levels``, which does the work of SoCo's released step: every
 box through the head on every level, and two sets of boxes on V1 (``--box-sets separate``). Boxes are uniform draws of
-selective search's filter: sqrt-area 0.3-0.8 of the photograph, ratio 1/3-3.
+selective search's filter: sqrt-area 0.3-0.8 of the photograph, ratio 1/3-3. Then where a step's time goes, part by
+part, and what share of this machine's measured matrix peak the step reaches.
+
+On a GPU, with real photographs through the loader:
+
+    python -m benchmarks.pretrain --device cuda --precision bf16 --compile --batch 256 --rounds 20 \\
+        --variants joint --images PHOTOGRAPHS --workers 14
 """
 
 from __future__ import annotations
@@ -13,15 +19,20 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
+from torch.utils.flop_counter import FlopCounterMode
 
-from adept_training.data.loader import Batch, BoxBatch, ViewBatch
-from adept_training.data.photometric import Colours
+from adept_training.data.loader import Batch, BoxBatch, Order, Samples, Steps, ViewBatch, make_loader
+from adept_training.data.photometric import Colours, apply_colours
+from adept_training.engine.compiled import compile_networks
 from adept_training.engine.optim import make_optimiser
 from adept_training.engine.recipe import Recipe, load_recipe
+from adept_training.images import open_images
 from adept_training.method.adept import Adept
 from adept_training.method.networks import update_target
 
@@ -30,69 +41,226 @@ VARIANTS = {
     "assigned": ("method.name=soco", "method.head_mode=assigned"),
     "joint": ("method.name=adept_joint", "method.head_mode=assigned"),
 }
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def main() -> None:
     """Measure and print."""
+    args = arguments()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    common = (
+        f"model.depth={args.depth}", f"views.sizes={args.sizes}", f"views.box_sets={args.box_sets}",
+        f"engine.batch_size={args.batch}", f"engine.precision={args.precision}",
+    )  # fmt: skip
+    recipes = {name: load_recipe(None, (*common, *VARIANTS[name])) for name in args.variants}
+    batch = to_device(make_batch(args.batch, tuple(args.sizes), 1 if args.box_sets == "shared" else 2), args.device)
+    trained = {name: make_model(recipe, args) for name, recipe in recipes.items()}
+    steps = {name: make_step(*pair, batch, args) for name, pair in trained.items()}
+    seconds = take_turns(steps, args.rounds, args.device)
+    speeds = {name: args.batch / statistics.median(times) for name, times in seconds.items()}
+    last = args.variants[-1]
+    gflops = count_gflops(recipes[last], batch, args)
+    peak = matrix_peak(args.device, DTYPES[args.precision], args.matrix)
+    report: dict[str, Any] = {
+        "images_per_s": {name: round(speed, 3) for name, speed in speeds.items()},
+        "ratio_to_first": {name: round(speed / speeds[args.variants[0]], 3) for name, speed in speeds.items()},
+        "seconds_of_parts": {name: round(s, 4) for name, s in parts_of(*trained[last], batch, args).items()},
+        "gflop_an_image": round(gflops, 1),
+        "tflop_per_s": round(gflops * speeds[last] / 1000, 3),
+        "matrix_peak_tflop_per_s": round(peak, 3),
+        "share_of_peak": round(gflops * speeds[last] / 1000 / peak, 3),
+        "peak_memory_mib": peak_memory(args.device),
+        "threads": torch.get_num_threads(),
+    }
+    if args.images:
+        report |= fed(recipes[last], trained[last], args)
+    if args.json:
+        print(json.dumps(report))
+        return
+    for name, speed in speeds.items():
+        print(f"{name:12s} {speed:8.2f} images/s   {speed / speeds[args.variants[0]]:.2f} x {args.variants[0]}")
+    parts = report["seconds_of_parts"]
+    print(f"a step of {last}: " + ", ".join(f"{name} {1000 * s:.0f} ms" for name, s in parts.items()))
+    print(
+        f"{report['gflop_an_image']} GFLOP an image, {report['tflop_per_s']} TFLOP/s of a matrix product's "
+        f"{report['matrix_peak_tflop_per_s']} ({report['share_of_peak']:.0%}), {args.precision} on {args.device}"
+    )
+    if args.images:
+        print(
+            f"from photographs: {report['fed_images_per_s']} images/s, {report['data_wait']:.1%} of it waiting for data"
+        )
+    print(f"peak memory {report['peak_memory_mib']} MiB, {report['threads']} threads")
+
+
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--depth", type=int, default=50)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--sizes", type=int, nargs=3, default=[224, 224, 112])
     parser.add_argument("--box-sets", choices=("shared", "separate"), default="separate")
+    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--precision", choices=list(DTYPES), default="fp32")
+    parser.add_argument("--compile", action="store_true", help="torch.compile the networks")
+    parser.add_argument("--matrix", type=int, default=0, help="side of the product whose speed is the peak")
+    parser.add_argument("--images", help="photographs to train on through the loader, as adept pretrain takes them")
+    parser.add_argument("--workers", type=int, default=4, help="of the loader")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    common = (
-        f"model.depth={args.depth}", f"views.sizes={args.sizes}", f"views.box_sets={args.box_sets}",
-        f"engine.batch_size={args.batch}", "engine.precision=fp32",
-    )  # fmt: skip
-    recipes = {name: load_recipe(None, (*common, *settings)) for name, settings in VARIANTS.items()}
-    batch = make_batch(args.batch, tuple(args.sizes), 1 if args.box_sets == "shared" else 2)
-    seconds = take_turns({name: make_step(recipe, batch) for name, recipe in recipes.items()}, args.rounds)
-    speeds = {name: args.batch / statistics.median(times) for name, times in seconds.items()}
-    report = {
-        "images_per_s": {name: round(speed, 3) for name, speed in speeds.items()},
-        "ratio_to_all_levels": {name: round(speed / speeds["all_levels"], 3) for name, speed in speeds.items()},
-        "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-        "threads": torch.get_num_threads(),
-    }
-    if args.json:
-        print(json.dumps(report))
-        return
-    for name, speed in speeds.items():
-        print(f"{name:12s} {speed:7.2f} images/s   {speed / speeds['all_levels']:.2f} x all_levels")
-    print(f"peak memory of the whole process {report['peak_memory_mib']} MiB, {report['threads']} threads")
+    args.matrix = args.matrix or (8192 if args.device == "cuda" else 2048)
+    return args
 
 
-def make_step(recipe: Recipe, batch: Batch) -> Callable[[], None]:
-    """A whole training step: target's update, both networks, losses, gradients, LARS."""
+def make_model(recipe: Recipe, args: argparse.Namespace) -> tuple[Adept, Optimizer]:
     torch.manual_seed(0)
-    model = Adept(recipe.model, recipe.method, recipe.views.sizes).to(memory_format=torch.channels_last).train()
-    optimiser = make_optimiser(model, recipe.optimiser, recipe.engine.batch_size)
+    model = Adept(recipe.model, recipe.method, recipe.views.sizes).to(args.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch declares no device beside a memory format
+    if args.compile:
+        compile_networks(model, args.device, 1)
+    return model.train(), make_optimiser(model, recipe.optimiser, recipe.engine.batch_size)
 
-    def step() -> None:
-        update_target(model.target, model.online, 0.99)
+
+def make_step(model: Adept, optimiser: Optimizer, batch: Batch, args: argparse.Namespace) -> Callable[[], None]:
+    """A whole training step: target's update, both networks, losses, gradients, LARS."""
+    return lambda: train_on(model, optimiser, batch, args)
+
+
+def train_on(model: Adept, optimiser: Optimizer, batch: Batch, args: argparse.Namespace) -> None:
+    update_target(model.target, model.online, 0.99)
+    with cast_to(args):
         loss = model(batch).loss
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    optimiser.step()
+
+
+def cast_to(args: argparse.Namespace) -> torch.autocast:
+    return torch.autocast(args.device, torch.bfloat16, enabled=args.precision == "bf16")
+
+
+def parts_of(model: Adept, optimiser: Optimizer, batch: Batch, args: argparse.Namespace) -> dict[str, float]:
+    """Median seconds of each part of a step, taken apart and waited for one by one."""
+    laps: dict[str, list[float]] = {}
+
+    def lap(name: str, start: float) -> float:
+        wait(args.device)
+        now = time.perf_counter()
+        laps.setdefault(name, []).append(now - start)
+        return now
+
+    sets = [batch.boxes1_S, (batch.boxes2,), (batch.boxes3,)]
+    for _ in range(3):
+        wait(args.device)
+        at = time.perf_counter()
+        update_target(model.target, model.online, 0.99)
+        at = lap("target's update", at)
+        with cast_to(args):
+            images = [apply_colours(view.pixels_NHWC, view.colours, model.preprocessing) for view in batch.views]
+            at = lap("colours", at)
+            goals = model._goals(images, sets)
+            at = lap("target", at)
+            pyramids = [model.online.parts.pyramid(x) for x in images]
+            at = lap("backbone and FPN", at)
+            predicted = model._embed(model.online, pyramids, sets)
+            at = lap("RoIAlign and heads", at)
+            terms = model._contrast_terms(predicted, goals)
+            if model.recipe.trains_rpn:
+                terms |= model._rpn_terms(model._rpn_outputs(pyramids), batch)[0]
+            loss = torch.stack(list(terms.values())).sum()
+            at = lap("RPN and losses", at)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        at = lap("backward", at)
         optimiser.step()
+        lap("optimiser", at)
+    return {name: statistics.median(times) for name, times in laps.items()}
 
-    return step
+
+def count_gflops(recipe: Recipe, batch: Batch, args: argparse.Namespace) -> float:
+    """Of the matrix products and convolutions of a step, forward and backward, for an image; uncompiled."""
+    model = Adept(recipe.model, recipe.method, recipe.views.sizes).to(args.device).train()
+    with FlopCounterMode(display=False) as counter, cast_to(args):
+        model(batch).loss.backward()
+    return counter.get_total_flops() / args.batch / 1e9
 
 
-def take_turns(steps: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each variant in each round, after one round that is not counted."""
+def matrix_peak(device: str, dtype: torch.dtype, side: int) -> float:
+    """TFLOP/s of the best of ten products of two square matrices: what this machine gives at most."""
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(10):
+        wait(device)
+        start = time.perf_counter()
+        a @ b
+        wait(device)
+        best = min(best, time.perf_counter() - start)
+    return 2 * side**3 / best / 1e12
+
+
+class AnyBoxes:
+    """Boxes of selective search's filter for whatever photograph: their place costs the loader nothing else."""
+
+    def boxes(self, key: str) -> np.ndarray:
+        rng = np.random.default_rng(list(key.encode()))
+        corner = rng.uniform(0, 60, (40, 2))
+        return np.concatenate([corner, corner + rng.uniform(60, 160, (40, 2))], axis=1).astype(np.float32)
+
+
+def fed(recipe: Recipe, trained: tuple[Adept, Optimizer], args: argparse.Namespace) -> dict[str, float]:
+    """Images a second from files on, and the share of the time for which the step waited for its batch."""
+    source = open_images(args.images)
+    keys = tuple(source.keys())
+    samples = Samples(source, AnyBoxes(), keys, recipe.views, recipe.colours, 0)
+    steps = Steps(Order(len(keys), args.batch, 0), 0, args.rounds + 2)
+    loader = iter(make_loader(samples, steps, args.workers, pin=args.device == "cuda"))
+    waited, began = 0.0, 0.0
+    for number in range(args.rounds + 2):
+        if number == 2:  # what the workers had ready before the first step is not counted
+            wait(args.device)
+            waited, began = 0.0, time.perf_counter()
+        asked = time.perf_counter()
+        batch = to_device(next(loader), args.device)
+        waited += time.perf_counter() - asked
+        train_on(*trained, batch, args)
+    wait(args.device)
+    elapsed = time.perf_counter() - began
+    return {"fed_images_per_s": round(args.rounds * args.batch / elapsed, 2), "data_wait": round(waited / elapsed, 4)}
+
+
+def take_turns(steps: dict[str, Callable[[], None]], rounds: int, device: str) -> dict[str, list[float]]:
+    """Seconds of each variant in each round, after two rounds that are not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(rounds + 1):
+    for turn in range(rounds + 2):
         for name, step in steps.items():
+            wait(device)
             start = time.perf_counter()
             step()
-            if turn:
+            wait(device)
+            if turn > 1:
                 seconds[name].append(time.perf_counter() - start)
     return seconds
+
+
+def wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def peak_memory(device: str) -> int:
+    """MiB: of the process on a CPU, of the allocator on a GPU."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() // 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def to_device(value: Any, device: str) -> Any:
+    """Tensors of nested tuples, moved without waiting where they are pinned."""
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=True)
+    moved = [to_device(item, device) for item in value]
+    return type(value)(*moved) if hasattr(value, "_fields") else tuple(moved)
 
 
 def make_batch(images: int, sizes: tuple[int, ...], sets: int) -> Batch:
