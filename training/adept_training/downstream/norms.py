@@ -44,11 +44,10 @@ def precise_statistics(
         state = (norm.running_mean, norm.running_var, norm.num_batches_tracked)
         kept.append((*(t.clone() for t in state), norm.momentum))  # type: ignore[arg-type]  # three tensors
         norm.reset_running_stats()
+        norm.momentum = None  # the mean of all batches
     try:
         with torch.no_grad():
-            for count, batch in enumerate(batches, start=1):
-                for norm in norms:
-                    norm.momentum = 1 / count  # a running mean; momentum=None says the same, but not to every norm
+            for batch in batches:
                 forward(batch)
         yield
     finally:
