@@ -31,17 +31,17 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=0.1)
     parser.add_argument("--rpn-lr", default="0.02", help="null: the RPN is trained like the rest")
     parser.add_argument("--precision", choices=("fp32", "fp64"), default="fp32")
-    parser.add_argument("--run", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--only", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.run:
-        train(Path(args.run[0]), args.run[1] == "changed", args)
+    if args.only:
+        train(Path(args.only[0]), args.only[1] == "changed", args)
         return
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     with tempfile.TemporaryDirectory(prefix="adept-processes-") as place:
         folder = Path(place)
         write_photographs(folder / "photographs", 16)
         for name, launcher in (("one", []), ("changed", []), ("two", torchrun)):
-            command = [sys.executable, *launcher, "-m", "benchmarks.pretrain_processes", "--run", place, name]
+            command = [sys.executable, *launcher, "-m", "benchmarks.pretrain_processes", "--only", place, name]
             more = ["--lr", str(args.lr), "--rpn-lr", args.rpn_lr, "--precision", args.precision]
             subprocess.run([*command, *more], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         print(f"{args.precision}, lr {args.lr:g}")
