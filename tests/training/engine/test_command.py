@@ -23,6 +23,7 @@ def _commands(told: str, heading: str) -> list[list[str]]:
     return [shlex.split(line) for line in lines[lines.index(heading) + 1 :]]
 
 
+@pytest.mark.slow
 def test_the_printed_commands_work(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
