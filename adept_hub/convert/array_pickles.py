@@ -7,6 +7,7 @@ is refused, and no object but those can be given a state.
 
 from __future__ import annotations
 
+import io
 import math
 import pickle
 import pickletools
@@ -50,11 +51,11 @@ def load_arrays_only(path: Path) -> dict[str, Tensor]:
     if path.stat().st_size > MAX_WEIGHT_BYTES:
         raise CheckpointError(f"{path} has {path.stat().st_size:,} bytes; at most {MAX_WEIGHT_BYTES:,} are read.")
     try:
-        with path.open("rb") as stream:
-            for _ in pickletools.genops(stream):  # lengths that the file only claims end here
-                pass
-            stream.seek(0)
-            loaded = _Reader(stream, encoding="latin1").load()
+        stream = io.BytesIO(path.read_bytes())
+        for _ in pickletools.genops(stream):  # lengths that the file only claims end here
+            pass
+        stream.seek(0)
+        loaded = _Reader(stream, encoding="latin1").load()
         inside = loaded.get("model", loaded) if isinstance(loaded, Mapping) else {}
         state = {key: value.tensor() for key, value in inside.items() if isinstance(value, _Array)}
     except _Refused as error:

@@ -70,6 +70,13 @@ def test_no_file_remains_when_a_choice_cannot_be_expressed(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_frozen_norms_keep_their_counters_only_where_the_framework_s_have_one():
+    """MMDetection freezes its backbone's BatchNorm in place; torchvision's FrozenBatchNorm2d counts nothing."""
+    for framework, counted in (("mmdet", {"backbone"}), ("detectron2", set()), ("torchvision", set())):
+        state = export_state(random_tensors(SMALL), SMALL, framework, Target(norm="FrozenBN"))
+        assert {key.split(".")[0] for key in state if key.endswith("num_batches_tracked")} == counted
+
+
 @pytest.mark.parametrize(
     "choice", [{"detector": "yolo"}, {"norm": "GN"}, {"anchors": "9"}, {"levels": ""}, {"num_classes": 1}]
 )
