@@ -15,9 +15,12 @@ from adept_hub.cli.main import main
 from adept_hub.errors import DataError
 from adept_training.downstream.check import check_data
 from adept_training.downstream.datasets import open_data
+from adept_training.downstream.finetune import finetune
 from adept_training.downstream.problems import KINDS, of_kind
+from adept_training.downstream.recipe import load_finetune_recipe
 from adept_training.downstream.subsets import Budget, draw, load_subset, parse_budget, save_subset
 
+from .conftest import TINY
 from .made import crowded
 
 
@@ -219,7 +222,8 @@ def test_voc_damage(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_training_on_damaged_data_is_refused_or_goes_without(damaged, tmp_path: Path) -> None:
+def test_training_on_damaged_data_is_refused_or_goes_without(damaged, make_checkpoint, tmp_path: Path) -> None:
+    source = str(make_checkpoint()[0])
     specs, _ = damaged
     with pytest.raises(DataError, match="adept data check") as refused:
         open_data(specs)
@@ -229,7 +233,11 @@ def test_training_on_damaged_data_is_refused_or_goes_without(damaged, tmp_path: 
     content = json.loads(Path(specs[0].split(":")[1]).read_text())
     content["categories"] = [c for c in content["categories"] if c != "dog" and c["name"] != "unseen"]
     specs[0] = save(tmp_path, content)
-    assert len(open_data(specs, skip_damaged=True).train) == 4 + 1  # the four sound ones and the copy of one
+    data = open_data(specs, skip_damaged=True)
+    assert len(data.train) == 4 + 1  # the four sound ones and the copy of one
+    recipe = load_finetune_recipe(None, [*TINY, "detector.detector=mask_rcnn", "schedule.iterations=3"])
+    outcome = finetune("scratch", data, recipe, tmp_path / "run", like=source, accelerator="cpu")
+    assert outcome.iterations == 3
 
 
 def test_annotation_files_that_are_none(tmp_path: Path) -> None:

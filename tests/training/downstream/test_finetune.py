@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ from adept_training.downstream.loop import make_fabric, prepare, train
 from adept_training.downstream.norms import batch_norms, set_training
 from adept_training.downstream.recipe import load_finetune_recipe, lr_factor, protocol_names
 from adept_training.downstream.samples import Batches, LabelledSamples, make_batches
+from adept_training.engine.state import saved_states
 
 from .conftest import TINY
 from .made import image, split
@@ -319,6 +322,27 @@ def test_a_recipe_file_states_only_what_differs(tmp_path: Path) -> None:
     assert mine.schedule.warmup == base.schedule.warmup
     assert (mine.detector, mine.optimiser) == (base.detector, base.optimiser)
     assert load_finetune_recipe().optimiser != base.optimiser or load_finetune_recipe().detector != base.detector
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_outright_ends_with_the_same_bits(source: str, voc: Path, tmp_path: Path) -> None:
+    settings = [*TINY, "engine.checkpoint_minutes=0", "schedule.iterations=8"]
+    words = [word for setting in settings for word in ("--set", setting)]
+    folder, whole = tmp_path / "killed", tmp_path / "whole"
+    words = ["finetune", source, "--data", f"voc:{voc}", "--device", "cpu", *words, "--out"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    command = [sys.executable, "-m", "adept_hub.cli.main", *words, str(folder)]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not saved_states(folder / "checkpoints"):
+        time.sleep(0.01)
+    process.kill()
+    _, errors = process.communicate()
+    assert process.returncode == -signal.SIGKILL, errors[-2000:]
+    assert not (folder / "last").exists(), "killed on its way"
+    assert main([*words, str(folder), "--resume"]) == main([*words, str(whole)]) == 0
+    for name in ("best", "last"):
+        for file in ("model.safetensors", "predictors.safetensors"):
+            assert (folder / name / file).read_bytes() == (whole / name / file).read_bytes(), (name, file)
 
 
 @pytest.mark.slow
