@@ -55,8 +55,11 @@ def load_arrays_only(path: Path) -> dict[str, Tensor]:
         for _ in pickletools.genops(stream):  # lengths that the file only claims end here
             pass
         stream.seek(0)
-        loaded = _Reader(stream, encoding="latin1").load()
+        reader = _Reader(stream, path.stat().st_size)
+        loaded = reader.load()
         inside = loaded.get("model", loaded) if isinstance(loaded, Mapping) else {}
+        for value in inside.values():
+            reader.charge(len(value.raw) if isinstance(value, _Array) else 0)
         state = {key: value.tensor() for key, value in inside.items() if isinstance(value, _Array)}
     except _Refused as error:
         raise PickleRefusedError(
@@ -107,18 +110,6 @@ class _Array:
         return flat.reshape(shape[::-1]).permute(*reversed(range(len(shape)))) if self.fortran else flat.reshape(shape)
 
 
-def _from_buffer(raw: bytes, dtype: _Dtype, shape: tuple[int, ...], order: str) -> _Array:
-    """Stands for what protocol 5 makes an array with."""
-    array = _Array()
-    array.set_state((1, shape, dtype, order == "F", bytes(raw)))
-    return array
-
-
-def _latin1(text: str, *_: object) -> bytes:
-    """Stands for _codecs.encode, which protocol 2 writes bytes with."""
-    return text.encode("latin1")
-
-
 def _no_bytes() -> bytes:
     """Stands for bytes(), which protocol 2 writes an empty array's bytes with."""
     return b""
@@ -127,24 +118,58 @@ def _no_bytes() -> bytes:
 _NAMES: Mapping[tuple[str, str], Any] = {
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,
-    ("_codecs", "encode"): _latin1,
     ("__builtin__", "bytes"): _no_bytes,
-    ("collections", "OrderedDict"): dict,
     **{(f"numpy.{core}.multiarray", "_reconstruct"): _Array for core in ("core", "_core")},
-    **{(f"numpy.{core}.numeric", "_frombuffer"): _from_buffer for core in ("core", "_core")},
 }
 
 
 class _Reader(pickle._Unpickler):
-    """Python's own unpickler in Python, whose table of objects cannot be made to claim memory."""
+    """Python's own unpickler in Python, whose table of objects cannot be made to claim memory.
+
+    What copies is charged: a few bytes of a pickle can name the same megabyte again and again. A whole file of arrays
+    is copied three times at most, as text, as bytes and into tensors.
+    """
 
     dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
 
+    def __init__(self, stream: io.BytesIO, size: int) -> None:
+        super().__init__(stream, encoding="latin1")
+        self._left = 4 * size + 4096
+
+    def charge(self, count: int) -> None:
+        """Take so many bytes, or entries, from what the file may cost."""
+        self._left -= count
+        if self._left < 0:
+            raise ValueError("it names the same bytes again and again")
+
     def find_class(self, module: str, name: str) -> Any:
         """What stands for a name."""
+        if (module, name) == ("_codecs", "encode"):
+            return self._latin1
+        if (module, name) == ("collections", "OrderedDict"):
+            return self._mapping
+        if module in ("numpy.core.numeric", "numpy._core.numeric") and name == "_frombuffer":
+            return self._from_buffer
         if (module, name) not in _NAMES:
             raise _Refused(f"{module}.{name}")
         return _NAMES[module, name]
+
+    def _latin1(self, text: str, *_: object) -> bytes:
+        """Stands for _codecs.encode, which protocol 2 writes bytes with."""
+        self.charge(len(text))
+        return text.encode("latin1")
+
+    def _mapping(self, pairs: Any = ()) -> dict[Any, Any]:
+        """Stands for OrderedDict, which Python 2 makes from its pairs."""
+        self.charge(len(pairs))
+        return dict(pairs)
+
+    def _from_buffer(self, raw: bytes, dtype: _Dtype, shape: tuple[int, ...], order: str) -> _Array:
+        """Stands for what protocol 5 makes an array with."""
+        self.charge(len(raw))
+        array = _Array()
+        array.set_state((1, shape, dtype, order == "F", raw))
+        return array
 
     def persistent_load(self, pid: Any) -> NoReturn:
         """No array needs one."""
@@ -156,6 +181,8 @@ class _Reader(pickle._Unpickler):
         state = stack.pop()
         if not isinstance(stack[-1], (_Array, _Dtype)):
             raise _Refused(f"a state for {type(stack[-1]).__name__}")
+        if isinstance(stack[-1], _Array):
+            self.charge(len(state[4]))
         stack[-1].set_state(state)
 
     dispatch[pickle.BUILD[0]] = load_build

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import collections
 import os
 import pickle
@@ -114,6 +115,28 @@ def test_lengths_that_are_only_claimed_are_not_allocated(tmp_path):
 def test_a_pickle_without_a_state_dict_is_refused(content, tmp_path):
     with pytest.raises(CheckpointError, match="no mapping of names to arrays"):
         load_arrays_only(written(tmp_path, content))
+
+
+TEXT = "x" * 1_000_000
+PAIRS = [[i, i] for i in range(10_000)]
+AGAIN = {
+    "text": [Evil(codecs.encode, TEXT, "latin1") for _ in range(2000)],
+    "mapping": [Evil(collections.OrderedDict, PAIRS) for _ in range(2000)],
+    "arrays": dict.fromkeys(map(str, range(2000)), np.zeros(1_000_000, np.uint8)),
+    "number": [Evil(np._core.numeric._frombuffer, 10**11, np.dtype("u1"), (10**11,), "C")],
+}
+
+
+@pytest.mark.parametrize("kind", AGAIN)
+def test_bytes_that_are_named_again_and_again_are_not_copied_as_often(kind, tmp_path):
+    path = written(tmp_path, AGAIN[kind])
+    assert path.stat().st_size < 2_000_000
+    tracemalloc.start()
+    with pytest.raises(CheckpointError):
+        load_arrays_only(path)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 30_000_000
 
 
 def test_torch_s_own_files_are_still_torch_s(tmp_path):
