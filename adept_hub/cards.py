@@ -147,7 +147,7 @@ def _agreement(config: CheckpointConfig) -> str:
         ("mean, std of RGB in [0, 1]", f"{_list(pixels.mean)}; {_list(pixels.std)}"),
         ("norms", "trainable batch norms in backbone, FPN and RoI head; none in the RPN"),
         ("anchors in pre-training", f"{_list(spec.anchors.sizes)} px on P2-P5, h/w {_list(spec.anchors.ratios)}"),
-        ("anchors downstream", "32, 64, 128, 256, 512 px on P2-P6 unless you choose others"),
+        ("anchors downstream", "the same, and twice P5's on P6, unless you choose others"),
         ("boxes to levels in pre-training", f"sqrt(wh) up to {_list(spec.levels.upper)} px on P2-P5"),
         ("RoIAlign", f"{spec.ROI_SIZE}x{spec.ROI_SIZE}, aligned, adaptive sampling"),
     ]

@@ -21,7 +21,7 @@ CASCADE_STAGES = 3
 STRIDES = (4, 8, 16, 32, 64)
 DOWNSTREAM_SIZES = (32.0, 64.0, 128.0, 256.0, 512.0)
 #: Chosen by measurement: docs/frameworks.md, "Which anchors".
-DEFAULT_ANCHORS: Anchors = "downstream"
+DEFAULT_ANCHORS: Anchors = "pretraining"
 
 
 @dataclass(frozen=True)

@@ -51,9 +51,10 @@ class TorchvisionProbe:
 
 
 def canonical_probe(spec, tensors, detector="faster_rcnn", **options) -> TorchvisionProbe:
-    """The library's own detector, whose parts are the reference."""
+    """The library's own detector, whose parts are the reference; on pre-training's anchors, as exports are."""
     parts = DetectorParts(spec)
     parts.load_state_dict(tensors, strict=True)
+    options.setdefault("anchor_sizes", (24.0, 48.0, 96.0, 192.0, 384.0))
     return TorchvisionProbe(assemble_detector(parts, 4, detector, **options))
 
 

@@ -69,7 +69,7 @@ def test_an_export_has_nothing_wrong_but_what_was_chosen(framework, tmp_path):
     config = config_of(SMALL)
     levels = "pretraining" if framework == "mmdet" else "stock"
     for name, target, expected in (
-        ("a", Target(), ["anchor_sizes", "levels"]),
+        ("a", Target(anchors="downstream"), ["anchor_sizes", "levels"]),
         ("b", Target("cascade_rcnn", anchors="pretraining", levels=levels), [] if framework == "mmdet" else ["levels"]),
     ):
         _, path = write_export(random_tensors(SMALL), config, framework, tmp_path / name, target)

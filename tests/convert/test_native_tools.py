@@ -75,6 +75,10 @@ def test_mmdetection_s_tools_train_py_trains_an_export_from_an_address(
     monkeypatch,
 ):
     register_mmdet()
+    from mmdet.visualization import DetLocalVisualizer
+
+    # One for the whole process, it would go on writing where an earlier test has made it.
+    DetLocalVisualizer._instance_dict.clear()
     tool = Path(importlib.util.find_spec("mmdet").origin).parent / ".mim" / "tools" / "train.py"
     folder, config, module = make_checkpoint()
     tensors = {key: t.clone() for key, t in module.state_dict().items()}
