@@ -202,12 +202,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     spec = DetectorSpec(depth=18, fpn_channels=8, head_conv_channels=8, head_fc_channels=8)
-    provenance = Provenance("soco", "photographs", 5, 1.0, "target", recipe={"optim": {"lr": 0.5, "steps": [1, 2]}})
+    provenance = Provenance("adept_joint", "random numbers", 5, 1.0, "target", recipe={"optim": {"lr": 0.5, "steps": [1, 2]}})
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "checkpoint"
         tensors = DetectorParts(spec).state_dict()
         options: dict[str, Any] = {"spec": spec, "provenance": provenance, "licence": "mit", "parts": PARTS}
-        write_checkpoint(folder, tensors, name="soco_r18_fpn8.fuzz", **options)
+        write_checkpoint(folder, tensors, name="adept_joint_r18_fpn8.fuzz", **options)
         report = run(folder, args.cases, args.seed)
         attacks = run_attacks(folder)
     lines = [
