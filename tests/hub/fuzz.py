@@ -27,7 +27,7 @@ from adept_hub.digest import sha256_file
 from adept_hub.errors import AdeptError
 from adept_hub.models.contract import expected_tensors
 from tests.hub.headers import data_bytes, read_header
-from tests.hub.malicious import CASES
+from tests.hub.malicious_pickles import CASES
 
 VALUES: list[Any] = [
     None, True, -1, 0, 1, 2**31, 2**63, 2**64, 10**400, 0.5, -0.0, 1e308, float("nan"), float("inf"), "", "x", "\0",
@@ -202,7 +202,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     spec = DetectorSpec(depth=18, fpn_channels=8, head_conv_channels=8, head_fc_channels=8)
-    provenance = Provenance("adept_joint", "random numbers", 5, 1.0, "target", recipe={"optim": {"lr": 0.5, "steps": [1, 2]}})
+    provenance = Provenance(
+        "adept_joint", "random numbers", 5, 1.0, "target", recipe={"optim": {"lr": 0.5, "steps": [1, 2]}}
+    )
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "checkpoint"
         tensors = DetectorParts(spec).state_dict()

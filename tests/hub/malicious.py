@@ -1,28 +1,20 @@
-"""Attacks on who loads a checkpoint, each a function that must end in an `AdeptError`.
+"""Attacks on who loads a checkpoint, each a function that must end in an `AdeptError`; those by pickles and archives
+are in `malicious_pickles`, which adds them to `CASES`.
 
 An attack gets an empty folder to work in and a checkpoint folder of its own to spoil.
 """
 
 from __future__ import annotations
 
-import copy
-import functools
 import hashlib
-import io
 import json
 import os
-import pickle
-import warnings
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from adept_hub.checkpoint import CONFIG, WEIGHTS, parse_config, read_config, read_tensors
 from adept_hub.names import check_repo, check_revision, parse_source
-from adept_hub.pickles import load_tensors_only
 from adept_hub.registry import parse_registry
 from tests.hub.headers import data_bytes, read_header
 
@@ -198,6 +190,16 @@ def weights_that_are_a_folder(work: Path, folder: Path) -> object:
 # --- headers: the config promises the file's true size and digest --------------------------------------------------
 
 
+def sealed(folder: Path) -> object:
+    """What is loaded when the config vouches for the file as it now is."""
+    path = folder / WEIGHTS
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    data = json.loads((folder / CONFIG).read_text()) | {"sha256": digest, "size": path.stat().st_size}
+    (folder / CONFIG).write_text(json.dumps(data))
+    return read_tensors(folder, read_config(folder))
+
+
 def weights_with(folder: Path, header: dict[str, Any] | bytes, length: int | None = None) -> object:
     tail = data_bytes(read_header(folder / WEIGHTS))
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
@@ -205,11 +207,7 @@ def weights_with(folder: Path, header: dict[str, Any] | bytes, length: int | Non
     with path.open("wb") as stream:
         stream.write((len(text) if length is None else length).to_bytes(8, "little") + text)
         stream.truncate(stream.tell() + tail)
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    data = json.loads((folder / CONFIG).read_text()) | {"sha256": digest, "size": path.stat().st_size}
-    (folder / CONFIG).write_text(json.dumps(data))
-    return read_tensors(folder, read_config(folder))
+    return sealed(folder)
 
 
 @attack
@@ -296,11 +294,7 @@ def header_before_a_hidden_tail(work: Path, folder: Path) -> object:
     weights_with(folder, header)
     with path.open("ab") as stream:
         stream.write(b"PK\x03\x04" * 100)
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    data = json.loads((folder / CONFIG).read_text()) | {"sha256": digest, "size": path.stat().st_size}
-    (folder / CONFIG).write_text(json.dumps(data))
-    return read_tensors(folder, read_config(folder))
+    return sealed(folder)
 
 
 @attack
@@ -328,98 +322,3 @@ def header_with_a_name_of_a_megabyte(work: Path, folder: Path) -> object:
     header = read_header(folder / WEIGHTS)
     header["x" * 900_000] = header.pop(KEY)
     return weights_with(folder, header)
-
-
-@attack
-def pickle_under_the_name_of_safetensors(work: Path, folder: Path) -> object:
-    (folder / WEIGHTS).write_bytes(pickle.dumps(_Call(os.system, "touch owned")))
-    return read_tensors(folder, read_config(folder), verified=False)
-
-
-# --- pickles and archives ------------------------------------------------------------------------------------------
-
-
-class _Call:
-    def __init__(self, function: Any, *arguments: Any) -> None:
-        self.call = function, arguments
-
-    def __reduce__(self) -> Any:
-        return self.call
-
-
-def pickled(value: object, old: bool, work: Path, folder: Path) -> object:
-    path = work / "model.pth"
-    torch.save({"model": {"a": torch.zeros(2)}, "evil": value}, path, _use_new_zipfile_serialization=not old)
-    return load_tensors_only(path)
-
-
-for _name, _value in (
-    ("system", _Call(os.system, "touch owned")),
-    ("eval", _Call(eval, "open('owned', 'w')")),
-    ("torch_hub", _Call(torch.hub.load, "evil/repo", "model")),
-    ("a_module", torch.nn.ReLU()),
-):
-    for _old in (False, True):
-        CASES[f"pickle_that_calls_{_name}{'_old_format' * _old}"] = functools.partial(pickled, _value, _old)
-
-
-@attack
-def plain_pickle_that_calls_system(work: Path, folder: Path) -> object:
-    (work / "model.pkl").write_bytes(pickle.dumps(_Call(os.system, "touch owned")))
-    return load_tensors_only(work / "model.pkl")
-
-
-@attack
-def pickle_given_for_a_checkpoint_folder(work: Path, folder: Path) -> object:
-    (work / "model.pth").write_bytes(pickle.dumps(_Call(os.system, "touch owned")))
-    return read_config(work / "model.pth")
-
-
-@attack
-def zip_bomb(work: Path, folder: Path) -> object:
-    with zipfile.ZipFile(work / "model.pth", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        archive.writestr("model/data.pkl", pickle.dumps({}, protocol=2))
-        archive.writestr("model/data/0", bytes(64 << 20))
-    return load_tensors_only(work / "model.pth")
-
-
-@attack
-def zip_with_two_pickles_of_one_name(work: Path, folder: Path) -> object:
-    """Which of the two is read depends on who reads."""
-    torch.save({"a": torch.zeros(2)}, work / "model.pth")
-    with warnings.catch_warnings(), zipfile.ZipFile(work / "model.pth", "a") as archive:
-        warnings.simplefilter("ignore")
-        archive.writestr("model/data.pkl", archive.read("model/data.pkl"))
-    return load_tensors_only(work / "model.pth")
-
-
-@attack
-def zip_of_overlapping_entries(work: Path, folder: Path) -> object:
-    """A thousand names for the same bytes: what they claim together is a thousand times the file."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        archive.writestr("model/data.pkl", pickle.dumps({}, protocol=2))
-        archive.writestr("model/data/0", bytes(1 << 20))
-        first = archive.getinfo("model/data/0")
-        for i in range(1, 1000):
-            again = copy.copy(first)
-            again.filename = f"model/data/{i}"
-            archive.filelist.append(again)
-    (work / "model.pth").write_bytes(content.getvalue())
-    return load_tensors_only(work / "model.pth")
-
-
-@attack
-def zip_with_a_traversing_entry(work: Path, folder: Path) -> object:
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        archive.writestr("../../../owned", "owned")
-        archive.writestr("model/data.pkl", pickle.dumps({}, protocol=2))
-    (work / "model.pth").write_bytes(content.getvalue())
-    return load_tensors_only(work / "model.pth")
-
-
-@attack
-def tensor_of_a_petabyte_over_one_number(work: Path, folder: Path) -> object:
-    torch.save({"a": torch.zeros(1).expand(1 << 48)}, work / "model.pth")
-    return load_tensors_only(work / "model.pth")

@@ -11,7 +11,7 @@ import pytest
 
 from adept_hub.errors import AdeptError
 from tests.hub import fuzz
-from tests.hub.malicious import CASES
+from tests.hub.malicious_pickles import CASES
 
 
 def test_there_are_eighty_attacks_at_least() -> None:
