@@ -52,9 +52,9 @@ class LARS(Optimizer):
 
     def _step_group(self, group: dict[str, Any], params: list[Tensor]) -> None:
         grads = [p.grad for p in params if p.grad is not None]
-        grad_norms = torch.stack(torch._foreach_norm(grads))
         decay = [group["weight_decay"]] * len(params)
         if group["adapt"]:
+            grad_norms = torch.stack(torch._foreach_norm(grads))
             decay = list((group["weight_decay"] * (grad_norms > 0).to(grad_norms.dtype)).unbind())
         # The one copy of the size of the gradients; all that follows is in place.
         steps = list(torch._foreach_mul(params, decay))

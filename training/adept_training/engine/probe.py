@@ -162,6 +162,7 @@ def _ranking(positives_L: list[Tensor], negatives_L: list[Tensor]) -> dict[str, 
 
 
 def normalised(pixels_NHWC: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """uint8 RGB (N, H, W, 3) as a network takes it: float32 (N, 3, H, W), channels last."""
     mean = torch.tensor(preprocessing.mean, device=pixels_NHWC.device)[:, None, None]
     std = torch.tensor(preprocessing.std, device=pixels_NHWC.device)[:, None, None]
     images_NCHW = (pixels_NHWC.permute(0, 3, 1, 2).float() / 255 - mean) / std
