@@ -15,6 +15,7 @@ from adept_hub.models import DetectorParts
 from adept_hub.spec import PARTS, CheckpointConfig, Provenance
 from tests.conftest import SMALL, random_parts
 from tests.hub.loopback import Hub
+from tests.hub.registries import small, write
 from tests.loopback_env import HUB
 
 
@@ -86,3 +87,11 @@ def published(hub: Hub, make_checkpoint) -> tuple[str, CheckpointConfig, Path]:
     folder, config, _ = make_checkpoint(half=True)
     files = {path.name: path.read_bytes() for path in folder.iterdir()} | {"README.md": b"# by hand\n"}
     return hub.repo("org/small", files), config, folder
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small registry file, which the environment names."""
+    path = write(tmp_path / "mine" / "registry.json", small())
+    monkeypatch.setenv("ADEPT_REGISTRY", str(path))
+    return path

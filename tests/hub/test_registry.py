@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import textwrap
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,6 @@ import pytest
 
 import adept_hub
 from adept_hub.checkpoint import CONFIG, WEIGHTS, read_config
-from adept_hub.cli.main import main
 from adept_hub.digest import sha256_file
 from adept_hub.errors import IntegrityError, RegistryError, UnknownModelError, UnpublishedWeightsError
 from adept_hub.registry import (
@@ -28,38 +25,7 @@ from adept_hub.registry import (
 )
 from adept_hub.results import registry_entry
 from adept_hub.spec import METHODS, PARTS
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-def small(**changes: Any) -> dict[str, Any]:
-    """A registry file of one architecture and one checkpoint of it."""
-    return {
-        "format_version": 1,
-        "architectures": {"mine_r18_fpn": {"method": "soco", "spec": {"depth": 18}, "summary": "mine"}},
-        "checkpoints": {"mine_r18_fpn.photos": checkpoint()},
-        "defaults": {"mine": "mine_r18_fpn.photos", "mine_r18": "mine_r18_fpn"},
-        "deprecated": {"mine_old": "mine_r18_fpn.photos"},
-    } | changes
-
-
-def checkpoint(**changes: Any) -> dict[str, Any]:
-    return {
-        "location": {"repo": "org/mine", "revision": COMMIT},
-        "sha256": "ab" * 32,
-        "size": 1000,
-        "licence": "mit",
-        "data": "photos",
-        "images": 5,
-        "epochs": 2,
-    } | changes
-
-
-def write(path: Path, data: object) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data))
-    return path
-
+from tests.hub.registries import COMMIT, checkpoint, small, write
 
 # --- the package's own ---------------------------------------------------------------------------------------------
 
@@ -120,13 +86,6 @@ def test_defaults_and_aliases_lead_somewhere() -> None:
 
 
 # --- timm's questions ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = write(tmp_path / "mine" / "registry.json", small())
-    monkeypatch.setenv("ADEPT_REGISTRY", str(path))
-    return path
 
 
 def test_list_models_by_pattern_method_and_publication(mine: Path) -> None:
@@ -315,109 +274,6 @@ def test_ten_thousand_entries_are_not_parsed_to_be_listed() -> None:
     assert len(parsed.names(None, pretrained=True)) == 10_000
     with pytest.raises(RegistryError):
         parsed.resolve("mine_r18_fpn.t9999")
-
-
-# --- JSON, strictly ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def lines(tmp_path: Path) -> Path:
-    """The small registry as JSON Lines: a checkpoint as json.dumps writes it, one of another form, two unpublished."""
-    data = small()
-    points = data.pop("checkpoints")
-    path = tmp_path / "large.jsonl"
-    path.write_text(
-        "\n".join(
-            [
-                json.dumps(data),
-                json.dumps({"name": "mine_r18_fpn.photos"} | points["mine_r18_fpn.photos"]),
-                json.dumps(checkpoint(sha256="cd" * 32) | {"name": "mine_r18_fpn.more"}, separators=(",", ":")),
-                json.dumps({"name": "mine_r18_fpn.soon", "summary": '"location": {}'}),
-                json.dumps({"name": "mine_r18_fpn.later", "location": None}),
-            ]
-        )
-    )
-    return path
-
-
-def test_a_registry_of_lines_says_the_same_as_one_of_json(lines: Path, mine: Path, monkeypatch) -> None:
-    as_json = model_info("mine")
-    monkeypatch.setenv("ADEPT_REGISTRY", str(lines))
-    info = model_info("mine")
-    assert replace(info, base=None) == replace(as_json, base=None)
-    assert info.base == lines.parent
-    assert list_models("mine*", pretrained=True) == ["mine_r18_fpn.more", "mine_r18_fpn.photos"]
-    assert model_info("mine_r18_fpn.more").sha256 == "cd" * 32
-    assert not model_info("mine_r18_fpn.soon").pretrained
-    with pytest.warns(FutureWarning):
-        assert model_info("mine_old") == info
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ('{"name": "mine_r18_fpn.photos", "size": 1}', "'mine_r18_fpn.photos' stands twice"),
-        ('{"name": "other_r18_fpn.photos", "size": 1}', "no tag of a known architecture"),
-        ('{"size": 1}', "has no name"),
-        ("", "not JSON"),
-        ("[1]", "has no name"),
-    ],
-)
-def test_lines_that_are_refused_when_the_file_is_read(lines: Path, monkeypatch, line: str, message: str) -> None:
-    lines.write_text(f"{lines.read_text()}\n{line}\n")
-    monkeypatch.setenv("ADEPT_REGISTRY", str(lines))
-    with pytest.raises(RegistryError, match=message):
-        list_models()
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ('{"name": "mine_r18_fpn.bad", "size": NaN}', "NaN"),
-        ('{"name": "mine_r18_fpn.bad", "size": 1, "size": 2}', "'size' stands twice"),
-        ('{"name": "mine_r18_fpn.bad", "size": 1', "not JSON"),
-        ('{"name": "mine_r18_fpn.bad", "size": 1} {}', "not JSON"),
-        ('{"name": "mine_r18_fpn.bad", "extra": 1}', "unknown field"),
-        ('{"name": "mine_r18_fpn.bad", "size": ' + "9" * 5000 + "}", "digits"),
-        ('{"name": "mine_r18_fpn.bad", "metrics": ' + "[" * 100_000 + "}", "depth|recursion"),
-    ],
-)
-def test_lines_that_are_refused_when_they_are_used_or_checked(
-    lines: Path, monkeypatch, line: str, message: str
-) -> None:
-    lines.write_text(f"{lines.read_text()}\n{line}\n")
-    monkeypatch.setenv("ADEPT_REGISTRY", str(lines))
-    assert model_info("mine").pretrained
-    with pytest.raises(RegistryError, match=message) as used:
-        model_info("mine_r18_fpn.bad")
-    assert "mine_r18_fpn.bad" in str(used.value)
-    with pytest.raises(RegistryError, match=message):
-        check_registry(*registry_files())
-
-
-def test_a_check_finds_what_a_listing_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    """An entry that says too little, and a name that stands twice, of which Python would keep the last."""
-    bad = write(tmp_path / "bad.json", small(checkpoints={"mine_r18_fpn.photos": checkpoint(size=0)}))
-    twice = tmp_path / "twice.json"
-    text = json.dumps(small())
-    at = text.index('"mine_r18_fpn.photos": {')
-    twice.write_text(f'{text[:at]}"mine_r18_fpn.photos": {{"size": 1}}, {text[at:]}')
-    for path, message in ((bad, "need the sha256 and size"), (twice, "'mine_r18_fpn.photos' stands twice")):
-        monkeypatch.setenv("ADEPT_REGISTRY", str(path))
-        assert "mine_r18_fpn.photos" in list_models(pretrained=True)
-        assert main(["verify", "--registries"]) == 1
-        assert message in capsys.readouterr().err
-    monkeypatch.setenv("ADEPT_REGISTRY", str(write(tmp_path / "good.json", small())))
-    main(["verify", "--registries"])
-    assert "models.json, good.json are in order" in capsys.readouterr().out
-
-
-def test_a_number_that_is_none_is_not_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "registry.json"
-    path.write_text(json.dumps(small(checkpoints={"mine_r18_fpn.photos": checkpoint(epochs=float("nan"))})))
-    monkeypatch.setenv("ADEPT_REGISTRY", str(path))
-    with pytest.raises(RegistryError, match="NaN is no number"):
-        list_models()
 
 
 def test_listing_imports_neither_torch_nor_what_it_does_not_need() -> None:
