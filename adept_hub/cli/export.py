@@ -8,7 +8,7 @@ from typing import get_args
 
 from adept_hub.cli.output import print_json
 from adept_hub.cli.pull import add_source
-from adept_hub.convert.options import Anchors, Detector, Levels, Norm
+from adept_hub.convert.options import DEFAULT_ANCHORS, Anchors, Detector, Levels, Norm
 from adept_hub.spec import FRAMEWORKS
 
 
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detector", default="faster_rcnn", choices=get_args(Detector), help="default: %(default)s")
     parser.add_argument("--num-classes", type=int, metavar="N", help="classes of your data, the background counted too")
     parser.add_argument("--norm", choices=get_args(Norm), help="norms of the framework's detector (default: SyncBN)")
-    parser.add_argument("--anchors", choices=get_args(Anchors), help="anchors of the RPN (default: downstream)")
+    parser.add_argument("--anchors", choices=get_args(Anchors), help=f"anchors of the RPN (default: {DEFAULT_ANCHORS})")
     parser.add_argument("--levels", choices=get_args(Levels), help="which level a box is pooled from (default: stock)")
     parser.add_argument("--json", action="store_true", help="for programs")
 
