@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy import stats as scipy_stats
 
 from adept_hub.cli.main import main
 from adept_hub.errors import DataError, OutputExistsError, SourceError
+from adept_hub.spec import AnchorSpec
 from adept_training.downstream.compare import compare, make_plan, name_sources
 from adept_training.downstream.compare_command import budgets_of
 from adept_training.downstream.datasets import open_data
@@ -89,6 +91,8 @@ def test_compare_pairs_resumes_and_writes_one_page(make_checkpoint, voc: Path, t
     page = (out / "compare.html").read_text()
     assert "scratch" in page
     assert "<svg" in page
+    assert "3 iterations of 2 images" in page
+    assert "anchors of 16, 24, 32, 48, 64 px" in page
     assert "http" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
         "http://creativecommons.org", ""
     ).replace("https://matplotlib.org", "")
@@ -157,10 +161,23 @@ def test_sources_have_names(tmp_path: Path) -> None:
 
 
 def test_sources_of_different_architectures_are_refused(make_checkpoint, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     first, config, _ = make_checkpoint()
     kept = first.rename(tmp_path / "first")
     second, _, _ = make_checkpoint(replace(config.spec, fpn_channels=16))
     with pytest.raises(SourceError, match="different architectures"):
         make_plan({"a": str(kept), "b": str(second)}, ["1%"], 1, {})
+
+
+def test_all_sources_have_the_same_anchors(make_checkpoint, tmp_path: Path) -> None:
+    first, config, _ = make_checkpoint()
+    kept = str(first.rename(tmp_path / "first"))
+    other = str(make_checkpoint(replace(config.spec, anchors=AnchorSpec((8.0, 16.0, 32.0, 64.0))))[0])
+    default, named = load_finetune_recipe(), load_finetune_recipe(None, ["detector.anchors=[1,2,3,4,5]"])
+    own = make_plan({"scratch": "scratch", "b": other}, ["1%"], 1, {"recipe": default})
+    assert own.variants["recipe"].detector.anchors == (8, 16, 32, 64, 128)  # scratch has them too, and P6 twice P5's
+    with pytest.raises(SourceError, match=r"different anchors \(a: 24-48-96-192 px, b: 8-16-32-64 px\)"):
+        make_plan({"a": kept, "b": other}, ["1%"], 1, {"recipe": default})
+    both = make_plan({"a": kept, "b": other}, ["1%"], 1, {"recipe": named})
+    assert both.variants["recipe"].detector.anchors == (1, 2, 3, 4, 5)
+    alone = make_plan({"scratch": "scratch"}, ["1%"], 1, {"recipe": default})
+    assert alone.variants["recipe"].detector.anchors == (32, 64, 128, 256, 512)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from adept_hub.atomic import atomic_file
 from adept_hub.errors import SourceError
 from adept_hub.spec import DetectorSpec
-from adept_training.downstream.detector import SCRATCH, spec_of
+from adept_training.downstream.detector import spec_of
 from adept_training.downstream.plots import budget_plot
 from adept_training.downstream.recipe import FinetuneRecipe
 from adept_training.downstream.records import Data, Split
@@ -66,18 +66,28 @@ def name_sources(words: Sequence[str]) -> dict[str, str]:
 
 
 def make_plan(sources: dict[str, str], budgets: Sequence[str], seeds: int, variants: dict[str, FinetuneRecipe]) -> Plan:
-    """The plan; ``scratch`` gets the architecture of the others, which must be one and the same.
+    """The plan; ``scratch`` gets the architecture of the others, which must be one and the same, and their anchors.
 
     Raises:
-        SourceError: sources of different architectures: their differences would not be those of pre-training.
+        SourceError: sources of different architectures, or of different anchors where the recipe names none: their
+            differences would not be those of pre-training.
         Others as in `adept_hub.fetch.fetch`.
     """
-    specs: dict[str, DetectorSpec] = {name: spec_of(s) for name, s in sources.items() if s != SCRATCH}
+    specs = {name: spec for name, source in sources.items() if (spec := spec_of(source)) is not None}
     shapes = {name: (s.depth, s.fpn_channels, s.head_conv_channels, s.head_fc_channels) for name, s in specs.items()}
     if len(set(shapes.values())) > 1:
         shown = ", ".join(f"{name}: ResNet-{shape[0]}, FPN {shape[1]}" for name, shape in shapes.items())
         raise SourceError(f"The sources have different architectures ({shown}).\nCompare those of one architecture.")
-    return Plan(sources, tuple(budgets), seeds, variants, next(iter(specs.values()), DetectorSpec()))
+    sizes = {name: spec.anchors.sizes for name, spec in specs.items()}
+    if len(set(sizes.values())) > 1 and not all(recipe.detector.anchors for recipe in variants.values()):
+        shown = ", ".join(f"{name}: {'-'.join(f'{size:g}' for size in own)} px" for name, own in sizes.items())
+        raise SourceError(
+            f"The sources were trained with different anchors ({shown}).\n"
+            "Compare them on the same: --set detector.anchors=[32,64,128,256,512]"
+        )
+    spec = next(iter(specs.values()), None)
+    variants = {n: replace(recipe, detector=recipe.detector.with_anchors(spec)) for n, recipe in variants.items()}
+    return Plan(sources, tuple(budgets), seeds, variants, spec or DetectorSpec())
 
 
 def compare(
@@ -131,11 +141,26 @@ def write_result(result: Result, plan: Plan, data: Data, out: Path, command: str
         "same labels in the same order with the same recipe. TIDE's figures are costs in points of AP50: less is "
         "better. The last detector of each run is judged; nothing was chosen on the images that figures are of."
     )
+    page.text(_recipe_in_words(plan), "dim")
     minutes = sum(cell.seconds for cell in result.cells) / 60
     page.text(f"{len(result.cells)} runs, {minutes:.0f} minutes of computing in all.", "dim")
     if command:
         page.code(command)
     page.write(out / HTML)
+
+
+def _recipe_in_words(plan: Plan) -> str:
+    """What all runs share of the recipe, where labels of every budget train for as long."""
+    recipe = next(iter(plan.variants.values()))
+    detector, iterations = recipe.detector, recipe.schedule.iterations
+    sides = sorted(set(detector.train_sides))
+    return (
+        f"Every run: {detector.detector}, {iterations or 'twelve passes and at least 500'} iterations of "
+        f"{recipe.engine.batch_size or 'as many'} images{'' if recipe.engine.batch_size else ' as the device allows'}, "
+        f"shorter sides of {sides[0]}{f'-{sides[-1]}' if len(sides) > 1 else ''} px in training and "
+        f"{detector.test_side} px in testing, anchors of {', '.join(f'{size:g}' for size in detector.anchors)} px on "
+        f"P2-P6, learning rate {recipe.optimiser.lr:g} at a batch of {recipe.optimiser.lr_batch or 'any size'}."
+    )
 
 
 def _short(word: str) -> str:

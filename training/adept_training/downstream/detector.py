@@ -57,9 +57,9 @@ class CosinePredictor(nn.Module):
         return logits, self.bbox_pred(features_KC)
 
 
-def spec_of(source: str) -> DetectorSpec:
-    """The architecture of a source; `SCRATCH` has the default one."""
-    return DetectorSpec() if source == SCRATCH else fetch(source).config.spec
+def spec_of(source: str) -> DetectorSpec | None:
+    """The architecture of a source and its RPN's anchors; `SCRATCH` has none of its own."""
+    return None if source == SCRATCH else fetch(source).config.spec
 
 
 def build_detector(
@@ -71,9 +71,10 @@ def build_detector(
         source: as everywhere, or ``scratch``. Parts that the source's checkpoint lacks start at random, as
             ``model.load_report`` says.
         classes: without the background.
-        spec: the architecture of ``scratch``.
+        spec: the architecture of ``scratch``, and its anchors where the recipe names none.
     """
     torch.manual_seed(seed)
+    recipe = recipe.with_anchors(spec_of(source) or spec)
     options = _options(recipe)
     if source == SCRATCH:
         parts = DetectorParts(spec or DetectorSpec())
@@ -179,8 +180,9 @@ def load_detector(folder: Path) -> tuple[GeneralizedRCNN, DetectorConfig]:
         content = json.loads((folder / DETECTOR).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder / DETECTOR} cannot be read: {error}") from error
-    config = from_dict(DetectorConfig, content, str(folder / DETECTOR))
     checkpoint = read_config(folder)
+    config = from_dict(DetectorConfig, content, str(folder / DETECTOR))
+    config = replace(config, recipe=config.recipe.with_anchors(checkpoint.spec))
     pixels: Preprocessing = checkpoint.preprocessing
     parts = DetectorParts(checkpoint.spec)
     parts.load_state_dict(read_tensors(folder, checkpoint))

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -109,7 +109,8 @@ def finetune(
     masks = recipe.detector.detector == "mask_rcnn"
     samples = LabelledSamples.of(split, masks, recipe.engine.flip, recipe.engine.seed)
     recipe = recipe.resolved(len(samples), fabric.device.type != "cpu")
-    spec = spec_of(like if source == SCRATCH and like else source)
+    own = spec_of(like if source == SCRATCH and like else source)
+    recipe, spec = replace(recipe, detector=recipe.detector.with_anchors(own)), own or DetectorSpec()
     model = build_detector(source, len(data.classes), recipe.detector, recipe.engine.seed, spec)
     fit = prepare(model, samples, recipe, fabric)
     identity = {"recipe": _recipe_digest(recipe), "labels": _labels_digest(samples), "source": source}

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from adept_hub.convert.options import DOWNSTREAM_SIZES, Target
 from adept_hub.errors import RecipeError
 from adept_hub.schema import from_dict
+from adept_hub.spec import DetectorSpec
 from adept_training.recipe_files import read_recipe, recipe_folder, recipe_yaml, shipped
 
 
@@ -26,8 +28,10 @@ class DetectorRecipe:
     train_sides: tuple[int, ...] = (640, 672, 704, 736, 768, 800)
     test_side: int = 800
     max_side: int = 1333
-    #: Square-root areas of the anchors on P2-P6, pixels of the network's input.
-    anchors: tuple[float, ...] = (32.0, 64.0, 128.0, 256.0, 512.0)
+    #: Square-root areas of the anchors on P2-P6, pixels of the network's input. Empty: those that the source's RPN was
+    #: trained with, and twice its last on P6 (scratch takes those of the source that it is ``--like`` or compared with;
+    #: alone, 32-512).
+    anchors: tuple[float, ...] = ()
     #: RoIs an image that the head is trained on, and anchors that the RPN is.
     rois: int = 512
     rpn_anchors: int = 256
@@ -41,6 +45,11 @@ class DetectorRecipe:
     head_norm: float = 6.0
     #: The box classifier: linear, or by cosine similarity times 20 (TFA).
     classifier: Literal["linear", "cosine"] = "linear"
+
+    def with_anchors(self, spec: DetectorSpec | None) -> DetectorRecipe:
+        """The same with the anchors spelt out: the recipe's own, or else the spec's, or else every framework's."""
+        own = DOWNSTREAM_SIZES if spec is None else Target(anchors="pretraining").anchor_sizes(spec)
+        return replace(self, anchors=self.anchors or own)
 
 
 @dataclass(frozen=True)
@@ -187,8 +196,8 @@ def _check(recipe: FinetuneRecipe) -> None:
     for name, value in counts.items():
         if value < 0:
             raise RecipeError(f"{name} is {value}, but must be above zero, or 0 for automatic.")
-    if len(detector.anchors) != 5:
-        raise RecipeError(f"detector.anchors has {len(detector.anchors)} sizes; P2-P6 need five.")
+    if len(detector.anchors) not in (0, 5):
+        raise RecipeError(f"detector.anchors has {len(detector.anchors)} sizes; P2-P6 need five, or [] as the source.")
     if detector.detector == "cascade_rcnn" and detector.classifier == "cosine":
         raise RecipeError("detector.classifier=cosine is for one box predictor; Cascade R-CNN has three.")
     if recipe.optimiser.layers == "last" and recipe.norms.policy == "train":
