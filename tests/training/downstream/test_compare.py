@@ -12,12 +12,13 @@ import pytest
 from scipy import stats as scipy_stats
 
 from adept_hub.cli.main import main
-from adept_hub.errors import DataError, OutputExistsError, SourceError
+from adept_hub.errors import DataError, OutputExistsError, RecipeError, SourceError
 from adept_hub.spec import AnchorSpec
 from adept_training.downstream.compare import compare, make_plan, name_sources
 from adept_training.downstream.compare_command import budgets_of
 from adept_training.downstream.datasets import open_data
 from adept_training.downstream.fewshot import layer_variants, restrict
+from adept_training.downstream.metric_names import METRICS, is_cost, title_of
 from adept_training.downstream.recipe import load_finetune_recipe
 from adept_training.downstream.runs import Cell
 from adept_training.downstream.stats import compare_pairs, interval, t95
@@ -71,11 +72,46 @@ def test_table_and_summary() -> None:
     })  # fmt: skip
     found = tabulate(cells, ["scratch", "soco"], ["1%", "100%"], "AP", "recipe")
     assert found.rows()[1][1].startswith("6.0 ± ")
-    assert found.rows()[1][1].endswith("*")
-    assert not found.rows()[1][2].endswith("*")
+    assert found.rows()[1][1].endswith(" (better)")
+    assert not found.rows()[1][2].endswith(")")
     text = summary(found)
-    assert "1 are significantly better, 0 significantly worse, 1 not significant" in text
-    assert "soco's at 1%" in text
+    assert "1 of 2 are significantly better, 0 significantly worse, 1 not significant" in text
+    assert "soco's with 1%: 4.0 ± " in text
+
+
+def test_of_costs_less_is_better() -> None:
+    cells = [
+        Cell(source, budget, seed, "recipe", 1, 1, 1.0, {"TIDE_Loc": value + 0.1 * (seed % 2)})
+        for source, values in {"scratch": (8.0, 8.0), "soco": (6.0, 9.0)}.items()
+        for budget, value in zip(("1img", "10img"), values, strict=True)
+        for seed in range(3)
+    ]
+    cells = [
+        replace(c, metrics={"TIDE_Loc": c.metrics["TIDE_Loc"] + 0.01 * (c.source == "soco") * c.seed}) for c in cells
+    ]
+    found = tabulate(cells, ["scratch", "soco"], ["1img", "10img"], "TIDE_Loc", "recipe")
+    assert [cell.partition("(")[2] for cell in found.rows()[1]] == ["", "better)", "worse)"]
+    assert found.head() == ["source", "1 image", "10 images"]
+    assert found.verdicts()[0] == "1 image: soco is 2.0 points below scratch, which is better (± 0.0, 3 seeds)."
+    text = summary(found)
+    assert "1 of 2 are significantly better, 1 significantly worse" in text
+    assert "soco's with 1 image: 2.0 ± 0.0 points" in text
+
+
+def test_metrics_in_words() -> None:
+    assert title_of("RPN_AR100") == "AR@100 of the RPN alone"
+    assert title_of("mask_AP50") == "AP50 of masks"
+    assert title_of("APs") == "APs"
+    assert "less is better" in title_of("TIDE_Miss")
+    assert [name for name in METRICS if is_cost(name)] == [name for name in METRICS if name.startswith("TIDE")]
+
+
+def test_a_metric_that_nothing_measures_is_refused_before_any_run(voc: Path, tmp_path: Path) -> None:
+    plan = make_plan({"scratch": "scratch"}, ["1img"], 1, {"recipe": load_finetune_recipe(None, TINY)})
+    for metric in ("mAP", "mask_AP", "TIDE_loc"):
+        with pytest.raises(RecipeError, match=r"is not measured here\.\nMeasured: AP, AP50, "):
+            compare(plan, open_data(f"voc:{voc}"), tmp_path / "out", metric=metric)
+    assert not (tmp_path / "out").exists()
 
 
 def test_compare_pairs_resumes_and_writes_one_page(make_checkpoint, voc: Path, tmp_path: Path) -> None:

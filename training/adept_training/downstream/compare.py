@@ -12,6 +12,7 @@ from adept_hub.atomic import atomic_file
 from adept_hub.errors import SourceError
 from adept_hub.spec import DetectorSpec
 from adept_training.downstream.detector import spec_of
+from adept_training.downstream.metric_names import check_metric, title_of
 from adept_training.downstream.plots import budget_plot
 from adept_training.downstream.recipe import FinetuneRecipe
 from adept_training.downstream.records import Data, Split
@@ -19,11 +20,12 @@ from adept_training.downstream.runs import Cell, Plan, run_plan
 from adept_training.downstream.tables import Comparison, summary, tabulate
 from adept_training.page import Page
 
-#: Shown beside the main metric. TIDE's are costs: less is better.
+#: Shown beside the main metric, where they were measured.
 OTHERS = (
     "AP",
     "AP50",
     "AP75",
+    "mask_AP",
     "VOC07_AP50",
     "RPN_AR100",
     "RPN_AR1000",
@@ -94,7 +96,13 @@ def compare(
     plan: Plan, data: Data, out: Path, *, metric: str = "AP", command: str = "", pool: Split | None = None,
     accelerator: str = "auto",
 ) -> Result:  # fmt: skip
-    """Run the plan (what is done already is not run again) and write its table, plot and page into ``out``."""
+    """Run the plan (what is done already is not run again) and write its table, plot and page into ``out``.
+
+    Raises:
+        RecipeError: no such metric.
+    """
+    for recipe in plan.variants.values():
+        check_metric(metric, recipe.detector.detector)
     cells = run_plan(plan, data, out, pool=pool, accelerator=accelerator)
     result = digest(cells, plan, metric)
     write_result(result, plan, data, out, command)
@@ -126,20 +134,18 @@ def write_result(result: Result, plan: Plan, data: Data, out: Path, command: str
     for text in result.summaries:
         page.text(text, "verdict")
     for comparison in result.comparisons:
-        is_main = comparison in main
-        title = comparison.metric + (f", {comparison.variant}" if len(plan.variants) > 1 else "")
-        page.heading(title)
-        if is_main:
+        page.heading(title_of(comparison.metric) + (f", {comparison.variant}" if len(plan.variants) > 1 else ""))
+        if comparison in main:
             page.drawing(budget_plot(comparison))
-        page.table(["source", *comparison.budgets], comparison.rows())
-        if is_main:
+        page.table(comparison.head(), comparison.rows())
+        if comparison in main:
             page.items(comparison.verdicts())
     page.heading("How to read this")
     page.text(
-        f"Each cell is the mean over seeds with its 95% interval (Student's t). A star marks a difference from "
-        f"{next(iter(plan.sources))} whose paired 95% interval leaves zero out: within a seed all sources train on the "
-        "same labels in the same order with the same recipe. TIDE's figures are costs in points of AP50: less is "
-        "better. The last detector of each run is judged; nothing was chosen on the images that figures are of."
+        "Each cell is the mean over seeds with its 95% interval (Student's t). Better and worse mark a difference "
+        f"from {next(iter(plan.sources))} whose paired 95% interval leaves zero out: within a seed all sources train "
+        "on the same labels in the same order with the same recipe. The last detector of each run is judged; nothing "
+        "was chosen on the images that figures are of."
     )
     page.text(_recipe_in_words(plan), "dim")
     minutes = sum(cell.seconds for cell in result.cells) / 60

@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         print_json(json.loads((args.out / "compare.json").read_text(encoding="utf-8")))
         return 0
     main = result.comparisons[0]
-    print_table(["", *main.budgets], main.rows(), frozenset(range(1, len(main.budgets) + 1)))
+    print_table(main.head(), main.rows(), frozenset(range(1, len(main.budgets) + 1)))
     sys.stdout.write("\n" + "\n".join([*main.verdicts(), *result.summaries]) + f"\nPage: {args.out / HTML}\n")
     return 0
 

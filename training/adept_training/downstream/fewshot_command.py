@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     for comparison in result.comparisons:
         if comparison.metric == args.metric:
             sys.stdout.write(f"{comparison.metric}, {comparison.variant} tuned, {args.seeds} seeds\n")
-            print_table(["", *comparison.budgets], comparison.rows(), frozenset(range(1, len(comparison.budgets) + 1)))
+            print_table(comparison.head(), comparison.rows(), frozenset(range(1, len(comparison.budgets) + 1)))
             sys.stdout.write("\n".join(["", *comparison.verdicts(), ""]))
     sys.stdout.write("\n".join(result.summaries) + f"\nPage: {args.out / HTML}\n")
     return 0

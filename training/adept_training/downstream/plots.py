@@ -28,7 +28,8 @@ def budget_plot(comparison: Comparison) -> str:
             places, [mean.mean for _, mean in known], halves, label=source, color=COLOURS[i % len(COLOURS)],
             marker="o", markersize=4.5, linewidth=1.4, capsize=3,
         )  # fmt: skip
-    axes.set_xticks(range(len(comparison.budgets)), comparison.budgets)
+    axes.set_xticks(range(len(comparison.budgets)), comparison.head()[1:])
+    axes.set_xlim(-0.5, len(comparison.budgets) - 0.5)
     axes.set_xlabel("labels")
     axes.set_ylabel(f"{comparison.metric}, mean and 95% interval")
     axes.legend(frameon=False)

@@ -32,15 +32,26 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference:
-    """A source minus another, paired by seed, and what may be said of it."""
+    """A source minus another, paired by seed, and what may be said of it; ``cost``: less is better."""
 
     interval: Interval
     verdict: str
+    cost: bool = False
 
     @property
     def significant(self) -> bool:
         """Whether the 95% interval leaves zero out."""
         return not math.isnan(self.interval.half) and abs(self.interval.mean) > self.interval.half
+
+    @property
+    def gain(self) -> float:
+        """Points for the better: above zero where the source is better than the other."""
+        return -self.interval.mean if self.cost else self.interval.mean
+
+    @property
+    def word(self) -> str:
+        """``better``, ``worse``, or nothing where the difference is not significant."""
+        return ("better" if self.gain > 0 else "worse") if self.significant else ""
 
 
 def t95(degrees: int) -> float:
@@ -64,26 +75,28 @@ def interval(values: Sequence[float]) -> Interval:
     return Interval(mean, t95(count - 1) * deviation / math.sqrt(count), count)
 
 
-def compare_pairs(name: str, ours: Mapping[int, float], other: str, theirs: Mapping[int, float]) -> Difference:
+def compare_pairs(
+    name: str, ours: Mapping[int, float], other: str, theirs: Mapping[int, float], cost: bool = False
+) -> Difference:
     """``ours`` minus ``theirs`` over the seeds that both have, with a verdict in plain words.
+
+    Args:
+        cost: whether less is better.
 
     Raises:
         ValueError: they have no seed in common.
     """
     seeds = sorted(ours.keys() & theirs.keys())
     found = interval([ours[seed] - theirs[seed] for seed in seeds])
-    size = f"{abs(found.mean):.1f} points"
+    bare = Difference(found, "", cost)
+    placed = f"{name} is {abs(found.mean):.1f} points {'above' if found.mean >= 0 else 'below'} {other}"
     if found.count == 1:
-        verdict = f"One seed: {name} is {size} {_side(found.mean)} {other}, which proves nothing."
-    elif abs(found.mean) > found.half:
-        verdict = f"{name} is {size} {_side(found.mean)} {other} (± {found.half:.1f}, {found.count} seeds)."
+        verdict = f"One seed: {placed}, which proves nothing."
+    elif bare.significant:
+        meaning = f", which is {bare.word}" if cost else ""
+        verdict = f"{placed}{meaning} (± {found.half:.1f}, {found.count} seeds)."
     else:
         verdict = (
-            f"No significant difference: {name} is {size} {_side(found.mean)} {other}, "
-            f"but the 95% interval is ± {found.half:.1f} ({found.count} seeds)."
+            f"No significant difference: {placed}, but the 95% interval is ± {found.half:.1f} ({found.count} seeds)."
         )
-    return Difference(found, verdict)
-
-
-def _side(value: float) -> str:
-    return "above" if value >= 0 else "below"
+    return Difference(found, verdict, cost)

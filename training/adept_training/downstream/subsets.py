@@ -33,6 +33,12 @@ class Budget:
     def __str__(self) -> str:
         return f"{self.number:g}{self.unit}"
 
+    def in_words(self) -> str:
+        """``10%``, ``1 image``, ``5 shots``."""
+        if self.unit == "%":
+            return str(self)
+        return f"{self.number:g} {'image' if self.unit == 'img' else 'shot'}{'' if self.number == 1 else 's'}"
+
 
 def parse_budget(text: str) -> Budget:
     """``1%``, ``10%``, ``3img``, ``5shot``; a bare fraction such as ``0.1`` is 10%.

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from adept_training.downstream.metric_names import is_cost, title_of
 from adept_training.downstream.runs import Cell, by_seed
 from adept_training.downstream.stats import Difference, Interval, compare_pairs, interval
+from adept_training.downstream.subsets import parse_budget
 
 
 @dataclass(frozen=True)
@@ -22,21 +24,25 @@ class Comparison:
     gains: dict[tuple[str, str], Difference]
 
     def rows(self) -> list[list[str]]:
-        """Source by source, a cell for each budget; significant gains are starred."""
+        """Source by source, a cell for each budget; a significant difference says which way it goes."""
         rows = []
         for source in self.sources:
             cells = []
             for budget in self.budgets:
                 mean, gain = self.means.get((source, budget)), self.gains.get((source, budget))
-                star = " *" if gain is not None and gain.significant else ""
-                cells.append("-" if mean is None else f"{mean}{star}")
+                mark = f" ({gain.word})" if gain is not None and gain.significant else ""
+                cells.append("-" if mean is None else f"{mean}{mark}")
             rows.append([source, *cells])
         return rows
+
+    def head(self) -> list[str]:
+        """The heads of the columns of `rows`."""
+        return ["source", *(parse_budget(budget).in_words() for budget in self.budgets)]
 
     def verdicts(self) -> list[str]:
         """A sentence for every source but the first and every budget."""
         return [
-            f"{budget}: {self.gains[source, budget].verdict}"
+            f"{parse_budget(budget).in_words()}: {self.gains[source, budget].verdict}"
             for source in self.sources[1:]
             for budget in self.budgets
             if (source, budget) in self.gains
@@ -70,25 +76,29 @@ def tabulate(
                 continue
             means[source, budget] = interval([values[seed] for seed in sorted(values)])
             if source != sources[0] and values.keys() & base.keys():
-                gains[source, budget] = compare_pairs(source, values, sources[0], base)
+                gains[source, budget] = compare_pairs(source, values, sources[0], base, is_cost(metric))
     return Comparison(metric, tuple(sources), tuple(budgets), variant, means, gains)
 
 
 def summary(comparison: Comparison) -> str:
-    """One sentence over all budgets: where the gains are, and whether they are largest with the fewest labels."""
+    """What may be said over all budgets: how often a source is better or worse, and where it gains most."""
     gains = comparison.gains
-    clear = [key for key, gain in gains.items() if gain.significant and gain.interval.mean > 0]
-    worse = [key for key, gain in gains.items() if gain.significant and gain.interval.mean < 0]
+    clear = [key for key, gain in gains.items() if gain.word == "better"]
+    worse = [key for key, gain in gains.items() if gain.word == "worse"]
     base, count = comparison.sources[0], len(gains)
     if not gains:
         return "One source only: nothing to compare."
     text = (
-        f"{comparison.metric}: of {count} comparisons with {base}, {len(clear)} are significantly better, "
-        f"{len(worse)} significantly worse, {count - len(clear) - len(worse)} not significant at 95%."
+        f"{title_of(comparison.metric)}: compared with {base}, {len(clear)} of {count} are significantly better, "
+        f"{len(worse)} significantly worse, {count - len(clear) - len(worse)} not significant (95%)."
     )
     if clear:
-        source, budget = max(clear, key=lambda key: gains[key].interval.mean)
-        text += f" The largest significant gain is {source}'s at {budget}: {gains[source, budget].interval} points."
+        source, budget = max(clear, key=lambda key: gains[key].gain)
+        found = gains[source, budget]
+        text += (
+            f" The largest significant gain is {source}'s with {parse_budget(budget).in_words()}: "
+            f"{Interval(found.gain, found.interval.half, found.interval.count)} points."
+        )
     if count > 8:
         expected = count * 0.05
         text += f" With {count} comparisons about {expected:.1f} would look significant by chance alone."
