@@ -82,7 +82,9 @@ def test_table_and_summary() -> None:
 def test_of_costs_less_is_better() -> None:
     budgets = ("1img", "10img", "100%")
     cells = [
-        Cell(source, budget, seed, "recipe", 1, 1, 1.0, {"TIDE_Loc": value + (0.11 if source == "soco" else 0.1) * seed})
+        Cell(
+            source, budget, seed, "recipe", 1, 1, 1.0, {"TIDE_Loc": value + (0.11 if source == "soco" else 0.1) * seed}
+        )
         for source, values in {"scratch": (8.0, 8.0, 8.0), "soco": (6.0, 9.0, 7.5)}.items()
         for budget, value in zip(budgets, values, strict=True)
         for seed in range(3)
