@@ -78,8 +78,8 @@ class ScheduleRecipe:
     #: Shares of the iterations after which the rate is multiplied by ``gamma`` (60k and 80k of 90k).
     steps: tuple[float, ...] = (2 / 3, 8 / 9)
     gamma: float = 0.1
-    #: Iterations of warm-up; never more than a tenth of all.
-    warmup: int = 1000
+    #: Iterations of warm-up; null: 1,000, but at most a tenth of all.
+    warmup: int | None = None
     warmup_start: float = 0.001
 
 
@@ -147,7 +147,8 @@ class FinetuneRecipe:
     @property
     def warmup(self) -> int:
         """Iterations of warm-up."""
-        return min(self.schedule.warmup, self.schedule.iterations // 10)
+        named = self.schedule.warmup
+        return min(1000, self.schedule.iterations // 10) if named is None else named
 
 
 def lr_factor(step: int, recipe: FinetuneRecipe) -> float:
@@ -192,7 +193,10 @@ def _check(recipe: FinetuneRecipe) -> None:
     for name, value in positive.items():
         if value <= 0:
             raise RecipeError(f"{name} is {value}, but must be above zero.")
-    counts = {"engine.batch_size": engine.batch_size, "schedule.iterations": recipe.schedule.iterations}
+    counts = {
+        "engine.batch_size": engine.batch_size, "schedule.iterations": recipe.schedule.iterations,
+        "schedule.warmup": recipe.schedule.warmup or 0,
+    }  # fmt: skip
     for name, value in counts.items():
         if value < 0:
             raise RecipeError(f"{name} is {value}, but must be above zero, or 0 for automatic.")
