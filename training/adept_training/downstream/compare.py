@@ -68,11 +68,14 @@ def name_sources(words: Sequence[str]) -> dict[str, str]:
 
 
 def make_plan(sources: dict[str, str], budgets: Sequence[str], seeds: int, variants: dict[str, FinetuneRecipe]) -> Plan:
-    """The plan; ``scratch`` gets the architecture of the others, which must be one and the same, and their anchors.
+    """The plan; ``scratch`` gets the architecture of the others, which must be one and the same.
+
+    Where a recipe names no anchors, all sources get every framework's, 32-512 px. Those of pre-training, which
+    `adept finetune` takes, would favour what was pre-trained with them: scratch does worse on them
+    (docs/downstream.md).
 
     Raises:
-        SourceError: sources of different architectures, or of different anchors where the recipe names none: their
-            differences would not be those of pre-training.
+        SourceError: sources of different architectures: their differences would not be those of pre-training.
         Others as in `adept_hub.fetch.fetch`.
     """
     specs = {name: spec for name, source in sources.items() if (spec := spec_of(source)) is not None}
@@ -80,16 +83,8 @@ def make_plan(sources: dict[str, str], budgets: Sequence[str], seeds: int, varia
     if len(set(shapes.values())) > 1:
         shown = ", ".join(f"{name}: ResNet-{shape[0]}, FPN {shape[1]}" for name, shape in shapes.items())
         raise SourceError(f"The sources have different architectures ({shown}).\nCompare those of one architecture.")
-    sizes = {name: spec.anchors.sizes for name, spec in specs.items()}
-    if len(set(sizes.values())) > 1 and not all(recipe.detector.anchors for recipe in variants.values()):
-        shown = ", ".join(f"{name}: {'-'.join(f'{size:g}' for size in own)} px" for name, own in sizes.items())
-        raise SourceError(
-            f"The sources were trained with different anchors ({shown}).\n"
-            "Compare them on the same: --set detector.anchors=[32,64,128,256,512]"
-        )
-    spec = next(iter(specs.values()), None)
-    variants = {n: replace(recipe, detector=recipe.detector.with_anchors(spec)) for n, recipe in variants.items()}
-    return Plan(sources, tuple(budgets), seeds, variants, spec or DetectorSpec())
+    variants = {n: replace(recipe, detector=recipe.detector.with_anchors(None)) for n, recipe in variants.items()}
+    return Plan(sources, tuple(budgets), seeds, variants, next(iter(specs.values()), DetectorSpec()))
 
 
 def compare(

@@ -29,8 +29,8 @@ class DetectorRecipe:
     test_side: int = 800
     max_side: int = 1333
     #: Square-root areas of the anchors on P2-P6, pixels of the network's input. Empty: those that the source's RPN was
-    #: trained with, and twice its last on P6 (scratch takes those of the source that it is ``--like`` or compared with;
-    #: alone, 32-512).
+    #: trained with, and twice its last on P6 (scratch: those of the source that it is ``--like``); in comparisons, and
+    #: for scratch alone, 32-512.
     anchors: tuple[float, ...] = ()
     #: RoIs an image that the head is trained on, and anchors that the RPN is.
     rois: int = 512
