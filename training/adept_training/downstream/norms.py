@@ -33,9 +33,9 @@ def precise_statistics(
     """Within the block, running statistics are plain means over ``batches`` (Detectron2's PRECISE_BN).
 
     An exponential mean follows the last few batches, which are small and were seen by older weights. The statistics
-    that training continues from are put back afterwards.
+    that training continues from are put back afterwards. Norms in evaluation mode, which are frozen, keep what they have.
     """
-    norms = batch_norms(model)
+    norms = [norm for norm in batch_norms(model) if norm.training]
     kept: list[tuple[Tensor, Tensor, Tensor, float | None]] = []
     for norm in norms:
         assert norm.running_mean is not None

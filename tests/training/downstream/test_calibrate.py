@@ -1,0 +1,42 @@
+"""The length of the head's features: measured with the norms that training will have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+import torch
+
+from adept_training.downstream.datasets import open_data
+from adept_training.downstream.detector import build_detector
+from adept_training.downstream.loop import make_fabric, prepare
+from adept_training.downstream.norms import batch_norms, set_training
+from adept_training.downstream.recipe import load_finetune_recipe
+from adept_training.downstream.samples import LabelledSamples
+
+from .conftest import TINY
+
+
+@pytest.mark.parametrize("policy", ["train", "frozen"])
+def test_features_have_the_asked_length_under_either_policy(policy: str, make_checkpoint, voc: Path) -> None:
+    recipe = load_finetune_recipe(None, [*TINY, f"norms.policy={policy}", "detector.head_norm=6"])
+    data = open_data(f"voc:{voc}")
+    samples = LabelledSamples.of(data.train, False, 0.0, 0)
+    model = build_detector(str(make_checkpoint()[0]), 2, recipe.detector, 0)
+    before = [(norm.running_mean.clone(), norm.running_var.clone()) for norm in batch_norms(model)]
+    fit = prepare(model, samples, recipe, make_fabric(recipe, "cpu"))
+    lengths: list[torch.Tensor] = []
+    handle = model.roi_heads.box_head.register_forward_hook(
+        lambda _, __, features_KD: lengths.append(features_KD.detach().norm(dim=1))
+    )
+    set_training(model, recipe, 0)
+    with torch.no_grad():
+        for start in range(0, len(samples), 2):
+            fit._losses([samples[(start, 0)], samples[(start + 1, 0)]])
+    handle.remove()
+    assert float(torch.cat(lengths).mean()) == pytest.approx(6, rel=0.25)
+    if policy == "frozen":
+        for norm, (mean, variance) in zip(batch_norms(model), before, strict=True):
+            torch.testing.assert_close(cast("torch.Tensor", norm.running_mean), mean)
+            torch.testing.assert_close(cast("torch.Tensor", norm.running_var), variance)
