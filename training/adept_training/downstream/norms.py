@@ -33,7 +33,7 @@ def precise_statistics(
     """Within the block, running statistics are plain means over ``batches`` (Detectron2's PRECISE_BN).
 
     An exponential mean follows the last few batches, which are small and were seen by older weights. The statistics
-    that training continues from are put back afterwards. Norms in evaluation mode, which are frozen, keep what they have.
+    that training continues from are put back afterwards. Norms in evaluation mode are frozen and keep what they have.
     """
     norms = [norm for norm in batch_norms(model) if norm.training]
     kept: list[tuple[Tensor, Tensor, Tensor, float | None]] = []
