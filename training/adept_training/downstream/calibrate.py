@@ -1,4 +1,4 @@
-"""The length of the RoI head's features, brought to that of a fresh head before fine-tuning.
+"""The length of the RoI head's features, brought to one that a learning rate suits before fine-tuning.
 
 Contrastive pre-training normalises features, so nothing keeps their length: a head of ours left its pre-training with
 features of length 57 where a fresh one has 6. A predictor's gradient grows with that length and its steps with the

@@ -42,7 +42,8 @@ class DetectorRecipe:
     score_threshold: float = 0.05
     detections: int = 100
     #: Before training the head's last layer is scaled so that its features have this mean length; 0: left as it is.
-    head_norm: float = 6.0
+    #: A fresh head's have 6; docs/downstream.md says why it is more.
+    head_norm: float = 20.0
     #: The box classifier: linear, or by cosine similarity times 20 (TFA).
     classifier: Literal["linear", "cosine"] = "linear"
 
