@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +47,9 @@ def test_scratch_alone_has_every_framework_s() -> None:
 def test_scratch_has_those_of_what_it_is_like(source: str, voc: Path, tmp_path: Path) -> None:
     settings = [word for word in TINY if not word.startswith("detector.anchors")]
     recipe = load_finetune_recipe(None, [*settings, "schedule.iterations=1", "engine.evaluations=0"])
-    finetune("scratch", open_data(f"voc:{voc}"), recipe, tmp_path, like=source, accelerator="cpu")
+    told = io.StringIO()
+    finetune("scratch", open_data(f"voc:{voc}"), recipe, tmp_path, like=source, stream=told, accelerator="cpu")
+    assert "anchors of 8, 16, 32, 64, 128 px" in told.getvalue()
     model, config = load_detector(tmp_path / "last")
     assert sizes(model) == OWN
     assert config.recipe.anchors == OWN  # spelt out for whoever deploys it

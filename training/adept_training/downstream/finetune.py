@@ -126,7 +126,8 @@ def finetune(
         _describe(run)
     journal.say(
         f"{len(samples)} images of {len(data.classes)} classes; {recipe.schedule.iterations} iterations of "
-        f"{recipe.engine.batch_size} images at a peak rate of {recipe.peak_lr:.4g}"
+        f"{recipe.engine.batch_size} images at a peak rate of {recipe.peak_lr:.4g}; "
+        f"anchors of {', '.join(f'{size:g}' for size in recipe.detector.anchors)} px"
         + (f", continued at {fit.step}" if resume else "")
     )
     if resume is False and source != SCRATCH:
