@@ -27,15 +27,14 @@ def test_every_protocol_has_both_frameworks() -> None:
 
 
 def exported(name: str, framework: str, make_checkpoint, out: Path) -> tuple[FinetuneRecipe, Path]:
-    """Our recipe, and the framework's protocol copied beside an export for its detector."""
+    """Our recipe, and the framework's protocols copied beside an export for its detector."""
     recipe = load_finetune_recipe(name)
     _, config, module = make_checkpoint()
     norm = "FrozenBN" if recipe.norms.policy == "frozen" else "SyncBN"
     target = Target(recipe.detector.detector, 6, norm=norm)
     write_export(module.state_dict(), config, framework, out, target)
-    file = name + (".yaml" if framework == "detectron2" else ".py")
-    shutil.copy(FOLDER / framework / file, out / file)
-    return recipe, out / file
+    shutil.copytree(FOLDER / framework, out, dirs_exist_ok=True)
+    return recipe, out / (name + (".yaml" if framework == "detectron2" else ".py"))
 
 
 def steps_of(recipe: FinetuneRecipe) -> list[int]:
