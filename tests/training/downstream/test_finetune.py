@@ -297,6 +297,15 @@ def test_crowds_and_images_that_vanish(tmp_path: Path) -> None:
         gone[(0, 0)]
 
 
+def test_a_warmup_that_never_ends_is_refused() -> None:
+    for settings in (["schedule.iterations=500"], ["schedule.warmup=-1"]):
+        with pytest.raises(RecipeError, match=r"never reached\.\nLet it follow .* schedule\.warmup=null"):
+            load_finetune_recipe("coco_1x", settings)
+    recipe = load_finetune_recipe("coco_1x", ["schedule.iterations=500", "schedule.warmup=null"])
+    assert recipe.warmup == 50
+    assert load_finetune_recipe("coco_10pct").warmup == 1000
+
+
 def test_every_shipped_protocol_is_a_recipe_with_the_paper_s_numbers() -> None:
     recipes = {name: load_finetune_recipe(name) for name in protocol_names()}
     iterations = {name: recipe.schedule.iterations for name, recipe in recipes.items()}
@@ -317,9 +326,9 @@ def test_every_shipped_protocol_is_a_recipe_with_the_paper_s_numbers() -> None:
 
 def test_a_recipe_file_states_only_what_differs(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text("extends: coco_10pct\nschedule:\n  iterations: 77\n")
+    path.write_text("extends: coco_10pct\nschedule:\n  iterations: 7700\n")
     mine, base = load_finetune_recipe(path, ["engine.seed=5"]), load_finetune_recipe("coco_10pct")
-    assert (mine.schedule.iterations, mine.engine.seed) == (77, 5)
+    assert (mine.schedule.iterations, mine.engine.seed) == (7700, 5)
     assert mine.schedule.warmup == base.schedule.warmup
     assert (mine.detector, mine.optimiser) == (base.detector, base.optimiser)
     assert load_finetune_recipe().optimiser != base.optimiser or load_finetune_recipe().detector != base.detector

@@ -194,13 +194,16 @@ def _check(recipe: FinetuneRecipe) -> None:
     for name, value in positive.items():
         if value <= 0:
             raise RecipeError(f"{name} is {value}, but must be above zero.")
-    counts = {
-        "engine.batch_size": engine.batch_size, "schedule.iterations": recipe.schedule.iterations,
-        "schedule.warmup": recipe.schedule.warmup or 0,
-    }  # fmt: skip
+    counts = {"engine.batch_size": engine.batch_size, "schedule.iterations": recipe.schedule.iterations}
     for name, value in counts.items():
         if value < 0:
             raise RecipeError(f"{name} is {value}, but must be above zero, or 0 for automatic.")
+    warmup, iterations = recipe.schedule.warmup or 0, recipe.schedule.iterations
+    if warmup < 0 or 0 < iterations <= warmup:
+        raise RecipeError(
+            f"schedule.warmup is {warmup} of {iterations or 'automatic'} iterations: the full rate is never reached.\n"
+            "Let it follow the iterations: --set schedule.warmup=null"
+        )
     if len(detector.anchors) not in (0, 5):
         raise RecipeError(f"detector.anchors has {len(detector.anchors)} sizes; P2-P6 need five, or [] as the source.")
     if detector.detector == "cascade_rcnn" and detector.classifier == "cosine":
