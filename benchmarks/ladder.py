@@ -1,13 +1,13 @@
 """Does pre-training earn its minutes? The first two rungs: scratch's own curve, and boxes as a pretext.
 
-``python -m benchmarks.ladder --data DIR --out DIR`` (the first DIR holds ``steel``) runs what OUT lacks, seed by seed, and
-prints what it then has. ``--minutes`` ends it early; run it again to continue.
+``python -m benchmarks.ladder --data DIR --out DIR`` (the first DIR holds ``steel``) runs what OUT lacks, seed by seed,
+and prints what it then has. ``--minutes`` ends it early; run it again to continue.
 
 Rung 0: scratch, learning rate x iterations, to where it stops gaining. Rung 1: a detector trained on the training half
 with (a) true boxes and classes, (b) true boxes and one class, (d) a blind grid of one class, then fine-tuned on few
-labeled images, against scratch. The rates of rung 0 are at a batch of 16 and scaled to a batch of 4. All arms have anchors
-of 24-384 px, a shorter side of 160 px and a score threshold of .001. Metrics are of 150 validation images, every second
-one: the test half stays untouched.
+labeled images, against scratch. The rates of rung 0 are at a batch of 16 and scaled to a batch of 4. All arms have
+anchors of 24-384 px, a shorter side of 160 px and a score threshold of .001. Metrics are of 150 validation images,
+every second one: the test half stays untouched.
 """
 
 from __future__ import annotations
