@@ -52,17 +52,23 @@ def diagnose_stock(config: CheckpointConfig, framework: str) -> list[Finding]:
     return diagnose(stock[framework](), config)
 
 
-def diagnose_file(path: Path, config: CheckpointConfig, framework: str) -> list[Finding]:
+def diagnose_file(path: Path, config: CheckpointConfig, framework: str, *, run_config: bool = False) -> list[Finding]:
     """What a framework's config file, or the detector in a weights file, would do to these weights.
 
+    Args:
+        path: a config or a weights file of the framework.
+        config: of the checkpoint.
+        framework: one of `adept_hub.spec.FRAMEWORKS`.
+        run_config: whether a Python config may be executed; ``.yaml`` and ``.json`` never are.
+
     Raises:
-        CheckpointError: the file cannot be read.
-        MissingExtraError: a MMDetection config without MMEngine.
+        CheckpointError: the file cannot be read, or is a Python config that may not be run.
+        MissingExtraError: PyYAML is not installed.
         UnsupportedModelError: the weights are no two-stage FPN detector's.
     """
     from adept_hub.convert.read_facts import facts_of_file
 
-    return diagnose(facts_of_file(path, framework), config)
+    return diagnose(facts_of_file(path, framework, run_config=run_config), config)
 
 
 def diagnose(facts: Facts, config: CheckpointConfig) -> list[Finding]:

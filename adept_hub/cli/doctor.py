@@ -7,6 +7,7 @@ import dataclasses
 from pathlib import Path
 
 from adept_hub.cli.output import print_json
+from adept_hub.command_line import command_line
 from adept_hub.errors import SourceError
 from adept_hub.spec import FRAMEWORKS
 
@@ -25,31 +26,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         help="with FILE: the checkpoint it is for (default: %(default)s)",
     )
+    parser.add_argument(
+        "--run-config",
+        action="store_true",
+        help="execute FILE if it is a Python config, the only way to read one; .yaml and .json are never executed",
+    )
     parser.add_argument("--offline", action="store_true", default=None, help="make no request")
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print every disagreement with its remedy."""
+    """Print every disagreement with its remedy; exit status 1 if one of them is an error, 0 for warnings alone."""
     from adept_hub.doctor import diagnose_file, diagnose_stock
     from adept_hub.fetch import FetchOptions, fetch
 
     path = Path(args.what)
     is_file = path.is_file()
-    if not is_file and path.suffix in (".yaml", ".yml", ".py", ".pth", ".pt", ".safetensors"):
+    if not is_file and path.suffix in (".yaml", ".yml", ".py", ".json", ".pth", ".pt", ".pkl", ".safetensors"):
         raise SourceError(f"{path} does not exist.\nGive a config or weights file, or a checkpoint: adept list")
-    config = fetch(args.weights if is_file else args.what, FetchOptions(offline=args.offline)).config
-    findings = diagnose_file(path, config, args.target) if is_file else diagnose_stock(config, args.target)
+    source = args.weights if is_file else args.what
+    config = fetch(source, FetchOptions(offline=args.offline)).config
+    if is_file:
+        findings = diagnose_file(path, config, args.target, run_config=args.run_config)
+    else:
+        findings = diagnose_stock(config, args.target)
     errors = sum(finding.severity == "error" for finding in findings)
     if args.json:
-        print_json({"checkpoint": config.name, "findings": [dataclasses.asdict(finding) for finding in findings]})
-        return 0
+        counts = {"errors": errors, "warnings": len(findings) - errors}
+        rows = [dataclasses.asdict(finding) for finding in findings]
+        print_json({"checkpoint": config.name, **counts, "findings": rows})
+        return int(errors > 0)
     subject = f"{path}" if is_file else f"stock {args.target}"
     print(f"{config.name} in {subject}: {errors} errors, {len(findings) - errors} warnings")
     for finding in findings:
         print(f"\n{finding.severity}: {finding.code}\n  has     {finding.found}\n  needs   {finding.wanted}")
         print(f"  remedy  {finding.remedy}")
     if findings:
-        source = args.weights if is_file else args.what
-        print(f"\nAll of it at once: adept export {source} --to {args.target} --out DIR")
-    return 0
+        remedy = command_line("export", source, "--to", args.target, "--out", args.target)
+        print(f"\nAll of it at once: {remedy}")
+    return int(errors > 0)

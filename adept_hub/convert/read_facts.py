@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from adept_hub.convert.config_files import read_plain_config
 from adept_hub.convert.facts import Config, Facts, detectron2_facts, mmdet_facts
-from adept_hub.errors import CheckpointError, MissingExtraError, UnsupportedModelError
+from adept_hub.errors import CheckpointError, UnsupportedModelError
+from adept_hub.schema import from_dict
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def facts_of_file(path: Path, framework: str) -> Facts:
-    """What a file says about the detector it configures or holds.
+def facts_of_file(path: Path, framework: str, *, run_config: bool = False) -> Facts:
+    """Read what a file says about the detector that it configures or holds.
+
+    Args:
+        path: a Detectron2 ``.yaml``, a MMDetection ``.py``, ``.yaml`` or ``.json``, or a weights file.
+        framework: whose file it is.
+        run_config: whether a Python config may be executed, which is the only way to read one.
 
     Raises:
-        CheckpointError: not such a file, or not readable.
+        CheckpointError: not such a file, not readable, malformed, or a Python config without ``run_config``.
         PickleRefusedError: a weights file with pickled objects other than tensors.
-        MissingExtraError: MMEngine is needed to put a MMDetection config together.
+        MissingExtraError: PyYAML is not installed.
         UnsupportedModelError: weights that are no two-stage FPN detector's, or another framework's.
     """
     if path.suffix in (".yaml", ".yml") and framework == "detectron2":
-        return detectron2_facts(_read_yaml(path))
+        return _checked(path, lambda: detectron2_facts(_read_detectron2(path)))
     if path.suffix in (".py", ".json", ".yaml", ".yml") and framework == "mmdet":
-        return mmdet_facts(_read_mmengine(path))
+        return _checked(path, lambda: mmdet_facts(_read_mmdet(path, run_config)))
     if path.suffix in (".pth", ".pt", ".pkl", ".safetensors", ".bin"):
         return facts_of_shapes({key: tuple(t.shape) for key, t in read_state(path).items()}, framework)
     kinds = {"detectron2": ".yaml", "mmdet": ".py", "torchvision": "none (torchvision has no config files)"}
@@ -35,37 +44,68 @@ def facts_of_file(path: Path, framework: str) -> Facts:
     )
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _checked(path: Path, read: Callable[[], Facts]) -> Facts:
+    """Facts whose every value has its type, from a config that may hold anything."""
     try:
-        import yaml
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("Reading a Detectron2 config", "train", "pyyaml") from error
-    from adept_hub.convert.facts import merge
+        facts = read()
+        _check_numbers(facts)
+        return from_dict(Facts, {f.name: getattr(facts, f.name) for f in fields(facts)}, f"{path}, as read")
+    except (KeyError, IndexError) as error:
+        reason = f"{error.args[0]!r} is missing" if error.args else "a value is missing"
+        raise CheckpointError(f"{path} is malformed: {reason}.\nCompare it with a stock config.") from error
+    except (TypeError, ValueError, AttributeError, ArithmeticError, SyntaxError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(
+            f"{path} is malformed: a value has the wrong type ({reason}).\nCompare it with a stock config."
+        ) from error
 
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CheckpointError(f"{path} cannot be read as YAML: {error}") from error
-    if not isinstance(data, dict) or not {"MODEL", "_BASE_", "INPUT", "SOLVER"} & set(data):
+
+def _check_numbers(facts: Facts) -> None:
+    for name in ("mean", "std"):
+        numbers = getattr(facts, name)
+        if len(numbers) != 3 or not all(math.isfinite(number) for number in numbers):
+            raise ValueError(f"{name} must be three numbers")
+    if not facts.anchor_sizes or not all(facts.anchor_sizes):
+        raise ValueError("every level must have an anchor")
+
+
+def _read_detectron2(path: Path) -> Config:
+    data = read_plain_config(path, "_BASE_", _refuse_python)
+    if not {"MODEL", "INPUT", "SOLVER"} & set(data):
         raise CheckpointError(f"{path} is not a Detectron2 config: it has no MODEL.")
-    base = data.pop("_BASE_", None)
-    return data if base is None else merge(_read_yaml(path.parent / base), data)
+    return data
 
 
-def _read_mmengine(path: Path) -> Config:
+def _read_mmdet(path: Path, run_config: bool) -> Config:
+    config = read_plain_config(path, "_base_", _run_mmengine if run_config else _refuse_python)
+    model = config.get("model")
+    if not isinstance(model, Mapping) or "roi_head" not in model or "neck" not in model:
+        raise CheckpointError(f"{path} does not configure a two-stage detector with a neck.")
+    return model
+
+
+def _refuse_python(path: Path) -> Config:
+    raise CheckpointError(
+        f"{path} is a Python config: reading it means running it.\n"
+        "If you trust it, add --run-config (in Python: run_config=True); .yaml and .json configs are never run."
+    )
+
+
+def _run_mmengine(path: Path) -> Config:
     try:
         from mmengine.config import Config as MMConfig
     except ModuleNotFoundError as error:
         raise CheckpointError(
-            f"{path} is a Python config, which only MMEngine can put together, and mmengine is not installed here.\n"
+            f"{path} is a Python config, which needs mmengine, and mmengine is not installed here.\n"
             "Run adept doctor where you train: pip install mmengine"
         ) from error
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist.")
-    model = MMConfig.fromfile(str(path)).get("model")
-    if not model or "roi_head" not in model or "neck" not in model:
-        raise CheckpointError(f"{path} configures no two-stage detector with a neck.")
-    found: Config = model.to_dict()
+    try:
+        found: Config = MMConfig.fromfile(str(path)).to_dict()
+    except Exception as error:  # the file is a program: it may raise anything
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{path} cannot be run: {type(error).__name__}: {reason}") from error
     return found
 
 

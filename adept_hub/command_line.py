@@ -1,0 +1,14 @@
+"""Commands that messages print: quoted, so that each works when it is pasted."""
+
+from __future__ import annotations
+
+import shlex
+
+
+def command_line(*words: object) -> str:
+    """Return an ``adept`` command as one line for a POSIX shell.
+
+    Args:
+        *words: the command and its arguments, such as ``"export", folder, "--to", "mmdet"``. None is left out.
+    """
+    return shlex.join(["adept", *(str(word) for word in words if word is not None)])

@@ -1,0 +1,84 @@
+"""Config files of other frameworks as plain values; nothing that stands in them is executed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from adept_hub.errors import CheckpointError, MissingExtraError
+
+#: A chain of bases longer than this is a loop, or no config that a person wrote.
+_MAX_BASES = 50
+
+
+def read_plain_config(path: Path, base_key: str, run_python: Callable[[Path], Mapping[str, Any]]) -> dict[str, Any]:
+    """Read a YAML or JSON config with every config that it is based on.
+
+    Args:
+        path: the file. YAML tags that would build Python objects are refused.
+        base_key: the field that names one base or a list of them, relative to the file.
+        run_python: called with the path of a base that is a Python file.
+
+    Returns:
+        The merged values, without ``base_key``. A mapping with ``_delete_: true`` replaces its base.
+
+    Raises:
+        CheckpointError: a file is missing, malformed or based on itself.
+        MissingExtraError: PyYAML is not installed.
+    """
+    return _read(path, base_key, run_python, ())
+
+
+def _read(
+    path: Path, base_key: str, run_python: Callable[[Path], Mapping[str, Any]], above: tuple[Path, ...]
+) -> dict[str, Any]:
+    if path.suffix == ".py":
+        return dict(run_python(path))
+    resolved = path.resolve()
+    if resolved in above or len(above) >= _MAX_BASES:
+        raise CheckpointError(f"{path} is based on itself: remove it from {base_key} in {above[-1]}.")
+    if not path.is_file():
+        based = f" (a base of {above[-1]})" if above else ""
+        raise CheckpointError(f"{path}{based} does not exist, or is not a regular file.")
+    data = _parse(path)
+    bases = data.pop(base_key, None) or []
+    names = bases if isinstance(bases, list) else [bases]
+    if not all(isinstance(name, str) for name in names):
+        raise CheckpointError(f"{path}: {base_key} must be a path or a list of paths.")
+    merged: dict[str, Any] = {}
+    for name in names:
+        base = path.parent / Path(name).expanduser()
+        merged = overlay(merged, _read(base, base_key, run_python, (*above, resolved)))
+    return overlay(merged, data)
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        import yaml
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Reading a config", "train", "pyyaml") from error
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (OSError, ValueError, OverflowError, RecursionError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{path} cannot be read as {path.suffix.lstrip('.')}: {reason}") from error
+    if not isinstance(data, dict):
+        raise CheckpointError(f"{path} is not a config: expected a mapping, found {type(data).__name__}.")
+    return data
+
+
+def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``over`` laid over ``base``, mapping by mapping; ``_delete_: true`` in ``over`` drops the base's."""
+    if over.get("_delete_") is True:
+        return {key: item for key, item in over.items() if key != "_delete_"}
+    merged = dict(base)
+    for key, item in over.items():
+        old = merged.get(key)
+        if isinstance(item, Mapping):
+            merged[key] = overlay(old if isinstance(old, Mapping) else {}, item)
+        else:
+            merged[key] = item
+    return merged
