@@ -15,11 +15,12 @@ from adept_hub.cards import CARD, handwritten_part, write_card
 from adept_hub.checkpoint import write_checkpoint
 from adept_hub.convert.export import import_state
 from adept_hub.convert.infer import infer_spec
-from adept_hub.errors import AdeptError, CheckpointError, PublishError, UnsupportedModelError
+from adept_hub.errors import AdeptError, CheckpointError, PublishError
 from adept_hub.models.contract import part_of
+from adept_hub.models.read import anchors_of, preprocessing_of
 from adept_hub.names import check_repo, check_revision
 from adept_hub.release import Release, collect_release
-from adept_hub.spec import PARTS, CheckpointConfig, Preprocessing, Provenance
+from adept_hub.spec import PARTS, CheckpointConfig, Provenance
 from adept_hub.validate import MAX_CARD_BYTES
 
 if TYPE_CHECKING:
@@ -81,19 +82,25 @@ def save_pretrained(
     """
     origin = getattr(model, "checkpoint_config", None)
     origin = origin if isinstance(origin, CheckpointConfig) else None
-    state = model.state_dict()
+    asked = frozenset(parts or (origin.parts if origin else PARTS))
+    wanted = tuple(part for part in PARTS if part in asked)
+    state = {key: t for key, t in model.state_dict().items() if "rpn" in wanted or not key.startswith("rpn.")}
     cascade = any(key.startswith("roi_heads.box_head.0.") and key.count(".") > 4 for key in state)
-    tensors = import_state(state, "torchvision", "cascade_rcnn" if cascade else "faster_rcnn")
-    wanted = tuple(part for part in PARTS if part in set(parts or (origin.parts if origin else PARTS)))
+    # The model's and not its origin's: it may have been loaded with other anchors, and its RPN trained on them.
+    anchors = anchors_of(model) if any(key.startswith("rpn.") for key in state) else None
+    tensors = import_state(state, "torchvision", "cascade_rcnn" if cascade else "faster_rcnn", anchors)
     tensors = {key: tensor for key, tensor in tensors.items() if part_of(key) in wanted}
+    spec = infer_spec({key: tuple(t.shape) for key, t in tensors.items()}, anchors)
+    if origin is not None:
+        spec = replace(origin.spec, anchors=anchors or origin.spec.anchors)
     if provenance is None:
         provenance = _derived(origin) if origin else UNKNOWN
     config = write_checkpoint(
         Path(folder),
         tensors,
         name=name,
-        spec=origin.spec if origin else infer_spec({key: tuple(t.shape) for key, t in tensors.items()}),
-        preprocessing=origin.preprocessing if origin else _preprocessing(model),
+        spec=spec,
+        preprocessing=preprocessing_of(model),
         provenance=provenance,
         licence=(origin.licence if origin else "unstated") if licence is None else licence,
         parts=wanted,
@@ -108,15 +115,6 @@ def _derived(origin: CheckpointConfig) -> Provenance:
     """The origin's provenance; its metrics, which are those of its own weights, do not come along."""
     recipe = origin.provenance.recipe | {"saved_from": {"name": origin.name, "sha256": origin.sha256}}
     return replace(origin.provenance, recipe=recipe, metrics=())
-
-
-def _preprocessing(model: nn.Module) -> Preprocessing:
-    """Mean and std of the model's own transform."""
-    transform = getattr(model, "transform", None)
-    mean, std = (tuple(map(float, getattr(transform, name, ()))) for name in ("image_mean", "image_std"))
-    if len(mean) != 3 or len(std) != 3:
-        raise UnsupportedModelError("The model has no transform with mean and std: it is no torchvision detector.")
-    return Preprocessing(mean=mean, std=std)
 
 
 def push_to_hub(

@@ -12,6 +12,7 @@ from adept_hub.checkpoint import write_checkpoint
 from adept_hub.models import DetectorParts
 from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec, Provenance
 from tests import loopback_env as _loopback_env  # noqa: F401  # no test reaches the real Hub
+from tests.house import House, HouseData, write_house, write_house_data
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -72,3 +73,15 @@ def make_checkpoint(tmp_path: Path) -> Callable[..., tuple[Path, CheckpointConfi
         return folder, config, module
 
     return make
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    """The checkpoint in which no fact has its default value."""
+    return write_house(tmp_path / "house")
+
+
+@pytest.fixture
+def house_data(tmp_path: Path) -> HouseData:
+    """The data set in which nothing is as a reader might suppose."""
+    return write_house_data(tmp_path / "photographs")

@@ -20,7 +20,7 @@ from adept_hub.convert.options import Detector, Framework, Target, check_framewo
 from adept_hub.convert.rescale import rescale_anchors
 from adept_hub.errors import CheckpointError
 from adept_hub.models.contract import check_tensors, part_of
-from adept_hub.spec import CheckpointConfig, DetectorSpec
+from adept_hub.spec import AnchorSpec, CheckpointConfig, DetectorSpec
 
 #: Weights and config of each framework's export.
 FILES: Mapping[str, tuple[str, str]] = {
@@ -72,12 +72,16 @@ def export_state(
 
 
 def import_state(
-    state: Mapping[str, Tensor], framework: Framework, detector: Detector = "faster_rcnn"
+    state: Mapping[str, Tensor],
+    framework: Framework,
+    detector: Detector = "faster_rcnn",
+    anchors: AnchorSpec | None = None,
 ) -> dict[str, Tensor]:
     """A framework's state dict as canonical tensors; the exact inverse of `export_state` with trainable norms.
 
     Predictors and the mask head, which no part holds, are left out; every other key must be known, and every part that
-    is there must be whole. Batch counters, which frozen norms lack, become zero where a part has none at all.
+    is there must be whole. Batch counters, which frozen norms lack, become zero where a part has none at all. No tensor
+    holds ``anchors``, the RPN's; by default they are pre-training's, of three ratios.
 
     Raises:
         UnknownKeyError: a key that such a detector does not have.
@@ -87,7 +91,7 @@ def import_state(
     """
     tensors = with_counters(key_table(framework, detector).to_canonical(state))
     shapes = {key: tuple(t.shape) for key, t in tensors.items()}
-    check_tensors(shapes, infer_spec(shapes), {part_of(key) for key in shapes}, f"the {framework} weights")
+    check_tensors(shapes, infer_spec(shapes, anchors), {part_of(key) for key in shapes}, f"the {framework} weights")
     return tensors
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from adept_hub.convert.structure import Shapes, read_depth
 from adept_hub.errors import UnsupportedModelError
-from adept_hub.spec import DetectorSpec
+from adept_hub.spec import AnchorSpec, DetectorSpec
 
 _BLOCK = r"backbone\.layer3\.(\d+)\.conv(\d)\.weight"
 #: Field of the spec -> canonical tensors whose first dimension it is; several, so that one missing cannot mislead.
@@ -18,13 +18,18 @@ _WIDTHS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def infer_spec(shapes: Shapes) -> DetectorSpec:
+def infer_spec(shapes: Shapes, anchors: AnchorSpec | None = None) -> DetectorSpec:
     """The architecture of canonical tensors; what the parts present do not tell keeps its default.
 
+    Args:
+        shapes: of the tensors, by their canonical names.
+        anchors: those of the RPN, which no tensor holds; by default pre-training's.
+
     Raises:
-        UnsupportedModelError: the backbone is no ResNet-18, -34, -50 or -101, or there are not three anchors a place.
+        UnsupportedModelError: the backbone is no ResNet-18, -34, -50 or -101, or the RPN has not one anchor a place
+            for each ratio of ``anchors``.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {} if anchors is None else {"anchors": anchors}
     if any(key.startswith("backbone.") for key in shapes):
         depth = read_depth(shapes, _BLOCK)
         if depth not in (18, 34, 50, 101):
@@ -40,6 +45,6 @@ def infer_spec(shapes: Shapes) -> DetectorSpec:
     if logits[0] != spec.anchors_per_location:
         raise UnsupportedModelError(
             f"The RPN has {logits[0]} logits a place; known here are {spec.anchors_per_location} anchors "
-            "(ratios 0.5, 1, 2), each with one sigmoid logit."
+            f"(ratios {', '.join(f'{ratio:g}' for ratio in spec.anchors.ratios)}), each with one sigmoid logit."
         )
     return spec
