@@ -1,0 +1,1 @@
+"""Bytes from elsewhere: read within bounds, or refused with one error."""

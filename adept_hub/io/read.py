@@ -1,0 +1,159 @@
+"""The one door for bytes that a user or a network named: regular files only, bounded before they are read.
+
+A `Door` is made for a kind of file, with the class of the error that its users know (`CheckpointError`, `DataError`,
+...), and raises nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+from xml.etree import ElementTree
+
+from adept_hub import strict_json
+from adept_hub.errors import AdeptError
+
+#: Upper bounds by kind of file, bytes.
+MAX_SETTINGS = 4 << 20
+MAX_LOG = 1 << 30
+MAX_ANNOTATIONS = 4 << 30
+MAX_IMAGE = 512 << 20
+
+#: What parsing of damaged or hostile text can raise beside its own errors.
+_DEPTH = (RecursionError, OverflowError, MemoryError, LookupError, TypeError, AttributeError)
+
+
+@dataclass(frozen=True)
+class Door:
+    """How a kind of file is read.
+
+    Attributes:
+        error: the class that is raised for whatever is wrong with the file.
+        limit: largest accepted size, bytes.
+        inside: folder that the file must lie in after links are resolved; None: anywhere.
+        remedy: last line of every message: what to type next.
+    """
+
+    error: type[AdeptError]
+    limit: int = MAX_SETTINGS
+    inside: Path | None = None
+    remedy: str = ""
+
+    @contextlib.contextmanager
+    def open(self, path: Path) -> Iterator[BinaryIO]:
+        """Open a regular file for reading, without waiting for a pipe or device.
+
+        Yields:
+            The stream, at the first byte. At most ``limit`` bytes are behind it at that moment.
+
+        Raises:
+            AdeptError: of class ``error``: missing, unreadable, irregular, outside of ``inside``, or too large.
+        """
+        try:
+            if self.inside is not None and not path.resolve().is_relative_to(self.inside.resolve()):
+                raise self.refuse(path, f"links to a file outside {self.inside}")
+            handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        except (OSError, ValueError, RuntimeError) as error:  # NUL in a name: ValueError; a loop of links: RuntimeError
+            raise self.refuse(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
+        try:
+            facts = os.fstat(handle)
+            if not stat.S_ISREG(facts.st_mode):
+                raise self.refuse(path, "is not a regular file")
+            if facts.st_size > self.limit:
+                raise self.refuse(path, f"has {facts.st_size:,} bytes; at most {self.limit:,} are read")
+        except AdeptError:
+            os.close(handle)
+            raise
+        with os.fdopen(handle, "rb") as stream:
+            yield stream
+
+    def read(self, path: Path) -> bytes:
+        """Return the content of a file; of one that is too large nothing is read."""
+        with self.open(path) as stream:
+            try:
+                content = stream.read(self.limit + 1)
+            except OSError as error:
+                raise self.refuse(path, f"cannot be read ({error.strerror})") from error
+        if len(content) > self.limit:  # it grew since it was opened
+            raise self.refuse(path, f"has more than {self.limit:,} bytes")
+        return content
+
+    def text(self, path: Path) -> str:
+        """Return the content as UTF-8 text, without a byte order mark."""
+        try:
+            return self.read(path).decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise self.refuse(path, f"is not UTF-8 text (byte {error.start})") from error
+
+    def json(self, path: Path, *, unique: bool = True) -> Any:
+        """Return the values of a JSON file (see `adept_hub.strict_json.loads`)."""
+        content = self.read(path)
+        try:
+            return strict_json.loads(content, unique=unique)
+        except (ValueError, *_DEPTH) as error:
+            raise self.refuse(path, f"is not valid JSON ({_first_line(error)})") from error
+
+    def yaml(self, path: Path) -> Any:
+        """Return the values of a YAML file; only plain values, never objects."""
+        import yaml
+
+        content = self.text(path)
+        try:
+            return yaml.safe_load(content)
+        except (yaml.YAMLError, ValueError, *_DEPTH) as error:
+            raise self.refuse(path, f"is not valid YAML ({_first_line(error)})") from error
+
+    def xml(self, path: Path) -> ElementTree.Element:
+        """Return the root of an XML file. Entities other than XML's own five are refused by the parser."""
+        content = self.read(path)
+        try:
+            return ElementTree.fromstring(content)
+        except (ElementTree.ParseError, ValueError, *_DEPTH) as error:
+            raise self.refuse(path, f"is not valid XML ({_first_line(error)})") from error
+
+    def json_lines(self, path: Path) -> tuple[list[dict[str, Any]], int]:
+        """Return the objects of a log, one per line, and the number of lines that hold none (torn by a crash, say)."""
+        records: list[dict[str, Any]] = []
+        torn = 0
+        for line in self.read(path).split(b"\n"):
+            if not line.strip():
+                continue
+            try:
+                record = strict_json.loads(line, unique=False)
+            except (ValueError, *_DEPTH):
+                record = None
+            if isinstance(record, dict):
+                records.append(record)
+            else:
+                torn += 1
+        return records, torn
+
+    def refuse(self, path: Path | str, why: str) -> AdeptError:
+        """Return the error for a file, to be raised: what is wrong with it, and the remedy."""
+        name = str(path) if len(str(path)) <= 300 else f"{str(path)[:140]} ... {str(path)[-140:]}"
+        printable = name.encode("utf-8", "backslashreplace").decode()
+        return self.error(f"{printable} {why}." + (f"\n{self.remedy}" if self.remedy else ""))
+
+
+def parse_json(content: bytes | str, where: str, error: type[AdeptError], *, unique: bool = True) -> Any:
+    """Return the values of JSON text that is no file: a header, a metadata field, a server's answer.
+
+    Raises:
+        AdeptError: of class ``error``: not valid JSON, or nested too deeply.
+    """
+    try:
+        return strict_json.loads(content, unique=unique)
+    except (ValueError, *_DEPTH) as problem:
+        raise error(f"{where} is not valid JSON ({_first_line(problem)}).") from problem
+
+
+def _first_line(error: BaseException) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    line = next(iter(str(error).splitlines()), type(error).__name__)
+    return line[:200].encode("utf-8", "backslashreplace").decode()
