@@ -58,11 +58,36 @@ def fetch(source: str | os.PathLike[str], options: FetchOptions | None = None) -
     if isinstance(parsed, LocalSource):
         if not parsed.path.exists():
             raise SourceError(f"{parsed.path} does not exist.\nGive a checkpoint folder, or a name: adept list")
-        return Fetched(parsed.path, read_config(parsed.path), str(parsed.path))
+        folder = checkpoint_folder(parsed.path)
+        return Fetched(folder, read_config(folder), str(folder))
     if isinstance(parsed, HubSource):
         revision = options.revision or parsed.revision
         return _from_hub(parsed.repo, revision, options)
     return _named(parsed, options)
+
+
+def checkpoint_folder(path: Path) -> Path:
+    """Return the checkpoint folder that ``path`` is, or that the run in ``path`` left.
+
+    A run of ``adept pretrain`` leaves ``export/``; one of ``adept finetune`` leaves ``best/``, or ``last/`` alone where
+    there was nothing to choose by. Any other path is returned as it is.
+
+    Raises:
+        SourceError: the run has no checkpoint yet, or two that may be meant.
+    """
+    if (path / CONFIG).is_file():
+        return path
+    found = [path / name for name in ("export", "best", "last") if (path / name / CONFIG).is_file()]
+    if path / "export" in found and len(found) > 1:
+        raise SourceError(f"{path} has a pre-trained and a fine-tuned checkpoint.\nName one: {found[0]} or {found[1]}")
+    if found:
+        return found[0]
+    if (path / "log.jsonl").is_file():
+        raise SourceError(
+            f"{path} is a run without a checkpoint: it has not ended, or ended by an error.\n"
+            "Continue it: the command that began it, with --resume"
+        )
+    return path
 
 
 def _named(source: NamedSource, options: FetchOptions) -> Fetched:

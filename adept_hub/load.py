@@ -53,7 +53,8 @@ def load_pretrained(
     float32 RGB tensors (3, H, W) in [0, 1]; boxes are xyxy in pixels of those images.
 
     Args:
-        source: a name (``adept_joint``), ``hf-hub:org/repo[@revision]``, ``local-dir:PATH`` or a checkpoint folder.
+        source: a name (``adept_joint``), ``hf-hub:org/repo[@revision]``, ``local-dir:PATH``, a checkpoint folder or
+            a run folder (its ``export/`` or ``best/``).
         num_classes: classes with the background, as torchvision counts them.
         detector: ``faster_rcnn``, ``mask_rcnn`` or ``cascade_rcnn``.
         parts: the parts to load; the others keep their initial values and are reported as re-initialised.

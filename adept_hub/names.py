@@ -99,7 +99,7 @@ def parse_source(text: str | os.PathLike[str]) -> Source:
         return NamedSource(text)
     raise SourceError(
         f"{reprlib.repr(text)} is no source.\n"
-        "A source is a name (adept list), hf-hub:org/repo[@revision], local-dir:PATH or a checkpoint folder."
+        "A source is a name (adept list), hf-hub:org/repo[@revision], local-dir:PATH, a checkpoint folder or a run."
     )
 
 

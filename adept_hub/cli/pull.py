@@ -20,7 +20,7 @@ def add_source(parser: argparse.ArgumentParser, *, optional: bool = False) -> No
         "source",
         metavar="SOURCE",
         nargs="?" if optional else None,
-        help="a name, hf-hub:org/repo[@revision], local-dir:PATH or a path",
+        help="a name, hf-hub:org/repo[@revision], local-dir:PATH, a checkpoint folder or a run",
     )
     parser.add_argument("--revision", help="branch, tag or commit on the Hub")
     parser.add_argument("--cache-dir", help="where downloads are kept (default: huggingface_hub's cache)")

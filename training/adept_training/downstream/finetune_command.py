@@ -10,7 +10,7 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments; costs no torch."""
-    parser.add_argument("source", help="a name, hf-hub:, local-dir:, a checkpoint folder, or scratch")
+    parser.add_argument("source", help="a name, hf-hub:, local-dir:, a checkpoint folder, a run, or scratch")
     add_data_arguments(parser)
     parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="folder of this run")
     parser.add_argument("--labels", metavar="BUDGET|FILE", help="train on 10%%, 3img, 5shot, or a subset file's ids")
