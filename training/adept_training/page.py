@@ -7,8 +7,12 @@ import html
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from adept_hub.atomic import atomic_file
+
+#: Green, gray, amber and red.
+Tone = Literal["good", "neutral", "caution", "bad"]
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1f2328; --dim: #667085; --paper: #fcfcfa; --line: #d9dce1; --wash: #f1f3f0; }
@@ -25,7 +29,9 @@ th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid var(-
 th:first-child, td:first-child, .words { text-align: left; } th { color: var(--dim); font-weight: 600; }
 figure { display: inline-block; margin: .4rem .8rem .8rem 0; max-width: 100%; vertical-align: top; }
 figure img, svg { max-width: 100%; height: auto; } figcaption { font-size: .85rem; max-width: 24rem; }
-.verdict { background: var(--wash); border-left: 4px solid #2f7d5b; padding: .7rem 1rem; }
+.verdict { background: var(--wash); border-left: 4px solid #8a94a3; padding: .7rem 1rem; }
+.verdict.good { border-color: #2f7d5b; } .verdict.caution { border-color: #c98a1b; background: #c98a1b1f; }
+.verdict.bad { border-color: #c0392b; background: #c0392b1f; }
 pre { background: var(--wash); padding: .7rem 1rem; overflow-x: auto; }
 """
 
@@ -46,9 +52,13 @@ class Page:
         self._parts.append(f"<h2>{html.escape(text)}</h2>")
 
     def text(self, text: str, kind: str = "") -> None:
-        """A paragraph; ``kind`` is ``dim``, ``verdict`` or nothing."""
+        """A paragraph; ``kind`` is ``dim`` or nothing."""
         mark = f' class="{kind}"' if kind else ""
         self._parts.append(f"<p{mark}>{html.escape(text)}</p>")
+
+    def verdict(self, text: str, tone: Tone = "neutral") -> None:
+        """Add a box with what the page comes to; only ``good`` is green."""
+        self._parts.append(f'<p class="verdict {tone}">{html.escape(text)}</p>')
 
     def items(self, texts: Sequence[str]) -> None:
         """A list."""

@@ -17,7 +17,8 @@ from adept_training.downstream.plots import budget_plot
 from adept_training.downstream.recipe import FinetuneRecipe
 from adept_training.downstream.records import Data, Split
 from adept_training.downstream.runs import Cell, Plan, run_plan
-from adept_training.downstream.tables import Comparison, summary, tabulate
+from adept_training.downstream.stats import MIN_SEEDS
+from adept_training.downstream.tables import Comparison, summary, tabulate, tone
 from adept_training.page import Page
 
 #: Shown beside the main metric, where they were measured.
@@ -44,10 +45,15 @@ class Result:
     cells: tuple[Cell, ...]
     comparisons: tuple[Comparison, ...]
     summaries: tuple[str, ...]
+    #: What to try where nothing could be compared, or too few seeds were run.
+    advice: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Everything that the page shows."""
-        return {"summaries": list(self.summaries), "comparisons": [c.as_json() for c in self.comparisons]}
+        return {
+            "summaries": list(self.summaries), "advice": list(self.advice),
+            "comparisons": [c.as_json() for c in self.comparisons],
+        }  # fmt: skip
 
 
 def name_sources(words: Sequence[str]) -> dict[str, str]:
@@ -111,7 +117,7 @@ def digest(cells: Sequence[Cell], plan: Plan, metric: str) -> Result:
     sources = list(plan.sources)
     found = [tabulate(cells, sources, plan.budgets, m, variant) for variant in plan.variants for m in metrics]
     summaries = [(f"{c.variant}: " if len(plan.variants) > 1 else "") + summary(c) for c in found if c.metric == metric]
-    return Result(tuple(cells), tuple(found), tuple(summaries))
+    return Result(tuple(cells), tuple(found), tuple(summaries), tuple(_advice(cells, plan, found)))
 
 
 def write_result(result: Result, plan: Plan, data: Data, out: Path, command: str) -> None:
@@ -126,8 +132,10 @@ def write_result(result: Result, plan: Plan, data: Data, out: Path, command: str
         f"{data.spec}: labels from {len(data.pool())} images, figures on {data.report_split.name} "
         f"({len(data.report_split)} images); {plan.seeds} seeds.",
     )
-    for text in result.summaries:
-        page.text(text, "verdict")
+    for text, comparison in zip(result.summaries, main, strict=True):
+        page.verdict(text, tone(comparison))
+    for text in result.advice:
+        page.text(text)
     for comparison in result.comparisons:
         page.heading(title_of(comparison.metric) + (f", {comparison.variant}" if len(plan.variants) > 1 else ""))
         if comparison in main:
@@ -137,7 +145,8 @@ def write_result(result: Result, plan: Plan, data: Data, out: Path, command: str
             page.items(comparison.verdicts())
     page.heading("How to read this")
     page.text(
-        "Each cell is the mean over seeds with its 95% interval (Student's t). Better and worse mark a difference "
+        "Each cell is the mean over seeds with its 95% interval (Student's t), or the seeds' values where there are "
+        f"fewer than {MIN_SEEDS}. Better and worse mark a difference "
         f"from {next(iter(plan.sources))} whose paired 95% interval leaves zero out: within a seed all sources train "
         "on the same labels in the same order with the same recipe. The last detector of each run is judged; nothing "
         "was chosen on the images that figures are of."
@@ -148,6 +157,20 @@ def write_result(result: Result, plan: Plan, data: Data, out: Path, command: str
     if command:
         page.code(command)
     page.write(out / HTML)
+
+
+def _advice(cells: Sequence[Cell], plan: Plan, found: Sequence[Comparison]) -> list[str]:
+    gains = [gain for c in found if c.metric == found[0].metric for gain in c.gains.values()]
+    told = []
+    if gains and all(gain.empty and not gain.cost for gain in gains):
+        done = max(cell.iterations for cell in cells)
+        told.append(
+            f"Nothing was learned in {done} iterations. Try more, with another --out: --iterations {4 * done}. "
+            "Objects of a few pixels need a larger --size."
+        )
+    if plan.seeds < MIN_SEEDS:
+        told.append("Run the same command with --seeds 5: finished runs are kept, so only new seeds are run.")
+    return told
 
 
 def _recipe_in_words(plan: Plan) -> str:

@@ -22,7 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fractions", default="", metavar="LIST", help="such as 1%%,10%%,100%% of the images")
     parser.add_argument("--images", default="", metavar="LIST", help="such as 1,3,10 images")
     parser.add_argument("--shots", default="", metavar="LIST", help="such as 1,5,10 objects of each class")
-    parser.add_argument("--seeds", type=int, default=5, help="runs of each source and budget (default 5)")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=5,
+        help="runs of each source and budget (default 5; below 3 there are no intervals and no verdict)",
+    )
     parser.add_argument("--metric", default="AP", help="what is compared first (default AP)")
     add_recipe_arguments(parser)
     parser.add_argument("--json", action="store_true", help="the table as JSON on standard output")
@@ -75,7 +80,9 @@ def run(args: argparse.Namespace) -> int:
         return 0
     main = result.comparisons[0]
     print_table(main.head(), main.rows(), frozenset(range(1, len(main.budgets) + 1)))
-    sys.stdout.write("\n" + "\n".join([*main.verdicts(), *result.summaries]) + f"\nPage: {args.out / HTML}\n")
+    sys.stdout.write(
+        "\n" + "\n".join([*main.verdicts(), *result.summaries, *result.advice]) + f"\nPage: {args.out / HTML}\n"
+    )
     return 0
 
 

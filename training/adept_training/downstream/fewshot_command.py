@@ -18,7 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_arguments(parser)
     parser.add_argument("--out", type=Path, default=Path("fewshot"), metavar="DIR", help="default: fewshot")
     parser.add_argument("--shots", default="1,2,3,5,10", metavar="LIST", help="objects of each class")
-    parser.add_argument("--seeds", type=int, default=10, help="draws of the objects (default 10)")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=10,
+        help="draws of the objects (default 10; below 3 there are no intervals and no verdict)",
+    )
     parser.add_argument("--classes", default="all", metavar="all|voc-1|voc-2|voc-3|LIST",
                         help="the novel classes: TFA's splits of VOC, or names")  # fmt: skip
     parser.add_argument("--layers", default="all", metavar="all|last|all,last",
@@ -65,5 +70,5 @@ def run(args: argparse.Namespace) -> int:
             sys.stdout.write(f"{comparison.metric}, {comparison.variant} tuned, {args.seeds} seeds\n")
             print_table(comparison.head(), comparison.rows(), frozenset(range(1, len(comparison.budgets) + 1)))
             sys.stdout.write("\n".join(["", *comparison.verdicts(), ""]))
-    sys.stdout.write("\n".join(result.summaries) + f"\nPage: {args.out / HTML}\n")
+    sys.stdout.write("\n".join([*result.summaries, *result.advice]) + f"\nPage: {args.out / HTML}\n")
     return 0

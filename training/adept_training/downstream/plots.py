@@ -23,15 +23,19 @@ def budget_plot(comparison: Comparison) -> str:
             continue
         # Side by side within a budget, so that intervals can be told apart.
         places = [b + (i - (count - 1) / 2) * 0.08 for b, _ in known]
-        halves = [0.0 if math.isnan(mean.half) else mean.half for _, mean in known]
+        colour = COLOURS[i % len(COLOURS)]
+        halves = [mean.half for _, mean in known]  # NaN draws no bar
         axes.errorbar(
-            places, [mean.mean for _, mean in known], halves, label=source, color=COLOURS[i % len(COLOURS)],
+            places, [mean.mean for _, mean in known], halves, label=source, color=colour,
             marker="o", markersize=4.5, linewidth=1.4, capsize=3,
         )  # fmt: skip
+        few = [(x, v) for x, (_, mean) in zip(places, known, strict=True) if math.isnan(mean.half) for v in mean.values]
+        axes.plot([x for x, _ in few], [v for _, v in few], ".", color=colour)
     axes.set_xticks(range(len(comparison.budgets)), comparison.head()[1:])
     axes.set_xlim(-0.5, len(comparison.budgets) - 0.5)
     axes.set_xlabel("labels")
-    axes.set_ylabel(f"{comparison.metric}, mean and 95% interval")
+    judged = not all(math.isnan(mean.half) for mean in comparison.means.values())
+    axes.set_ylabel(f"{comparison.metric}, mean and {'95% interval' if judged else 'the value of each seed'}")
     axes.legend(frameon=False)
     return svg(figure)
 

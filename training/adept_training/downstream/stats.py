@@ -17,31 +17,54 @@ _T95 = (
 )  # fmt: skip
 _T95_INFINITE = 1.960
 
+#: Fewer seeds have no interval: two values fix their spread to within a factor of thirty (Student's t of one degree of
+#: freedom is 12.7, of two 4.3), and an interval that wide or that lucky says nothing.
+MIN_SEEDS = 3
+#: Percent. Anything below is shown as 0.0: a detector that found nothing.
+NOTHING = 0.05
+
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over ``count`` seeds and the half-width of its 95% interval (NaN for a single seed)."""
+    """A mean over ``count`` seeds and the half-width of its 95% interval (NaN for fewer than `MIN_SEEDS`)."""
 
     mean: float
     half: float
     count: int
+    #: What each seed measured.
+    values: tuple[float, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.mean:.1f}" if math.isnan(self.half) else f"{self.mean:.1f} ± {self.half:.1f}"
+        if math.isnan(self.half):
+            return ", ".join(f"{value:.1f}" for value in self.values or (self.mean,))
+        return f"{self.mean:.1f} ± {self.half:.1f}"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A source minus another, paired by seed, and what may be said of it; ``cost``: less is better."""
+    """A source minus another, paired by seed, and what may be said of it.
+
+    Attributes:
+        interval: of the differences.
+        verdict: a sentence.
+        cost: less is better.
+        empty: both measured nothing in every seed, so that there is nothing to compare.
+    """
 
     interval: Interval
     verdict: str
     cost: bool = False
+    empty: bool = False
+
+    @property
+    def judged(self) -> bool:
+        """Whether there is enough to say better, worse or no significant difference."""
+        return not self.empty and not math.isnan(self.interval.half)
 
     @property
     def significant(self) -> bool:
         """Whether the 95% interval leaves zero out."""
-        return not math.isnan(self.interval.half) and abs(self.interval.mean) > self.interval.half
+        return self.judged and abs(self.interval.mean) > self.interval.half
 
     @property
     def gain(self) -> float:
@@ -60,7 +83,7 @@ def t95(degrees: int) -> float:
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """Mean and Student's 95% interval of independent values.
+    """Mean and Student's 95% interval of independent values; without an interval below `MIN_SEEDS` values.
 
     Raises:
         ValueError: there is none.
@@ -69,10 +92,10 @@ def interval(values: Sequence[float]) -> Interval:
     if count == 0:
         raise ValueError("no values")
     mean = math.fsum(values) / count
-    if count == 1:
-        return Interval(mean, math.nan, 1)
+    if count < MIN_SEEDS:
+        return Interval(mean, math.nan, count, tuple(values))
     deviation = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (count - 1))
-    return Interval(mean, t95(count - 1) * deviation / math.sqrt(count), count)
+    return Interval(mean, t95(count - 1) * deviation / math.sqrt(count), count, tuple(values))
 
 
 def compare_pairs(
@@ -88,15 +111,20 @@ def compare_pairs(
     """
     seeds = sorted(ours.keys() & theirs.keys())
     found = interval([ours[seed] - theirs[seed] for seed in seeds])
+    count = f"{found.count} seed{'s' if found.count > 1 else ''}"
+    if all(max(abs(ours[seed]), abs(theirs[seed])) < NOTHING for seed in seeds):
+        same = f"{name} and {other} both have 0.0 ({count})"
+        return Difference(found, f"{same}." if cost else f"Nothing to compare: {same}.", cost, empty=True)
     bare = Difference(found, "", cost)
-    placed = f"{name} is {abs(found.mean):.1f} points {'above' if found.mean >= 0 else 'below'} {other}"
-    if found.count == 1:
-        verdict = f"One seed: {placed}, which proves nothing."
+    position = f"{name} is {abs(found.mean):.1f} points {'above' if found.mean >= 0 else 'below'} {other}"
+    if not bare.judged:
+        values = ", ".join(f"{value:+.1f}" for value in found.values)
+        verdict = f"{count}, too few to judge: {name} minus {other} is {values} points."
     elif bare.significant:
         meaning = f", which is {bare.word}" if cost else ""
-        verdict = f"{placed}{meaning} (± {found.half:.1f}, {found.count} seeds)."
+        verdict = f"{position}{meaning} (± {found.half:.1f}, {found.count} seeds)."
     else:
         verdict = (
-            f"No significant difference: {placed}, but the 95% interval is ± {found.half:.1f} ({found.count} seeds)."
+            f"No significant difference: {position}, but the 95% interval is ± {found.half:.1f} ({found.count} seeds)."
         )
     return Difference(found, verdict, cost)

@@ -8,8 +8,9 @@ from typing import Any
 
 from adept_training.downstream.metric_names import is_cost, title_of
 from adept_training.downstream.runs import Cell, by_seed
-from adept_training.downstream.stats import Difference, Interval, compare_pairs, interval
+from adept_training.downstream.stats import MIN_SEEDS, Difference, Interval, compare_pairs, interval
 from adept_training.downstream.subsets import parse_budget
+from adept_training.page import Tone
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,14 @@ class Comparison:
         ]
 
     def as_json(self) -> dict[str, Any]:
-        """Means, half-widths and differences; None where one seed has no interval."""
+        """Means, half-widths and differences; None where there are too few seeds for an interval."""
         return {
             "metric": self.metric, "variant": self.variant, "against": self.sources[0],
             "cells": [
                 {
                     "source": source, "budget": budget, "mean": round(mean.mean, 4), "half": _plain(mean.half),
-                    "seeds": mean.count, "gain": _gain(self.gains.get((source, budget))),
+                    "seeds": mean.count, "values": [round(value, 4) for value in mean.values],
+                    "gain": _gain(self.gains.get((source, budget))),
                 }
                 for (source, budget), mean in self.means.items()
             ],
@@ -80,18 +82,45 @@ def tabulate(
     return Comparison(metric, tuple(sources), tuple(budgets), variant, means, gains)
 
 
+def tone(comparison: Comparison) -> Tone:
+    """Return how the summary is to be shown.
+
+    ``good`` needs a significant gain and no significant loss, ``bad`` the reverse; ``caution`` is for what could not be
+    judged; everything else is neutral.
+    """
+    words = {gain.word for gain in comparison.gains.values()}
+    if not any(gain.judged for gain in comparison.gains.values()):
+        return "caution"
+    if "better" in words:
+        return "neutral" if "worse" in words else "good"
+    return "bad" if "worse" in words else "neutral"
+
+
 def summary(comparison: Comparison) -> str:
-    """What may be said over all budgets: how often a source is better or worse, and where it gains most."""
-    gains = comparison.gains
+    """Return what may be said over all budgets: how often a source is better or worse, and where it gains most."""
+    gains, base, title = comparison.gains, comparison.sources[0], title_of(comparison.metric)
     clear = [key for key, gain in gains.items() if gain.word == "better"]
     worse = [key for key, gain in gains.items() if gain.word == "worse"]
-    base, count = comparison.sources[0], len(gains)
+    judged = [gain for gain in gains.values() if gain.judged]
+    empty = sum(gain.empty for gain in gains.values())
+    few = len(gains) - len(judged) - empty
     if not gains:
         return "One source only: nothing to compare."
+    if empty == len(gains):
+        reason = "every cost is" if is_cost(comparison.metric) else "no source found anything:"
+        return f"{title}: nothing can be compared, {reason} 0.0 in every run."
+    if not judged:
+        least = f"{title}: no verdict. Intervals need at least {MIN_SEEDS} seeds; only the values are shown."
+        return least + (f" In {empty} of {len(gains)} comparisons neither source found anything." if empty else "")
+    count = len(judged)
     text = (
-        f"{title_of(comparison.metric)}: compared with {base}, {len(clear)} of {count} are significantly better, "
+        f"{title}: compared with {base}, {len(clear)} of {count} are significantly better, "
         f"{len(worse)} significantly worse, {count - len(clear) - len(worse)} not significant (95%)."
     )
+    if empty:
+        text += f" In {empty} more neither source found anything: nothing to compare."
+    if few:
+        text += f" {few} more have fewer than {MIN_SEEDS} seeds: no verdict."
     if clear:
         source, budget = max(clear, key=lambda key: gains[key].gain)
         found = gains[source, budget]
@@ -110,7 +139,7 @@ def _gain(gain: Difference | None) -> dict[str, Any] | None:
         return None
     return {
         "mean": round(gain.interval.mean, 4), "half": _plain(gain.interval.half), "significant": gain.significant,
-        "verdict": gain.verdict,
+        "judged": gain.judged, "verdict": gain.verdict,
     }  # fmt: skip
 
 

@@ -59,7 +59,7 @@ def write_report(folders: Sequence[Path], path: Path) -> None:
     names = _names(folders)
     page = Page("Pre-training" if len(runs) > 1 else f"Pre-training: {names[0]}", _subtitle(runs))
     for run, name in zip(runs, names, strict=True):
-        page.text(f"{name}: {_became(run)}" if len(runs) > 1 else _became(run), "verdict")
+        page.verdict(f"{name}: {_became(run)}" if len(runs) > 1 else _became(run))
     page.heading("Figures")
     page.text(f"Means of the last {_LAST} records; of recall and AUC the last.", "dim")
     _figures(page, runs, names)
