@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adept_hub.errors import ImageDecodeError, ImagesError, MissingExtraError
+from adept_training.images.files import MAX_BYTES, read_file, too_large
 
 PREFIX = "hf-datasets:"
 _GRAMMAR = re.compile(r"(?P<name>[^@:]+)(@(?P<revision>[^@:]+))?(:(?P<split>[^@:]+))?")
@@ -31,12 +32,11 @@ class HuggingFaceImages:
         image = self.dataset[int(key.rsplit("/", 1)[1])][self.column]
         if image is None:
             raise ImageDecodeError(f"{key} cannot be read: the row has no image.")
-        if image["bytes"] is not None:
-            return bytes(image["bytes"])
-        try:
-            return Path(image["path"]).read_bytes()
-        except OSError as error:
-            raise ImageDecodeError(f"{key} cannot be read: {error.strerror}.") from error
+        if image["bytes"] is None:
+            return read_file(Path(image["path"]), key)
+        if len(image["bytes"]) > MAX_BYTES:
+            raise too_large(key, len(image["bytes"]))
+        return bytes(image["bytes"])
 
     def subset(self, keys: Sequence[str]) -> HuggingFaceImages:
         rows = tuple(int(key.rsplit("/", 1)[1]) for key in keys)

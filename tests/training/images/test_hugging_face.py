@@ -7,7 +7,7 @@ from PIL import Image
 
 from adept_hub.errors import ImageDecodeError, ImagesError
 from adept_training.images import decode, open_images
-from adept_training.images_hf import HuggingFaceImages
+from adept_training.images.hugging_face import HuggingFaceImages
 from adept_training.proposals import ProposalTable, run_proposals
 
 datasets = pytest.importorskip("datasets")

@@ -1,0 +1,126 @@
+"""Encoded bytes to RGB pixels, or to the sides that these pixels will have: one reading of size and orientation.
+
+Legend: H x W pixels of the image as it is shown, after its orientation tag is applied.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import re
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
+
+from adept_hub.errors import ImageDecodeError
+
+# Formats that PIL decodes itself. EPS and its like start other programs; nothing here may.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
+MAX_PIXELS = 64_000_000  # selective search takes about 100 bytes a pixel
+#: Orientations that exchange the sides.
+_TURNED = (5, 6, 7, 8)
+
+# What PIL's parsers raise on damaged files, found by fuzzing (benchmarks/proposals_faults.py).
+_DECODE_ERRORS = (
+    OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, zlib.error, ArithmeticError,
+    AttributeError, NotImplementedError, RuntimeError, MemoryError, AssertionError, Image.DecompressionBombError,
+)  # fmt: skip
+
+
+def decode(content: bytes, key: str, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
+    """RGB uint8 (H, W, 3) of one encoded image: EXIF orientation applied, first frame, alpha dropped, 16 bit halved.
+
+    Args:
+        content: the encoded bytes; ``key`` only names the image in messages.
+        max_pixels: a header that promises more is refused before anything is unpacked.
+
+    Raises:
+        ImageDecodeError: not an image, damaged, truncated, too large, or floating-point samples.
+    """
+    with _opened(content, key, max_pixels) as image:
+        return _to_rgb(ImageOps.exif_transpose(image))
+
+
+def read_size(file: Path | bytes, key: str, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Width and height that `decode` will give, read from the header.
+
+    Args:
+        file: a path, or the encoded bytes; ``key`` only names the image in messages.
+        max_pixels: as for `decode`.
+
+    Raises:
+        ImageDecodeError: as `decode`, as far as the header shows.
+    """
+    with _opened(file, key, max_pixels) as image:
+        width, height = _stored_size(image)
+        turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
+        return (height, width) if turned else (width, height)
+
+
+def content_hash(content: bytes) -> bytes:
+    """SHA-256 of the encoded bytes (32 bytes)."""
+    return hashlib.sha256(content).digest()
+
+
+def decoder_version() -> str:
+    """Name and versions of the decoder, recorded with everything that depends on exact pixels."""
+    import PIL
+
+    return f"Pillow {PIL.__version__}, libjpeg-turbo {features.version('libjpeg_turbo')}"
+
+
+@contextmanager
+def _opened(file: Path | bytes, key: str, max_pixels: int) -> Iterator[Image.Image]:
+    """The image, its header read and judged; whatever PIL raises inside becomes ImageDecodeError."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PIL warns about odd metadata and about sizes, which are checked below
+            stream = io.BytesIO(file) if isinstance(file, bytes) else file
+            with Image.open(stream, formats=_formats()) as image:
+                if image.width * image.height > max_pixels:
+                    raise ImageDecodeError(
+                        f"{key} has {image.width} x {image.height} pixels, more than {max_pixels:,}. Shrink it first."
+                    )
+                if image.mode == "F":
+                    raise ImageDecodeError(
+                        f"{key} has floating-point samples, whose range is unknown. Convert it to 8 or 16 bit."
+                    )
+                yield image
+    except ImageDecodeError:
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageDecodeError(f"{key} is not a readable image: none of {', '.join(_formats())}.") from error
+    except _DECODE_ERRORS as error:
+        # Addresses would make two reports of one run differ.
+        reason = re.sub(r"<[^>]*0x[^>]*>", "it", " ".join(str(error).split()))[:120] or type(error).__name__
+        raise ImageDecodeError(f"{key} is not a readable image: {reason}") from error
+
+
+def _stored_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height before any orientation: some versions of PIL exchange a TIFF's sides on opening, some later."""
+    tags = getattr(image, "tag_v2", None)
+    if image.format == "TIFF" and tags is not None:
+        return int(tags[ExifTags.Base.ImageWidth]), int(tags[ExifTags.Base.ImageLength])
+    return image.size
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)  # a build of PIL may lack some
+
+
+def _to_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
+    if image.mode.startswith("I"):
+        # PIL's own conversion clips 16-bit grey at 255; the high byte is what it keeps of 16-bit colour.
+        grey = (np.clip(np.asarray(image).astype(np.int64), 0, 65535) >> 8).astype(np.uint8)
+        return np.ascontiguousarray(np.repeat(grey[:, :, None], 3, axis=2))
+    return np.array(image.convert("RGB"), dtype=np.uint8)

@@ -1,0 +1,237 @@
+"""Where photographs come from: folders, lists of paths and WebDataset shards."""
+
+from __future__ import annotations
+
+import codecs
+import logging
+import math
+import re
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from adept_hub.errors import ImageDecodeError, ImagesError
+from adept_training.images.files import IMAGE_SUFFIXES, MAX_BYTES, key_of, name_of, read_file, search, too_large
+from adept_training.text import printable
+
+_log = logging.getLogger(__name__)
+
+#: A list of paths is no longer than this; ImageNet-22k's has 0.7 GB.
+MAX_LIST_BYTES = 2_000_000_000
+MAX_SHARDS = 100_000
+_BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+class ImageSource(Protocol):
+    """Photographs by key: the relative POSIX path, unique within the source."""
+
+    def keys(self) -> list[str]:
+        """Every key, in the order of the source (folders and shards: sorted)."""
+        ...
+
+    def read(self, key: str) -> bytes:
+        """The encoded bytes of one photograph. Raises ImageDecodeError when they cannot be read."""
+        ...
+
+    def subset(self, keys: Sequence[str]) -> ImageSource:
+        """The same source with these keys alone: small to pickle, so that it can be sent to a worker."""
+        ...
+
+
+@dataclass(frozen=True)
+class FileImages:
+    """Files below ``root`` (a folder searched through, or the paths of a list)."""
+
+    root: Path
+    names: tuple[str, ...]
+
+    def keys(self) -> list[str]:
+        return list(self.names)
+
+    def read(self, key: str) -> bytes:
+        return read_file(self.root / name_of(key), key)
+
+    def subset(self, keys: Sequence[str]) -> FileImages:
+        return FileImages(self.root, tuple(keys))
+
+
+@dataclass(frozen=True)
+class ShardImages:
+    """Members of uncompressed WebDataset ``.tar`` shards; keys are ``shard.tar/member``."""
+
+    root: Path
+    index: dict[str, tuple[str, int, int]] = field(repr=False)  # key -> shard name, offset and length in bytes
+
+    def keys(self) -> list[str]:
+        return list(self.index)
+
+    def read(self, key: str) -> bytes:
+        shard, offset, length = self.index[key]
+        if length > MAX_BYTES:
+            raise too_large(key, length)
+        try:
+            with (self.root / shard).open("rb") as file:
+                file.seek(offset)
+                content = file.read(length)
+        except OSError as error:
+            raise ImageDecodeError(f"{key} cannot be read: {error.strerror}.") from error
+        if len(content) != length:
+            raise ImageDecodeError(f"{key} cannot be read: {shard} is truncated.")
+        return content
+
+    def subset(self, keys: Sequence[str]) -> ShardImages:
+        return ShardImages(self.root, {key: self.index[key] for key in keys})
+
+
+def open_images(where: str | Path) -> ImageSource:
+    """Photographs of a folder (searched through), a text file of paths, WebDataset shards, or a Hugging Face dataset.
+
+    Shards are a ``.tar`` file, a folder that holds ``.tar`` files and no image files, or a pattern such as
+    ``shards/train-{000..031}.tar``. Paths in a text file are relative to that file's folder, or else to the working
+    directory. Datasets are written ``hf-datasets:NAME[@REVISION][:SPLIT]`` (see `hugging_face`). Links to folders are
+    followed. A name that is not UTF-8 has lone surrogates in its key: it can be read, but stands in no proposal table.
+
+    Raises:
+        ImagesError: no such path, an empty folder, or one without images.
+    """
+    if str(where).startswith("hf-datasets:"):
+        from adept_training.images.hugging_face import open_hugging_face
+
+        return open_hugging_face(str(where))
+    path = Path(where).expanduser()
+    if _BRACES.search(path.name) and not _exists(path):
+        return _open_shards(path.parent, _expand(path.name))
+    if _exists(path) and path.is_dir():
+        return _open_folder(path)
+    if not _is_file(path):
+        kind = "is neither a folder nor a regular file" if _exists(path) else "does not exist"
+        raise ImagesError(
+            f"No such path: {printable(str(where))} {kind}.\n"
+            "Give a folder of photographs, a text file of paths, or WebDataset .tar shards."
+        )
+    return _open_shards(path.parent, [path.name]) if path.suffix == ".tar" else _open_list(path)
+
+
+def _open_folder(root: Path) -> ImageSource:
+    entries = search(root)
+    if not entries:
+        raise ImagesError(f"The folder {root} is empty.\nPut photographs into it, or give another folder.")
+    names = tuple(name for name in entries if name.lower().endswith(IMAGE_SUFFIXES))
+    shards = [name for name in entries if name.endswith(".tar")]
+    if names:
+        if shards:
+            _log.warning("%s: %d .tar files next to %d images are left out", root, len(shards), len(names))
+        return FileImages(root, names)
+    if shards:
+        return _open_shards(root, [name_of(shard) for shard in shards])
+    raise ImagesError(
+        f"No images among the {len(entries)} files below {root}.\n"
+        f"Known endings: {' '.join(IMAGE_SUFFIXES)}, or .tar for WebDataset shards."
+    )
+
+
+def _open_list(path: Path) -> ImageSource:
+    lines = [line.removesuffix("\r") for line in _read_text(path).split("\n")]
+    root_of = (path.parent, Path())
+    # A name may begin or end with spaces; a line rarely does for another reason than a careless editor.
+    texts = (line if line == line.strip() or _found(line, root_of) else line.strip() for line in lines)
+    names = tuple(dict.fromkeys(Path(text).as_posix() for text in texts if text.strip()))
+    if not names:
+        raise ImagesError(f"The list {path} is empty.\nWrite one image path per line.")
+    root = _found(names[0], root_of)
+    if root is None:
+        raise ImagesError(
+            f"{printable(names[0])}, the first line of {path}, exists neither next to the list nor in the working "
+            "directory.\nWrite paths relative to the list, or absolute ones."
+        )
+    return FileImages(root.absolute(), names)
+
+
+def _read_text(path: Path) -> str:
+    """The list as text: UTF-8, or UTF-16 where its first bytes say so. Other bytes become lone surrogates."""
+    if path.stat().st_size > MAX_LIST_BYTES:
+        raise ImagesError(f"The list {path} has more than {MAX_LIST_BYTES / 1e9:g} GB.\nSplit it.")
+    with path.open("rb") as file:
+        content = file.read(1 << 16)
+        encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8")
+        binary = b"\0" in content and encoding != "utf-16"
+        content += b"" if binary else file.read(MAX_LIST_BYTES)
+    text = "" if binary else content.decode(encoding, "surrogateescape" if encoding != "utf-16" else "replace")
+    if binary or "\0" in text:
+        raise ImagesError(
+            f"{path} is neither a folder, a .tar shard nor a text file of paths: it has zero bytes.\n"
+            "For one photograph, give the folder that contains it."
+        )
+    return text
+
+
+def _found(name: str, bases: Sequence[Path]) -> Path | None:
+    """The first of ``bases`` below which there is such a file."""
+    return next((base for base in bases if _is_file(base / name_of(name))), None)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that is too long, or has a zero byte
+        return False
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _open_shards(root: Path, shards: list[str]) -> ShardImages:
+    index: dict[str, tuple[str, int, int]] = {}
+    for shard in shards:
+        try:
+            for member in _members(root / shard):
+                if member.isfile() and member.name.lower().endswith(IMAGE_SUFFIXES):
+                    index[f"{key_of(shard)}/{member.name}"] = (shard, member.offset_data, member.size)
+        except (OSError, tarfile.TarError, ValueError, ArithmeticError, RecursionError, MemoryError) as error:
+            raise ImagesError(
+                f"The shard {root / shard} cannot be read: {error}.\nShards are uncompressed .tar files."
+            ) from error
+    if not index:
+        raise ImagesError(f"No images in the {len(shards)} shards of {root}.\nA shard holds 0001.jpg, 0002.jpg, ...")
+    return ShardImages(root, index)
+
+
+def _members(path: Path) -> Iterator[tarfile.TarInfo]:
+    """The members of a tar file, each after the one before: a negative size would lead back, without end."""
+    if not path.is_file():
+        raise FileNotFoundError(2, "no such file")
+    before = -1
+    with tarfile.open(path, mode="r:", encoding="utf-8", errors="surrogateescape") as tar:
+        for member in tar:
+            if member.size < 0 or member.offset <= before:
+                raise tarfile.ReadError(f"{printable(member.name)} has a size of {member.size} bytes")
+            before = member.offset
+            yield member
+
+
+def _expand(pattern: str) -> list[str]:
+    """``a-{000..002}.tar`` -> a-000.tar, a-001.tar, a-002.tar."""
+    ranges = _BRACES.findall(pattern)
+    # Eight digits are more than any number of shards; int() refuses thousands of them.
+    many = any(len(word) > 8 for words in ranges for word in words)
+    count = MAX_SHARDS + 1 if many else math.prod(max(int(last) - int(first) + 1, 0) for first, last in ranges)
+    if not 0 < count <= MAX_SHARDS:
+        said = f"more than {MAX_SHARDS:,} shards" if count else "no shards"
+        raise ImagesError(f"{printable(pattern)} names {said}.\nWrite a range such as train-{{000..031}}.tar.")
+    return _product(pattern)
+
+
+def _product(pattern: str) -> list[str]:
+    match = _BRACES.search(pattern)
+    if match is None:
+        return [pattern]
+    first, last = match.groups()
+    heads = [f"{pattern[: match.start()]}{i:0{len(first)}d}" for i in range(int(first), int(last) + 1)]
+    return [head + tail for head in heads for tail in _product(pattern[match.end() :])]
