@@ -6,6 +6,8 @@ Legend: D detections, K proposals.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -41,12 +43,9 @@ def predict(
     """
     model.eval()
     device = next(model.parameters()).device
-    limit = model.rpn._post_nms_top_n["testing"]
-    model.rpn._post_nms_top_n["testing"] = max(limit, PROPOSALS)
-    model.rpn._pre_nms_top_n["testing"] = max(model.rpn._pre_nms_top_n["testing"], PROPOSALS)
     found: dict[str, Detections] = {}
     proposed: dict[str, Detections] = {}
-    try:
+    with _more_proposals(model) as limit:
         for image in split.images:
             try:
                 pixels_HWC = decode(image.path.read_bytes(), image.path.name)
@@ -65,9 +64,21 @@ def predict(
                 rows, _ = model.roi_heads(features, [boxes[0][:limit]], batch.image_sizes)
                 row = model.transform.postprocess(rows, batch.image_sizes, original)[0]
                 found[image.id] = _as_detections(row["boxes"], row["scores"], row["labels"], row.get("masks"))
-    finally:
-        model.rpn._post_nms_top_n["testing"] = limit
     return found, proposed
+
+
+@contextmanager
+def _more_proposals(model: GeneralizedRCNN) -> Iterator[int]:
+    """Within the block the RPN gives `PROPOSALS` boxes; yields how many the heads are meant to see."""
+    limits = (model.rpn._pre_nms_top_n, model.rpn._post_nms_top_n)
+    before = [dict(limit) for limit in limits]
+    for limit in limits:
+        limit["testing"] = max(limit["testing"], PROPOSALS)
+    try:
+        yield before[1]["testing"]
+    finally:
+        for limit, values in zip(limits, before, strict=True):
+            limit.update(values)
 
 
 def _as_detections(
