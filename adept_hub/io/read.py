@@ -45,8 +45,12 @@ class Door:
     remedy: str = ""
 
     @contextlib.contextmanager
-    def open(self, path: Path) -> Iterator[BinaryIO]:
+    def open(self, path: Path, called: str | None = None) -> Iterator[BinaryIO]:
         """Open a regular file for reading, without waiting for a pipe or device.
+
+        Args:
+            path: the file.
+            called: its name in messages; None: the path.
 
         Yields:
             The stream, at the first byte. At most ``limit`` bytes are behind it at that moment.
@@ -54,33 +58,35 @@ class Door:
         Raises:
             AdeptError: of class ``error``: missing, unreadable, irregular, outside of ``inside``, or too large.
         """
+        name = path if called is None else called
         try:
             if self.inside is not None and not path.resolve().is_relative_to(self.inside.resolve()):
-                raise self.refuse(path, f"links to a file outside {self.inside}")
+                raise self.refuse(name, f"links to a file outside {self.inside}")
             handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         except (OSError, ValueError, RuntimeError) as error:  # NUL in a name: ValueError; a loop of links: RuntimeError
-            raise self.refuse(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
+            raise self.refuse(name, f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
         try:
             facts = os.fstat(handle)
             if not stat.S_ISREG(facts.st_mode):
-                raise self.refuse(path, "is not a regular file")
+                raise self.refuse(name, "is not a regular file")
             if facts.st_size > self.limit:
-                raise self.refuse(path, f"has {facts.st_size:,} bytes; at most {self.limit:,} are read")
+                raise self.refuse(name, f"has {facts.st_size:,} bytes; at most {self.limit:,} are read")
         except AdeptError:
             os.close(handle)
             raise
         with os.fdopen(handle, "rb") as stream:
             yield stream
 
-    def read(self, path: Path) -> bytes:
-        """Return the content of a file; of one that is too large nothing is read."""
-        with self.open(path) as stream:
+    def read(self, path: Path, called: str | None = None) -> bytes:
+        """Return the content of a file; of one that is too large nothing is read. Arguments as for `open`."""
+        name = path if called is None else called
+        with self.open(path, called) as stream:
             try:
                 content = stream.read(self.limit + 1)
             except OSError as error:
-                raise self.refuse(path, f"cannot be read ({error.strerror})") from error
+                raise self.refuse(name, f"cannot be read ({error.strerror})") from error
         if len(content) > self.limit:  # it grew since it was opened
-            raise self.refuse(path, f"has more than {self.limit:,} bytes")
+            raise self.refuse(name, f"has more than {self.limit:,} bytes")
         return content
 
     def text(self, path: Path) -> str:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from adept_hub.errors import ImageDecodeError
-from adept_training.images import MAX_PIXELS, content_hash, decode, read_size
+from adept_training.images import MAX_PIXELS, content_hash, decode, read_file_size, read_size
 
 RGB = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3) * 3
 #: What a viewer does to the stored pixels, orientation by orientation (EXIF 2.3, 4.6.4).
@@ -96,7 +96,7 @@ def test_orientation_is_applied_once_in_every_format(kind, orientation, tmp_path
         assert min(errors, key=errors.get) == orientation
     (tmp_path / "a").write_bytes(content)
     size = decode(content, "a").shape[1::-1]
-    assert read_size(content, "a") == read_size(tmp_path / "a", "a") == size
+    assert read_size(content, "a") == read_file_size(tmp_path / "a", "a") == size
 
 
 def test_orientation_of_a_tiff_that_only_its_xmp_has():

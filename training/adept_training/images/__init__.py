@@ -13,13 +13,12 @@ from adept_training.images.decode import (
     decoder_version,
     read_size,
 )
-from adept_training.images.files import IMAGE_SUFFIXES, MAX_BYTES, read_file
+from adept_training.images.files import IMAGE_SUFFIXES, read_file, read_file_size
 from adept_training.images.sources import FileImages, ImageSource, ShardImages, open_images
 
 __all__ = [
     "FORMATS",
     "IMAGE_SUFFIXES",
-    "MAX_BYTES",
     "MAX_PIXELS",
     "FileImages",
     "ImageSource",
@@ -29,5 +28,6 @@ __all__ = [
     "decoder_version",
     "open_images",
     "read_file",
+    "read_file_size",
     "read_size",
 ]

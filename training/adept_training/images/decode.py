@@ -14,7 +14,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -49,11 +49,11 @@ def decode(content: bytes, key: str, *, max_pixels: int = MAX_PIXELS) -> npt.NDA
         return _to_rgb(ImageOps.exif_transpose(image))
 
 
-def read_size(file: Path | bytes, key: str, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+def read_size(file: BinaryIO | bytes, key: str, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """Width and height that `decode` will give, read from the header.
 
     Args:
-        file: a path, or the encoded bytes; ``key`` only names the image in messages.
+        file: the encoded bytes, or a stream of them; ``key`` only names the image in messages.
         max_pixels: as for `decode`.
 
     Raises:
@@ -78,7 +78,7 @@ def decoder_version() -> str:
 
 
 @contextmanager
-def _opened(file: Path | bytes, key: str, max_pixels: int) -> Iterator[Image.Image]:
+def _opened(file: BinaryIO | bytes, key: str, max_pixels: int) -> Iterator[Image.Image]:
     """The image, its header read and judged; whatever PIL raises inside becomes ImageDecodeError."""
     try:
         with warnings.catch_warnings():

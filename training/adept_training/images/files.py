@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
-import stat
 from collections import deque
 from pathlib import Path
 
 from adept_hub.errors import ImageDecodeError, ImagesError
-from adept_training.images.decode import MAX_PIXELS
+from adept_hub.io.read import MAX_IMAGE, Door
+from adept_training.images.decode import read_size
 from adept_training.text import printable
 
 _log = logging.getLogger(__name__)
@@ -21,34 +21,32 @@ _log = logging.getLogger(__name__)
 IMAGE_SUFFIXES = tuple(
     ".jpg .jpeg .jpe .mpo .png .webp .bmp .gif .avif .tif .tiff .ppm .pgm .pnm .jp2 .j2k".split()  # noqa: SIM905
 )
-#: A file that is larger holds no image that is decoded: `MAX_PIXELS` of four 16-bit samples.
-MAX_BYTES = 8 * MAX_PIXELS
+_DOOR = Door(ImageDecodeError, MAX_IMAGE)
 
 
 def read_file(path: Path, key: str) -> bytes:
     """The bytes of an image file; ``key`` names it in messages.
 
     Raises:
-        ImageDecodeError: not a regular file (a pipe may never end), more than `MAX_BYTES`, or unreadable.
+        ImageDecodeError: missing, unreadable, not a regular file (a pipe may never end), or too large for an image.
     """
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise ImageDecodeError(f"{key} cannot be read: it is not a regular file.")
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1) if status.st_size <= MAX_BYTES else None
-    except OSError as error:
-        raise ImageDecodeError(f"{key} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise ImageDecodeError(f"{key} cannot be read: {error}.") from error
-    if content is None or len(content) > MAX_BYTES:
-        raise too_large(key, status.st_size)
-    return content
+    return _DOOR.read(path, printable(key))
 
 
-def too_large(key: str, size: int) -> ImageDecodeError:
-    """The error for ``size`` bytes where at most `MAX_BYTES` are read."""
-    return ImageDecodeError(f"{key} has {size / 1e6:,.0f} MB, more than the {MAX_BYTES / 1e6:,.0f} MB of any image.")
+def read_file_size(path: Path, key: str) -> tuple[int, int]:
+    """Width and height of an image file as `decode` will give them, from its header. Raises as `read_file`."""
+    with _DOOR.open(path, printable(key)) as file:
+        return read_size(file, key)
+
+
+def check_bytes(size: int, key: str) -> None:
+    """Refuse an image of so many bytes that is stored in another file.
+
+    Raises:
+        ImageDecodeError: too large for an image.
+    """
+    if size > MAX_IMAGE:
+        raise ImageDecodeError(f"{printable(key)} has {size:,} bytes; at most {MAX_IMAGE:,} are read.")
 
 
 def key_of(name: str) -> str:

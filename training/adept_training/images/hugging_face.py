@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adept_hub.errors import ImageDecodeError, ImagesError, MissingExtraError
-from adept_training.images.files import MAX_BYTES, read_file, too_large
+from adept_training.images.files import check_bytes, read_file
 
 PREFIX = "hf-datasets:"
 _GRAMMAR = re.compile(r"(?P<name>[^@:]+)(@(?P<revision>[^@:]+))?(:(?P<split>[^@:]+))?")
@@ -34,8 +34,7 @@ class HuggingFaceImages:
             raise ImageDecodeError(f"{key} cannot be read: the row has no image.")
         if image["bytes"] is None:
             return read_file(Path(image["path"]), key)
-        if len(image["bytes"]) > MAX_BYTES:
-            raise too_large(key, len(image["bytes"]))
+        check_bytes(len(image["bytes"]), key)
         return bytes(image["bytes"])
 
     def subset(self, keys: Sequence[str]) -> HuggingFaceImages:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Protocol
 
 from adept_hub.errors import ImageDecodeError, ImagesError
-from adept_training.images.files import IMAGE_SUFFIXES, MAX_BYTES, key_of, name_of, read_file, search, too_large
+from adept_hub.io.read import Door
+from adept_training.images.files import IMAGE_SUFFIXES, check_bytes, key_of, name_of, read_file, search
 from adept_training.text import printable
 
 _log = logging.getLogger(__name__)
@@ -70,8 +71,7 @@ class ShardImages:
 
     def read(self, key: str) -> bytes:
         shard, offset, length = self.index[key]
-        if length > MAX_BYTES:
-            raise too_large(key, length)
+        check_bytes(length, key)
         try:
             with (self.root / shard).open("rb") as file:
                 file.seek(offset)
@@ -152,9 +152,7 @@ def _open_list(path: Path) -> ImageSource:
 
 def _read_text(path: Path) -> str:
     """The list as text: UTF-8, or UTF-16 where its first bytes say so. Other bytes become lone surrogates."""
-    if path.stat().st_size > MAX_LIST_BYTES:
-        raise ImagesError(f"The list {path} has more than {MAX_LIST_BYTES / 1e9:g} GB.\nSplit it.")
-    with path.open("rb") as file:
+    with Door(ImagesError, MAX_LIST_BYTES, remedy="Split the list.").open(path, f"The list {path}") as file:
         content = file.read(1 << 16)
         encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8")
         binary = b"\0" in content and encoding != "utf-16"
