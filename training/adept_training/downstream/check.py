@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from PIL import Image
-
 from adept_hub.errors import ImageDecodeError
+from adept_training.downstream.pixels import other_size
 from adept_training.downstream.problems import Problem
 from adept_training.downstream.records import Data, LabelledImage, Split
 from adept_training.downstream.sources import read_data
-from adept_training.images import FORMATS, content_hash, decode
+from adept_training.images import content_hash, decode, read_file, read_file_size
+from adept_training.text import printable
 
 _THREADS = 8
-#: EXIF orientations that exchange the sides.
-_TURNED = (5, 6, 7, 8)
-_ORIENTATION = 0x0112
 
 
 def check_data(specs: str | Path | Sequence[str], *, decode_all: bool = True) -> tuple[Data, list[Problem]]:
@@ -33,7 +29,25 @@ def check_data(specs: str | Path | Sequence[str], *, decode_all: bool = True) ->
         DataError: ``specs`` name no data set.
     """
     data, problems = read_data(specs)
-    return check_images(data, problems, decode_all=decode_all), problems
+    data = check_images(data, problems, decode_all=decode_all)
+    _judge(data, problems)
+    return data, problems
+
+
+def _judge(data: Data, problems: list[Problem]) -> None:
+    """What is wrong with the whole, once all that is damaged has been left out."""
+    trained: set[int] = set()
+    for split in data.splits():
+        labels = {int(label) for image in split.images for label in image.labels_M[~image.crowd_M]}
+        if not split.images:
+            problems.append(Problem("empty-split", split.name, data.spec))
+        elif not labels:
+            problems.append(Problem("no-objects", split.name, data.spec))
+        if split is data.train:
+            trained = labels
+    for at, name in enumerate(data.classes, start=1):
+        if at not in trained and trained:
+            problems.append(Problem("category-without-objects", data.train.name, f"category {name!r}"))
 
 
 def check_images(data: Data, problems: list[Problem], *, decode_all: bool) -> Data:
@@ -61,7 +75,7 @@ def check_images(data: Data, problems: list[Problem], *, decode_all: bool) -> Da
 
 @dataclass(frozen=True)
 class _Seen:
-    """What an image file showed: the kind of damage, or the marks by which it is recognised elsewhere."""
+    """What an image file showed: the kind of damage, or the marks by which it is recognized elsewhere."""
 
     kind: str = ""
     detail: str = ""
@@ -74,36 +88,21 @@ def _look_all(split: Split, decode_all: bool) -> Iterator[_Seen]:
 
 
 def _look(image: LabelledImage, decode_all: bool) -> _Seen:
-    if not image.path.is_file():
-        return _Seen("missing-image", str(image.path))
+    name = image.path.name
     try:
+        image.path.stat()
         if decode_all:
-            content = image.path.read_bytes()
-            height, width = decode(content, image.path.name).shape[:2]
+            content = read_file(image.path, name)
+            height, width = decode(content, name).shape[:2]
             marks: tuple[object, ...] = (content_hash(content),)
         else:
-            width, height = _header(image.path)
+            width, height = read_file_size(image.path, name)
             marks = (image.path.resolve(),)
+    except (FileNotFoundError, NotADirectoryError):
+        return _Seen("missing-image", str(image.path))
     except ImageDecodeError as error:
         return _Seen("unreadable-image", str(error).splitlines()[0][:160])
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return _Seen("unreadable-image", f"{image.path.name}: {error}"[:160])
-    if (width, height) != (image.width, image.height):
-        turned = ", exchanged by its EXIF orientation" if (height, width) == (image.width, image.height) else ""
-        said = f"{image.width} x {image.height}"
-        return _Seen("size-mismatch", f"the file has {width} x {height}, the annotations say {said}{turned}")
-    return _Seen(marks=marks)
-
-
-def _header(path: Path) -> tuple[int, int]:
-    """Width and height after EXIF orientation, as `adept_training.images.decode` will give them."""
-    with Image.open(path, formats=_formats()) as image:
-        width, height = image.size
-        turned = image.getexif().get(_ORIENTATION) in _TURNED
-    return (height, width) if turned else (width, height)
-
-
-@functools.cache
-def _formats() -> list[str]:
-    Image.init()
-    return [name for name in FORMATS if name in Image.OPEN]  # a build of PIL may lack some
+    except OSError as error:  # too long a name, no permission, a loop of links
+        return _Seen("unreadable-image", f"{printable(name)} cannot be read: {error.strerror}")
+    fault = other_size(image, width, height)
+    return _Seen("size-mismatch", fault) if fault else _Seen(marks=marks)

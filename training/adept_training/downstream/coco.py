@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
-from adept_training.downstream.objects import Collector, file_below
+from adept_training.downstream.objects import Collector, as_float, file_below, size_fault
 from adept_training.downstream.problems import Problem
 from adept_training.downstream.records import Split
+from adept_training.text import is_utf8
 
 
 def read_coco(annotations: Path, folder: Path, name: str, problems: list[Problem]) -> Split:
@@ -47,7 +48,7 @@ def read_coco(annotations: Path, folder: Path, name: str, problems: list[Problem
         collector = images[row["image_id"]]
         if collector is not None:
             collector.add(
-                where, _xyxy(row.get("bbox")), label[row["category_id"]], crowd=row.get("iscrowd", 0) not in (0, False),
+                where, _xyxy(row.get("bbox")), label[row["category_id"]], crowd=row.get("iscrowd"),
                 area=row.get("area"), mask=row.get("segmentation"), masks_expected=with_masks,
             )  # fmt: skip
     ordered = sorted((c for c in images.values() if c is not None), key=lambda c: _natural(c.image_id))
@@ -74,7 +75,7 @@ def _load(path: Path, name: str, problems: list[Problem]) -> dict[str, list[Any]
 def _categories(rows: list[Any], name: str, problems: list[Problem]) -> tuple[tuple[int, ...], tuple[str, ...]]:
     names: dict[int, str] = {}
     for row in rows:
-        if not isinstance(row, dict) or not isinstance(row.get("id"), int) or not isinstance(row.get("name"), str):
+        if not isinstance(row, dict) or not isinstance(row.get("id"), int) or not _is_text(row.get("name")):
             problems.append(Problem("malformed-record", name, "a category", repr(row)[:80]))
         elif row["id"] in names:
             problems.append(Problem("duplicate-category-id", name, f"category {row['id']}", row["name"]))
@@ -91,7 +92,7 @@ def _images(rows: list[Any], folder: Path, name: str, problems: list[Problem]) -
     images: dict[Any, Collector | None] = {}
     files: set[str] = set()
     for row in rows:
-        if not isinstance(row, dict) or not _is_id(row.get("id")) or not isinstance(row.get("file_name"), str):
+        if not isinstance(row, dict) or not _is_id(row.get("id")) or not _is_text(row.get("file_name")):
             problems.append(Problem("malformed-record", name, "an image", repr(row)[:80]))
             continue
         where, file_name = f"image {row['id']}", row["file_name"]
@@ -104,26 +105,27 @@ def _images(rows: list[Any], folder: Path, name: str, problems: list[Problem]) -
             problems.append(Problem("path-outside-folder", name, where, file_name[:80]))
         elif file_name in files:
             problems.append(Problem("duplicate-image-file", name, where, file_name))
-        elif not _is_side(width) or not _is_side(height):
-            problems.append(Problem("bad-image-size", name, where, f"{width!r} x {height!r}"[:80]))
+        elif fault := size_fault(width, height):
+            problems.append(Problem(fault[0], name, where, fault[1]))
         else:
             files.add(file_name)
-            images[row["id"]] = Collector(name, str(row["id"]), path, width, height, problems)
+            images[row["id"]] = Collector(name, str(row["id"]), path, row["width"], row["height"], problems)
     return images
 
 
 def _xyxy(box: Any) -> Any:
     if not isinstance(box, list) or len(box) != 4 or not all(type(v) in (int, float) for v in box):
         return box
-    return (box[0], box[1], box[0] + box[2], box[1] + box[3])
+    x, y, width, height = (as_float(v) for v in box)
+    return (x, y, x + width, y + height)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and is_utf8(value)
 
 
 def _is_id(value: Any) -> bool:
-    return isinstance(value, (int, str)) and not isinstance(value, bool)
-
-
-def _is_side(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return (isinstance(value, int) and not isinstance(value, bool)) or _is_text(value)
 
 
 def _natural(image_id: str) -> tuple[int, str]:

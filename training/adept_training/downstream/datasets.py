@@ -16,12 +16,13 @@ def open_data(specs: str | Path | Sequence[str], *, skip_damaged: bool = False) 
 
     Args:
         specs: one to three words of ``--data`` (train, val, test); commas may stand for spaces.
-        skip_damaged: leave damaged images and objects out instead of refusing.
+        skip_damaged: leave damaged images and objects out instead of refusing. Every image is decoded for it, where
+            otherwise the headers are read and damaged contents are refused when their turn comes.
 
     Raises:
         DataError: not a data set, or a damaged one; ``adept data check`` lists every case.
     """
-    data, problems = check_data(specs, decode_all=False)
+    data, problems = check_data(specs, decode_all=skip_damaged)
     errors = of_kind(p for p in problems if p.severity == "error")
     hopeless = {"empty-split", "no-objects", "missing-section", "categories-differ"} & errors.keys()
     coco_unreadable = any(p.where.endswith(".json") for p in errors.get("unreadable-annotations", []))

@@ -27,6 +27,7 @@ from adept_training.downstream.samples import Batches, LabelledSamples, Sample, 
 from adept_training.engine import launch
 from adept_training.engine.journal import Meter
 from adept_training.engine.recipe import EngineRecipe as PretrainingEngine
+from adept_training.workers import plain_errors
 
 #: Iterations from here on are no part of training: batches for precise statistics are drawn from them.
 _ELSEWHERE = 1 << 40
@@ -176,7 +177,8 @@ def train(fit: Fit, after_step: Callable[[int, dict[str, float] | None], bool]) 
     meter = Meter()
     for step in range(fit.step, total):
         asked = time.perf_counter()
-        batch = next(batches)
+        with plain_errors():
+            batch = next(batches)
         waited = time.perf_counter() - asked
         set_training(fit.model, recipe, step)
         # torchvision samples anchors and RoIs from the global generator.

@@ -1,4 +1,7 @@
-"""One object's box, area and mask, checked; shared by the COCO and the VOC reader."""
+"""One object's box, flags, area and mask, checked: the only reader of objects, for checks, training and evaluation.
+
+COCO's and VOC's readers hand over what stands in the file, whatever its type.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from adept_training.downstream.masks import mask_fault
 from adept_training.downstream.problems import Problem
 from adept_training.downstream.records import LabelledImage
+from adept_training.images import MAX_PIXELS
 
 #: Boxes may reach over the edge by this much, pixels, before it is called damage: tools differ in where pixels begin.
 TOLERANCE = 2.0
+#: Sides of at most 50 : 1. Scaled to a network's input, the shorter side of a longer image would vanish.
+LONGEST = 50
 
 Box = tuple[float, float, float, float]
 
@@ -36,17 +43,23 @@ class Collector:
         self.problems.append(Problem(kind, self.split, f"image {self.image_id}, {where}", detail))
 
     def add(
-        self, where: str, box: Any, label: int, *, crowd: bool = False, difficult: bool = False,
+        self, where: str, box: Any, label: int, *, crowd: Any = None, difficult: Any = None,
         area: Any = None, mask: Any = None, masks_expected: bool = False,
     ) -> None:  # fmt: skip
-        """Take one object whose xyxy ``box`` may be anything at all."""
+        """Take one object whose xyxy ``box``, flags, area and mask may be anything at all."""
+        flags = {name: flag_of(value) for name, value in (("iscrowd", crowd), ("difficult", difficult))}
+        for name, value in (("iscrowd", crowd), ("difficult", difficult)):
+            if flags[name] is None:
+                self.note("malformed-flag", where, f"{name} is {value!r:.40}")
+                return
+        crowd, difficult = bool(flags["iscrowd"]), bool(flags["difficult"])
         if not isinstance(box, (list, tuple)) or len(box) != 4 or not all(_is_number(v) for v in box):
             self.note("malformed-box", where, repr(box)[:80])
             return
-        if not all(math.isfinite(v) for v in box):
-            self.note("non-finite-box", where, str([float(v) for v in box]))
+        x1, y1, x2, y2 = (as_float(v) for v in box)
+        if not all(math.isfinite(v) for v in (x1, y1, x2, y2)):
+            self.note("non-finite-box", where, str([x1, y1, x2, y2]))
             return
-        x1, y1, x2, y2 = (float(v) for v in box)
         shown = f"({x1:g}, {y1:g}, {x2:g}, {y2:g}) in {self.width} x {self.height}"
         if x2 <= x1 or y2 <= y1:
             self.note("degenerate-box", where, shown)
@@ -62,22 +75,23 @@ class Collector:
         if masks_expected and not mask:
             self.note("object-without-mask", where)
             mask = None
-        elif masks_expected and not _is_mask(mask, self.width, self.height):
-            self.note("malformed-mask", where, repr(mask)[:80])
+        elif masks_expected and (fault := mask_fault(mask, self.width, self.height)):
+            self.note("malformed-mask", where, fault)
             return
         if (clipped, label, crowd) in self._seen:
             self.note("duplicate-object", where, shown)
         self._seen.add((clipped, label, crowd))
-        if area is not None and not (_is_number(area) and math.isfinite(area) and area > 0):
+        if area is not None and not (_is_number(area) and 0 < as_float(area) < math.inf):
             self.note("bad-area", where, repr(area)[:40])
             area = None
-        size = (x2 - x1) * (y2 - y1) if area is None else float(area)
+        size = (x2 - x1) * (y2 - y1) if area is None else as_float(area)
         self._rows.append((clipped, label, crowd, difficult, size, mask if masks_expected else None))
 
     def finish(self, with_masks: bool) -> LabelledImage:
         """The image with its sound objects."""
-        if not self._rows:
-            self.problems.append(Problem("image-without-objects", self.split, f"image {self.image_id}"))
+        if all(crowd for _, _, crowd, *_ in self._rows):
+            only = "only crowds" if self._rows else ""
+            self.problems.append(Problem("image-without-objects", self.split, f"image {self.image_id}", only))
         boxes, labels, crowd, difficult, area, masks = zip(*self._rows, strict=True) if self._rows else ((),) * 6
         return LabelledImage(
             self.image_id, self.path, self.width, self.height,
@@ -86,24 +100,34 @@ class Collector:
         )  # fmt: skip
 
 
+def flag_of(value: Any) -> bool | None:
+    """A flag of 0 or 1; absent or null is 0, as pycocotools counts it. None for anything else, text included."""
+    if value is None:
+        return False
+    return bool(value) if isinstance(value, (int, float)) and value in (0, 1) else None
+
+
+def as_float(value: float) -> float:
+    """``value`` as a float; whole numbers beyond its range, which JSON allows, become infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def size_fault(width: Any, height: Any) -> tuple[str, str] | None:
+    """The kind of problem that the sides of an image are, and its detail; None for sides to work with."""
+    if not all(type(side) is int and side > 0 for side in (width, height)):
+        return "bad-image-size", f"{width!r:.30} x {height!r:.30}"
+    if width * height > MAX_PIXELS:
+        return "bad-image-size", f"{width!s:.30} x {height!s:.30}, more than {MAX_PIXELS:,} pixels"
+    if max(width, height) > LONGEST * min(width, height):
+        return "extreme-shape", f"{width} x {height}"
+    return None
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _is_mask(mask: Any, width: int, height: int) -> bool:
-    if isinstance(mask, list):
-        return all(_is_polygon(part) for part in mask)
-    if not isinstance(mask, dict) or mask.get("size") != [height, width]:
-        return False
-    counts = mask.get("counts")
-    if isinstance(counts, list):
-        return all(isinstance(c, int) and c >= 0 for c in counts) and sum(counts) == width * height
-    return isinstance(counts, str) and bool(counts)
-
-
-def _is_polygon(part: Any) -> bool:
-    sound = isinstance(part, list) and len(part) >= 6 and len(part) % 2 == 0
-    return sound and all(_is_number(v) and math.isfinite(v) for v in part)
 
 
 def file_below(folder: Path, name: str) -> Path | None:

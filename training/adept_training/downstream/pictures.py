@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from adept_hub.errors import ImageDecodeError
 from adept_training.downstream.detections import Detections
+from adept_training.downstream.pixels import read_pixels
 from adept_training.downstream.records import Floats, LabelledImage
-from adept_training.images import decode
 
 TRUTH, FOUND, WRONG = (46, 160, 67), (9, 105, 218), (207, 34, 46)
 _HEIGHT = 320
@@ -23,8 +23,8 @@ Mark = tuple[Floats, tuple[int, int, int], str]
 def draw_image(image: LabelledImage, marks: Sequence[Mark], height: int = _HEIGHT) -> bytes | None:
     """The image as a JPEG of so many pixels' height with boxes on it; None where it cannot be read."""
     try:
-        pixels_HWC = decode(image.path.read_bytes(), image.path.name)
-    except (ImageDecodeError, OSError):
+        pixels_HWC = read_pixels(image)
+    except ImageDecodeError:
         return None
     scale = height / pixels_HWC.shape[0]
     size = (max(round(pixels_HWC.shape[1] * scale), 1), height)

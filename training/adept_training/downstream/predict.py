@@ -5,7 +5,6 @@ Legend: D detections, K proposals.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,12 +16,10 @@ from torch import Tensor
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.transform import resize_boxes
 
-from adept_hub.errors import ImageDecodeError
 from adept_training.downstream.detections import Detections
+from adept_training.downstream.pixels import readable_pixels
 from adept_training.downstream.records import Split
-from adept_training.images import decode
 
-_log = logging.getLogger(__name__)
 #: Proposals an image that are kept for AR@1000.
 PROPOSALS = 1000
 _MASK_THRESHOLD = 0.5
@@ -34,12 +31,14 @@ def predict(
 ) -> tuple[dict[str, Detections], dict[str, Detections]]:
     """Detections and class-agnostic proposals (label 1) by image id.
 
-    Images go through one by one, so that no figure depends on what was padded beside them. One that cannot be read has
-    nothing found in it.
+    Images go through one by one, so that no figure depends on what was padded beside them.
 
     Args:
         model: a torchvision two-stage detector; left in evaluation mode.
         heads: without them only the RPN is run (of a source, whose class predictor is new).
+
+    Raises:
+        DataError: an image cannot be read: counted as empty, it would lower every metric without a word.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -47,11 +46,7 @@ def predict(
     proposed: dict[str, Detections] = {}
     with _more_proposals(model) as limit:
         for image in split.images:
-            try:
-                pixels_HWC = decode(image.path.read_bytes(), image.path.name)
-            except (ImageDecodeError, OSError) as error:
-                _log.warning("counted as empty: %s", error)
-                continue
+            pixels_HWC = readable_pixels(image)
             pixels_CHW = torch.from_numpy(np.ascontiguousarray(pixels_HWC.transpose(2, 0, 1))).to(device).float() / 255
             original = [(int(pixels_CHW.shape[1]), int(pixels_CHW.shape[2]))]
             batch, _ = model.transform([pixels_CHW])

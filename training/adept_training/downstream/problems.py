@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from adept_training.text import printable
+
 Severity = Literal["error", "warning"]
 
 #: Every kind of damage: how bad it is, and what becomes of it with ``--skip-damaged``.
@@ -20,13 +22,14 @@ KINDS: dict[str, tuple[Severity, str]] = {
     "missing-image": ("error", "the file is not there; the image is left out"),
     "unreadable-image": ("error", "the file is no image, or damaged; the image is left out"),
     "path-outside-folder": ("error", "the file name leaves the image folder; the image is left out"),
-    "bad-image-size": ("error", "width or height is no positive whole number; the image is left out"),
+    "bad-image-size": ("error", "width or height is not a positive integer, or the image is too large; left out"),
+    "extreme-shape": ("error", "more than 50 times as long as wide: cut it into pieces; the image is left out"),
     "size-mismatch": ("error", "the file has other sides than the annotations say; the image is left out"),
     "duplicate-image-id": ("error", "two images with one id; the second is left out"),
     "duplicate-image-file": ("error", "two images with one file; the second is left out"),
     "duplicate-image-content": ("warning", "two files with the same bytes in one split"),
     "image-in-two-splits": ("warning", "the same file or the same bytes in two splits: figures will flatter"),
-    "image-without-objects": ("warning", "kept, as background"),
+    "image-without-objects": ("warning", "not trained on, as in Detectron2 and MMDetection; evaluated"),
     # categories
     "duplicate-category-id": ("error", "two categories with one id; the second is left out"),
     "duplicate-category-name": ("error", "two categories with one name; the second is left out"),
@@ -43,7 +46,8 @@ KINDS: dict[str, tuple[Severity, str]] = {
     "box-out-of-range": ("error", "reaches over the image's edge by more than two pixels; clipped"),
     "tiny-box": ("warning", "a side below one pixel"),
     "duplicate-object": ("warning", "the same box with the same category twice in one image"),
-    "malformed-mask": ("error", "a segmentation that is no polygon and no RLE of the image's size; left out"),
+    "malformed-flag": ("error", "iscrowd or difficult is neither 0 nor 1; the object is left out"),
+    "malformed-mask": ("error", "a segmentation that cannot be drawn in the image; the object is left out"),
     "object-without-mask": ("warning", "no segmentation where most have one; trains boxes, not masks"),
     "bad-area": ("warning", "an area that is no positive number; taken from the box"),
 }
@@ -63,7 +67,8 @@ class Problem:
         return KINDS[self.kind][0]
 
     def __str__(self) -> str:
-        return f"{self.split}: {self.where}" + (f": {self.detail}" if self.detail else "")
+        where, detail = printable(self.where), printable(self.detail, 200)
+        return f"{self.split}: {where}" + (f": {detail}" if detail else "")
 
 
 def of_kind(problems: Iterable[Problem]) -> dict[str, list[Problem]]:

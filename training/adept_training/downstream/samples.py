@@ -5,7 +5,6 @@ Legend: C channels, H x W of the image, M objects.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
@@ -16,13 +15,10 @@ from pycocotools import mask as mask_api
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from adept_hub.errors import DataError, ImageDecodeError
+from adept_hub.errors import DataError
 from adept_training.downstream.detections import to_rle
+from adept_training.downstream.pixels import readable_pixels
 from adept_training.downstream.records import LabelledImage, Split
-from adept_training.images import decode
-
-_log = logging.getLogger(__name__)
-_ATTEMPTS = 8
 
 Target = dict[str, Tensor]
 #: An image uint8 (C, H, W) in RGB, and its objects.
@@ -65,20 +61,12 @@ class LabelledSamples(Dataset[Sample]):
         """The sample of (epoch, place).
 
         Raises:
-            DataError: eight images in a row cannot be read.
+            DataError: its image cannot be read, or has other sides than its annotations say.
         """
         epoch, index = place
-        for attempt in range(_ATTEMPTS):
-            image = self.images[(index + attempt) % len(self.images)]
-            try:
-                pixels_HWC = decode(image.path.read_bytes(), image.path.name)
-            except (ImageDecodeError, OSError) as error:
-                _log.warning("left out: %s", error)
-                last = error
-                continue
-            mirrored = np.random.default_rng([self.seed, epoch, index]).random() < self.flip
-            return _sample(image, pixels_HWC, bool(mirrored), self.masks)
-        raise DataError(f"{_ATTEMPTS} images in a row cannot be read. The last: {last}")
+        image = self.images[index]
+        mirrored = np.random.default_rng([self.seed, epoch, index]).random() < self.flip
+        return _sample(image, readable_pixels(image), bool(mirrored), self.masks)
 
 
 def _sample(image: LabelledImage, pixels_HWC: Any, mirrored: bool, with_masks: bool) -> Sample:
@@ -87,7 +75,8 @@ def _sample(image: LabelledImage, pixels_HWC: Any, mirrored: bool, with_masks: b
     if mirrored:
         pixels_HWC = pixels_HWC[:, ::-1]
         boxes_M4 = np.stack([width - boxes_M4[:, 2], boxes_M4[:, 1], width - boxes_M4[:, 0], boxes_M4[:, 3]], axis=1)
-    pixels_CHW = torch.from_numpy(np.ascontiguousarray(pixels_HWC.transpose(2, 0, 1)))
+    # A copy always: of one pixel numpy calls a mirrored view contiguous, and torch takes no negative strides.
+    pixels_CHW = torch.from_numpy(pixels_HWC.transpose(2, 0, 1).copy())
     target = {
         "boxes": torch.from_numpy(boxes_M4.astype(np.float32)),
         "labels": torch.from_numpy(image.labels_M),
@@ -95,7 +84,7 @@ def _sample(image: LabelledImage, pixels_HWC: Any, mirrored: bool, with_masks: b
     if with_masks:
         assert image.masks is not None
         masks_MHW = np.stack([mask_api.decode(to_rle(mask, height, width)) for mask in image.masks])
-        target["masks"] = torch.from_numpy(np.ascontiguousarray(masks_MHW[:, :, ::-1] if mirrored else masks_MHW))
+        target["masks"] = torch.from_numpy((masks_MHW[:, :, ::-1] if mirrored else masks_MHW).copy())
     return pixels_CHW, target
 
 

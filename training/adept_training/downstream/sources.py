@@ -50,20 +50,7 @@ def read_data(specs: str | Path | Sequence[str]) -> tuple[Data, list[Problem]]:
             differ = sorted(set(split.classes) ^ set(first.classes)) or ["their order"]
             problems.append(Problem("categories-differ", split.name, f"against {first.name}", ", ".join(differ)[:100]))
     data = Data(" ".join(words), splits["train"], splits.get("val"), splits.get("test"))
-    _judge(data, problems)
     return data, problems
-
-
-def _judge(data: Data, problems: list[Problem]) -> None:
-    for split in data.splits():
-        if not split.images:
-            problems.append(Problem("empty-split", split.name, data.spec))
-        elif not split.objects:
-            problems.append(Problem("no-objects", split.name, data.spec))
-    present = {int(label) for image in data.train.images for label in image.labels_M}
-    for at, name in enumerate(data.classes, start=1):
-        if at not in present and present:
-            problems.append(Problem("category-without-objects", data.train.name, f"category {name!r}"))
 
 
 def _read(name: str, parts: list[Source], classes: tuple[str, ...] | None, problems: list[Problem]) -> Split:

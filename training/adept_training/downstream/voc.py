@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
-from adept_training.downstream.objects import Collector, file_below
+from adept_training.downstream.objects import Collector, file_below, size_fault
 from adept_training.downstream.problems import Problem
 from adept_training.downstream.records import Split
 from adept_training.images import IMAGE_SUFFIXES
@@ -64,8 +64,8 @@ def _image(folder: Path, stem: str, label: dict[str, int], name: str, problems: 
         problems.append(Problem("unreadable-annotations", name, f"image {stem}", root))
         return None
     sides = [_number(root.findtext(f"size/{side}")) for side in ("width", "height")]
-    if not all(isinstance(side, int) and side > 0 for side in sides):
-        problems.append(Problem("bad-image-size", name, f"image {stem}", f"{sides[0]!r} x {sides[1]!r}"))
+    if fault := size_fault(*sides):
+        problems.append(Problem(fault[0], name, f"image {stem}", fault[1]))
         return None
     width, height = (int(side) for side in sides if isinstance(side, int))
     collector = Collector(name, stem, _find(folder / "JPEGImages", stem, root), width, height, problems)
@@ -77,7 +77,7 @@ def _image(folder: Path, stem: str, label: dict[str, int], name: str, problems: 
         corners = [_number(element.findtext(f"bndbox/{edge}")) for edge in ("xmin", "ymin", "xmax", "ymax")]
         if all(isinstance(corner, (int, float)) for corner in corners):
             corners = [float(corners[0]) - 1, float(corners[1]) - 1, *corners[2:]]  # type: ignore[arg-type]  # checked above
-        difficult = (element.findtext("difficult") or "0").strip() == "1"
+        difficult = _number((element.findtext("difficult") or "0").strip())
         collector.add(where, corners, label[class_name], difficult=difficult)
     return collector
 

@@ -36,6 +36,7 @@ from adept_training.engine.trackers import open_trackers
 from adept_training.images import ImageSource
 from adept_training.method.adept import Adept, Step
 from adept_training.method.networks import momentum_at, update_target
+from adept_training.workers import plain_errors
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,8 @@ def _train(run: Run, batches: Iterator[Batch], stopped: list[int]) -> None:
     _, place = run.agree(stopped)
     for step in range(run.progress.step, run.steps):
         asked = time.perf_counter()
-        batch = run.fabric.to_device(next(batches))
+        with plain_errors():
+            batch = run.fabric.to_device(next(batches))
         waited = time.perf_counter() - asked
 
         lr = set_lr(run.optimiser, place, warmup, run.steps, schedule.warmup_start, schedule.final_lr)
