@@ -1,38 +1,81 @@
-"""Outputs that appear whole or not at all."""
+"""Outputs that appear whole or not at all, and the one translation of everything that a full disk can raise."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
+import re
+import shlex
 import shutil
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from adept_hub.errors import DiskFullError, OutputExistsError
+from adept_hub.errors import AdeptError, DiskFullError, OutputExistsError
+
+try:
+    import fcntl
+except ImportError:  # Windows: what a killed process leaves stays until it is removed by hand
+    fcntl = None  # type: ignore[assignment]
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DENIED = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
+#: What torch's writer raises for a failed write of any cause, and numpy's for a short one.
+_TORCH = re.compile(r"unexpected pos \d+ vs \d+|PytorchStreamWriter failed|file write failed")
+_NUMPY = re.compile(r"\d+ requested and \d+ written")
+_SAFETENSORS = re.compile(r"\(os error (\d+)\)")
+#: Temporary names: ``.NAME.adept-tmp-x1y2z3w4`` while it is written, ``.NAME.adept-old-...`` for what it replaces.
+_TEMPORARY, _OLD = ".adept-tmp-", ".adept-old-"
+_LEAVING = re.compile(r"\..*\.adept-(tmp|old)-[a-z0-9_]{8}")
+#: Folders in which this process has looked for leavings already.
+_swept: set[Path] = set()
 
 
 @contextlib.contextmanager
 def disk_errors(target: Path) -> Iterator[None]:
-    """Turn a full disk, an exceeded quota or a read-only place into the user's own error.
+    """Turn a full disk, an exceeded quota or a location that cannot be written into the user's own error.
 
     Raises:
-        DiskFullError: nothing could be written below ``target``.
+        DiskFullError: nothing could be written below ``target``, whichever library noticed.
     """
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    except AdeptError:
+        raise
+    except Exception as error:
+        cause = _system_error(error)
+        if cause is not None and cause.errno in _FULL:
             raise DiskFullError(
-                f"No space left while writing {target} ({os.strerror(error.errno)}); nothing new is under that name.\n"
-                f"Free some space (df -h {target.parent}) or choose another place, and run the command again."
+                f"No space left while writing {target} ({cause.strerror}); nothing new is under that name.\n"
+                f"Free some space (df -h {shlex.quote(str(target.parent))}) or choose another place, "
+                "and run the command again."
             ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        if cause is not None and cause.errno in _DENIED and _concerns(cause, target):
             raise DiskFullError(
-                f"{target} cannot be written: {error.strerror}.\nChoose a place that you may write to."
+                f"{target} cannot be written: {cause.strerror}.\nChoose a place that you may write to."
             ) from error
         raise
+
+
+def _concerns(error: OSError, target: Path) -> bool:
+    """Whether an error is about ``target`` or a folder above it, and not about a file that was read meanwhile."""
+    if not isinstance(error.filename, str):
+        return True
+    named, home = Path(error.filename).absolute(), target.parent.absolute()
+    return named.is_relative_to(home) or home.is_relative_to(named)
+
+
+def _system_error(error: Exception) -> OSError | None:
+    """Return the operating system's error behind an exception of torch, safetensors, pyarrow or numpy."""
+    if isinstance(error, OSError):  # pyarrow's are OSErrors with a number
+        return OSError(errno.ENOSPC, "a write was cut short") if _NUMPY.search(str(error)) else error
+    if type(error).__name__ == "SafetensorError" and (found := _SAFETENSORS.search(str(error))):
+        return OSError(int(found[1]), os.strerror(int(found[1])))
+    if isinstance(error, RuntimeError) and _TORCH.search(str(error)):  # it does not say why
+        return OSError(errno.ENOSPC, "a write failed: the disk is full, or a quota or limit is reached")
+    return None
 
 
 @contextlib.contextmanager
@@ -40,54 +83,213 @@ def atomic_file(target: Path) -> Iterator[Path]:
     """A temporary path beside ``target`` that becomes it on success and is removed on failure."""
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        os.close(handle)
-        temporary = Path(name)
-        try:
+        _sweep(target.parent)
+        with _temporary(target, _make_file) as temporary:
             yield temporary
             temporary.chmod(0o666 & ~_umask())
+            _sync(temporary)
             temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+            _sync(target.parent)
 
 
 @contextlib.contextmanager
 def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """A temporary folder beside ``target`` that becomes it on success and is removed on failure.
 
+    Of several processes that write the same folder without ``overwrite`` the first to finish wins.
+
     Raises:
-        OutputExistsError: ``target`` exists, is not an empty folder and ``overwrite`` is false.
+        OutputExistsError: ``target`` exists, is not an empty folder and ``overwrite`` is false, at the start or,
+            because another process was faster, at the end.
+        DiskFullError: it cannot be written.
     """
-    occupied = target.exists() and not (target.is_dir() and not any(target.iterdir()))
-    if occupied and not overwrite:
-        raise OutputExistsError(f"{target} is already there.\nChoose another place, or remove it first: rm -r {target}")
+    real = target.resolve()  # beside the folder, not beside a link to it, which may be on another disk
     with disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        try:
+        real.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(real.parent)
+        if not overwrite and real.exists() and not (real.is_dir() and not any(real.iterdir())):
+            raise _exists(target)
+        with _temporary(real, _make_folder) as temporary:
             yield temporary
             temporary.chmod(0o777 & ~_umask())
             for path in temporary.rglob("*"):  # some writers (safetensors) make files that only the owner may read
                 path.chmod((0o777 if path.is_dir() else 0o666) & ~_umask())
-            _swap(temporary, target)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+                _sync(path)
+            _sync(temporary)
+            try:
+                while not _rename(temporary, real):
+                    if not overwrite:
+                        raise _exists(target)
+                    _set_aside(real)
+                _sync(real.parent)
+            finally:  # removed if the new is in its place, put back if not
+                _clear(real.parent, f".{real.name}{_OLD}")
 
 
-def _swap(temporary: Path, target: Path) -> None:
-    """Rename into place; what was there before is removed only when the new is in its place."""
-    if not target.is_dir():
-        target.unlink(missing_ok=True)
-        temporary.replace(target)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-    target.replace(old)
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file; one that a killed process left torn is closed first, so that it takes no other with it.
+
+    Raises:
+        DiskFullError: it cannot be written.
+    """
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab+") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                line = line if file.read(1) == b"\n" else f"\n{line}"
+            file.write(f"{line}\n".encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def clear_leavings(folder: Path, *patterns: str) -> None:
+    """Remove what killed processes left half-written in a folder that this process alone writes (`adept_hub.lock`).
+
+    What a killed process had set aside to replace it is put back if nothing took its place.
+
+    Args:
+        folder: where; its sub-folders are left alone.
+        patterns: of more names to remove, as `Path.glob` takes them.
+    """
+    for pattern in patterns:
+        for path in folder.glob(pattern):
+            if _OLD not in path.name:
+                _remove(path)
+    _clear(folder, ".", held=False)
+
+
+def _exists(target: Path) -> OutputExistsError:
+    return OutputExistsError(
+        f"{target} is already there.\nChoose another place, or remove it first: rm -r {shlex.quote(str(target))}"
+    )
+
+
+@contextlib.contextmanager
+def _temporary(target: Path, make: Callable[[Path, str], Path]) -> Iterator[Path]:
+    """A temporary name beside ``target``, held by a lock that ends with its process, and removed at the end."""
+    while True:
+        path = make(target.parent, f".{target.name}{_TEMPORARY}")
+        with contextlib.suppress(FileNotFoundError):
+            held = os.open(path, os.O_RDONLY)
+            if _take(held) is not False and _is(path, held):
+                break
+            os.close(held)  # another process took it for a leaving before it was held
     try:
-        temporary.replace(target)
+        yield path
+    finally:
+        _remove(path)
+        os.close(held)
+
+
+def _make_file(folder: Path, prefix: str) -> Path:
+    handle, name = tempfile.mkstemp(prefix=prefix, dir=folder)
+    os.close(handle)
+    return Path(name)
+
+
+def _make_folder(folder: Path, prefix: str) -> Path:
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
+
+
+def _take(handle: int) -> bool | None:
+    """Take the lock of an open file or folder: whether it was free, None where there are no such locks."""
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
     except OSError:
-        old.replace(target)
+        return None
+    return True
+
+
+def _is(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
+
+
+def _sweep(folder: Path) -> None:
+    if folder not in _swept:
+        _swept.add(folder)
+        _clear(folder, ".")
+
+
+def _clear(folder: Path, prefix: str, *, held: bool = True) -> None:
+    """Remove leavings of dead processes from a folder, by name, and put back what they had set aside.
+
+    Args:
+        held: leave those alone that a process may still hold.
+    """
+    with contextlib.suppress(OSError):  # a folder that cannot be listed or written: it is only about tidiness
+        for path in [p for p in folder.iterdir() if p.name.startswith(prefix) and _LEAVING.fullmatch(p.name)]:
+            if _OLD in path.name:
+                _put_back(path)
+            elif not held or _is_free(path):
+                _remove(path)
+
+
+def _is_free(path: Path) -> bool:
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
+    except OSError:
+        return False
+    try:
+        return _take(handle) is True
+    finally:
+        os.close(handle)
+
+
+def _rename(temporary: Path, target: Path) -> bool:
+    """Rename a folder onto nothing or an empty folder; False if something is there."""
+    try:
+        temporary.rename(target)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR) and target.exists():
+            return False
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    return True
+
+
+def _set_aside(target: Path) -> None:
+    """Move what is to be replaced into a hidden folder; a process killed here leaves it to be put back."""
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}{_OLD}", dir=target.parent))
+    with contextlib.suppress(FileNotFoundError):  # another process was faster
+        target.rename(old / target.name)
+
+
+def _put_back(old: Path) -> None:
+    """Return what was set aside to its place if that is empty, and remove the rest."""
+    for content in list(old.iterdir()) if old.is_dir() else []:
+        if not (old.parent / content.name).exists():
+            content.rename(old.parent / content.name)
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
+
+
+def _sync(path: Path) -> None:
+    """Have the disk keep a file's content before its name: after a loss of power a name would else be of nothing."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if not stat.S_ISDIR(os.fstat(handle).st_mode) or error.errno in _FULL:
+            raise
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import reprlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -203,10 +202,7 @@ def write_checkpoint(
         stored[key] = tensor.contiguous()
     with atomic_folder(folder, overwrite=overwrite) as temporary:
         path = temporary / WEIGHTS
-        try:
-            save_file(stored, path, metadata={"format": "pt"})
-        except SafetensorError as error:
-            raise _as_os_error(error) from error
+        save_file(stored, path, metadata={"format": "pt"})
         config = CheckpointConfig(
             name=name,
             spec=spec,
@@ -251,9 +247,3 @@ def replace_provenance(folder: Path, **changes: object) -> CheckpointConfig:
     config = dataclasses.replace(config, provenance=provenance)
     write_config(folder, config)
     return config
-
-
-def _as_os_error(error: SafetensorError) -> Exception:
-    """safetensors reports I/O trouble as text; a full disk must be told as one."""
-    found = re.search(r"os error (\d+)", str(error))
-    return OSError(int(found[1]), str(error)) if found else error

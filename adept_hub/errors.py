@@ -112,6 +112,10 @@ class ResumeError(AdeptError):
     """A run that cannot be continued as asked."""
 
 
+class FolderInUseError(AdeptError):
+    """A folder that another process is writing."""
+
+
 class TrackerError(AdeptError):
     """An experiment tracker that does not take the run."""
 
