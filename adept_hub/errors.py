@@ -57,6 +57,10 @@ class IntegrityError(CheckpointError):
     """A file whose content is not what its digest promises."""
 
 
+class FileTooLargeError(IntegrityError):
+    """A file that is larger than any of its kind."""
+
+
 class PickleRefusedError(CheckpointError):
     """A file with pickled objects; loading it could run code."""
 

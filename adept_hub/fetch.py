@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from adept_hub.checkpoint import CARD, CONFIG, WEIGHTS, read_config
 from adept_hub.digest import sha256_file
-from adept_hub.errors import CheckpointError, DownloadError, IntegrityError, SourceError
+from adept_hub.errors import CheckpointError, DownloadError, FileTooLargeError, IntegrityError, SourceError
 from adept_hub.names import HubSource, LocalSource, NamedSource, check_revision, is_commit, parse_source
 from adept_hub.registry import BUNDLED, ModelInfo, registry
 from adept_hub.spec import CheckpointConfig
@@ -18,6 +18,8 @@ from adept_hub.validate import MAX_CARD_BYTES, MAX_CONFIG_BYTES, MAX_WEIGHT_BYTE
 
 if TYPE_CHECKING:
     from adept_hub.hub import HubOptions
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -126,11 +128,21 @@ def _from_hub(repo: str, revision: str | None, options: FetchOptions, info: Mode
 
 
 def _fetch_card(repo: str, commit: str | None, hub: HubOptions) -> None:
-    """The card beside the weights, for people; a repository without one is still a checkpoint."""
+    """Fetch the card beside the weights, for people; a repository without a usable one is still a checkpoint.
+
+    Raises:
+        IntegrityError: it is not what the Hub announces; the network or the Hub is not to be trusted.
+    """
     from adept_hub.hub import download_file
 
-    with contextlib.suppress(DownloadError, CheckpointError):
+    try:
         download_file(repo, CARD, commit, hub, MAX_CARD_BYTES)
+    except (DownloadError, FileTooLargeError) as error:
+        _log.warning("%s comes without its card: %s", repo, str(error).splitlines()[0])
+    except IntegrityError:
+        raise
+    except CheckpointError as error:
+        _log.debug("%s has no card: %s", repo, error)
 
 
 def _check_promise(info: ModelInfo, folder: Path, config: CheckpointConfig) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from adept_hub.errors import SourceError
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9][a-z0-9_]*)?", re.ASCII)
-_REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+_REPO = re.compile(r"(?!.*(--|\.\.)|.*\.git$)\w([\w.-]{0,94}\w)?/\w([\w.-]{0,94}\w)?", re.ASCII)  # the Hub's own rules
 _REVISION = re.compile(r"[A-Za-z0-9][\w./-]*", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _LONGEST = 200
@@ -72,7 +72,7 @@ def check_repo(repo: str) -> str:
     Raises:
         SourceError: it has not.
     """
-    if len(repo) > _LONGEST or ".." in repo or "--" in repo or not _REPO.fullmatch(repo):
+    if not _REPO.fullmatch(repo):
         raise SourceError(f"{repo[:_LONGEST]!r} is no repository on the Hub.\nIts form is org/name.")
     return repo
 

@@ -157,10 +157,9 @@ def push_to_hub(
         return Published(repo, release.listing())
     from huggingface_hub import HfApi
 
-    from adept_hub.hub import explain
-    from adept_hub.resume import TRANSPORT
+    from adept_hub.hub_errors import TRANSPORT, explain
 
-    refusals: tuple[type[Exception], ...] = (*TRANSPORT, ValueError, RuntimeError)  # the last two are LFS's
+    refusals: tuple[type[Exception], ...] = (*TRANSPORT, RuntimeError)  # the last is LFS's
     try:
         return _commit(HfApi(token=token), release, repo, private, create_pr, revision, message)
     except refusals as error:

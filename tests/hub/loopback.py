@@ -7,6 +7,7 @@ It follows what huggingface_hub sends and expects, and the Hub's public descript
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import re
@@ -65,6 +66,10 @@ class Fault:
     cut_after: int = -1
     wait: float = 0.0
     change: Callable[[bytes], bytes] | None = None
+    #: Headers of an answer that is given otherwise as it should be.
+    announce: dict[str, str] = field(default_factory=dict)
+    #: Writes the answer to a GET of content itself; see `tests.hub.lies`.
+    lie: Callable[[Handler, bytes], None] | None = None
 
 
 class Hub:
@@ -155,6 +160,13 @@ class Handler(BaseHTTPRequestHandler):
         trouble = self.trouble
         if trouble and trouble.change and status < 300:
             body = trouble.change(body)
+        if trouble and trouble.announce:
+            headers = (headers or {}) | trouble.announce
+        if trouble and trouble.lie and status in (200, 206) and self.command == "GET":
+            self.close_connection = True
+            with contextlib.suppress(OSError):
+                trouble.lie(self, body)
+            return
         self.send_response(status)
         for key, value in (headers or {}).items():
             self.send_header(key, value)

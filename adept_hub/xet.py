@@ -1,0 +1,61 @@
+"""Files in Xet, the Hub's newer storage: hf_xet writes them, and its limits are ours."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import constants
+from huggingface_hub.file_download import xet_get
+
+
+def has_xet() -> bool:
+    """Whether the client would use Xet."""
+    return not constants.HF_HUB_DISABLE_XET and importlib.util.find_spec("hf_xet") is not None
+
+
+def fetch_by_xet(xet: Any, partial: Path, headers: dict[str, str], size: int | None, most: int) -> int:
+    """Let hf_xet write a file, and stop it at ``most`` bytes: it knows no limit itself.
+
+    Args:
+        xet: the client's ``XetFileData``.
+        partial: the file to write; what it holds is replaced.
+        headers: the client's, with the token.
+        size: as announced.
+        most: bytes, at most.
+
+    Returns:
+        The bytes that were written; more than ``most`` if it was stopped.
+    """
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            xet_get(incomplete_path=partial, xet_file_data=xet, headers=headers, expected_size=size)
+        except BaseException as error:  # noqa: BLE001  # raised again by the caller's thread
+            failure.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        while thread.is_alive() and partial.stat().st_size <= most:
+            thread.join(0.1)
+    finally:
+        if thread.is_alive():  # too many bytes, or an interrupt, of which hf_xet's threads learn nothing
+            _abort()
+    if failure:
+        raise failure[0]
+    return partial.stat().st_size
+
+
+def _abort() -> None:
+    """Stop hf_xet's threads, in versions of the client that can."""
+    try:
+        from huggingface_hub.utils import _xet
+    except ImportError:
+        return
+    abort = getattr(_xet, "abort_xet_session", None)
+    if abort is not None:
+        abort()
