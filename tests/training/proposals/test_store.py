@@ -124,7 +124,7 @@ def damage_mixed(folder):
     [
         (damage_nothing, "adept proposals IMAGES --out"),
         (damage_foreign, "not written by this version"),
-        (damage_not_json, "cannot be read"),
+        (damage_not_json, "not valid JSON"),
         (damage_unfinished, "not finished: part-00001.parquet of 3 shards is missing"),
         (damage_broken, "damaged"),
         (damage_mixed, "belongs to another run"),

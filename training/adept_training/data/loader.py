@@ -20,6 +20,7 @@ from adept_hub.errors import ImageDecodeError, ImagesError
 from adept_training.data.photometric import Colours, PhotometricRecipe, draw_colours
 from adept_training.data.views import Array, ViewsRecipe, draw_views
 from adept_training.images import ImageSource, decode
+from adept_training.proposals.store import ProposalTable
 
 _ATTEMPTS = 8
 _LAST_SECONDS = 20
@@ -88,6 +89,7 @@ class Samples(Dataset[Batch]):
 
         Raises:
             ImagesError: eight images in a row cannot be read.
+            ProposalsError: the image has other sides than the one that its boxes were made from.
         """
         epoch, index = place
         for attempt in range(_ATTEMPTS):
@@ -97,6 +99,8 @@ class Samples(Dataset[Batch]):
             except ImageDecodeError as error:
                 last = error
                 continue
+            if isinstance(self.table, ProposalTable):
+                self.table.check_size(key, (image.shape[1], image.shape[0]))
             return self._sample(image, self.table.boxes(key), (epoch, index), attempt > 0)
         raise ImagesError(f"{_ATTEMPTS} images in a row cannot be read. The last: {last}")
 

@@ -36,6 +36,8 @@ from adept_training.engine.trackers import open_trackers
 from adept_training.images import ImageSource
 from adept_training.method.adept import Adept, Step
 from adept_training.method.networks import momentum_at, update_target
+from adept_training.proposals.match import matching_keys
+from adept_training.proposals.store import ProposalTable
 from adept_training.workers import plain_errors
 
 
@@ -80,6 +82,7 @@ def pretrain(
         ResumeError: nothing to resume, or another recipe or other photographs.
         TrainingDivergedError: a loss that is not finite, or collapsed features.
         ImagesError: eight photographs in a row cannot be read.
+        ProposalsError: the table was made from other photographs.
     """
     checkpoints = folder / "checkpoints"
     if saved_states(checkpoints) and not resume:
@@ -87,7 +90,10 @@ def pretrain(
     if recipe.engine.threads:
         torch.set_num_threads(recipe.engine.threads)
     fabric = make_fabric(recipe.engine)
-    keys, held_keys = split_keys(source.keys(), recipe.data.held_out)
+    every_key = source.keys()
+    if isinstance(table, ProposalTable):
+        every_key = matching_keys(table, source, asked.images)
+    keys, held_keys = split_keys(every_key, recipe.data.held_out)
     order = Order(len(keys), recipe.engine.batch_size, recipe.engine.seed, fabric.global_rank, fabric.world_size)
     _check_sizes(recipe, len(keys), fabric.world_size)
     steps = max(round(recipe.schedule.epochs * order.steps_per_epoch), 1)
@@ -272,4 +278,4 @@ def _recipe_digest(recipe: Recipe) -> str:
 
 
 def _digest(lines: list[str]) -> str:
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()

@@ -25,6 +25,7 @@ from adept_hub.spec import Preprocessing
 from adept_training.data.loader import BoxTable
 from adept_training.images import ImageSource, decode
 from adept_training.method.rpn import flatten_outputs, make_anchors
+from adept_training.proposals.store import ProposalTable
 
 _BATCH = 25
 _POSITIVE, _NEGATIVE = 0.7, 0.3
@@ -41,7 +42,7 @@ class HeldOut:
 def split_keys(keys: list[str], most: int) -> tuple[list[str], list[str]]:
     """Keys to train on and keys held out: by a hash of the key, so that a photograph stays on its side."""
     count = min(most, len(keys) // 20)
-    ranked = sorted(keys, key=lambda key: hashlib.sha256(key.encode()).digest())
+    ranked = sorted(keys, key=lambda key: hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest())
     held = set(ranked[:count])
     return [key for key in keys if key not in held], [key for key in keys if key in held]
 
@@ -55,6 +56,8 @@ def load_held_out(source: ImageSource, table: BoxTable, keys: list[str], size: i
         except ImageDecodeError:
             continue
         height, width = image.shape[:2]
+        if isinstance(table, ProposalTable):
+            table.check_size(key, (width, height))
         found = np.unique(table.boxes(key), axis=0)
         found = found[(found[:, 2] - found[:, 0] < width - 1) | (found[:, 3] - found[:, 1] < height - 1)]
         if len(found) == 0:

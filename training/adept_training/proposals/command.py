@@ -113,8 +113,10 @@ def _make(args: argparse.Namespace) -> int:
 
 
 def emit(text: str, stream: TextIO | None = None) -> None:
-    """One line to the user."""
-    (stream or sys.stdout).write(text + "\n")
+    """One line to the user; what the terminal's encoding lacks is escaped."""
+    out = stream or sys.stdout
+    encoding = getattr(out, "encoding", None) or "utf-8"
+    out.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
 
 
 class _ProgressLine:

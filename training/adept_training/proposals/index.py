@@ -6,9 +6,11 @@ Legend: R rows (images), B boxes of all rows; 4 = x1, y1, x2, y2 in pixels of th
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,26 @@ import numpy.typing as npt
 from adept_hub.errors import ProposalsError
 
 _INDEX = "index"
-ARRAYS = ("boxes_B4", "starts", "sizes_R2", "fallback_R", "sha256_R32", "keys", "key_starts", "hashes_R", "rows_R")
+#: Of the index: one that an older version made is made again.
+_VERSION = 2
+#: Name, type and number of columns (0: one-dimensional) of each array.
+_ARRAYS: dict[str, tuple[npt.DTypeLike, int]] = {
+    "boxes_B4": (np.float32, 4), "starts": (np.int64, 0), "sizes_R2": (np.int32, 2), "fallback_R": (np.bool_, 0),
+    "sha256_R32": (np.uint8, 32), "keys": (np.uint8, 0), "key_starts": (np.int64, 0), "hashes_R": (np.uint64, 0),
+    "rows_R": (np.int32, 0),
+}  # fmt: skip
+#: Boxes may reach over the photograph by this much, pixels: half of one is lost in float32 at sides of millions.
+_TOLERANCE = 0.5
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Index:
+    """The arrays of a table, mapped from disk, and its plan as a dictionary."""
+
+    arrays: Arrays
+    plan: dict[str, Any]
 
 
 def hash_of(name: bytes) -> np.uint64:
@@ -26,12 +47,16 @@ def hash_of(name: bytes) -> np.uint64:
     return np.uint64(int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little"))
 
 
-def index_of(folder: Path) -> Path:
-    """The folder of the mapped arrays, made when it is missing or older than the shards."""
+def open_index(folder: Path) -> Index:
+    """The index of a table; made when it is missing, damaged or older than the shards.
+
+    Raises:
+        ProposalsError: no table, an unfinished one, one that another program wrote, or boxes outside their images.
+    """
     from adept_training.proposals.shards import raise_if_full, read_plan
 
     plan = read_plan(folder)
-    stamp = hashlib.sha256(plan.as_json().encode())
+    stamp = hashlib.sha256(f"{_VERSION} {plan.as_json()}".encode())
     for shard in range(plan.shards):
         path = folder / plan.part(shard)
         if not path.is_file():
@@ -45,8 +70,8 @@ def index_of(folder: Path) -> Path:
     # A table on a read-only disk is indexed in the user's cache.
     homes = [folder / _INDEX, Path.home() / ".cache" / "adept_hub" / "proposals" / fingerprint[:32]]
     for index in homes:
-        if _is_current(index, fingerprint):
-            return index
+        if (found := _load(index, fingerprint)) is not None:
+            return found
     for index in homes:
         if os.access(index.parent if index.parent == folder else Path.home(), os.W_OK):
             try:
@@ -57,12 +82,36 @@ def index_of(folder: Path) -> Path:
     raise ProposalsError(f"Neither {folder} nor {Path.home()} can be written, so that no index can be made.")
 
 
-def _is_current(index: Path, fingerprint: str) -> bool:
-    stamp = index / "fingerprint"
-    return stamp.is_file() and stamp.read_text() == fingerprint
+def _load(index: Path, fingerprint: str) -> Index | None:
+    """The index in that folder; None where there is none, an old one, or one that a crash left torn."""
+    try:
+        if (index / "fingerprint").read_text(encoding="utf-8") != fingerprint:
+            return None
+        plan = json.loads((index / "plan.json").read_text(encoding="utf-8"))
+        arrays = {name: np.asarray(np.load(index / f"{name}.npy", mmap_mode="r")) for name in _ARRAYS}
+    except (OSError, ValueError, EOFError, TypeError, SyntaxError, MemoryError):
+        return None
+    return Index(arrays, plan) if _fits(arrays) else None
 
 
-def _build(folder: Path, index: Path, fingerprint: str) -> Path:
+def _fits(arrays: Arrays) -> bool:
+    """Whether the arrays have their types, and the sizes that follow from each other."""
+    for name, (kind, columns) in _ARRAYS.items():
+        array = arrays[name]
+        if array.dtype != kind or array.ndim != 1 + bool(columns) or (columns and array.shape[1] != columns):
+            return False
+    rows, starts, key_starts = len(arrays["sizes_R2"]), arrays["starts"], arrays["key_starts"]
+    return (
+        all(len(arrays[name]) == rows for name in ("fallback_R", "sha256_R32", "hashes_R", "rows_R"))
+        and all(len(ends) == rows + 1 and ends[0] == 0 for ends in (starts, key_starts))
+        and starts[-1] == len(arrays["boxes_B4"])
+        and key_starts[-1] == len(arrays["keys"])
+        and bool((np.diff(starts) >= 0).all() and (np.diff(key_starts) >= 0).all())
+        and bool(rows == 0 or 0 <= arrays["rows_R"].min() <= arrays["rows_R"].max() < rows)
+    )
+
+
+def _build(folder: Path, index: Path, fingerprint: str) -> Index:
     from adept_training.proposals.shards import read_plan, read_shard, shard_note
 
     plan = read_plan(folder)
@@ -80,18 +129,30 @@ def _build(folder: Path, index: Path, fingerprint: str) -> Path:
         fallback_R = np.zeros(rows, np.bool_)
         sha256_R32 = np.zeros((rows, 32), np.uint8)
         names: list[bytes] = []
+        faults = _Faults()
         row = box = 0
         for shard, note in enumerate(notes):
             table = read_shard(folder, plan, shard).combine_chunks()
             end, box_end = row + note["rows"], box + note["boxes"]
-            names += [name.encode("utf-8") for name in table["key"].to_pylist()]
+            lists = table["boxes"].combine_chunks()
+            flat = lists.flatten().flatten()
+            if len(table) != note["rows"] or len(flat) != 4 * note["boxes"] or flat.null_count:
+                raise ProposalsError(
+                    f"{folder / plan.part(shard)} has {len(table)} rows and {len(flat) / 4:g} boxes where its own "
+                    f"summary has {note['rows']} and {note['boxes']}.\nRemove it and run adept proposals again."
+                )
+            keys = table["key"].to_pylist()
+            names += [name.encode("utf-8") for name in keys]
             sizes_R2[row:end, 0], sizes_R2[row:end, 1] = table["width"].to_numpy(), table["height"].to_numpy()
             fallback_R[row:end] = table["fallback"].to_numpy()
             sha256_R32[row:end] = np.frombuffer(b"".join(table["sha256"].to_pylist()), np.uint8).reshape(-1, 32)
-            lists = table["boxes"].combine_chunks()
-            starts[row + 1 : end + 1] = box + np.cumsum(lists.value_lengths().to_numpy(zero_copy_only=False))
-            boxes_B4[box:box_end] = lists.flatten().flatten().to_numpy().reshape(-1, 4)
+            counts_R = lists.value_lengths().to_numpy(zero_copy_only=False)
+            starts[row + 1 : end + 1] = box + np.cumsum(counts_R)
+            boxes_B4[box:box_end] = flat.to_numpy().reshape(-1, 4)
+            faults.look(boxes_B4[box:box_end], counts_R, sizes_R2[row:end], keys)
             row, box = end, box_end
+        faults.refuse(folder)
+        boxes_B4.flush()
         hashes_R = np.array([hash_of(name) for name in names], np.uint64)
         rows_R = np.argsort(hashes_R, kind="stable").astype(np.int32)
         _save(temporary, "starts", starts)
@@ -103,22 +164,69 @@ def _build(folder: Path, index: Path, fingerprint: str) -> Path:
         _save(temporary, "hashes_R", hashes_R[rows_R])
         _save(temporary, "rows_R", rows_R)
         (temporary / "plan.json").write_text(plan.as_json(), encoding="utf-8")
-        (temporary / "fingerprint").write_text(fingerprint)
+        (temporary / "fingerprint").write_text(fingerprint, encoding="utf-8")
+        _sync(temporary)
         return _move(temporary, index, fingerprint)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@dataclass
+class _Faults:
+    """Boxes that are not finite, have no area or leave their photograph, and the first photograph with one."""
+
+    boxes: int = 0
+    images: int = 0
+    first: str = ""
+
+    def look(
+        self, boxes_B4: npt.NDArray[np.float32], counts_R: npt.NDArray[Any], sizes_R2: npt.NDArray[np.int32],
+        names: list[str],
+    ) -> None:  # fmt: skip
+        """Count those of one shard."""
+        sides_B2 = np.repeat(sizes_R2, counts_R, axis=0)
+        sound_B = (
+            np.isfinite(boxes_B4).all(axis=1)
+            & (boxes_B4[:, :2] >= -_TOLERANCE).all(axis=1)
+            & (boxes_B4[:, 2:] <= sides_B2 + _TOLERANCE).all(axis=1)
+            & (boxes_B4[:, 2:] > boxes_B4[:, :2]).all(axis=1)
+        )
+        faulty_R = np.asarray((sizes_R2 <= 0).any(axis=1))
+        faulty_R[np.repeat(np.arange(len(names)), counts_R)[~sound_B]] = True
+        self.boxes += int((~sound_B).sum())
+        self.images += int(faulty_R.sum())
+        self.first = self.first or next((names[row] for row in np.flatnonzero(faulty_R)), "")
+
+    def refuse(self, folder: Path) -> None:
+        """Raise ProposalsError where there are any."""
+        if self.images:
+            raise ProposalsError(
+                f"The table in {folder} is damaged: {self.boxes} boxes of {self.images} images are not finite, have no "
+                f"area or leave their image; the first image: {self.first!r:.120}.\n"
+                "Make the proposals again: adept proposals IMAGES --out ANOTHER"
+            )
 
 
 def _save(folder: Path, name: str, array: npt.NDArray[Any]) -> None:
     np.save(folder / f"{name}.npy", array)
 
 
-def _move(temporary: Path, index: Path, fingerprint: str) -> Path:
-    if index.exists() and not _is_current(index, fingerprint):
+def _sync(folder: Path) -> None:
+    """Bring every file to the disk, so that a power cut after the rename leaves no torn arrays."""
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def _move(temporary: Path, index: Path, fingerprint: str) -> Index:
+    if index.exists() and _load(index, fingerprint) is None:
         shutil.rmtree(index)
     try:
         temporary.replace(index)
     except OSError:
-        if not _is_current(index, fingerprint):  # else another process was faster
+        if _load(index, fingerprint) is None:  # else another process was faster
             raise
-    return index
+    found = _load(index, fingerprint)
+    if found is None:
+        raise ProposalsError(f"The index {index} was changed while it was made.\nRun the same command again.")
+    return found

@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from adept_hub.errors import ImageDecodeError, ImagesError, OutputExistsError, ProposalsError
 from adept_training.images import ImageSource, decoder_version, open_images
 from adept_training.proposals.engines import Engine, available_cpus, run_tasks
-from adept_training.proposals.index import index_of
+from adept_training.proposals.index import open_index
+from adept_training.proposals.match import compare
 from adept_training.proposals.presets import DEFAULT_PRESET, Preset, get_preset
 from adept_training.proposals.propose import engine_version, propose
 from adept_training.proposals.shards import (
@@ -25,6 +28,7 @@ from adept_training.proposals.shards import (
     Unreadable,
     keys_digest,
     read_plan,
+    read_shard,
     shard_note,
     write_atomically,
     write_shard,
@@ -34,6 +38,7 @@ log = logging.getLogger(__name__)
 
 SHARD_SIZE = 512  # images; what a kill can cost
 TASK_SIZE = 16  # images; how often progress moves
+_COMPARED_SHARDS = 20  # of those that an earlier run finished
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ def run_proposals(
 
     Raises:
         ImagesError: no photographs, or none of them readable. ImageDecodeError: an unreadable one, when strict.
-        OutputExistsError: ``out`` holds the table of other images or parameters.
+        OutputExistsError: ``out`` holds the table of other images or parameters, or of images that have changed since.
         DiskFullError: no space; ProposalsError: an unknown preset or engine, or a worker that died.
     """
     source = open_images(images) if isinstance(images, str | Path) else images
@@ -101,6 +106,7 @@ def run_proposals(
     _begin(folder, plan)
     start = time.monotonic()
     missing = [shard for shard in range(plan.shards) if not (folder / plan.part(shard)).is_file()]
+    _check_finished(folder, plan, source, sorted(set(range(plan.shards)) - set(missing)))
     _Work(source, keys, plan, chosen, folder, strict, progress).run(missing, engine, workers)
     return _finish(folder, plan, plan.shards - len(missing), strict, time.monotonic() - start)
 
@@ -178,6 +184,23 @@ def _begin(folder: Path, plan: Plan) -> None:
     write_atomically(folder / PLAN_FILE, plan.as_json().encode())
 
 
+def _check_finished(folder: Path, plan: Plan, source: ImageSource, shards: list[int]) -> None:
+    """Compare images of shards that an earlier run finished with the digests there: the same names say little."""
+    chosen = np.random.default_rng(0).permutation(shards)[:_COMPARED_SHARDS].tolist()
+    recorded: dict[str, tuple[bytes, tuple[int, int]]] = {}
+    for shard in chosen:
+        table = read_shard(folder, plan, shard, ("key", "width", "height", "sha256")).to_pydict()
+        sizes = zip(table["width"], table["height"], strict=True)
+        recorded |= dict(zip(table["key"], zip(table["sha256"], sizes, strict=True), strict=True))
+    keys = [key for key in source.keys() if key in recorded]  # noqa: SIM118 - a method, not a dict
+    found = compare(source, keys, lambda key: recorded[key][0], lambda key: recorded[key][1], seconds=10)
+    if found.differing:
+        raise OutputExistsError(
+            f"{folder} holds proposals of images that have changed since: {found}.\n"
+            "Give another --out, or remove that folder."
+        )
+
+
 def _finish(folder: Path, plan: Plan, resumed: int, strict: bool, seconds: float) -> RunReport:
     notes = [shard_note(folder, plan, shard) for shard in range(plan.shards)]
     unreadable = [item for note in notes for item in note["unreadable"]]
@@ -190,7 +213,7 @@ def _finish(folder: Path, plan: Plan, resumed: int, strict: bool, seconds: float
     rows = sum(note["rows"] for note in notes)
     if rows == 0:
         raise ImagesError(f"None of the {plan.images} images can be read.\nWhy, one by one: {report}")
-    index_of(folder)
+    open_index(folder)
     return RunReport(
         out=folder,
         images=rows,

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from adept_hub.errors import DiskFullError, ProposalsError
+from adept_hub.io.read import Door
 from adept_training.proposals.boxes import Boxes
 
 FORMAT = "adept-proposals"
@@ -91,21 +92,34 @@ def keys_digest(keys: Iterable[str]) -> str:
 def read_plan(folder: Path) -> Plan:
     """The plan of a table. Raises ProposalsError when there is none, or when it is not one of ours."""
     path = folder / PLAN_FILE
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         raise ProposalsError(
             f"No proposals in {folder} (it has no {PLAN_FILE}).\nMake them: adept proposals IMAGES --out {folder}"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise ProposalsError(f"{path} cannot be read: {error}.\nMake the proposals again in another folder.") from error
+        )
+    content = Door(ProposalsError, remedy="Make the proposals again in another folder.").json(path)
     found = (content.pop("format", None), content.pop("version", None)) if isinstance(content, dict) else (None, None)
-    if found != (FORMAT, FORMAT_VERSION) or set(content) != set(Plan.__dataclass_fields__):
+    if found != (FORMAT, FORMAT_VERSION) or not _is_plan(content):
         raise ProposalsError(
-            f"{path} was not written by this version of adept proposals (format {found[0]}, version {found[1]}).\n"
-            "Make the proposals again: adept proposals IMAGES --out ANOTHER"
+            f"{path} was not written by this version of adept proposals (format {found[0]!r:.40}, version "
+            f"{found[1]!r:.20}).\nMake the proposals again: adept proposals IMAGES --out ANOTHER"
         )
     return Plan(**content)
+
+
+def _is_plan(content: dict[str, Any]) -> bool:
+    """Whether the fields are those of a plan, each of its type."""
+    if set(content) != set(Plan.__dataclass_fields__):
+        return False
+    preset, engine = content["preset"], content["engine"]
+    return (
+        all(type(content[name]) is int and content[name] > 0 for name in ("images", "shard_size"))
+        and all(isinstance(content[name], str) for name in ("keys_sha256", "decoder"))
+        and isinstance(preset, dict)
+        and isinstance(preset.get("name"), str)
+        and isinstance(engine, dict)
+        and isinstance(engine.get("name"), str)
+        and all(isinstance(value, str) for value in engine.values())
+    )
 
 
 def write_shard(folder: Path, plan: Plan, shard: int, rows: Sequence[Row], unreadable: Sequence[Unreadable]) -> None:
@@ -141,18 +155,70 @@ def shard_note(folder: Path, plan: Plan, shard: int) -> dict[str, Any]:
         metadata = footer.metadata or {}
         if metadata.get(_PLAN_KEY) != plan.as_json().encode():
             raise ProposalsError(f"{path} belongs to another run than {folder / PLAN_FILE}.\nRemove it and run again.")
-        return {"rows": footer.num_rows, **json.loads(metadata[_SHARD_KEY])}
+        note = json.loads(metadata.get(_SHARD_KEY, b"null"))
+        if not _is_note(note, shard) or 4 * note["boxes"] > _numbers(footer):
+            raise ProposalsError(
+                f"{path} was not written by adept proposals.\nRemove it and run adept proposals again."
+            )
+        return {"rows": footer.num_rows, **note}
     except FileNotFoundError:
         raise ProposalsError(
             f"The proposals in {folder} are not finished: {path.name} of {plan.shards} shards is missing.\n"
             "Run the same adept proposals command again: it continues where it stopped."
         ) from None
-    except (OSError, pa.ArrowInvalid) as error:
-        raise ProposalsError(f"{path} is damaged: {error}.\nRemove it and run adept proposals again.") from error
+    except (OSError, ValueError, RecursionError, pa.ArrowException) as error:
+        raise _damaged(path, error) from error
 
 
-def read_shard(folder: Path, plan: Plan, shard: int) -> pa.Table:
-    return pq.read_table(folder / plan.part(shard), partitioning=None, use_threads=False)
+def _numbers(footer: pq.FileMetaData) -> int:
+    """How many numbers the boxes of a shard have at most; a summary that claims more would be given room on disk."""
+    groups = (footer.row_group(i) for i in range(footer.num_row_groups))
+    columns = (group.column(i) for group in groups for i in range(group.num_columns))
+    return sum(column.num_values for column in columns if column.path_in_schema.startswith("boxes."))
+
+
+def _is_note(note: Any, shard: int) -> bool:
+    return (
+        isinstance(note, dict)
+        and note.get("shard") == shard
+        and all(type(note.get(name)) is int and note[name] >= 0 for name in ("boxes", "fallbacks"))
+        and isinstance(note.get("unreadable"), list)
+        and all(
+            isinstance(item, dict) and all(isinstance(item.get(name), str) for name in ("key", "reason"))
+            for item in note["unreadable"]
+        )
+    )
+
+
+def read_shard(folder: Path, plan: Plan, shard: int, columns: Sequence[str] | None = None) -> pa.Table:
+    """The rows of a shard, or some of its columns: no nulls, and the types that `write_shard` gives.
+
+    Raises:
+        ProposalsError: damaged, or written by another program.
+    """
+    path = folder / plan.part(shard)
+    wanted = [field for field in _COLUMNS if columns is None or field.name in columns]
+    try:
+        schema = pq.read_schema(path)
+        for field in wanted:
+            found = schema.field(field.name).type if field.name in schema.names else None
+            if found != field.type:
+                raise ProposalsError(
+                    f"{path} was not written by adept proposals: its column {field.name!r} is {found}, not "
+                    f"{field.type}.\nMake the proposals again: adept proposals IMAGES --out ANOTHER"
+                )
+        table = pq.read_table(path, columns=[f.name for f in wanted], partitioning=None, use_threads=False)
+        table.validate(full=True)  # names that are not UTF-8, lists whose ends do not fit
+        if any(column.null_count for column in table.columns):
+            raise pa.ArrowInvalid("a row lacks a value")
+        return table
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> ProposalsError:
+    reason = " ".join(str(error).split())[:200]
+    return ProposalsError(f"{path} is damaged: {reason}.\nRemove it and run adept proposals again.")
 
 
 def write_atomically(path: Path, content: bytes | memoryview | pa.Buffer) -> None:

@@ -8,40 +8,39 @@ loader processes share one copy in the page cache, and pickling a table sends it
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from adept_hub.errors import ProposalsError
 from adept_training.proposals.boxes import Boxes
-from adept_training.proposals.index import ARRAYS, hash_of, index_of
+from adept_training.proposals.index import Index, hash_of, open_index
+from adept_training.text import is_utf8, printable
 
 
 class ProposalTable:
     """Proposals of many images. Open with ``ProposalTable.open(folder)``."""
 
-    def __init__(self, folder: Path, index: Path) -> None:
+    def __init__(self, folder: Path, index: Index) -> None:
         self.folder = folder
-        arrays = {name: np.asarray(np.load(index / f"{name}.npy", mmap_mode="r")) for name in ARRAYS}
+        arrays = index.arrays
         self._boxes, self._starts, self._sizes = arrays["boxes_B4"], arrays["starts"], arrays["sizes_R2"]
         self._fallback, self._sha256 = arrays["fallback_R"], arrays["sha256_R32"]
         self._keys, self._key_starts = arrays["keys"], arrays["key_starts"]
         self._hashes, self._rows = arrays["hashes_R"], arrays["rows_R"]
-        self.metadata: dict[str, Any] = json.loads((index / "plan.json").read_text(encoding="utf-8"))
+        self.metadata: dict[str, Any] = index.plan
 
     @classmethod
     def open(cls, folder: str | Path) -> ProposalTable:
         """Open a finished table.
 
         Raises:
-            ProposalsError: no table there, an unfinished one, or one that another program wrote.
+            ProposalsError: no table there, an unfinished one, one that another program wrote, or one whose boxes
+                are not finite or leave their photographs.
             DiskFullError: no space for the index.
         """
         path = Path(folder)
-        return cls(path, index_of(path))
+        return cls(path, open_index(path))
 
     def __reduce__(self) -> tuple[Callable[[Path], ProposalTable], tuple[Path]]:
         return ProposalTable.open, (self.folder,)
@@ -78,6 +77,27 @@ class ProposalTable:
         """SHA-256 of the encoded image (32 bytes) that the boxes were made from."""
         return bytes(self._sha256[self._row(key)])
 
+    def check_size(self, key: str, size: tuple[int, int]) -> None:
+        """Compare (width, height) of a photograph, decoded, with the sides that its boxes were made from.
+
+        Raises:
+            ProposalsError: they differ.
+        """
+        if size != self.size(key):
+            (width, height), (recorded_width, recorded_height) = size, self.size(key)
+            raise ProposalsError(
+                f"{printable(key)} has {width} x {height} pixels; its proposals in {self.folder} are of an image of "
+                f"{recorded_width} x {recorded_height}.\nMake the proposals again: adept proposals IMAGES --out ANOTHER"
+            )
+
+    def unreadable(self) -> set[str]:
+        """Keys of the photographs that have no row because they could not be read."""
+        from adept_training.proposals.shards import read_plan, shard_note
+
+        plan = read_plan(self.folder)
+        notes = (shard_note(self.folder, plan, shard) for shard in range(plan.shards))
+        return {item["key"] for note in notes for item in note["unreadable"]}
+
     def _row(self, key: str) -> int:
         row = self._find(key)
         if row < 0:
@@ -88,6 +108,8 @@ class ProposalTable:
         return row
 
     def _find(self, key: str) -> int:
+        if not is_utf8(key):  # its photograph is among the unreadable ones
+            return -1
         name = key.encode("utf-8")
         wanted = hash_of(name)
         place = int(self._hashes.searchsorted(wanted))
