@@ -15,7 +15,8 @@ TASK = "object-detection"
 
 def front_matter(config: CheckpointConfig) -> str:
     """The YAML block at the top of a card; the paper's own figures, which are those of other weights, are left out."""
-    tags = [TASK, "self-supervised", "adept", config.provenance.method, f"resnet-{config.spec.depth}"]
+    kind = "fine-tuned" if config.provenance.labeled else "self-supervised"
+    tags = [TASK, kind, "adept", config.provenance.method, f"resnet-{config.spec.depth}"]
     data = ModelCardData(
         library_name="adept-hub",
         license=config.licence.lower() or None,

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from adept_hub.atomic import atomic_file
 from adept_hub.card_data import front_matter
-from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec, Metric
+from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec, Metric, Provenance
 
 CARD = "README.md"
 BEGIN = "<!-- adept: what stands between these two lines is yours, and is kept -->"
@@ -100,12 +100,14 @@ def card_pictures(folder: Path) -> list[str]:
 def _introduction(config: CheckpointConfig) -> str:
     p = config.provenance
     network = {"target": "target (momentum)", "online": "online", "none": "only"}[p.exported_network]
+    how = "trained with labels" if p.labeled else "made without any label"
+    absent = "are not part of it" if p.labeled else "do not exist yet"
     return (
-        f"Pre-trained parts of a two-stage detector ({', '.join(config.parts)}), made without any label.\n"
+        f"Pre-trained parts of a two-stage detector ({', '.join(config.parts)}), {how}.\n"
         f"{_METHODS.get(p.method, p.method)}. "
         f"Trained on {_plain(p.data)} ({p.images:,} images) for {p.epochs:g} epochs; "
         f"the file holds the {network} network. "
-        "It is a start for fine-tuning, not a detector: its class and box predictors do not exist yet."
+        f"It is a start for fine-tuning, not a detector: its class and box predictors {absent}."
     )
 
 
@@ -159,7 +161,8 @@ def _training(config: CheckpointConfig) -> str:
     proposals = ", ".join(f"{k} {v}" for k, v in sorted(p.proposals.items()) if not isinstance(v, dict))
     rows: list[Row] = [
         ("method", p.method),
-        ("data", f"{p.data}, {p.images:,} images, no labels"),
+        *_starts(p),
+        ("data", f"{p.data}, {p.images:,} images, {'labeled' if p.labeled else 'no labels'}"),
         ("epochs", f"{p.epochs:g}"),
         ("hardware", p.trained_on or "not recorded"),
         ("proposals", proposals or "none"),
@@ -174,6 +177,17 @@ def _training(config: CheckpointConfig) -> str:
         text += "\n\n<details><summary>The whole recipe</summary>\n\n" + _table(("field", "value"), recipe)
         text += "\n\n</details>"
     return text
+
+
+def _starts(provenance: Provenance) -> list[Row]:
+    """The chain of checkpoints that training started from, the direct one first."""
+    rows: list[Row] = [
+        ("started from" if i == 0 else "which started from", f"{s.name}, {s.license}, SHA-256 {s.sha256}")
+        for i, s in enumerate(reversed(provenance.starts))
+    ]
+    if provenance.relicensed:
+        rows.append(("license", "another than that of what it started from: its author claims the right to grant it"))
+    return rows
 
 
 def _is_tide(metric: Metric) -> bool:

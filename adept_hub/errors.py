@@ -46,6 +46,10 @@ class PublishError(AdeptError):
     """A checkpoint that is not fit to be published, or a repository that would not take it."""
 
 
+class LicenseError(AdeptError):
+    """A license that is not known to be at least as restrictive as that of the weights that training started from."""
+
+
 # --- checkpoints -------------------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from adept_hub.checkpoint import write_checkpoint
 from adept_hub.convert.export import import_state
 from adept_hub.convert.infer import infer_spec
 from adept_hub.errors import AdeptError, CheckpointError, PublishError
+from adept_hub.licenses import inherit
 from adept_hub.models.contract import part_of
 from adept_hub.models.read import anchors_of, preprocessing_of
 from adept_hub.names import check_repo, check_revision
@@ -56,6 +57,7 @@ def save_pretrained(
     parts: Iterable[str] | None = None,
     provenance: Provenance | None = None,
     licence: str | None = None,
+    relicense: bool = False,
     half: bool = False,
     overwrite: bool = False,
 ) -> CheckpointConfig:
@@ -67,9 +69,11 @@ def save_pretrained(
         folder: where; must not exist, or be empty, unless ``overwrite``.
         name: ``architecture.tag``.
         parts: the parts to save; by default those of the checkpoint that the model came from, else all four.
-        provenance: how the weights came to be; by default that of the checkpoint that the model came from, with a note
-            of it, since training may have gone on.
+        provenance: how the weights came to be; by default that of the checkpoint that the model came from. Either way
+            that checkpoint is recorded as what they started from, since training may have gone on.
         licence: of the weights, as the Hub writes it (``apache-2.0``); by default that checkpoint's.
+        relicense: claim the right to grant a ``licence`` that is not known to be at least as restrictive as that
+            checkpoint's.
         half: store weights as float16.
 
     Returns:
@@ -79,6 +83,7 @@ def save_pretrained(
         UnknownKeyError, UnsupportedModelError: the model is of another architecture.
         IncompleteLoadError, ShapeMismatchError: a part is not whole.
         OutputExistsError, DiskFullError, CheckpointError: about the folder, or a value that is not finite.
+        LicenseError: ``licence`` is more permissive than that of the checkpoint that the model came from.
     """
     origin = getattr(model, "checkpoint_config", None)
     origin = origin if isinstance(origin, CheckpointConfig) else None
@@ -94,27 +99,24 @@ def save_pretrained(
     if origin is not None:
         spec = replace(origin.spec, anchors=anchors or origin.spec.anchors)
     if provenance is None:
-        provenance = _derived(origin) if origin else UNKNOWN
+        # Metrics are those of the origin's own weights.
+        provenance = replace(origin.provenance, metrics=()) if origin else UNKNOWN
+    starts = origin.as_starts() if origin else provenance.starts
+    given, claimed = inherit(starts[-1] if starts else None, licence or "unstated", relicense=relicense)
     config = write_checkpoint(
         Path(folder),
         tensors,
         name=name,
         spec=spec,
         preprocessing=preprocessing_of(model),
-        provenance=provenance,
-        licence=(origin.licence if origin else "unstated") if licence is None else licence,
+        provenance=replace(provenance, starts=starts, relicensed=claimed),
+        licence=given,
         parts=wanted,
         half=half,
         overwrite=overwrite,
     )
     write_card(Path(folder), config)
     return config
-
-
-def _derived(origin: CheckpointConfig) -> Provenance:
-    """The origin's provenance; its metrics, which are those of its own weights, do not come along."""
-    recipe = origin.provenance.recipe | {"saved_from": {"name": origin.name, "sha256": origin.sha256}}
-    return replace(origin.provenance, recipe=recipe, metrics=())
 
 
 def push_to_hub(

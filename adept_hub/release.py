@@ -12,13 +12,13 @@ from adept_hub.cards import CARD, PICTURES, handwritten_part, render_card
 from adept_hub.checkpoint import CONFIG, WEIGHTS, config_text, read_config, read_tensors
 from adept_hub.digest import verify
 from adept_hub.errors import CheckpointError, PublishError
+from adept_hub.licenses import as_restrictive, is_stated
 from adept_hub.measurements import folders_of, with_measurements
 from adept_hub.spec import METHODS, CheckpointConfig
 
 #: Beside the checkpoint, or in the run that it came from: recipe, training log, measurements, pictures.
 EXTRAS = ("recipe.yaml", "log.jsonl", "results/*.csv", "results/*.json", *PICTURES)
 MAX_EXTRA_BYTES = 64 << 20
-_UNSTATED = {"", "unstated", "unknown", "none"}
 
 
 @dataclass(frozen=True)
@@ -72,20 +72,28 @@ def check_publishable(checkpoint: Path) -> CheckpointConfig:
 
     Raises:
         CheckpointError: it does not load: a file is missing, damaged, or not what the config promises.
-        PublishError: it has no licence or no provenance.
+        PublishError: it has no licence or no provenance, or a more permissive license than what it started from.
     """
     config = read_config(checkpoint)
     provenance = config.provenance
-    if config.licence.lower() in _UNSTATED:
+    if not is_stated(config.licence):
         raise PublishError(
             f"{checkpoint} has no licence, so nobody could use it.\n"
             f'State it in {checkpoint / CONFIG}: "licence": "apache-2.0" (or in the recipe: export.licence)'
+        )
+    start = provenance.starts[-1] if provenance.starts else None
+    if start and not provenance.relicensed and not as_restrictive(config.licence, start.license):
+        was = f"under {start.license}" if is_stated(start.license) else "under a license that is not stated"
+        raise PublishError(
+            f"{checkpoint} started from {start.name}, {was}; its own, {config.licence}, is not known to be at least as "
+            f'restrictive.\nIf you have the right to grant it, say so in {checkpoint / CONFIG}, in "provenance": '
+            '"relicensed": true'
         )
     lacking = [
         what
         for what, missing in (
             ("its method", provenance.method not in METHODS or provenance.method == "scratch"),
-            ("the data it was trained on", provenance.data.strip().lower() in _UNSTATED),
+            ("the data it was trained on", not is_stated(provenance.data)),
             ("how many images it was trained on", provenance.images <= 0),
         )
         if missing

@@ -87,11 +87,23 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class Start:
+    """A checkpoint that training started from: its name, the SHA-256 of its weights, and the license they had."""
+
+    name: str
+    sha256: str
+    license: str
+
+
+@dataclass(frozen=True)
 class Provenance:
     """How the weights came to be.
 
     ``exported_network`` says which of BYOL's two networks the file holds; ``notes`` are limitations of these very
-    weights, a sentence each.
+    weights, a sentence each. ``starts`` is the whole chain of checkpoints that they go back to, the oldest first and
+    the direct start last; empty if they started from random values. ``relicensed`` records that a person claimed the
+    right to grant another license than the direct start's (see `adept_hub.licenses`), ``labeled`` that labels were
+    trained on, here or in one of the starts.
     """
 
     method: str
@@ -105,6 +117,9 @@ class Provenance:
     trained_on: str = ""
     metrics: tuple[Metric, ...] = ()
     notes: tuple[str, ...] = ()
+    starts: tuple[Start, ...] = ()
+    relicensed: bool = False
+    labeled: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,3 +136,7 @@ class CheckpointConfig:
     stored_dtype: Literal["float32", "float16"] = "float32"
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     format_version: int = 1
+
+    def as_starts(self) -> tuple[Start, ...]:
+        """Return the chain of starts of what is trained from this checkpoint: its own, and itself."""
+        return (*self.provenance.starts, Start(self.name, self.sha256, self.licence))

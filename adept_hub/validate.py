@@ -59,6 +59,13 @@ def check_config(config: CheckpointConfig, where: str) -> CheckpointConfig:
     if any(value <= 0 for value in config.preprocessing.std):
         _refuse(where, "preprocessing.std", config.preprocessing.std, "are not all above zero")
     _check_spec(config.spec, where)
+    for i, start in enumerate(config.provenance.starts):
+        if not 0 < len(start.name) <= 200 or not start.name.isprintable():
+            _refuse(where, f"provenance.starts[{i}].name", start.name, "is not a name of at most 200 characters")
+        if not _DIGEST.fullmatch(start.sha256):
+            _refuse(where, f"provenance.starts[{i}].sha256", start.sha256, "is not a SHA-256")
+        if not LICENCE.fullmatch(start.license):
+            _refuse(where, f"provenance.starts[{i}].license", start.license, "is not a license identifier")
     _check_plain(vars(config), where)
     return config
 

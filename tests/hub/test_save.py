@@ -20,7 +20,7 @@ from adept_hub.errors import (
     UnknownKeyError,
     UnsupportedModelError,
 )
-from adept_hub.spec import Metric, Preprocessing, Provenance
+from adept_hub.spec import Metric, Preprocessing, Provenance, Start
 from tests.hub.loopback import OWNER, Hub
 
 METRICS = (
@@ -41,7 +41,7 @@ def test_a_loaded_model_is_saved_as_it_came(make_checkpoint, tmp_path: Path) -> 
     model = adept_hub.load_pretrained(folder, num_classes=4, detector="mask_rcnn")
     saved = adept_hub.save_pretrained(model, tmp_path / "saved", name="adept_joint_r18_fpn32.again")
     assert (saved.spec, saved.licence, saved.parts) == (config.spec, config.licence, config.parts)
-    assert saved.provenance.recipe["saved_from"] == {"name": config.name, "sha256": config.sha256}
+    assert saved.provenance.starts == (Start(config.name, config.sha256, "apache-2.0"),)
     state = adept_hub.load_state_dict(tmp_path / "saved")
     assert all(torch.equal(state[key], value) for key, value in parts.state_dict().items())
     assert sorted(path.name for path in (tmp_path / "saved").iterdir()) == ["README.md", CONFIG, WEIGHTS]
