@@ -10,8 +10,9 @@ from typing import Any
 
 from adept_hub.atomic import atomic_file
 from adept_hub.errors import SourceError
-from adept_hub.spec import DetectorSpec
-from adept_training.downstream.detector import spec_of
+from adept_hub.fetch import fetch
+from adept_hub.spec import DetectorSpec, Preprocessing
+from adept_training.downstream.detector import SCRATCH
 from adept_training.downstream.metric_names import check_metric, title_of
 from adept_training.downstream.plots import budget_plot
 from adept_training.downstream.recipe import FinetuneRecipe
@@ -74,7 +75,7 @@ def name_sources(words: Sequence[str]) -> dict[str, str]:
 
 
 def make_plan(sources: dict[str, str], budgets: Sequence[str], seeds: int, variants: dict[str, FinetuneRecipe]) -> Plan:
-    """The plan; ``scratch`` gets the architecture of the others, which must be one and the same.
+    """The plan; ``scratch`` gets the architecture of the others, which must be one, and the pixels of the first.
 
     Where a recipe names no anchors, all sources get every framework's, 32-512 px. Those of pre-training, which
     `adept finetune` takes, would favour what was pre-trained with them: scratch does worse on them
@@ -84,13 +85,16 @@ def make_plan(sources: dict[str, str], budgets: Sequence[str], seeds: int, varia
         SourceError: sources of different architectures: their differences would not be those of pre-training.
         Others as in `adept_hub.fetch.fetch`.
     """
-    specs = {name: spec for name, source in sources.items() if (spec := spec_of(source)) is not None}
+    configs = {name: fetch(source).config for name, source in sources.items() if source != SCRATCH}
+    specs = {name: config.spec for name, config in configs.items()}
     shapes = {name: (s.depth, s.fpn_channels, s.head_conv_channels, s.head_fc_channels) for name, s in specs.items()}
     if len(set(shapes.values())) > 1:
         shown = ", ".join(f"{name}: ResNet-{shape[0]}, FPN {shape[1]}" for name, shape in shapes.items())
         raise SourceError(f"The sources have different architectures ({shown}).\nCompare those of one architecture.")
     variants = {n: replace(recipe, detector=recipe.detector.with_anchors(None)) for n, recipe in variants.items()}
-    return Plan(sources, tuple(budgets), seeds, variants, next(iter(specs.values()), DetectorSpec()))
+    first = next(iter(configs.values()), None)  # what scratch is like
+    spec, pixels = (first.spec, first.preprocessing) if first else (DetectorSpec(), Preprocessing())
+    return Plan(sources, tuple(budgets), seeds, variants, spec, pixels)
 
 
 def compare(

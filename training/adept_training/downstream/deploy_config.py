@@ -7,7 +7,7 @@ import re
 
 import yaml
 
-from adept_hub.convert.options import STRIDES, Framework
+from adept_hub.convert.options import Framework
 from adept_training.downstream.detector import COSINE_SCALE, CosinePredictor, DetectorConfig
 from adept_training.downstream.recipe import DetectorRecipe
 
@@ -32,7 +32,7 @@ def _detectron2(text: str, recipe: DetectorRecipe) -> str:
 
 def _mmdet(text: str, recipe: DetectorRecipe) -> str:
     return text + _MMDET.format(
-        anchors=list(recipe.anchors), strides=list(STRIDES), proposals=recipe.test_proposals,
+        anchors=list(recipe.anchors), proposals=recipe.test_proposals,
         score=recipe.score_threshold, detections=recipe.detections, scale=(recipe.max_side, recipe.test_side),
     )  # fmt: skip
 
@@ -64,8 +64,7 @@ def _torchvision(text: str, config: DetectorConfig) -> str:
 
 _MMDET = """
 # Of this fine-tuned detector: its anchors, and the sizes and limits that it was tested with.
-model['rpn_head']['anchor_generator'] = dict(
-    type='AnchorGenerator', scales=[1], base_sizes={anchors}, ratios=[0.5, 1.0, 2.0], strides={strides}, _delete_=True)
+model['rpn_head']['anchor_generator'].update(scales=[1], base_sizes={anchors})
 model['test_cfg'] = dict(
     rpn=dict(nms_pre=1000, max_per_img={proposals}), rcnn=dict(score_thr={score}, max_per_img={detections}))
 test_pipeline = _base_.test_pipeline

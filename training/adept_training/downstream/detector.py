@@ -17,8 +17,10 @@ from adept_hub.atomic import atomic_folder
 from adept_hub.checkpoint import CONFIG, read_config, read_tensors, write_checkpoint
 from adept_hub.errors import CheckpointError
 from adept_hub.fetch import fetch
+from adept_hub.licenses import inherit
 from adept_hub.load import load_pretrained
 from adept_hub.models import DetectorParts, assemble_detector
+from adept_hub.models.read import anchors_of, preprocessing_of
 from adept_hub.schema import from_dict, to_dict
 from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec, Preprocessing, Provenance
 from adept_training.downstream.recipe import DetectorRecipe
@@ -57,13 +59,31 @@ class CosinePredictor(nn.Module):
         return logits, self.bbox_pred(features_KC)
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What a fine-tuning says of itself in its config.json: on how many images, how often, and under which license.
+
+    ``license`` is what was asked for (unstated: the source's), ``relicense`` the claim of the right to grant it.
+    """
+
+    images: int = 0
+    epochs: float = 0.0
+    license: str = "unstated"
+    relicense: bool = False
+
+
 def spec_of(source: str) -> DetectorSpec | None:
     """The architecture of a source and its RPN's anchors; `SCRATCH` has none of its own."""
     return None if source == SCRATCH else fetch(source).config.spec
 
 
 def build_detector(
-    source: str, classes: int, recipe: DetectorRecipe, seed: int, spec: DetectorSpec | None = None
+    source: str,
+    classes: int,
+    recipe: DetectorRecipe,
+    seed: int,
+    spec: DetectorSpec | None = None,
+    pixels: Preprocessing | None = None,
 ) -> GeneralizedRCNN:
     """A detector ready to fine-tune; its random tensors are a function of ``seed``.
 
@@ -72,13 +92,14 @@ def build_detector(
             ``model.load_report`` says.
         classes: without the background.
         spec: the architecture of ``scratch``, and its anchors where the recipe names none.
+        pixels: mean and std of ``scratch``'s input, ImageNet's by default; a source has its own.
     """
     torch.manual_seed(seed)
     recipe = recipe.with_anchors(spec_of(source) or spec)
     options = _options(recipe)
     if source == SCRATCH:
         parts = DetectorParts(spec or DetectorSpec())
-        model = assemble_detector(parts, classes + 1, recipe.detector, **options)
+        model = assemble_detector(parts, classes + 1, recipe.detector, pixels, **options)
     else:
         held = fetch(source).config.parts
         model = load_pretrained(source, num_classes=classes + 1, detector=recipe.detector, parts=held, **options)
@@ -131,25 +152,36 @@ def predictor_state(model: GeneralizedRCNN) -> dict[str, Tensor]:
 
 
 def save_detector(
-    folder: Path, model: GeneralizedRCNN, config: DetectorConfig, spec: DetectorSpec, origin: CheckpointConfig | None
+    folder: Path,
+    model: GeneralizedRCNN,
+    config: DetectorConfig,
+    spec: DetectorSpec,
+    origin: CheckpointConfig | None,
+    trained: Trained = Trained(),
 ) -> None:
     """Write a detector: a checkpoint folder of its four parts, with the predictors and detector.json beside them.
 
-    So a fine-tuned detector is itself a source, which `adept export` and `load_pretrained` take.
+    So a fine-tuned detector is itself a source, which `adept export` and `load_pretrained` take. Mean and std of its
+    input and the anchors of its RPN are those that the model has, not those of its source or of its spec.
 
     Raises:
+        LicenseError: ``trained.license`` is more permissive than that of ``origin``.
         DiskFullError: nothing is left under ``folder``.
     """
     method = origin.provenance.method if origin else SCRATCH
     base = origin.name.partition(".")[0] if origin else f"{SCRATCH}_r{spec.depth}_fpn"
+    starts = origin.as_starts() if origin else ()
+    given, claimed = inherit(starts[-1] if starts else None, trained.license, relicense=trained.relicense)
+    labels = f"labels of {len(config.classes)} classes, from {origin.name if origin else 'random values'}"
     provenance = Provenance(
-        method, f"fine-tuned from {config.source} on {len(config.classes)} classes", 0, 0.0, "none",
-        recipe=to_dict(config.recipe),
+        method, labels, trained.images, trained.epochs, "none", recipe=to_dict(config.recipe),
+        starts=starts, relicensed=claimed, labeled=True,
     )  # fmt: skip
     with atomic_folder(folder, overwrite=True) as temporary:
         write_checkpoint(
-            temporary / "parts", canonical_state(model), name=f"{base}.finetuned", spec=spec, provenance=provenance,
-            licence=origin.licence if origin else "unstated", parts=PARTS,
+            temporary / "parts", canonical_state(model), name=f"{base}.finetuned",
+            spec=replace(spec, anchors=anchors_of(model)), provenance=provenance, licence=given, parts=PARTS,
+            preprocessing=preprocessing_of(model),
         )  # fmt: skip
         for path in (temporary / "parts").iterdir():
             path.rename(temporary / path.name)
@@ -183,11 +215,12 @@ def load_detector(folder: Path) -> tuple[GeneralizedRCNN, DetectorConfig]:
     checkpoint = read_config(folder)
     config = from_dict(DetectorConfig, content, str(folder / DETECTOR))
     config = replace(config, recipe=config.recipe.with_anchors(checkpoint.spec))
-    pixels: Preprocessing = checkpoint.preprocessing
     parts = DetectorParts(checkpoint.spec)
     parts.load_state_dict(read_tensors(folder, checkpoint))
     classes = len(config.classes)
-    model = assemble_detector(parts, classes + 1, config.recipe.detector, pixels, **_options(config.recipe))
+    model = assemble_detector(
+        parts, classes + 1, config.recipe.detector, checkpoint.preprocessing, **_options(config.recipe)
+    )
     model = _finish(model, config.recipe, classes)
     predictors = load_file(folder / PREDICTORS)
     expected = predictor_state(model)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from adept_hub.spec import CheckpointConfig
     from adept_training.downstream.evaluate import Evaluation
     from adept_training.downstream.records import Data, Split
 
@@ -48,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
             temporary.write_text(json.dumps(as_coco_json(split, evaluation.found)) + "\n", encoding="utf-8")
     if args.report is not None:
         command = shlex.join(["adept", *sys.argv[1:]])
-        write_report(evaluation, args.report / "report.html", f"{args.source} on {split.name}", command)
+        title, weights = f"{args.source} on {split.name}", None if args.detections else _weights(args.source)
+        write_report(evaluation, args.report / "report.html", title, command, weights)
         write_predictions(evaluation, args.report / "predictions")
     if args.json:
         print_json({"source": args.source, "split": split.name, **evaluation.as_json()})
@@ -97,6 +99,16 @@ def _evaluate(args: argparse.Namespace, split: Split) -> Evaluation:
             f"{', '.join(split.classes[:6])}.\nUse the data set that it was fine-tuned on."
         )
     return evaluate(model.to(fabric.device), split)
+
+
+def _weights(source: str) -> CheckpointConfig:
+    """The config of what was judged."""
+    from adept_hub.checkpoint import read_config
+    from adept_hub.fetch import fetch
+    from adept_training.downstream.detector import find_detector
+
+    folder = find_detector(source)
+    return fetch(source).config if folder is None else read_config(folder)
 
 
 def _print(evaluation: Evaluation, name: str) -> None:

@@ -10,22 +10,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+
 from adept_hub.atomic import atomic_file, disk_errors
 from adept_hub.errors import OutputExistsError
-from adept_hub.fetch import fetch
 from adept_hub.schema import to_dict
-from adept_hub.spec import CheckpointConfig, DetectorSpec
 from adept_training.downstream.detector import (
     SCRATCH,
     DetectorConfig,
+    Trained,
     build_detector,
     load_detector,
     save_detector,
-    spec_of,
     with_metrics,
 )
 from adept_training.downstream.evaluate import Evaluation, evaluate
 from adept_training.downstream.loop import Fit, make_fabric, prepare, train
+from adept_training.downstream.origin import RUN, Origin, check_resumed, open_origin
 from adept_training.downstream.recipe import FinetuneRecipe
 from adept_training.downstream.records import Data, Split
 from adept_training.downstream.samples import LabelledSamples
@@ -60,8 +61,8 @@ class _Run:
     journal: Journal
     identity: dict[str, str]
     source: str
-    spec: DetectorSpec
-    origin: CheckpointConfig | None
+    origin: Origin
+    trained: Trained
     seconds: float = 0.0
     sitting: float = field(default_factory=time.perf_counter)
     #: Finished iterations and AP of every evaluation, kept in evaluations.json.
@@ -84,6 +85,8 @@ def finetune(
     stream: TextIO | None = None,
     stop_at: int | None = None,
     accelerator: str = "auto",
+    license: str = "unstated",  # noqa: A002  # its name everywhere
+    relicense: bool = False,
 ) -> Outcome:
     """Train, keep the best detector by validation AP in ``folder``/best and the last in ``folder``/last.
 
@@ -91,33 +94,41 @@ def finetune(
         source: weights to start from, or ``scratch``.
         data: trained on ``train``; the best is chosen on ``val``, figures are of ``test`` (or else ``val``).
         subset: a part of ``data.train`` to train on.
-        like: a source whose architecture ``scratch`` takes.
+        like: a source whose architecture, anchors and preprocessing ``scratch`` takes.
         stop_at: end this sitting after so many iterations, as a signal would.
         accelerator: Fabric's choice of device.
+        license: of the detector; by default its source's.
+        relicense: claim the right to grant a ``license`` that is not known to be at least as restrictive.
 
     Raises:
         OutputExistsError: ``folder`` holds a run and ``resume`` is false.
         ResumeError: nothing to resume, or another recipe or other labels.
+        LicenseError: ``license`` is more permissive than the source's.
         DataError: nothing to train on. TrainingDivergedError: a loss that is not finite.
         Others as in `adept_hub.load_pretrained`.
     """
     states = folder / "checkpoints"
     if saved_states(states) and not resume:
         raise OutputExistsError(f"{folder} already holds a run.\nContinue it with --resume, or choose another --out.")
+    trained = Trained(license=license, relicense=relicense)
+    origin = open_origin(source, like, recipe, trained)
+    if resume:
+        check_resumed(origin, folder)
     fabric = make_fabric(recipe, accelerator)
     split = subset or data.train
     masks = recipe.detector.detector == "mask_rcnn"
     samples = LabelledSamples.of(split, masks, recipe.engine.flip, recipe.engine.seed)
     recipe = recipe.resolved(len(samples), fabric.device.type != "cpu")
-    own = spec_of(like if source == SCRATCH and like else source)
-    recipe, spec = replace(recipe, detector=recipe.detector.with_anchors(own)), own or DetectorSpec()
-    model = build_detector(source, len(data.classes), recipe.detector, recipe.engine.seed, spec)
+    recipe = replace(recipe, detector=recipe.detector.with_anchors(origin.own_spec))
+    model = build_detector(
+        source, len(data.classes), recipe.detector, recipe.engine.seed, origin.spec, origin.pixels
+    )  # fmt: skip
     fit = prepare(model, samples, recipe, fabric)
     identity = {"recipe": _recipe_digest(recipe), "labels": _labels_digest(samples), "source": source}
     first = fabric.is_global_zero
     journal = Journal(folder / "log.jsonl" if first else Path(os.devnull), stream if first else None)
-    origin = None if source == SCRATCH else fetch(source).config
-    run = _Run(fit, data, split, folder, journal, identity, source, spec, origin)
+    trained = replace(trained, images=len(samples))
+    run = _Run(fit, data, split, folder, journal, identity, source, origin, trained)
     if resume:
         progress = load_state(states, fit.model, fit.optimiser, identity)
         fit.step, run.seconds = progress.step, progress.seconds
@@ -169,7 +180,7 @@ def _finish(run: _Run) -> Outcome:
     with fit.precise():  # every process takes part in the statistics
         if fit.fabric.is_global_zero:
             config = DetectorConfig(run.source, run.data.classes, fit.recipe.detector, fit.step, {})
-            save_detector(run.folder / "last", fit.model, config, run.spec, run.origin)
+            _keep(run, "last", fit.model, config)
     known = [(ap, at) for at, ap in run.history if ap is not None]
     best_ap, best_at = max(known, key=lambda row: (row[0], row[1])) if known else (None, fit.step)
     chosen = "best" if known else "last"
@@ -179,7 +190,7 @@ def _finish(run: _Run) -> Outcome:
     report = evaluate(model.to(fit.fabric.device), split)
     for name in {chosen, "last"} if best_at == fit.step else {chosen}:
         loaded, kept = load_detector(run.folder / name)
-        save_detector(run.folder / name, loaded, with_metrics(kept, report.flat()), run.spec, run.origin)
+        _keep(run, name, loaded, with_metrics(kept, report.flat()))
     content = {
         "source": run.source, "data": run.data.spec, "trained_on": len(run.train_split), "split": split.name,
         "chosen": chosen, "iteration": best_at, "validation": run.history, "seconds": round(run.elapsed(), 1),
@@ -191,6 +202,12 @@ def _finish(run: _Run) -> Outcome:
     figures = "  ".join(f"{k} {v:.2f}" for k, v in report.flat().items() if k in ("AP", "AP50", "VOC07_AP50") and v)
     run.journal.say(f"done in {duration(run.elapsed())}; the {chosen} detector on {split.name}: {figures}")
     return Outcome(run.folder, fit.step, fit.step, False, chosen, best_at, best_ap, split.name, report)
+
+
+def _keep(run: _Run, name: str, model: GeneralizedRCNN, config: DetectorConfig) -> None:
+    epochs = config.iterations * run.fit.recipe.engine.batch_size / run.trained.images
+    trained = replace(run.trained, epochs=round(epochs, 3))
+    save_detector(run.folder / name, model, config, run.origin.spec, run.origin.config, trained)
 
 
 def _validate(run: _Run) -> None:
@@ -211,7 +228,7 @@ def _validate_here(run: _Run, split: Split) -> None:
     run.history.append((fit.step, ap))
     if best is None or (ap is not None and ap >= best):
         config = DetectorConfig(run.source, run.data.classes, fit.recipe.detector, fit.step, figures)
-        save_detector(run.folder / "best", fit.model, config, run.spec, run.origin)
+        _keep(run, "best", fit.model, config)
     with atomic_file(run.folder / "evaluations.json") as temporary:
         temporary.write_text(json.dumps(run.history) + "\n", encoding="utf-8")
     run.journal.record("validation", step=fit.step, **figures)
@@ -243,10 +260,11 @@ def _describe(run: _Run) -> None:
         "source": run.source, "data": run.data.spec, "classes": list(run.data.classes),
         "image_ids": [image.id for image in run.train_split.images], "load_report": str(
             getattr(run.fit.model, "load_report", "from scratch")),
+        "starts": to_dict(run.origin.starts),
     }  # fmt: skip
     with disk_errors(run.folder), atomic_file(run.folder / "recipe.yaml") as temporary:
         temporary.write_text(run.fit.recipe.to_yaml(), encoding="utf-8")
-    with atomic_file(run.folder / "run.json") as temporary:
+    with atomic_file(run.folder / RUN) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 

@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", metavar="BUDGET|FILE", help="train on 10%%, 3img, 5shot, or a subset file's ids")
     parser.add_argument("--like", metavar="SOURCE", help="the architecture that scratch takes")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out exactly where it stopped")
+    add_license_arguments(parser)
     add_recipe_arguments(parser)
     parser.add_argument("--json", action="store_true", help="the outcome as JSON on standard output")
 
@@ -27,6 +28,12 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         help="coco:ANN.json:IMAGE_DIR for train and again for val (and test), voc:DIR[:TRAIN[:VAL[:TEST]]], or YAML",
     )  # fmt: skip
     parser.add_argument("--skip-damaged", action="store_true", help="leave damaged images and objects out")
+
+
+def add_license_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--license`` and ``--relicense``."""
+    parser.add_argument("--license", metavar="L", help="license of the weights (default: that of what they start from)")
+    parser.add_argument("--relicense", action="store_true", help="claim the right to grant a more permissive license")
 
 
 def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         save_subset(args.out / "subset.json", subset, budget, recipe.engine.seed)
     outcome = finetune(
         args.source, data, recipe, args.out, subset=subset, like=args.like, resume=args.resume, stream=sys.stderr,
-        accelerator=args.device,
+        accelerator=args.device, license=args.license or "unstated", relicense=args.relicense,
     )  # fmt: skip
     if outcome.interrupted:
         sys.stdout.write("Saved. Continue with the same command and --resume.\n")

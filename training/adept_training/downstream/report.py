@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from adept_hub.spec import CheckpointConfig
 from adept_training.downstream.confusion import confusion
 from adept_training.downstream.detections import Detections
 from adept_training.downstream.evaluate import Evaluation
 from adept_training.downstream.pictures import TRUTH, WRONG, Mark, draw_image, truth_and_found
 from adept_training.downstream.plots import bars_plot, curves_plot
 from adept_training.downstream.tide import MAIN, TideError
+from adept_training.lineage import write_starts
 from adept_training.page import Page
 
 #: Detections below this are left out of confusion and pictures; figures use all of them.
@@ -27,8 +29,10 @@ _EXPLAINED = {
 }  # fmt: skip
 
 
-def write_report(evaluation: Evaluation, path: Path, title: str, command: str = "") -> None:
-    """Write the page; pictures are inside it.
+def write_report(
+    evaluation: Evaluation, path: Path, title: str, command: str = "", weights: CheckpointConfig | None = None
+) -> None:
+    """Write the page; pictures are inside it. What ``weights`` started from is shown where they are given.
 
     Raises:
         DiskFullError: the file cannot be written.
@@ -61,6 +65,8 @@ def write_report(evaluation: Evaluation, path: Path, title: str, command: str = 
         page.table(["error", "cost", "count", "what it is"], rows)
         _confusion(page, evaluation)
         _worst(page, evaluation, evaluation.tide.errors)
+    if weights is not None:
+        write_starts(page, weights.provenance.starts, weights.licence)
     if command:
         page.heading("Made by")
         page.code(command)

@@ -11,13 +11,13 @@ import json
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from adept_hub.atomic import disk_errors
 from adept_hub.errors import AdeptError, OutputExistsError
 from adept_hub.schema import from_dict, to_dict
-from adept_hub.spec import DetectorSpec
+from adept_hub.spec import DetectorSpec, Preprocessing
 from adept_training.downstream.detector import build_detector
 from adept_training.downstream.evaluate import evaluate
 from adept_training.downstream.loop import make_fabric, prepare, train
@@ -52,6 +52,8 @@ class Plan:
     seeds: int
     variants: dict[str, FinetuneRecipe]
     spec: DetectorSpec
+    #: Mean and std of the input of ``scratch``, as ``spec`` is its architecture.
+    pixels: Preprocessing = field(default_factory=Preprocessing)
 
     def digest(self, data: Data) -> str:
         """Of what must be the same for a finished run to count: the recipes and the data."""
@@ -88,7 +90,7 @@ def run_plan(plan: Plan, data: Data, out: Path, *, pool: Split | None = None, ac
                     key = (name, str(budget), seed, variant)
                     if key in done:
                         continue
-                    cell = _one(name, source, budget, seed, variant, recipe, subset, data, plan.spec, accelerator)
+                    cell = _one(name, source, budget, seed, variant, recipe, subset, data, plan, accelerator)
                     done[key] = cell
                     _keep(out, cell, plan.digest(data))
                     _log.info(
@@ -105,7 +107,7 @@ def run_plan(plan: Plan, data: Data, out: Path, *, pool: Split | None = None, ac
 
 def _one(
     name: str, source: str, budget: Budget, seed: int, variant: str, recipe: FinetuneRecipe, subset: Split, data: Data,
-    spec: DetectorSpec, accelerator: str,
+    plan: Plan, accelerator: str,
 ) -> Cell:  # fmt: skip
     started = time.perf_counter()
     recipe = replace(recipe, engine=replace(recipe.engine, seed=seed))
@@ -113,7 +115,7 @@ def _one(
     masks = recipe.detector.detector == "mask_rcnn"
     samples = LabelledSamples.of(subset, masks, recipe.engine.flip, seed)
     recipe = recipe.resolved(len(samples), fabric.device.type != "cpu")
-    model = build_detector(source, len(data.classes), recipe.detector, seed, spec)
+    model = build_detector(source, len(data.classes), recipe.detector, seed, plan.spec, plan.pixels)
     fit = prepare(model, samples, recipe, fabric)
     train(fit, lambda *_: False)
     with fit.precise():

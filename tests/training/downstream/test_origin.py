@@ -1,0 +1,81 @@
+"""What a fine-tuning started from: recorded with its license in the config, the card, the run and the report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from adept_hub.checkpoint import read_config
+from adept_hub.cli.main import main
+from adept_hub.errors import LicenseError, RecipeError, ResumeError
+from adept_hub.spec import Start
+from adept_training.downstream.datasets import open_data
+from adept_training.downstream.finetune import finetune
+from adept_training.downstream.recipe import load_finetune_recipe
+from tests.house import LICENSE, NAME, TUNE, House, HouseData, write_house
+
+QUICK = (*TUNE, "schedule.iterations=1", "engine.evaluations=0")
+
+
+@pytest.fixture
+def tuned(house: House, house_data: HouseData, tmp_path: Path) -> Path:
+    """A run of one iteration from the house on the house's labels."""
+    recipe = load_finetune_recipe(None, QUICK)
+    finetune(house.source, open_data(house_data.words()), recipe, tmp_path / "run", accelerator="cpu")
+    return tmp_path / "run"
+
+
+def test_the_chain_of_starts_and_its_license(house: House, house_data: HouseData, tuned: Path, tmp_path: Path) -> None:
+    data, recipe = open_data(house_data.words()), load_finetune_recipe(None, QUICK)
+    source, first = str(tuned / "last"), read_config(tuned / "last")
+    with pytest.raises(
+        LicenseError, match=r"(?s)soco_r18_fpn24.finetuned.*mit is not known.*--license mit --relicense"
+    ):
+        finetune(source, data, recipe, tmp_path / "second", accelerator="cpu", license="mit")
+    assert not (tmp_path / "second").exists(), "refused before any work"
+    finetune(source, data, recipe, tmp_path / "second", accelerator="cpu", license="mit", relicense=True)
+    second = read_config(tmp_path / "second" / "last")
+    assert (second.licence, second.provenance.relicensed) == ("mit", True)
+    assert second.provenance.starts == (
+        Start(NAME, house.config.sha256, LICENSE),
+        Start("soco_r18_fpn24.finetuned", first.sha256, LICENSE),
+    )
+    run = json.loads((tmp_path / "second" / "run.json").read_text())
+    assert [start["name"] for start in run["starts"]] == [NAME, "soco_r18_fpn24.finetuned"]
+
+
+def test_the_command_states_the_license(house: House, house_data: HouseData, tmp_path: Path, capsys) -> None:
+    settings = [word for setting in QUICK for word in ("--set", setting)]
+    words = ["finetune", house.source, "--data", *house_data.words(), "--out", str(tmp_path / "run"), "--device", "cpu"]
+    assert main([*words, *settings, "--license", "mit"]) == 1
+    assert f"{NAME}, which this starts from, is under {LICENSE}" in capsys.readouterr().err
+    assert main([*words, *settings, "--license", "mit", "--relicense"]) == 0
+    assert read_config(tmp_path / "run" / "last").licence == "mit"
+
+
+def test_a_run_is_not_continued_from_other_weights(house: House, house_data: HouseData, tmp_path: Path) -> None:
+    data, recipe = open_data(house_data.words()), load_finetune_recipe(None, TUNE)
+    finetune(house.source, data, recipe, tmp_path / "run", accelerator="cpu", stop_at=1)
+    write_house(house.folder, half=True, overwrite=True)
+    with pytest.raises(ResumeError, match=f"started from {NAME}"):
+        finetune(house.source, data, recipe, tmp_path / "run", accelerator="cpu", resume=True)
+
+
+def test_predictors_alone_are_not_trained_on_parts_that_the_source_lacks(house_data: HouseData, tmp_path: Path) -> None:
+    source = write_house(tmp_path / "body", parts=("backbone", "fpn")).source
+    recipe = load_finetune_recipe(None, [*QUICK, "optimiser.layers=last", "norms.policy=frozen"])
+    with pytest.raises(RecipeError, match=r"no rpn, no head.*\n.*optimiser.layers=all"):
+        finetune(source, open_data(house_data.words()), recipe, tmp_path / "run", accelerator="cpu")
+    with pytest.raises(RecipeError, match="scratch has no backbone"):
+        finetune("scratch", open_data(house_data.words()), recipe, tmp_path / "run", accelerator="cpu")
+
+
+def test_what_a_run_started_from_is_in_its_report(tuned: Path, house_data: HouseData, tmp_path: Path) -> None:
+    words = ["evaluate", str(tuned), "--data", *house_data.words(), "--report", str(tmp_path / "report")]
+    assert main([*words, "--device", "cpu"]) == 0
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert NAME in page
+    assert LICENSE in page
+    assert read_config(tuned / "last").provenance.starts[0].sha256 in page

@@ -1,0 +1,84 @@
+"""What a fine-tuning starts from: the facts of its source, read once, and what must be right before any work."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from adept_hub.errors import RecipeError, ResumeError
+from adept_hub.fetch import fetch
+from adept_hub.licenses import inherit
+from adept_hub.schema import to_dict
+from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec, Preprocessing, Start
+from adept_training.downstream.detector import SCRATCH, Trained
+from adept_training.downstream.recipe import FinetuneRecipe
+
+RUN = "run.json"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The source's config (None: random values), and the architecture and pixels that the detector has."""
+
+    config: CheckpointConfig | None
+    #: Of the source, or of what ``scratch`` is like.
+    own_spec: DetectorSpec | None
+    pixels: Preprocessing
+
+    @property
+    def spec(self) -> DetectorSpec:
+        """The architecture; that of `DetectorSpec` for ``scratch`` alone."""
+        return self.own_spec or DetectorSpec()
+
+    @property
+    def starts(self) -> tuple[Start, ...]:
+        """The chain of checkpoints that the run goes back to, the direct one last."""
+        return self.config.as_starts() if self.config else ()
+
+
+def open_origin(source: str, like: str | None, recipe: FinetuneRecipe, trained: Trained) -> Origin:
+    """Read the facts of a source, and check what can be checked before any image is read.
+
+    Args:
+        source: as everywhere, or ``scratch``.
+        like: a source whose architecture, anchors and pixels ``scratch`` takes.
+        recipe: of the run.
+        trained: holds the license that was asked for.
+
+    Raises:
+        RecipeError: only the predictors are trained, on parts that the source lacks.
+        LicenseError: the license is more permissive than the source's.
+        Others as in `adept_hub.fetch.fetch`.
+    """
+    config = None if source == SCRATCH else fetch(source).config
+    model = config or (fetch(like).config if like else None)
+    held = config.parts if config else ()
+    lacking = [part for part in PARTS if part not in held]
+    if recipe.optimiser.layers == "last" and lacking:
+        raise RecipeError(
+            f"optimiser.layers=last trains the predictors alone, but {source} has no {', no '.join(lacking)}: "
+            "they would stay random.\nTrain everything: --set optimiser.layers=all"
+        )
+    origin = Origin(config, model.spec if model else None, model.preprocessing if model else Preprocessing())
+    inherit(origin.starts[-1] if config else None, trained.license, relicense=trained.relicense)
+    return origin
+
+
+def check_resumed(origin: Origin, folder: Path) -> None:
+    """Refuse to continue a run from other weights than those that it started from.
+
+    Raises:
+        ResumeError: the source's weights are not those that run.json records.
+    """
+    path = folder / RUN
+    try:
+        recorded = json.loads(path.read_text(encoding="utf-8")).get("starts")
+    except (OSError, ValueError, AttributeError):
+        return  # load_state judges whether there is a run at all
+    if recorded is not None and recorded != to_dict(origin.starts):
+        before = recorded[-1].get("name", "?") if recorded else "random values"
+        raise ResumeError(
+            f"The run in {folder} started from {before}, whose weights are not those of the source now.\n"
+            "Continue it with the source that it started from, or start another with another --out."
+        )
