@@ -78,6 +78,16 @@ def test_blur_is_torchvisions_gaussian(sigma: float) -> None:
     torch.testing.assert_close(ours[1], TF.gaussian_blur(images[1], [17, 17], [2.0, 2.0]), atol=2e-3, rtol=0)
 
 
+def test_each_sample_of_a_batch_is_blurred_by_its_own_sigma() -> None:
+    pixels, sigma = _pixels(3), torch.tensor([0.5, 0.0, 2.0])
+    images = pixels.permute(0, 3, 1, 2).float() / 255
+    ours = apply_colours(pixels, _colours(3, sigma=sigma), PLAIN)
+    assert torch.equal(ours[1], images[1])
+    for at in (0, 2):
+        wanted = TF.gaussian_blur(images[at], [17, 17], [float(sigma[at])] * 2)
+        torch.testing.assert_close(ours[at], wanted, atol=2e-3, rtol=0)
+
+
 def test_a_blur_of_a_constant_is_that_constant() -> None:
     images = torch.full((1, 3, 9, 13), 0.7)
     torch.testing.assert_close(gaussian_blur(images, torch.tensor([2.0])), images)

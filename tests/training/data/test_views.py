@@ -158,6 +158,28 @@ def test_jitter_moves_the_first_view_alone_by_at_most_a_tenth() -> None:
     assert 70 < still < 130
 
 
+def test_jitter_stretches_width_and_height_apart() -> None:
+    recipe = dataclasses.replace(RECIPE, jitter_prob=1.0, flip=0.0)
+    inner = np.array([[150, 100, 250, 180]], dtype=np.float32)  # the jitter cannot reach the photograph's edges
+    stretched = []
+    for seed in range(200):
+        x1, y1, x2, y2 = (
+            draw_views(np.random.default_rng(seed), _photograph(inner), inner, recipe).boxes1_S[0].boxes_K4[0]
+        )
+        stretched.append([(x2 - x1) / 224 * WIDTH / 100 - 1, (y2 - y1) / 224 * HEIGHT / 80 - 1])
+    factors = np.array(stretched)
+    assert np.abs(factors).max(axis=0) == pytest.approx([0.1, 0.1], abs=0.01)
+    assert abs(np.corrcoef(factors.T)[0, 1]) < 0.25  # three standard errors of independent draws are 0.21
+
+
+def test_every_view_draws_a_flip_of_its_own() -> None:
+    image = _photograph(BOXES)
+    seen = {
+        tuple(draw_views(np.random.default_rng(seed), image, BOXES, INDEPENDENT).windows_35[:, 4]) for seed in range(60)
+    }
+    assert len(seen) == 8
+
+
 def test_random_crops_follow_torchvisions_law() -> None:
     rng = np.random.default_rng(0)
     crops = np.array([random_crop(rng, (WIDTH, HEIGHT), (0.5, 1.0), (3 / 4, 4 / 3)) for _ in range(1500)])

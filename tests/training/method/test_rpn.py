@@ -95,6 +95,14 @@ def test_anchors_on_boxes_that_were_not_drawn_can_be_ignored() -> None:
     assert labels.tolist() == [[POSITIVE, IGNORED, NEGATIVE]]
 
 
+def test_a_negative_that_overlaps_an_undrawn_box_by_half_stays_one() -> None:
+    """It is ignored from ``positive_iou`` (0.7) on; anything between this and ``negative_iou`` (0.3) is background."""
+    anchors, boxes = torch.tensor([[40, 40, 50, 45], [40, 40, 50, 48.0]]), torch.tensor([[[0, 0, 10, 10.0]]])
+    others = (torch.tensor([[[40, 40, 50, 50.0]]]), torch.tensor([[True]]))
+    labels, _ = label_anchors(anchors, boxes, torch.ones(1, 1, dtype=torch.bool), RECIPE, others)
+    assert labels.tolist() == [[NEGATIVE, IGNORED]]
+
+
 def test_an_image_without_boxes_teaches_nothing() -> None:
     anchors = make_anchors(AnchorSpec(), _maps(64))
     boxes, valid = _boxes(1, 4, 64), torch.zeros(1, 4, dtype=torch.bool)
