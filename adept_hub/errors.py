@@ -9,9 +9,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from adept_hub.messages import clean
+
 
 class AdeptError(Exception):
-    """Base of every error that adept_hub and adept_training raise on purpose."""
+    """Base of every error that adept_hub and adept_training raise on purpose; its text is safe to print."""
+
+    def __str__(self) -> str:
+        return clean(super().__str__())
 
 
 # --- names and sources -------------------------------------------------------------------------------------------

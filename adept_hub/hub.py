@@ -13,10 +13,12 @@ from pathlib import Path
 
 from huggingface_hub import HfFileMetadata, constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 
+from adept_hub.client_log import one_line_per_retry
 from adept_hub.download import Announced, download
 from adept_hub.errors import DownloadError, FileTooLargeError, IntegrityError
 from adept_hub.hub_cache import RepoCache
 from adept_hub.hub_errors import TRANSPORT, explain, is_absence
+from adept_hub.messages import redact
 from adept_hub.names import is_commit
 from adept_hub.patience import OPENING, patiently, within
 
@@ -102,7 +104,8 @@ def download_file(
     except failures as error:
         if cached is None or options.force or is_absence(error):
             raise explain(error, where, filename) from error
-        _log.warning("%s cannot be reached; %s is the one in the cache, %s", constants.ENDPOINT, where, cached.parent)
+        hub = redact(constants.ENDPOINT)
+        _log.warning("%s cannot be reached; %s is the one in the cache, %s", hub, where, cached.parent)
         return cached
     return path
 
@@ -121,7 +124,8 @@ def _announce(
     def ask() -> HfFileMetadata:
         return get_hf_file_metadata(url, token=options.token)
 
-    found = patiently(f"{filename} of {where}", ask) if patient else within(OPENING, ask)
+    with one_line_per_retry(f"{filename} of {where}"):
+        found = patiently(f"{filename} of {where}", ask) if patient else within(OPENING, ask)
     if found.commit_hash is None or found.etag is None:
         raise DownloadError(
             f"{constants.ENDPOINT} does not answer as a Hub does: {filename} of {where} has no ETag or no commit.\n"

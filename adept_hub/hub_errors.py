@@ -17,6 +17,7 @@ from huggingface_hub.errors import (
 )
 
 from adept_hub.errors import AdeptError, CheckpointError, DiskFullError, DownloadError
+from adept_hub.messages import redact
 
 
 class RefusedError(Exception):
@@ -139,5 +140,5 @@ def root_of(error: BaseException) -> BaseException:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or its class if it has none."""
-    return next((line.strip()[:300] for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    """Return the first line of an error's message, or its class if it has none; secrets are masked."""
+    return next((redact(line.strip())[:300] for line in str(error).splitlines() if line.strip()), type(error).__name__)

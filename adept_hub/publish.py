@@ -159,11 +159,13 @@ def push_to_hub(
         return Published(repo, release.listing())
     from huggingface_hub import HfApi
 
+    from adept_hub.client_log import one_line_per_retry
     from adept_hub.hub_errors import TRANSPORT, explain
 
     refusals: tuple[type[Exception], ...] = (*TRANSPORT, RuntimeError)  # the last is LFS's
     try:
-        return _commit(HfApi(token=token), release, repo, private, create_pr, revision, message)
+        with one_line_per_retry(repo):
+            return _commit(HfApi(token=token), release, repo, private, create_pr, revision, message)
     except refusals as error:
         raise _as_publish_error(explain(error, repo), repo) from error
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 
 import adept_hub
 from adept_hub.cli.command import COMMANDS, Command
+from adept_hub.cli.output import outlets
 from adept_hub.errors import AdeptError
+from adept_hub.messages import clean
 
 EPILOG = """\
 photographs in, a pre-trained detector out:
@@ -52,32 +53,46 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run ``adept``; the exit status is 0 done, 1 a user's mistake, 2 bad usage, 130 interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = next((word for word in words if not word.startswith("-")), None)
-    debug = "--debug" in words
-    _show_own_messages()
+    with outlets():
+        _show_own_messages()
+        try:
+            status = _run(words, chosen)
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            sys.stderr.write("adept: interrupted; what was finished is kept\n")
+            return 130
+        except BrokenPipeError:
+            return 0
+        except ModuleNotFoundError as error:
+            explained = commands()[chosen].explain(error) if chosen in commands() else error
+            if "--debug" in words or explained is error:
+                raise
+            return _fail(explained)
+        except (AdeptError, OSError) as error:
+            if "--debug" in words:
+                raise
+            return _fail(error)
+    return status
+
+
+def _run(words: list[str], chosen: str | None) -> int:
     try:
         args = build_parser(chosen).parse_args(words)
-        return commands()[args.command].load().run(args)
-    except KeyboardInterrupt:
-        sys.stderr.write("adept: interrupted; what was finished is kept\n")
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except ModuleNotFoundError as error:
-        explained = commands()[chosen].explain(error) if chosen in commands() else error
-        if debug or explained is error:
-            raise
-        return _fail(explained)
-    except (AdeptError, OSError) as error:
-        if debug:
-            raise
-        return _fail(error)
+    except SystemExit:
+        sys.stdout.flush()  # the help, to a pipe that is closed or a disk that is full
+        raise
+    return commands()[args.command].load().run(args)
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return clean(super().format(record))
 
 
 def _show_own_messages() -> None:
     """Our packages' messages on standard error; the root logger is left alone, or every HTTP request would be told."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(_Formatter("%(message)s"))
     for name in ("adept_hub", "adept_training"):
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)
@@ -85,7 +100,7 @@ def _show_own_messages() -> None:
 
 
 def _fail(error: Exception) -> int:
-    sys.stderr.write(f"adept: {error}\n")
+    sys.stderr.write(f"adept: {clean(str(error))}\n")
     return 1
 
 

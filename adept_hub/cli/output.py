@@ -1,10 +1,22 @@
-"""What commands print: aligned tables for people, JSON for programs."""
+"""What commands print: aligned tables for people, JSON for programs, and the streams that all of it leaves by."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
-from collections.abc import Sequence
-from typing import Any
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any, TextIO, cast
+
+from adept_hub.messages import printable, redact
+
+#: What progress bars move the cursor with: to the start of the line, up one, and to clear the rest of it.
+_BAR_MOVES = re.compile(r"(\r|\x1b\[[AK])")
 
 
 def print_json(value: Any) -> None:
@@ -14,7 +26,105 @@ def print_json(value: Any) -> None:
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) -> None:
     """Columns as wide as their widest cell; those in ``right`` are right-aligned."""
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    for row in [head, *rows]:
+    table = [[" ".join(printable(cell).split("\n")) for cell in row] for row in [head, *rows]]
+    widths = [max(len(row[i]) for row in table) for i in range(len(head))]
+    for row in table:
         cells = (c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
         print("  ".join(cells).rstrip())
+
+
+class Outlet:
+    """A standard stream that masks secrets and drops control characters; None, a closed one, takes everything.
+
+    Names and texts from registries, configs, labels and file names reach every message; here is where they leave.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write the text, cleaned."""
+        if self._stream is not None:
+            self._stream.write(self._cleaned(redact(text)))
+        return len(text)
+
+    def _cleaned(self, text: str) -> str:
+        return printable(text)
+
+    def writelines(self, lines: Sequence[str]) -> None:
+        """Write one after the other."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Flush what is below."""
+        if self._stream is not None:
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return self._stream is not None and self._stream.isatty()
+
+    def __getattr__(self, name: str) -> Any:
+        if self._stream is None:
+            raise io.UnsupportedOperation(f"{name}: the stream is closed")
+        return getattr(self._stream, name)
+
+
+class ErrorOutlet(Outlet):
+    """The same for standard error: progress bars move the cursor in their line, and nobody has to read it."""
+
+    def write(self, text: str) -> int:
+        """Write the text, cleaned, if anybody reads it."""
+        with contextlib.suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def _cleaned(self, text: str) -> str:
+        return "".join(p if i % 2 else printable(p) for i, p in enumerate(_BAR_MOVES.split(text)))
+
+
+@contextlib.contextmanager
+def outlets() -> Iterator[None]:
+    """Let standard output and error leave by `Outlet`, whatever their encoding, and end in order if nobody reads."""
+    streams = sys.stdout, sys.stderr
+    errors = [_escape(stream) for stream in streams]
+    sys.stdout = cast("TextIO", Outlet(streams[0]))
+    sys.stderr = cast("TextIO", ErrorOutlet(streams[1]))
+    try:
+        yield
+    except Exception:
+        if sys.excepthook is sys.__excepthook__:
+            sys.excepthook = _print_traceback
+        raise
+    finally:
+        sys.stdout, sys.stderr = streams
+        for stream, before in zip(streams, errors, strict=True):
+            _drain(stream)
+            if before is not None:
+                cast("io.TextIOWrapper", stream).reconfigure(errors=before)
+
+
+def _escape(stream: TextIO | None) -> str | None:
+    """Have characters that the encoding lacks written as escapes; return what was done with them before."""
+    if not isinstance(stream, io.TextIOWrapper):
+        return None
+    before = stream.errors or "strict"
+    stream.reconfigure(errors="backslashreplace")
+    return before
+
+
+def _drain(stream: TextIO | None) -> None:
+    """Flush; where that fails, drop the rest, or the interpreter would try again and complain at its end."""
+    if stream is None:
+        return
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print a traceback as Python does, without the secrets in its messages."""
+    ErrorOutlet(sys.stderr).write("".join(traceback.format_exception(kind, error, trace)))
