@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from adept_hub.errors import CheckpointError, MissingExtraError
+from adept_hub.io.read import Door
+
+_DOOR = Door(CheckpointError)
 
 #: A chain of bases longer than this is a loop, or no config that a person wrote.
 _MAX_BASES = 50
@@ -56,15 +58,9 @@ def _read(
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        import yaml
+        data = _DOOR.json(path) if path.suffix == ".json" else _DOOR.yaml(path)
     except ModuleNotFoundError as error:
         raise MissingExtraError("Reading a config", "train", "pyyaml") from error
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (OSError, ValueError, OverflowError, RecursionError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{path} cannot be read as {path.suffix.lstrip('.')}: {reason}") from error
     if not isinstance(data, dict):
         raise CheckpointError(f"{path} is not a config: expected a mapping, found {type(data).__name__}.")
     return data

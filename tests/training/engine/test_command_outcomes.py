@@ -45,6 +45,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 @pytest.fixture
 def typed(photographs: Path, boxes: Path, tmp_path: Path) -> Callable[..., int]:
     words = ["pretrain", "--images", str(photographs), "--proposals", str(boxes), "--out", str(tmp_path / "run")]
+    words += ["--set", "engine.batch_size=4"]
     return lambda *more: main([*words, *map(str, more)])
 
 
@@ -72,7 +73,8 @@ def test_json_is_all_that_is_on_standard_output(
 
 
 def test_resume_takes_the_recipe_of_the_run(typed: Callable[..., int], asked: dict[str, Any], tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / "checkpoints" / "step-00000002.pt").touch()
     (tmp_path / "run" / "recipe.yaml").write_text(tiny("method.name=byol").to_yaml())
     assert typed("--resume") == 0
     assert asked["recipe"] == tiny("method.name=byol")
@@ -86,9 +88,10 @@ def test_init_is_a_folder_or_a_name(
     typed: Callable[..., int], asked: dict[str, Any], make_checkpoint: Callable[..., Any]
 ) -> None:
     folder, _, _ = make_checkpoint()
-    assert typed("--init", folder) == 0
+    small = ["model.depth=18", "model.fpn_channels=32", "model.head_conv_channels=32", "model.head_fc_channels=64"]
+    assert typed("--init", folder, *(word for value in small for word in ("--set", value))) == 0
     assert asked["init"] == folder
-    assert typed("--init", "adept_joint_r18_fpn128.photos9k") == 0
+    assert typed("--init", "adept_joint_r18_fpn128.photos9k", "--recipe", "own_photos_cpu") == 0
     assert read_config(asked["init"]).spec.depth == 18
 
 

@@ -145,6 +145,7 @@ def test_a_torn_last_checkpoint_falls_back_to_the_one_before(source: ImageSource
     states = saved_states(folder / "checkpoints")
     assert [path.name for path in states] == [f"step-0000000{i}.pt" for i in (4, 5, 6)], "the last three are kept"
     states[-1].write_bytes(states[-1].read_bytes()[:1000])
+    (folder / "run.json").unlink()  # as if it had been killed before its end
     outcome = _run(source, folder, resume=True)
     assert outcome.steps == 6
     assert _same(_state(folder)["model"], _state(whole)["model"])
@@ -243,7 +244,7 @@ def test_held_out_photographs_are_not_trained_on_and_the_recall_is_told(source: 
 
 @pytest.mark.parametrize(
     ("settings", "error", "words"),
-    [(("engine.batch_size=100",), RecipeError, "--set engine.batch_size=6")],
+    [(("engine.batch_size=100",), RecipeError, "--recipe own_photos_cpu --set engine.batch_size=3$")],
 )
 def test_too_few_photographs(
     source: ImageSource, tmp_path: Path, settings: tuple[str, ...], error: type[Exception], words: str

@@ -66,6 +66,7 @@ def test_the_loss_scale_of_fp16_continues(tmp_path: Path, monkeypatch: pytest.Mo
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**60)
     real = scaler.load_state_dict
     monkeypatch.setattr(scaler, "load_state_dict", lambda state: used.append(state["scale"]) or real(state))
+    (tmp_path / "r" / "run.json").unlink()  # as if it had been killed before its end
     pretrain(tiny("schedule.epochs=2"), source, RandomBoxes(), tmp_path / "r", resume=True)
     assert used == [saved["scale"]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +22,24 @@ class Asked:
     #: Write RUN/report.html at the end, whatever the end is.
     report: bool = True
 
-    def resume(self, folder: Path) -> str:
-        """The command that continues the run in ``folder``, where its recipe lies."""
-        words = ["adept", "pretrain", "--images", self.images, "--out", str(folder)]
-        for option, value in (("--proposals", self.proposals), ("--init", self.init)):
+    def resume(self, folder: Path, *more: str) -> str:
+        """The command that continues the run in ``folder``, where its recipe lies, with ``more`` words."""
+        return self._words(folder, self.proposals, *more, "--resume")
+
+    def again(self, folder: Path, settings: Sequence[str]) -> str:
+        """The command for another run like the one in ``folder``, with other ``settings``, beside it."""
+        made = folder / "proposals"
+        proposals = self.proposals or (str(made) if made.is_dir() else None)
+        changes = [word for setting in settings for word in ("--set", setting)]
+        other = folder.with_name(f"{folder.resolve().name}-2")
+        return self._words(other, proposals, "--recipe", str(folder / "recipe.yaml"), *changes)
+
+    def _words(self, out: Path, proposals: str | None, *more: str) -> str:
+        words = ["adept", "pretrain", "--images", self.images, "--out", str(out)]
+        for option, value in (("--proposals", proposals), ("--init", self.init)):
             words += [option, value] if value is not None else []
         words += [word for name in self.trackers for word in ("--track", name)]
-        return shlex.join([*words, "--resume"])
+        return shlex.join([*words, *more])
 
 
 def next_commands(folder: Path, licence: str) -> list[str]:

@@ -6,8 +6,14 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from adept_hub.spec import METHODS
+
+if TYPE_CHECKING:
+    from adept_training.engine.asked import Asked
+    from adept_training.engine.pretrain import Outcome
+    from adept_training.engine.recipe import Recipe
 
 TRACKER_NAMES = ("tensorboard", "wandb", "mlflow", "trackio")
 
@@ -20,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", metavar="FILE|NAME", help="a YAML file or a shipped recipe")
     parser.add_argument("--proposals", type=Path, metavar="DIR", help="of adept proposals; else RUN/proposals")
     parser.add_argument("--init", metavar="SOURCE", help="weights to start from; required by adept_separate")
+    parser.add_argument("--minutes", type=float, metavar="M", help="as engine.max_minutes: the run ends by then")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out exactly where it stopped")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="SECTION.FIELD=VALUE",
                         help="change one value of the recipe; repeatable")  # fmt: skip
@@ -38,24 +45,26 @@ def run(args: argparse.Namespace) -> int:
         AdeptError: a user's mistake.
     """
     from adept_hub.fetch import fetch
-    from adept_training.engine.asked import Asked, next_commands
+    from adept_training.engine.asked import Asked
+    from adept_training.engine.preflight import check_run
     from adept_training.engine.pretrain import pretrain
     from adept_training.engine.recipe import load_recipe
-    from adept_training.engine.run_report import REPORT
     from adept_training.engine.trackers import require_trackers
     from adept_training.images import open_images
     from adept_training.proposals import ProposalTable, run_proposals
 
+    # Whatever can be wrong is told here, before the boxes, which may take hours.
     require_trackers(args.trackers)
     given = None if args.proposals is None else str(args.proposals)
     asked = Asked(args.images, given, args.init, tuple(args.trackers), preview=args.preview)
     recipe_source = args.recipe
     if args.resume and recipe_source is None and (args.out / "recipe.yaml").is_file():
         recipe_source = args.out / "recipe.yaml"
-    recipe = load_recipe(recipe_source, args.settings, args.method)
-    source = open_images(args.images)
-    # Before the boxes, which may take hours.
+    minutes = [] if args.minutes is None else [f"engine.max_minutes={args.minutes}"]
+    recipe = load_recipe(recipe_source, [*args.settings, *minutes], args.method)
     init = None if args.init is None else fetch(args.init).folder
+    source = open_images(args.images)
+    check_run(recipe, source.keys(), args.out, init=init, resume=args.resume)
     where: Path | None = args.proposals
     if where is None:
         where = args.out / "proposals"
@@ -66,16 +75,33 @@ def run(args: argparse.Namespace) -> int:
         recipe, source, table, args.out,
         init=init, resume=args.resume, stream=sys.stderr, proposals=table.metadata, asked=asked,
     )  # fmt: skip
+    _tell(args, outcome, asked, recipe)
+    return 130 if outcome.interrupted else 0
+
+
+def _tell(args: argparse.Namespace, outcome: Outcome, asked: Asked, recipe: Recipe) -> None:
+    from adept_training.engine.asked import next_commands
+    from adept_training.engine.outcome import as_json
+    from adept_training.engine.run_report import REPORT
+
+    verdict, advice = outcome.verdict, list(outcome.advice)
     if args.json:
         report = {
             "run": str(outcome.folder), "export": str(outcome.folder / "export"), "steps": outcome.steps,
             "planned_steps": outcome.planned_steps, "interrupted": outcome.interrupted,
-            "first": outcome.first, "last": outcome.last,
+            "finished_before": outcome.finished_before, "first": outcome.first, "last": outcome.last,
+            "verdict": None if verdict is None else as_json(verdict, advice),
         }  # fmt: skip
         sys.stdout.write(json.dumps(report, indent=2) + "\n")
-    elif outcome.interrupted:
+        return
+    if outcome.interrupted:
         sys.stdout.write(f"Report: {args.out / REPORT}\nSaved. Continue:\n  {asked.resume(args.out)}\n")
-    else:
-        commands = "".join(f"  {command}\n" for command in next_commands(args.out, recipe.export.licence))
-        sys.stdout.write(f"Report: {args.out / REPORT}\nWeights: {outcome.folder / 'export'}\nNext:\n{commands}")
-    return 130 if outcome.interrupted else 0
+        return
+    if outcome.finished_before:
+        done = f"{outcome.steps} of {outcome.planned_steps} steps"
+        judged = "" if verdict is None else f"\nVerdict: {verdict.sentence}"
+        sys.stdout.write(f"{args.out} had already finished ({done}): nothing to resume, nothing changed.{judged}\n")
+    if advice:
+        sys.stdout.write("Try:\n" + "".join(f"  {text}\n" for text in advice))
+    commands = "".join(f"  {command}\n" for command in next_commands(args.out, recipe.export.licence))
+    sys.stdout.write(f"Report: {args.out / REPORT}\nWeights: {outcome.folder / 'export'}\nNext:\n{commands}")

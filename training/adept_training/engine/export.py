@@ -38,12 +38,14 @@ def export_model(
     epochs: float,
     proposals: dict[str, Any],
     metrics: tuple[Metric, ...] = (),
+    notes: tuple[str, ...] = (),
 ) -> CheckpointConfig:
     """Write the checkpoint folder of a run and its card, replacing an earlier one of the same run.
 
     Args:
         images: photographs trained on; ``epochs``: how often each was seen, as it truly was.
         proposals: what the proposal table says about itself.
+        notes: limitations of these weights, for the card.
     """
     tensors, parts = exported_tensors(model, recipe.export.network)
     provenance = Provenance(
@@ -57,6 +59,7 @@ def export_model(
         recipe_sha256=recipe.sha256(),
         trained_on=_machine(),
         metrics=metrics,
+        notes=notes,
     )
     config = write_checkpoint(
         folder,

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from adept_hub.atomic import disk_errors
 from adept_training.engine.trackers import Tracker
+from adept_training.page import Tone
 
 
 class Journal:
@@ -44,10 +45,10 @@ class Journal:
             for tracker in self.trackers:
                 tracker.log(step, {f"{kind}/{name}": float(value) for name, value in values.items()})
 
-    def say(self, text: str) -> None:
-        """A line for the person who watches."""
+    def say(self, text: str, tone: Tone = "neutral") -> None:
+        """Write a line for the person who watches."""
         if self.stream is not None:
-            self.stream.write(text + "\n")
+            self.stream.write(tinted(text, tone, self.stream) + "\n")
             self.stream.flush()
 
     def close(self) -> None:
@@ -70,6 +71,13 @@ def _ends_with_a_line(path: Path) -> bool:
 def ending(end: Mapping[str, Any]) -> str:
     """How a run ended, by its ``end`` record: ``done``, ``interrupted`` by a signal or ``stopped`` by an error."""
     return "stopped" if "error" in end else "interrupted" if end["interrupted"] else "done"
+
+
+def tinted(text: str, tone: Tone, stream: TextIO) -> str:
+    """Return ``text`` in green, amber or red where ``stream`` is a terminal that wants colors (https://no-color.org)."""
+    color = {"good": "32", "caution": "33", "bad": "31"}.get(tone)
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty()
+    return text if color is None or plain else f"\x1b[{color}m{text}\x1b[0m"
 
 
 class Meter:

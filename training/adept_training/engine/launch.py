@@ -19,15 +19,29 @@ from adept_training.method.precision import full
 _PRECISION = {"fp64": "64-true", "fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
-def make_fabric(engine: EngineRecipe) -> Fabric:
-    """Fabric with the processes that torchrun or SLURM started, else this one alone.
+def processes() -> int:
+    """Return how many processes torchrun or SLURM started; 1 without them."""
+    return int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1)
+
+
+def check_precision(engine: EngineRecipe) -> None:
+    """Refuse what the device cannot compute.
 
     Raises:
         RecipeError: fp16 on a CPU, where Fabric would take bfloat16 instead.
     """
     if engine.precision == "fp16" and not torch.cuda.is_available():
-        raise RecipeError("engine.precision fp16 needs a GPU.\nOn a CPU: --set engine.precision=bf16 (or fp32).")
-    world = int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1)
+        raise RecipeError("engine.precision fp16 needs a GPU.\nOn a CPU: --set engine.precision=bf16")
+
+
+def make_fabric(engine: EngineRecipe) -> Fabric:
+    """Fabric with the processes that torchrun or SLURM started, else this one alone.
+
+    Raises:
+        RecipeError: a precision that the device lacks.
+    """
+    check_precision(engine)
+    world = processes()
     local = int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("SLURM_NTASKS_PER_NODE") or world)
     many = world > 1
     fabric = Fabric(

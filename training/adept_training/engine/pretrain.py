@@ -15,8 +15,8 @@ import torch
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from adept_hub.atomic import atomic_file
-from adept_hub.checkpoint import CONFIG, read_config, read_tensors
-from adept_hub.errors import AdeptError, ImagesError, OutputExistsError, RecipeError
+from adept_hub.checkpoint import read_config, read_tensors
+from adept_hub.errors import AdeptError
 from adept_hub.schema import to_dict
 from adept_training.data.loader import Batch, BoxTable, Order, Samples, Sealed, Steps, make_loader
 from adept_training.engine.asked import Asked
@@ -25,14 +25,18 @@ from adept_training.engine.export import export_model, recall_metrics
 from adept_training.engine.journal import Journal, Meter, duration
 from adept_training.engine.launch import make_fabric, synchronise_norms
 from adept_training.engine.optim import make_optimiser, set_lr
+from adept_training.engine.outcome import advice_of, has_finished, read_outcome, verdict_of, write_outcome
+from adept_training.engine.preflight import check_run, check_sizes
 from adept_training.engine.preview import draw_preview
 from adept_training.engine.probe import load_held_out, split_keys
 from adept_training.engine.recipe import Recipe
 from adept_training.engine.run import Run
 from adept_training.engine.run_report import REPORT, write_report
-from adept_training.engine.state import Progress, load_state, saved_states
+from adept_training.engine.runlog import read_log
+from adept_training.engine.state import Progress, load_state
 from adept_training.engine.stop import stop_signals
 from adept_training.engine.trackers import open_trackers
+from adept_training.engine.verdict import Verdict
 from adept_training.images import ImageSource
 from adept_training.method.adept import Adept, Step
 from adept_training.method.networks import momentum_at, update_target
@@ -43,7 +47,13 @@ from adept_training.workers import plain_errors
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to. ``interrupted``: a signal or a time limit of the machine ended it, its state is saved."""
+    """What a run came to. ``interrupted``: a signal or a time limit of the machine ended it, its state is saved.
+
+    Attributes:
+        verdict: against the run's own start; None where it was interrupted, or on another process than the first.
+        advice: what to try, where the verdict is not ``better``.
+        finished_before: the run was to be resumed, but had ended; nothing was changed.
+    """
 
     folder: Path
     steps: int
@@ -51,6 +61,9 @@ class Outcome:
     interrupted: bool
     first: dict[str, float]
     last: dict[str, float]
+    verdict: Verdict | None = None
+    advice: tuple[str, ...] = ()
+    finished_before: bool = False
 
 
 def pretrain(
@@ -84,19 +97,20 @@ def pretrain(
         ImagesError: eight photographs in a row cannot be read.
         ProposalsError: the table was made from other photographs.
     """
-    checkpoints = folder / "checkpoints"
-    if saved_states(checkpoints) and not resume:
-        raise OutputExistsError(f"{folder} already holds a run.\nContinue it with --resume, or choose another --out.")
+    all_keys = source.keys()
+    check_run(recipe, all_keys, folder, init=init, resume=resume)
     if recipe.engine.threads:
         torch.set_num_threads(recipe.engine.threads)
     fabric = make_fabric(recipe.engine)
-    every_key = source.keys()
     if isinstance(table, ProposalTable):
-        every_key = matching_keys(table, source, asked.images)
-    keys, held_keys = split_keys(every_key, recipe.data.held_out)
+        all_keys = matching_keys(table, source, asked.images)
+    keys, held_keys = split_keys(all_keys, recipe.data.held_out)
+    check_sizes(recipe, len(keys), fabric.world_size, keep_model=init is not None)
     order = Order(len(keys), recipe.engine.batch_size, recipe.engine.seed, fabric.global_rank, fabric.world_size)
-    _check_sizes(recipe, len(keys), fabric.world_size)
     steps = max(round(recipe.schedule.epochs * order.steps_per_epoch), 1)
+    identity = {"recipe": _recipe_digest(recipe), "photographs": _digest(keys)}
+    if resume and has_finished(folder, identity, steps, recipe.engine.max_minutes):
+        return _finished_before(folder, steps)
 
     torch.manual_seed(recipe.engine.seed)
     model = Adept(recipe.model, recipe.method, recipe.views.sizes)
@@ -105,9 +119,8 @@ def pretrain(
         model = model.to(memory_format=torch.channels_last)
     optimiser = make_optimiser(model, recipe.optimiser, recipe.engine.batch_size)
     progress = Progress()
-    identity = {"recipe": _recipe_digest(recipe), "photographs": _digest(keys)}
     if resume:
-        progress = load_state(checkpoints, model, optimiser, identity)
+        progress = load_state(folder / "checkpoints", model, optimiser, identity)
     synchronise_norms(model, fabric)
     if recipe.engine.compile:
         compile_networks(model, fabric.device.type, fabric.world_size)
@@ -128,8 +141,9 @@ def pretrain(
     )  # fmt: skip
     samples = Samples(source, table, tuple(keys), recipe.views, recipe.colours, recipe.engine.seed)
     journal.record(
-        "start", step=progress.step, steps=steps, images=len(keys), held_out=len(held.boxes_M4), resumed=resume,
-        processes=fabric.world_size, asked=asdict(asked),
+        "start", step=progress.step, steps=steps, images=len(keys), held_out=len(held.boxes_M4),
+        held_out_boxes=sum(map(len, held.boxes_M4)), resumed=resume, processes=fabric.world_size,
+        asked=asdict(asked),
     )  # fmt: skip
     journal.say(
         f"{len(keys)} photographs, {len(held.boxes_M4)} held out; {steps} steps of {order.batch_size} images"
@@ -153,8 +167,13 @@ def _told(run: Run, asked: Asked) -> Iterator[None]:
         raise
     finally:
         run.journal.close()
-        if asked.report and run.fabric.is_global_zero:
-            write_report([run.folder], run.folder / REPORT)
+        if run.fabric.is_global_zero:
+            log = read_log(run.folder)
+            verdict = verdict_of(log) if log.state == "done" else None
+            advice = [] if verdict is None else advice_of(log, verdict, run.seconds())
+            write_outcome(log, verdict, advice, seconds=run.seconds(), identity=run.identity)
+            if asked.report:
+                write_report([run.folder], run.folder / REPORT)
 
 
 def _run(run: Run, samples: Samples, proposals: dict[str, Any], images: int) -> Outcome:
@@ -166,17 +185,33 @@ def _run(run: Run, samples: Samples, proposals: dict[str, Any], images: int) -> 
     interrupted = bool(stopped)
     last = run.probe()
     epochs = run.progress.step / run.order.steps_per_epoch
+    verdict, advice = None, []
     if not interrupted and run.fabric.is_global_zero:
+        log = read_log(run.folder)
+        verdict = verdict_of(log)
+        advice = advice_of(log, verdict, run.seconds())
+        doubts = () if verdict.word in ("better", "not judged") else (f"Their own probes: {verdict.sentence}.",)
         export_model(
             run.model, run.recipe, run.folder / "export",
-            images=images, epochs=epochs, proposals=proposals, metrics=recall_metrics(last),
+            images=images, epochs=epochs, proposals=proposals, metrics=recall_metrics(last), notes=doubts,
         )  # fmt: skip
     run.journal.record("end", step=run.progress.step, seconds=round(run.seconds(), 1), interrupted=interrupted, **last)
     run.journal.say(
-        f"{'interrupted' if interrupted else 'done'} after {run.progress.step} steps ({epochs:.2f} epochs), "
-        f"{duration(run.seconds())}"
+        f"{'interrupted' if interrupted else 'done'} after {run.progress.step} of {run.steps} steps "
+        f"({epochs:.2f} epochs), {duration(run.seconds())}"
     )
-    return Outcome(run.folder, run.progress.step, run.steps, interrupted, first, last)
+    if verdict is not None:
+        run.journal.say(f"verdict: {verdict.sentence}", verdict.tone)
+    return Outcome(run.folder, run.progress.step, run.steps, interrupted, first, last, verdict, tuple(advice))
+
+
+def _finished_before(folder: Path, steps: int) -> Outcome:
+    log = read_log(folder)
+    verdict = verdict_of(log)
+    advice = advice_of(log, verdict, float(read_outcome(folder)["seconds"]))
+    probes = log.of("probe") or [{}]
+    first, last = ({k: v for k, v in probes[i].items() if k not in ("kind", "time", "step")} for i in (0, -1))
+    return Outcome(folder, log.step, steps, False, first, last, verdict, tuple(advice), finished_before=True)
 
 
 @contextmanager
@@ -200,7 +235,8 @@ def _train(run: Run, batches: Iterator[Batch], stopped: list[int]) -> None:
     meter, last_save = Meter(), time.perf_counter()
     run.model.train()
     _, place = run.agree(stopped)
-    for step in range(run.progress.step, run.steps):
+    begin = run.progress.step
+    for step in range(begin, run.steps):
         asked = time.perf_counter()
         with plain_errors():
             batch = run.fabric.to_device(next(batches))
@@ -218,6 +254,7 @@ def _train(run: Run, batches: Iterator[Batch], stopped: list[int]) -> None:
         run.optimiser.step()
 
         run.progress.step = step + 1
+        run.time_pace(step + 1 - begin)
         scalars = {"loss": out.loss.detach(), **out.terms, **out.stats, "replaced": batch.replaced_N.sum()}
         meter.add(run.mean(scalars), run.order.batch_size, waited)
         stop, place = run.agree(stopped)
@@ -235,35 +272,14 @@ def _train(run: Run, batches: Iterator[Batch], stopped: list[int]) -> None:
 
 def _initialise(model: Adept, recipe: Recipe, init: Path | None) -> None:
     if init is None:
-        if not recipe.method.contrasts:
-            raise RecipeError(
-                "Separate training fits an RPN to an already pre-trained backbone, FPN and head.\n"
-                "Name them: --init NAME or --init FOLDER (adept list shows names)."
-            )
         return
-    config = read_config(init)
-    if to_dict(config.spec) | {"anchors": 0} != to_dict(recipe.model) | {"anchors": 0}:
-        raise RecipeError(f"{init / CONFIG} describes another architecture than the recipe's model section.")
-    tensors = read_tensors(init, config)
+    tensors = read_tensors(init, read_config(init))
     state = model.online.parts.state_dict()
     given = {k: v for k, v in tensors.items() if recipe.method.contrasts or not k.startswith("rpn.")}
     model.online.parts.load_state_dict(state | given)
     if recipe.method.contrasts:
         own = model.target.parts.state_dict()
         model.target.parts.load_state_dict({k: given.get(k, v) for k, v in own.items()})
-
-
-def _check_sizes(recipe: Recipe, images: int, processes: int) -> None:
-    batch = recipe.engine.batch_size
-    if batch % processes:
-        raise RecipeError(f"engine.batch_size {batch} is no multiple of the {processes} processes.")
-    if images == 0:
-        raise ImagesError("There are no photographs to train on.")
-    if images < batch:
-        raise RecipeError(
-            f"{images} photographs do not fill one batch of {batch}.\n"
-            f"Lower it: --set engine.batch_size={max(images // 2, 2)}"
-        )
 
 
 def _recipe_digest(recipe: Recipe) -> str:

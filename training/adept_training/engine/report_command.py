@@ -6,6 +6,10 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from adept_training.engine.runlog import RunLog
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,8 +35,20 @@ def run(args: argparse.Namespace) -> int:
     write_report(args.runs, path)
     if args.json:
         logs = [read_log(folder) for folder in args.runs]
-        told = [{"run": str(log.folder), "state": log.state, "steps": log.step, **figures(log)} for log in logs]
+        told = [
+            {"run": str(log.folder), "state": log.state, "steps": log.step, "verdict": _verdict(log), **figures(log)}
+            for log in logs
+        ]
         sys.stdout.write(json.dumps({"report": str(path), "runs": told}, indent=2) + "\n")
     else:
         sys.stdout.write(f"{path}\n")
     return 0
+
+
+def _verdict(log: RunLog) -> dict[str, Any] | None:
+    from adept_training.engine.outcome import advice_of, as_json, verdict_of
+
+    if log.state != "done":
+        return None
+    verdict = verdict_of(log)
+    return as_json(verdict, advice_of(log, verdict, float(log.records[-1].get("seconds", 0))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 import time
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from adept_hub.errors import TrainingDivergedError
 from adept_hub.models.parts import DetectorParts
 from adept_training.data.loader import Order
 from adept_training.engine.journal import Journal, progress_line
+from adept_training.engine.pace import TIMED_STEPS, Pace
 from adept_training.engine.probe import HeldOut, best_proposals, measure_rpn
 from adept_training.engine.rank import head_rank
 from adept_training.engine.recipe import Recipe
@@ -45,6 +47,8 @@ class Run:
     #: When this sitting began, by the performance counter.
     began: float
     saved: Path | None = None
+    #: When the first step of this session ended.
+    timed_from: float = 0.0
 
     def seconds(self) -> float:
         """Spent training so far, earlier sittings included."""
@@ -64,6 +68,30 @@ class Run:
             return bool(stop), self.progress.step
         share = min(seconds / (60 * limit), 1.0)
         return bool(stop) or share >= 1.0, max(self.progress.step, int(share * self.steps))
+
+    def time_pace(self, count: int) -> None:
+        """Time the first steps of a session, then say what becomes of the plan at that pace.
+
+        Args:
+            count: steps that this session has finished.
+        """
+        if count not in (1, TIMED_STEPS) or self.progress.step >= self.steps:
+            return
+        if self.fabric.device.type == "cuda":
+            torch.cuda.synchronize()
+        if count == 1:
+            self.timed_from = time.perf_counter()
+            return
+        minutes, spent = self.recipe.engine.max_minutes, self.seconds()
+        each = (time.perf_counter() - self.timed_from) / (TIMED_STEPS - 1)
+        limit = None if minutes is None else 60 * minutes - spent
+        pace = Pace(self.progress.step, self.steps, each, limit, spent)
+        self.journal.record(
+            "pace", step=pace.step, seconds_per_step=float(f"{each:.4g}"), reachable=pace.reachable,
+            seconds_left=round(pace.seconds_left, 1),
+        )  # fmt: skip
+        for line in pace.lines(datetime.datetime.now().astimezone(), minutes):
+            self.journal.say(line, "caution" if line.startswith("caution") else "neutral")
 
     def log(self, values: dict[str, float], lr: float, momentum: float) -> None:
         """Write a record and a line of progress.

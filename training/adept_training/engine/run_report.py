@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
 from PIL import Image
 
-from adept_training.engine.asked import Asked, next_commands
+from adept_training.engine.asked import next_commands
 from adept_training.engine.journal import duration
+from adept_training.engine.outcome import advice_of, asked_of, network_of, verdict_of
 from adept_training.engine.recipe import flatten
 from adept_training.engine.runlog import RunLog, read_log
 from adept_training.engine.watch import Watched, read_watched
@@ -59,7 +59,13 @@ def write_report(folders: Sequence[Path], path: Path) -> None:
     names = _names(folders)
     page = Page("Pre-training" if len(runs) > 1 else f"Pre-training: {names[0]}", _subtitle(runs))
     for run, name in zip(runs, names, strict=True):
-        page.verdict(f"{name}: {_became(run)}" if len(runs) > 1 else _became(run))
+        verdict = verdict_of(run) if run.state == "done" else None
+        judged = "" if verdict is None else f" Verdict: {verdict.sentence}."
+        tone = verdict.tone if verdict is not None else "bad" if run.state == "stopped" else "caution"
+        page.verdict((f"{name}: " if len(runs) > 1 else "") + _became(run) + judged, tone)
+        for text in [] if verdict is None else advice_of(run, verdict, float(run.records[-1].get("seconds", 0))):
+            page.text(f"Try {text.partition(': ')[0]}:")
+            page.code(text.partition(": ")[2])
     page.heading("Figures")
     page.text(f"Means of the last {_LAST} records; of recall and AUC the last.", "dim")
     _figures(page, runs, names)
@@ -116,15 +122,8 @@ def _became(run: RunLog) -> str:
     return told + (f" {run.torn} torn lines in the log were left out." if run.torn else "")
 
 
-def _network(run: RunLog) -> str:
-    """The network that is exported, as the probe names it."""
-    flat = flatten(run.recipe())
-    separate = flat.get("method.name") == "adept_separate"
-    return "online" if separate else str(flat.get("export.network", "target"))
-
-
 def _line(run: RunLog, name: str) -> tuple[list[float], list[float]]:
-    return run.series(name.replace("NETWORK", _network(run)))
+    return run.series(name.replace("NETWORK", network_of(run)))
 
 
 def figures(run: RunLog) -> dict[str, float]:
@@ -134,12 +133,12 @@ def figures(run: RunLog) -> dict[str, float]:
         values = _line(run, key)[1]
         last = values[-1:] if key.startswith("NETWORK") else values[-_LAST:]
         if last:
-            found[key.replace("NETWORK", _network(run))] = sum(last) / len(last)
+            found[key.replace("NETWORK", network_of(run))] = sum(last) / len(last)
     return found
 
 
 def _figures(page: Page, runs: Sequence[RunLog], names: Sequence[str]) -> None:
-    found = [{key.removeprefix(f"{_network(run)}_"): value for key, value in figures(run).items()} for run in runs]
+    found = [{key.removeprefix(f"{network_of(run)}_"): value for key, value in figures(run).items()} for run in runs]
     short = {key.removeprefix("NETWORK_"): title for key, title in _SUMMARY.items()}
     shown = {key: title for key, title in short.items() if any(key in of_run for of_run in found)}
     rows = [
@@ -228,8 +227,7 @@ def _proposals(watched: Watched, step: int) -> Image.Image:
 def _commands(run: RunLog) -> list[str]:
     if run.state == "done":
         return next_commands(run.folder, str(flatten(run.recipe()).get("export.licence", "unstated")))
-    told: dict[str, Any] = run.start.get("asked", {})
-    return [Asked(**{**told, "trackers": tuple(told.get("trackers", ()))}).resume(run.folder)]
+    return [asked_of(run).resume(run.folder)]
 
 
 def _jpeg(picture: Image.Image) -> bytes:
