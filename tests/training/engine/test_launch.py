@@ -19,7 +19,8 @@ from adept_training.engine.state import saved_states
 from tests.training.support import RandomBoxes, tiny, write_photographs
 
 STEPS = 20
-SETTINGS = ("schedule.epochs=10", "engine.batch_size=8", "engine.precision=fp64", "views.sizes=[32,32,32]")
+SETTINGS = ("schedule.epochs=10", "engine.batch_size=8", "engine.precision=fp64", "views.sizes=[32,32,32]",
+            "method.projector_norm=true")  # fmt: skip
 
 PROGRAM = """
 import sys
@@ -57,11 +58,18 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
         torch.testing.assert_close(two["model"][key], value, atol=1e-6, rtol=1e-6, msg=lambda m, k=key: f"{k}: {m}")
 
 
+@pytest.mark.parametrize("affine", [True, False])
 @pytest.mark.parametrize("momentum", [0.1, None])
-def test_the_global_norm_is_torchs_on_one_process(monkeypatch: pytest.MonkeyPatch, momentum: float | None) -> None:
+def test_the_global_norm_is_torchs_on_one_process(
+    monkeypatch: pytest.MonkeyPatch, momentum: float | None, affine: bool
+) -> None:
     monkeypatch.setattr("adept_training.engine.launch._total", lambda local: local)
-    ours, theirs = GlobalBatchNorm(5, momentum=momentum), torch.nn.BatchNorm2d(5, momentum=momentum)
+    options = {"eps": 0.02, "momentum": momentum, "affine": affine}
+    ours, theirs = GlobalBatchNorm(5, **options), torch.nn.BatchNorm2d(5, **options)
     generator = torch.Generator().manual_seed(0)
+    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        mine.data.copy_(torch.rand(5, generator=generator) + 0.5)
+        other.data.copy_(mine.data)
     for scale in (1.0, 3.0, 0.5):
         x = torch.randn(4, 5, 6, 6, generator=generator) * scale + scale
         torch.testing.assert_close(ours(x), theirs(x))

@@ -97,8 +97,9 @@ class GlobalBatchNorm(_BatchNorm):
         count = count.to(x.dtype)
         self._remember(mean.detach(), variance.detach() * count.detach() / (count.detach() - 1))
         out = centred * (variance + self.eps).rsqrt().reshape(shape)
-        scaled: Tensor = out * self.weight.reshape(shape) + self.bias.reshape(shape)
-        return scaled.to(input.dtype)
+        if self.affine:
+            out = out * self.weight.reshape(shape) + self.bias.reshape(shape)
+        return out.to(input.dtype)
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
