@@ -11,6 +11,7 @@ from adept_hub.models.anchors import ExactAnchorGenerator
 from adept_hub.models.cascade import STAGE_IOUS, STAGE_WEIGHTS, AgnosticPredictor, CascadeRoIHeads, ScaleGradient
 from adept_hub.models.detector import PyramidBackbone
 from adept_hub.models.pooling import CANONICAL_SIZE, PyramidRoIAlign, canonical_levels, canonical_size_of
+from adept_hub.models.transform import AntialiasedTransform
 from adept_hub.spec import CheckpointConfig
 
 BODY = (
@@ -95,7 +96,13 @@ def build_model_py(config: CheckpointConfig, target: Target) -> str:
         stages_of_cascade=f"STAGE_IOUS = {STAGE_IOUS}\nSTAGE_WEIGHTS = {STAGE_WEIGHTS}\n" if cascade else "",
         cascade=_CASCADE_LINE.format(fc=spec.head_fc_channels) if cascade else "",
     )
-    classes: list[Any] = [ExactAnchorGenerator, canonical_levels, PyramidRoIAlign, PyramidBackbone]
+    classes: list[Any] = [
+        ExactAnchorGenerator,
+        canonical_levels,
+        PyramidRoIAlign,
+        PyramidBackbone,
+        AntialiasedTransform,
+    ]
     if cascade:
         classes += [AgnosticPredictor, ScaleGradient, CascadeRoIHeads]
     return settings.replace("# <classes>\n", "\n\n".join(inspect.getsource(item) for item in classes))
@@ -131,6 +138,7 @@ from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, FastRCN
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RPNHead
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import (
     FeaturePyramidNetwork,
     FrozenBatchNorm2d,
@@ -177,6 +185,8 @@ def build_model(num_classes: int = NUM_CLASSES, weights: Path | None = WEIGHTS) 
         image_std={std},
         **extra,
     )
+    old = model.transform
+    model.transform = AntialiasedTransform(old.min_size, old.max_size, old.image_mean, old.image_std)
 {cascade}    if weights is not None:
         result = model.load_state_dict(load_file(weights), strict=False)
         fresh = ("roi_heads.box_predictor.", "roi_heads.mask_head.", "roi_heads.mask_predictor.")

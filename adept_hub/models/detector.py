@@ -17,6 +17,7 @@ from adept_hub.models.anchors import ExactAnchorGenerator
 from adept_hub.models.cascade import CascadeRoIHeads
 from adept_hub.models.parts import LEVELS, STRIDES, DetectorParts
 from adept_hub.models.pooling import CANONICAL_SIZE, PyramidRoIAlign, canonical_size_of
+from adept_hub.models.transform import AntialiasedTransform
 from adept_hub.spec import DETECTORS, Preprocessing
 
 #: Downstream anchors of Detectron2's and MMDetection's FPN configs: 8 x the stride on P2-P6.
@@ -103,6 +104,11 @@ def assemble_detector(
         **extra,
         **options,
     )
+    old = model.transform
+    model.transform = AntialiasedTransform(
+        old.min_size, old.max_size, old.image_mean, old.image_std, old.size_divisible, old.fixed_size,
+        _skip_resize=old._skip_resize,
+    )  # fmt: skip
     if detector == "cascade_rcnn":
         model.roi_heads = CascadeRoIHeads(model.roi_heads, spec.head_fc_channels, num_classes)
     return model

@@ -182,6 +182,37 @@ def test_a_photograph_has_the_same_things_in_it(framework: str, detector: str, t
         torch.testing.assert_close(found.masks_DHW, expected.masks_DHW, rtol=0, atol=1e-4)
 
 
+@pytest.mark.frameworks
+@pytest.mark.parametrize("framework", ["detectron2", "mmdet"])
+def test_the_frameworks_shrink_an_image_as_training_did(framework: str, tune, tmp_path: Path) -> None:
+    """To a grey level or two: PIL rounds after each pass. A photograph of 256 x 384 becomes 96 x 144 in all three."""
+    pytest.importorskip(framework, reason="needs make frameworks")
+    picture = Image.open(PHOTOS / "chelsea.jpg").convert("RGB").resize((384, 256))
+    pixels_HWC = np.asarray(picture)
+    folder = tune()
+    deploy(folder, framework, tmp_path / "out")
+    ours, _ = load_detector(folder)
+    expected_HWC = ours.transform.resize(torch.from_numpy(pixels_HWC.copy()).permute(2, 0, 1) / 255)[0].permute(1, 2, 0)
+    if framework == "detectron2":
+        from detectron2.config import get_cfg
+        from detectron2.data.transforms import ResizeShortestEdge
+
+        cfg = get_cfg()
+        cfg.merge_from_file(str(tmp_path / "out" / "config.yaml"))  # as detectron2.engine.DefaultPredictor
+        resize = ResizeShortestEdge([cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MIN_SIZE_TEST], cfg.INPUT.MAX_SIZE_TEST)
+        found_HWC = resize.get_transform(pixels_HWC).apply_image(pixels_HWC)
+    else:
+        register_mmdet()
+        from mmdet.registry import TRANSFORMS
+        from mmengine.config import Config
+
+        steps = Config.fromfile(str(tmp_path / "out" / "config.py")).test_dataloader.dataset.pipeline
+        resize = TRANSFORMS.build(next(step for step in steps if step["type"] == "Resize"))
+        found_HWC = resize({"img": pixels_HWC, "img_shape": pixels_HWC.shape[:2]})["img"]
+    assert found_HWC.shape == expected_HWC.shape == (96, 144, 3)
+    assert np.abs(found_HWC.astype(np.float64) - expected_HWC.numpy() * 255).max() < 1.6
+
+
 @pytest.mark.parametrize("detector", DETECTORS)
 @torch.no_grad()
 def test_the_onnx_graph_finds_the_same_in_photographs_of_any_size(detector: str, tune, tmp_path: Path) -> None:
@@ -215,10 +246,13 @@ def test_torchvision_s_folder_holds_the_whole_detector(tune, tmp_path: Path) -> 
     assert state.keys() == expected.keys()
     assert all(torch.equal(state[key], expected[key]) for key in expected)
     built = runpy.run_path(str(tmp_path / "tv" / "build_model.py"))
+    larger = torch.from_numpy(np.array(Image.open(PHOTOS / "chelsea.jpg").convert("RGB"))).permute(2, 0, 1) / 255
+    assert min(larger.shape[1:]) > 2 * 96, "an image that shrinks"
     assert built["CLASSES"] == ("a", "b's", "c")
-    found, ours_found = built["build_detector"]()([photograph()])[0], ours([photograph()])[0]
-    assert len(found["scores"]) > 10
-    assert all(torch.equal(found[key], ours_found[key]) for key in found)
+    for image in (photograph(), larger):
+        found, ours_found = built["build_detector"]()([image])[0], ours([image])[0]
+        assert len(found["scores"]) > 10
+        assert all(torch.equal(found[key], ours_found[key]) for key in found)
 
 
 def test_what_cannot_be_deployed_is_refused(tune, tmp_path: Path, capsys, monkeypatch) -> None:

@@ -71,6 +71,7 @@ test_pipeline = _base_.test_pipeline
 for step in test_pipeline:
     if step['type'] == 'Resize':
         step['scale'] = {scale}
+        step['backend'] = 'pillow'  # averages over areas, as in training; OpenCV takes single pixels
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 """

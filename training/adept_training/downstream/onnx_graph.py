@@ -16,15 +16,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.onnx.operators import shape_as_tensor
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
-from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import clip_boxes_to_image
 
 from adept_hub.atomic import atomic_file
 from adept_hub.errors import MissingExtraError
 from adept_hub.models.cascade import CascadeRoIHeads
+from adept_hub.models.transform import AntialiasedTransform
 from adept_training.downstream.recipe import DetectorRecipe
 
 #: The first whose RoiAlign can be aligned by half a pixel is 16.
@@ -59,10 +58,11 @@ class Divide(torch.autograd.Function):
         return graph.op("Div", above, below)
 
 
-class OneImageTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision is untyped
-    """torchvision's resizing with the very size that it has outside of a trace.
+class OneImageTransform(AntialiasedTransform):
+    """The detector's resizing with the very size that it has outside of a trace.
 
-    In a trace it multiplies in float32, and of some images, such as 427 x 640, another row comes out.
+    In a trace torchvision multiplies in float32, and of some images, such as 427 x 640, another row comes out. The
+    averaging over areas is two products with small matrices: the exporter has no antialiased resizing.
     """
 
     def resize(self, image: Tensor, target: Any = None) -> tuple[Tensor, Any]:
@@ -70,9 +70,17 @@ class OneImageTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torc
         sides_2 = shape_as_tensor(image)[1:].double()
         limits_2 = torch.tensor([self.min_size[-1], self.max_size], dtype=torch.float64)
         scale = Divide.apply(limits_2, torch.stack([sides_2.min(), sides_2.max()])).min()
-        height, width = (sides_2 * scale).floor().long().unbind()
-        image_13HW = functional.interpolate(image[None], size=[height, width], mode="bilinear", align_corners=False)
-        return image_13HW[0], target
+        rows, columns = (_averages(old, new) for old, new in zip(sides_2, (sides_2 * scale).floor(), strict=True))
+        return rows.to(image.dtype) @ image @ columns.to(image.dtype).T, target
+
+
+def _averages(old: Tensor, new: Tensor) -> Tensor:
+    """float64 (new, old): the triangular weights by which PIL and torch resize a row without aliasing."""
+    step = Divide.apply(old, new)
+    middle_N1 = (torch.arange(new.long(), dtype=torch.float64)[:, None] + 0.5) * step
+    distance_NO = (torch.arange(old.long(), dtype=torch.float64)[None] + 0.5 - middle_N1).abs()
+    weight_NO = (1 - Divide.apply(distance_NO, step.clamp(min=1))).clamp(min=0)
+    return Divide.apply(weight_NO, weight_NO.sum(dim=1, keepdim=True))
 
 
 class OneImageCascade(nn.Module):
