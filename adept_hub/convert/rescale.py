@@ -11,6 +11,12 @@ from adept_hub.errors import UnsupportedDetectorError
 from adept_hub.spec import DetectorSpec
 
 
+def anchor_ratio(spec: DetectorSpec, sizes: tuple[float, ...]) -> float | None:
+    """Return how many times larger the anchors of ``spec`` are than those of ``sizes``; None if levels differ in it."""
+    ratios = [a / b for a, b in zip(spec.anchors.sizes, sizes, strict=False)]
+    return ratios[0] if all(math.isclose(ratio, ratios[0], rel_tol=1e-6) for ratio in ratios) else None
+
+
 def rescale_anchors(tensors: Mapping[str, Tensor], spec: DetectorSpec, sizes: tuple[float, ...]) -> dict[str, Tensor]:
     """Canonical tensors whose RPN decodes on anchors of ``sizes`` the boxes it decoded on those of ``spec``.
 
@@ -29,13 +35,12 @@ def rescale_anchors(tensors: Mapping[str, Tensor], spec: DetectorSpec, sizes: tu
     """
     if "rpn.bbox_pred.weight" not in tensors:
         return dict(tensors)
-    ratios = {a / b for a, b in zip(spec.anchors.sizes, sizes, strict=False)}
-    if len(ratios) != 1:
+    ratio = anchor_ratio(spec, sizes)
+    if ratio is None:
         raise UnsupportedDetectorError(
             f"Anchors of {spec.anchors.sizes} cannot be rescaled to {sizes}: the factor differs between levels, and "
             "the RPN's last layer is shared by them all.\nTake the pre-training anchors instead: anchors='pretraining'"
         )
-    (ratio,) = ratios
     weight, bias = tensors["rpn.bbox_pred.weight"].clone(), tensors["rpn.bbox_pred.bias"].clone()
     for rows in (slice(0, None, 4), slice(1, None, 4)):
         weight[rows] *= ratio

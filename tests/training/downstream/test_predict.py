@@ -6,6 +6,7 @@ Legend: K proposals.
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,8 +41,8 @@ def model(make_checkpoint):
 def truth(tmp_path: Path) -> Split:
     pixels = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    one = image(str(tmp_path / "a"), [[0, 0, 9, 9]], [1])
-    return split(type(one)(one.id, tmp_path / "a.png", *[getattr(one, n) for n in one.__dataclass_fields__][2:]))
+    one = image("a", [[0, 0, 9, 9]], [1])
+    return split(replace(one, path=tmp_path / "a.png", width=WIDTH, height=HEIGHT))
 
 
 def test_boxes_in_the_network_s_input_become_boxes_in_the_image(model, truth: Split, monkeypatch) -> None:

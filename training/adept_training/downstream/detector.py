@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +16,7 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from adept_hub.atomic import atomic_folder
 from adept_hub.checkpoint import CONFIG, read_config, read_tensors, write_checkpoint
+from adept_hub.convert.rescale import anchor_ratio
 from adept_hub.errors import CheckpointError
 from adept_hub.fetch import fetch
 from adept_hub.licenses import inherit
@@ -25,6 +27,7 @@ from adept_hub.schema import from_dict, to_dict
 from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec, Preprocessing, Provenance
 from adept_training.downstream.recipe import DetectorRecipe
 
+_log = logging.getLogger(__name__)
 SCRATCH = "scratch"
 DETECTOR, PREDICTORS = "detector.json", "predictors.safetensors"
 #: Of the cosine classifier.
@@ -101,9 +104,23 @@ def build_detector(
         parts = DetectorParts(spec or DetectorSpec())
         model = assemble_detector(parts, classes + 1, recipe.detector, pixels, **options)
     else:
-        held = fetch(source).config.parts
-        model = load_pretrained(source, num_classes=classes + 1, detector=recipe.detector, parts=held, **options)
+        held = fetch(source).config
+        # On other anchors than it was trained with the RPN proposes the boxes that it proposed on its own, exactly.
+        exact = anchor_ratio(held.spec, recipe.anchors) is not None
+        if not exact and "rpn" in held.parts:
+            _log.warning(
+                "The RPN of %s was trained on anchors of %s px. On %s px its boxes are others at first: the factor "
+                "differs between levels.", source, _listed(held.spec.anchors.sizes), _listed(recipe.anchors[:4]),
+            )  # fmt: skip
+        model = load_pretrained(
+            source, num_classes=classes + 1, detector=recipe.detector, parts=held.parts,
+            anchors="rescaled" if exact else "pretraining", **options,
+        )  # fmt: skip
     return _finish(model, recipe, classes)
+
+
+def _listed(sizes: tuple[float, ...]) -> str:
+    return ", ".join(f"{size:g}" for size in sizes)
 
 
 def _options(recipe: DetectorRecipe) -> dict[str, Any]:

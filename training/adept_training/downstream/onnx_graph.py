@@ -77,10 +77,15 @@ class OneImageTransform(AntialiasedTransform):
 def _averages(old: Tensor, new: Tensor) -> Tensor:
     """float64 (new, old): the triangular weights by which PIL and torch resize a row without aliasing."""
     step = Divide.apply(old, new)
-    middle_N1 = (torch.arange(new.long(), dtype=torch.float64)[:, None] + 0.5) * step
-    distance_NO = (torch.arange(old.long(), dtype=torch.float64)[None] + 0.5 - middle_N1).abs()
+    distance_NO = (_centers(old)[None] - _centers(new)[:, None] * step).abs()
     weight_NO = (1 - Divide.apply(distance_NO, step.clamp(min=1))).clamp(min=0)
-    return Divide.apply(weight_NO, weight_NO.sum(dim=1, keepdim=True))
+    average_NO: Tensor = Divide.apply(weight_NO, weight_NO.sum(dim=1, keepdim=True))
+    return average_NO
+
+
+def _centers(count: Tensor) -> Tensor:
+    """float64 0.5, 1.5, ...: of a tensor, which the trace does not make a constant of."""
+    return torch.arange(count.long(), dtype=torch.float64) + 0.5  # type: ignore[call-overload,no-any-return]  # see above
 
 
 class OneImageCascade(nn.Module):
