@@ -15,7 +15,7 @@ from typing import Any
 from adept_hub.atomic import atomic_file, atomic_folder
 from adept_hub.cards import PICTURES, write_card
 from adept_hub.errors import AdeptError, PublishError
-from adept_hub.measurements import folders_of
+from adept_hub.measurements import check_inside, folders_of
 from adept_hub.names import split_name
 from adept_hub.registry import BUNDLED, MODELS
 from adept_hub.registry.reader import check_registry, parse_registry
@@ -46,6 +46,8 @@ def bundle(checkpoint: Path, alias: str = "", *, models: Path = MODELS, bundled:
     if config.size > MAX_BYTES:
         raise PublishError(f"{config.name} has {config.size:,} bytes; the package carries {MAX_BYTES:,} at most.")
     pictures = [p for root in folders_of(checkpoint) for pattern in PICTURES for p in sorted(root.glob(pattern))]
+    for picture in pictures:
+        check_inside(picture, picture.parent.parent)
     if sum(picture.stat().st_size for picture in pictures) > MAX_PICTURE_BYTES:
         raise PublishError(f"The pictures of {config.name} have more than {MAX_PICTURE_BYTES:,} bytes together.")
     check_registry((models, bundled))

@@ -14,7 +14,11 @@ from urllib.parse import quote
 
 from adept_hub.atomic import atomic_file
 from adept_hub.card_data import front_matter
+from adept_hub.digest import cached_blob
+from adept_hub.errors import CheckpointError
+from adept_hub.io.read import Door
 from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec, Metric, Provenance
+from adept_hub.validate import MAX_CARD_BYTES
 
 CARD = "README.md"
 BEGIN = "<!-- adept: what stands between these two lines is yours, and is kept -->"
@@ -84,8 +88,11 @@ def handwritten_part(card: str) -> str:
 
 def write_card(folder: Path, config: CheckpointConfig, *, source: str = "") -> Path:
     """Write the card into a checkpoint folder, with its pictures; an existing card's hand-written part is kept."""
-    path = folder / CARD
-    before = handwritten_part(path.read_text(encoding="utf-8")) if path.is_file() else ""
+    path, before = folder / CARD, ""
+    if path.is_file():
+        home = folder if cached_blob(path) is None else folder.parent.parent  # the Hub's cache is made of links
+        door = Door(CheckpointError, MAX_CARD_BYTES, inside=home, remedy="Remove it, and write the card again.")
+        before = handwritten_part(door.text(path))
     card = render_card(config, source=source, handwritten=before, pictures=card_pictures(folder))
     with atomic_file(path) as temporary:
         temporary.write_text(card, encoding="utf-8")
@@ -208,7 +215,7 @@ def _tide(metrics: Sequence[Metric]) -> str:
 
 def _metric_table(metrics: Sequence[Metric]) -> str:
     rows = [
-        (m.name, f"{m.value:g}", m.spread or "-", m.data, m.provenance, f"`{m.command}`" if m.command else "-")
+        (m.name, f"{m.value:g}", m.spread or "-", m.data, m.provenance, _Code(m.command) if m.command else "-")
         for m in metrics
     ]
     return _table(("metric", "value", "spread", "data", "provenance", "command"), rows)
@@ -249,10 +256,25 @@ def _list(values: tuple[float, ...]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text of a config as text of a card: it stays on its line and opens no markup."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    """Text of a config as text of a card: it stays on its line, opens no markup, and no link or picture comes alive.
+
+    Backslashes come first; then brackets, ``!`` and backticks, and what GitHub's Markdown makes links of by itself:
+    ``://``, ``www.`` and ``@``.
+    """
+    text = re.sub(r"([\\`\[\]!|@])", r"\\\1", " ".join(text.split()).replace("<", "&lt;"))
+    return re.sub(r"(?i)\b(www)\.", r"\1\\.", text.replace("://", ":\\//"))
+
+
+class _Code(str):
+    """A cell that is shown as code."""
+
+
+def _cell(text: str) -> str:
+    if isinstance(text, _Code):
+        return "`" + " ".join(text.split()).replace("`", "'").replace("|", "\\|") + "`"
+    return _plain(text)
 
 
 def _table(head: Row, rows: Sequence[Row]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join(lines + ["| " + " | ".join(_plain(cell) for cell in row) + " |" for row in rows])
+    return "\n".join(lines + ["| " + " | ".join(map(_cell, row)) + " |" for row in rows])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import shlex
 from pathlib import Path
 
 from adept_hub.atomic import atomic_file
@@ -23,6 +25,33 @@ def cache_dir() -> Path:
     return Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "adept_hub"
 
 
+def cached_blob(path: Path) -> Path | None:
+    """Return the file behind ``path`` in the Hub's cache, which is fetched again once it is gone; None elsewhere.
+
+    In ``models--ORG--NAME``, ``snapshots/COMMIT/FILE`` is a link to ``blobs/ETAG``, or a copy where links do not work.
+    """
+    repo = path.absolute().parent.parent.parent
+    if path.absolute().parent.parent.name != "snapshots" or not repo.name.startswith("models--"):
+        return None
+    if not path.is_symlink():
+        return path
+    blob = path.resolve()
+    is_blob = re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", blob.name) is not None
+    return blob if is_blob and blob.parent == repo.resolve() / "blobs" else None
+
+
+def again(path: Path) -> str:
+    """Return what to do about a damaged file: only what can be fetched again is removed by a command.
+
+    In the Hub's cache it is the blob that has to go, or it would be linked again; elsewhere, a link may lead to
+    anything, and is named by its own name.
+    """
+    blob = cached_blob(path)
+    if blob is not None:
+        return f"Remove it and fetch it again: rm {shlex.quote(str(blob))}"
+    return f"Put a whole one in its place: {shlex.quote(str(path))}"
+
+
 def verify(path: Path, sha256: str, size: int, *, force: bool = False) -> None:
     """Check a file against its promised digest; a success is remembered by inode, size and modification time.
 
@@ -35,8 +64,7 @@ def verify(path: Path, sha256: str, size: int, *, force: bool = False) -> None:
     Raises:
         IntegrityError: size or content differ.
     """
-    # The file itself, not the link to it: the Hub's cache would link a bad blob again.
-    remedy = f"It is truncated, was changed or is another file. Remove it and fetch it again: rm '{path.resolve()}'"
+    remedy = f"It is truncated, was changed or is another file. {again(path)}"
     actual = path.stat().st_size  # follows the links of huggingface_hub's cache
     if actual != size:
         raise IntegrityError(f"{path} has {actual} bytes instead of {size}.\n{remedy}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adept_hub.checkpoint import CARD, CONFIG, WEIGHTS, read_config
-from adept_hub.digest import sha256_file
+from adept_hub.digest import again, sha256_file
 from adept_hub.errors import CheckpointError, DownloadError, FileTooLargeError, IntegrityError, SourceError
 from adept_hub.names import HubSource, LocalSource, NamedSource, check_revision, is_commit, parse_source
 from adept_hub.registry import BUNDLED, ModelInfo, registry
@@ -158,6 +158,5 @@ def _check_promise(info: ModelInfo, folder: Path, config: CheckpointConfig) -> N
     what = "is not the one that the registry knows" if same_weights else "promises other weights than the registry does"
     raise IntegrityError(
         f"{folder / CONFIG} {what} for {info.name!r}.\n"
-        "It was changed, or belongs to another version of adept-hub. Remove it and fetch it again: "
-        f"rm '{(folder / CONFIG).resolve()}'"
+        f"It was changed, or belongs to another version of adept-hub. {again(folder / CONFIG)}"
     )

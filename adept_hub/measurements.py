@@ -15,12 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from adept_hub import strict_json
-from adept_hub.errors import CheckpointError, PublishError
+from adept_hub.errors import PublishError
+from adept_hub.io.read import Door
 from adept_hub.spec import CheckpointConfig, Metric
 
 FILES = ("metrics.json", "evaluations/*.json", "evaluations/*/*.json")
-_MAX_BYTES = 8 << 20
+_FIGURES = Door(PublishError, 8 << 20, remedy="Evaluate again, or remove the file.")
 
 
 def folders_of(checkpoint: Path) -> tuple[Path, ...]:
@@ -35,11 +35,29 @@ def with_measurements(config: CheckpointConfig, checkpoint: Path) -> CheckpointC
         PublishError: a file holds no figures, or those of another checkpoint.
     """
     folders = folders_of(checkpoint)
-    paths = [path for folder in folders for pattern in FILES for path in sorted(folder.glob(pattern))]
+    paths = []
+    for folder in folders:
+        for path in (path for pattern in FILES for path in sorted(folder.glob(pattern))):
+            check_inside(path, folder)
+            paths.append(path)
     found = read_measurements(paths, {config.name, *(_last(folder.resolve()) for folder in folders)})
     measured = {(metric.name, metric.data) for metric in found}
     kept = tuple(m for m in config.provenance.metrics if (m.name, m.data) not in measured)
     return replace(config, provenance=replace(config.provenance, metrics=(*kept, *found)))
+
+
+def check_inside(path: Path, folder: Path) -> None:
+    """Refuse a file of a folder that is to be published if it is a link to something elsewhere.
+
+    Raises:
+        PublishError: it is.
+    """
+    try:
+        is_inside = path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # a loop of links
+        is_inside = False
+    if not is_inside:
+        raise PublishError(f"{path} is a link out of {folder}; what it leads to is not published.\nRemove the link.")
 
 
 def read_measurements(paths: Iterable[Path], known_as: set[str]) -> tuple[Metric, ...]:
@@ -72,10 +90,8 @@ def read_measurements(paths: Iterable[Path], known_as: set[str]) -> tuple[Metric
 
 
 def _read(path: Path) -> dict[str, Any]:
+    content = _FIGURES.json(path)
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ValueError(f"more than {_MAX_BYTES:,} bytes")
-        content = strict_json.loads(path.read_bytes())
         metrics = content["metrics"]
         numbers = [v for v in metrics.values() if v is not None]
         if not all(isinstance(v, int | float) and math.isfinite(v) for v in numbers):
@@ -83,12 +99,10 @@ def _read(path: Path) -> dict[str, Any]:
         if not isinstance(content["split"], str) or not isinstance(content["images"], int):
             raise ValueError("no split or no number of images")
         content["source"]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise PublishError(
             f"{path} holds no figures of adept evaluate: {str(error)[:200]}.\nEvaluate again, or remove the file."
         ) from error
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
     found: dict[str, Any] = content
     return found
 

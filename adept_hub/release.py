@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from adept_hub.cards import CARD, PICTURES, handwritten_part, render_card
 from adept_hub.checkpoint import CONFIG, WEIGHTS, config_text, read_config, read_tensors
 from adept_hub.digest import verify
 from adept_hub.errors import CheckpointError, PublishError
+from adept_hub.io.read import Door
 from adept_hub.licenses import as_restrictive, is_stated
-from adept_hub.measurements import folders_of, with_measurements
+from adept_hub.measurements import check_inside, folders_of, with_measurements
 from adept_hub.spec import METHODS, CheckpointConfig
+from adept_hub.validate import MAX_CARD_BYTES
 
 #: Beside the checkpoint, or in the run that it came from: recipe, training log, measurements, pictures.
 EXTRAS = ("recipe.yaml", "log.jsonl", "results/*.csv", "results/*.json", *PICTURES)
@@ -54,6 +57,8 @@ def collect_release(folder: Path, repo: str) -> Release:
     """
     is_run = not (folder / CONFIG).is_file() and (folder / "export" / CONFIG).is_file()
     checkpoint = folder / "export" if is_run else folder
+    if is_run:
+        check_inside(checkpoint, folder)
     own = check_publishable(checkpoint)
     config = with_measurements(own, checkpoint)
     files: dict[str, Path | bytes] = {WEIGHTS: checkpoint / WEIGHTS, CONFIG: checkpoint / CONFIG}
@@ -62,8 +67,11 @@ def collect_release(folder: Path, repo: str) -> Release:
     for root in folders_of(checkpoint):
         files |= _extras(root)
     files |= {path: text.encode() for path, text in eval_results(config).items()}
-    card = checkpoint / CARD
-    text = handwritten_part(card.read_text(encoding="utf-8", errors="replace")) if card.is_file() else ""
+    card, text = checkpoint / CARD, ""
+    if os.path.lexists(card):
+        check_inside(card, checkpoint)
+        content = Door(PublishError, MAX_CARD_BYTES, remedy="Make it shorter, or remove it.").read(card)
+        text = handwritten_part(content.decode(errors="replace"))
     return Release(config, f"hf-hub:{repo}", text, files).with_handwritten("")
 
 
@@ -72,8 +80,11 @@ def check_publishable(checkpoint: Path) -> CheckpointConfig:
 
     Raises:
         CheckpointError: it does not load: a file is missing, damaged, or not what the config promises.
-        PublishError: it has no licence or no provenance, or a more permissive license than what it started from.
+        PublishError: it has no licence or no provenance, or a more permissive license than what it started from; or a
+            file of it is a link out of the folder.
     """
+    for name in (CONFIG, WEIGHTS):
+        check_inside(checkpoint / name, checkpoint)
     config = read_config(checkpoint)
     provenance = config.provenance
     if not is_stated(config.licence):
@@ -115,10 +126,8 @@ def check_publishable(checkpoint: Path) -> CheckpointConfig:
 def _extras(root: Path) -> dict[str, Path | bytes]:
     """The extra files below ``root``; links out of it and files beyond all bounds are left to be seen, not taken."""
     found: dict[str, Path | bytes] = {}
-    inside = root.resolve()
     for path in sorted(p for pattern in EXTRAS for p in root.glob(pattern)):
-        if not path.resolve().is_relative_to(inside):
-            raise PublishError(f"{path} is a link out of {root}; what it leads to is not published.\nRemove the link.")
+        check_inside(path, root)
         if path.is_file():
             if path.stat().st_size > MAX_EXTRA_BYTES:
                 raise PublishError(f"{path} has more than {MAX_EXTRA_BYTES >> 20} MB.\nRemove it or make it smaller.")

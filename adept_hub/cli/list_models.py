@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from adept_hub.cli.output import print_json, print_table
+from adept_hub.command_line import command_line
 from adept_hub.registry import list_models, model_info
 from adept_hub.spec import METHODS
 
@@ -39,7 +40,8 @@ def run(args: argparse.Namespace) -> int:
     if rows:
         print_table(("name", "method", "MB", "trained on", "also called"), rows, right=frozenset({2}))
     else:
-        print(f"No published weights match {args.filter!r}. Architectures: adept list {args.filter!r} --all")
+        again = command_line("list", args.filter, "--all")
+        print(f"No published weights match {args.filter!r}. Architectures: {again}")
     return 0
 
 

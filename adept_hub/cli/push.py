@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from adept_hub.cli.output import print_json, print_table
+from adept_hub.command_line import command_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     print_table(("file", "bytes"), [(path, f"{size:,}") for path, size in published.files], right=frozenset({1}))
     if args.dry_run:
-        print(f"\nNothing was sent. Publish it: adept push {args.folder} {args.repo}")
+        print(f"\nNothing was sent. Publish it: {command_line('push', args.folder, args.repo)}")
     elif published.pull_request:
         print(f"\nProposed: {published.pull_request}")
     else:

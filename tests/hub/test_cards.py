@@ -6,6 +6,7 @@ import csv
 import io
 import re
 import shlex
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -133,6 +134,43 @@ def test_texts_of_a_config_cannot_become_markup_or_metadata() -> None:
     assert "![x evil example](pictures/x%5D%28evil.example%29.png)" in shown
     assert slug("../../etc/passwd") == "etc-passwd"
     assert slug("///") == "unnamed"
+
+
+ALIVE = [
+    "![x](https://evil.example/pixel.png)",
+    "[x](https://evil.example)",
+    "\\![x](https://evil.example)",
+    "\\[x](https://evil.example)",
+    "https://evil.example/path",
+    "see WWW.evil.example",
+    "me@evil.example and @everybody",
+    "<https://evil.example>",
+    '<img src="https://evil.example/pixel.png">',
+    "`` ` <b>code</b> ![x](https://evil.example)",
+    "a | b | ![x](https://evil.example)",
+    "![x]\n\n[x]: https://evil.example",
+    "&#33;&#91;x&#93;(https://evil.example)",
+]
+
+
+def alive(card: str) -> Counter[str]:
+    """What an independent reader of Markdown finds in a card: pictures, links, raw HTML, and the cells of tables."""
+    markdown = pytest.importorskip("markdown_it").MarkdownIt("commonmark").enable("table")
+    tokens = markdown.parse(card.split("\n---\n", 1)[1])
+    kinds = Counter(token.type for outer in tokens for token in [outer, *(outer.children or [])])
+    return Counter({kind: kinds[kind] for kind in ("image", "link_open", "html_inline", "html_block", "td_open")})
+
+
+@pytest.mark.parametrize("text", ALIVE)
+def test_pictures_and_links_of_a_config_are_inert(text: str) -> None:
+    metrics = (Metric(text, 41.5, text, "self-reported", text, text),)
+    provenance = replace(
+        CONFIG.provenance, data=text, trained_on=text, notes=(text,), recipe={"a": text, text: 1}, metrics=metrics
+    )
+    evil = render_card(replace(CONFIG, provenance=provenance))
+    assert alive(evil) == alive(render_card(CONFIG))
+    shown = re.sub(r"\\`|`[^`\n]*`", "", evil.split("\n---\n", 1)[1])  # GitHub makes links of these by itself
+    assert not re.search(r"(?i)https?://evil|(?<!\\)www\.evil|(?<!\\)@ever", shown)
 
 
 def test_what_is_written_by_hand_survives_generation(make_checkpoint) -> None:

@@ -49,7 +49,7 @@ def test_truncated_extended_emptied_and_flipped_files_are_refused(file: Path, ch
     stat = file.stat()
     file.write_bytes(change(CONTENT))
     os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # a careful forger
-    with pytest.raises(IntegrityError, match="rm '") as caught:
+    with pytest.raises(IntegrityError, match="Put a whole one in its place") as caught:
         verify(file, SHA, len(CONTENT))
     assert str(file) in str(caught.value)
     assert len(str(caught.value).splitlines()) <= 3
@@ -64,13 +64,6 @@ def test_a_file_swapped_for_another_under_the_same_name_is_refused(file: Path, t
     other.replace(file)
     with pytest.raises(IntegrityError):
         verify(file, SHA, len(CONTENT))
-
-
-def test_a_link_names_the_file_that_must_go(file: Path, tmp_path: Path) -> None:
-    link = tmp_path / "link"
-    link.symlink_to(file)
-    with pytest.raises(IntegrityError, match=f"rm '{file.resolve()}'"):
-        verify(link, "0" * 64, len(CONTENT))
 
 
 def test_memory_that_cannot_be_written_or_read_costs_a_second_reading_only(
