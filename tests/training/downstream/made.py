@@ -7,20 +7,26 @@ from pathlib import Path
 import numpy as np
 
 from adept_training.downstream.detections import Detections
+from adept_training.downstream.identity import ImageKey, Part
 from adept_training.downstream.records import LabelledImage, Split
 
 
-def image(key: str, boxes, labels, crowd=(), difficult=(), side: int = 200, masks=None) -> LabelledImage:
+def image(
+    image_id: int | str, boxes, labels, crowd=(), difficult=(), side: int = 200, masks=None, part: int = 1
+) -> LabelledImage:
     boxes_M4 = np.array(boxes, np.float64).reshape(-1, 4)
     count = len(boxes_M4)
     marks = [np.isin(np.arange(count), list(places)) for places in (crowd, difficult)]
     area = np.prod(boxes_M4[:, 2:] - boxes_M4[:, :2], axis=1)
-    return LabelledImage(key, Path(f"{key}.jpg"), side, side, boxes_M4, np.array(labels, np.int64), *marks, area, masks)
+    key, name = ImageKey(part, image_id), f"{image_id}.jpg"
+    labels_M = np.array(labels, np.int64)
+    return LabelledImage(key, Path(name), name, side, side, boxes_M4, labels_M, *marks, area, masks)
 
 
 def split(*images: LabelledImage, classes: int = 3) -> Split:
+    """A split of part 1, whose category ids are neither labels nor from 1."""
     names = tuple(f"class {i}" for i in range(1, classes + 1))
-    return Split("val", images, names, tuple(range(1, classes + 1)))
+    return Split("val", images, names, (Part(1, "made", Path(), tuple(range(11, 11 + classes))),))
 
 
 def detections(boxes, scores, labels) -> Detections:
@@ -31,7 +37,7 @@ def detections(boxes, scores, labels) -> Detections:
     )  # fmt: skip
 
 
-def imperfect(truth: Split, seed: int = 0, objects_missed: float = 0.2) -> dict[str, Detections]:
+def imperfect(truth: Split, seed: int = 0, objects_missed: float = 0.2) -> dict[ImageKey, Detections]:
     """Detections near the truth: shifted, doubled, of the wrong class, missing, and some of nothing at all."""
     rng = np.random.default_rng(seed)
     found = {}
@@ -50,7 +56,7 @@ def imperfect(truth: Split, seed: int = 0, objects_missed: float = 0.2) -> dict[
             boxes.append(np.concatenate([corner, corner + rng.uniform(5, 60, 2)]))
             labels.append(rng.integers(1, len(truth.classes) + 1))
         # Distinct scores: ties are broken differently by every tool.
-        found[one.id] = detections(boxes, rng.permutation(1000)[: len(boxes)] / 1000 + rng.random() * 1e-4, labels)
+        found[one.key] = detections(boxes, rng.permutation(1000)[: len(boxes)] / 1000 + rng.random() * 1e-4, labels)
     return found
 
 
@@ -63,5 +69,5 @@ def crowded(images: int = 30, seed: int = 0, classes: int = 3) -> Split:
         corner, size = rng.uniform(0, 120, (count, 2)), np.exp(rng.uniform(1.5, 4.3, (count, 2)))
         boxes = np.concatenate([corner, corner + size], axis=1)
         crowd = [m for m in range(count) if rng.random() < 0.1]
-        made.append(image(str(i + 1), boxes, rng.integers(1, classes + 1, count), crowd))
+        made.append(image(i + 1, boxes, rng.integers(1, classes + 1, count), crowd))
     return split(*made, classes=classes)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from adept_training.downstream.coco_metrics import coco_metrics, proposal_recall
+from adept_training.downstream.identity import ImageKey
 from adept_training.downstream.tide import tide
 from adept_training.downstream.voc_metrics import voc_metrics
 
@@ -20,7 +21,7 @@ def test_an_object_that_does_not_count_is_neither_missed_nor_wrongly_found(how: 
     for sure in (True, False):
         truth = split(image("a", [FOUND, HARD, MISSED], [1, 1, 1], **{how: [1]}), classes=1)
         boxes, scores = ([HARD, FOUND], [0.9, 0.8]) if sure else ([FOUND], [0.8])
-        found = {"a": detections(boxes, scores, [1] * len(boxes))}
+        found = {ImageKey(1, "a"): detections(boxes, scores, [1] * len(boxes))}
         summary = coco_metrics(truth, found).summary
         # Precision is 1 up to a recall of 1/2 and 0 above: 51 of COCO's 101 recalls, 6 of VOC's 11.
         assert summary["AP"] == summary["AP50"] == pytest.approx(100 * 51 / 101)
@@ -44,7 +45,10 @@ def test_the_hundred_and_first_detection_of_an_image_does_not_count() -> None:
         boxes = [FOUND, *[[0.0, 150, 9, 190 - 0.1 * i] for i in range(119)]]
         boxes[place - 1] = HARD
         # Class 2 has its one object found in an image of its own, and so an AP of 1.
-        found = {"a": detections(boxes, scores, [1] * 120), "b": detections([MISSED], [0.5], [2])}
+        found = {
+            ImageKey(1, "a"): detections(boxes, scores, [1] * 120),
+            ImageKey(1, "b"): detections([MISSED], [0.5], [2]),
+        }
         late = 2 / place  # its precision where it counts
         ap = 100 * (51 + (50 * late if recall == 1 else 0)) / 101
         judged = tide(truth, found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,8 +60,8 @@ def test_coco_becomes_xyxy_with_labels_in_the_order_of_ids(tmp_path: Path) -> No
     spec = save(tmp_path, write_coco(tmp_path))
     split = open_data(spec).train
     assert split.classes == ("dog", "cat")
-    assert split.category_ids == (3, 7)
-    assert split.images[2].id == "2"
+    assert split.parts[0].category_ids == (3, 7)
+    assert split.images[2].key.id == 2
     np.testing.assert_array_equal(split.images[0].boxes_M4, [[1, 2, 11, 10], [2, 2, 12, 10]])
     assert split.images[0].labels_M.tolist() == [1, 2]
     assert split.has_masks
@@ -89,8 +90,8 @@ def test_voc_counts_from_one_and_includes_the_last_pixel(tmp_path: Path) -> None
     assert data.classes == ("rbc", "wbc")
     assert image.labels_M.tolist() == [2, 1]
     assert image.difficult_M.tolist() == [False, True]
-    assert [one.id for one in data.pool().images] == ["img0", "img1"]
-    assert data.report_split.images[0].id == "img2"
+    assert [one.key.id for one in data.pool().images] == ["img0", "img1"]
+    assert data.report_split.images[0].key.id == "img2"
 
 
 def test_yaml_says_the_same_and_joins_lists(tmp_path: Path) -> None:
@@ -98,7 +99,7 @@ def test_yaml_says_the_same_and_joins_lists(tmp_path: Path) -> None:
     path = tmp_path / "data.yaml"
     path.write_text("train: [voc:voc:train, voc:voc:val]\nval: voc:voc:test\nclasses: [wbc, rbc]\n")
     data = open_data(path)
-    assert [one.id for one in data.train.images] == ["img0", "img1"]
+    assert [one.key.id for one in data.train.images] == ["img0", "img1"]
     assert data.classes == ("wbc", "rbc")
     assert data.train.images[0].labels_M.tolist() == [1, 2]
     assert data.test is None
@@ -271,16 +272,16 @@ def test_the_command(damaged, capsys: pytest.CaptureFixture[str], tmp_path: Path
 def test_subsets_nest_and_do_not_depend_on_the_order_of_the_file() -> None:
     split = crowded(60)
     small, large = (draw(split, parse_budget(text), seed=1) for text in ("10%", "50%"))
-    assert {i.id for i in small.images} < {i.id for i in large.images}
-    turned = type(split)(split.name, split.images[::-1], split.classes, split.category_ids)
-    assert {i.id for i in draw(turned, parse_budget("10%"), 1).images} == {i.id for i in small.images}
-    assert {i.id for i in draw(split, parse_budget("10%"), 2).images} != {i.id for i in small.images}
+    assert {i.key.id for i in small.images} < {i.key.id for i in large.images}
+    turned = replace(split, images=split.images[::-1])
+    assert {i.key.id for i in draw(turned, parse_budget("10%"), 1).images} == {i.key.id for i in small.images}
+    assert {i.key.id for i in draw(split, parse_budget("10%"), 2).images} != {i.key.id for i in small.images}
     labelled = sum(len(image) > 0 for image in split.images)
     assert len(small) == round(labelled / 10)
     assert len(draw(split, parse_budget("3img"), 0)) == 3
     assert len(draw(split, parse_budget("1%"), 0)) == 1
     # written down, so that no later change of the method goes unnoticed
-    assert [i.id for i in draw(split, Budget(3, "img"), 0).images] == ["10", "31", "46"]
+    assert [i.key.id for i in draw(split, Budget(3, "img"), 0).images] == [10, 31, 46]
 
 
 def test_shots_are_exactly_k_objects_of_each_class(tmp_path: Path) -> None:
@@ -292,7 +293,9 @@ def test_shots_are_exactly_k_objects_of_each_class(tmp_path: Path) -> None:
         assert not any(image.crowd_M.any() for image in few.images)
         save_subset(tmp_path / "few.json", few, Budget(shots, "shot"), 3)
         again = load_subset(tmp_path / "few.json", split)
-        assert [(i.id, i.boxes_M4.tolist()) for i in again.images] == [(i.id, i.boxes_M4.tolist()) for i in few.images]
+        assert [(i.key.id, i.boxes_M4.tolist()) for i in again.images] == [
+            (i.key.id, i.boxes_M4.tolist()) for i in few.images
+        ]
 
 
 @pytest.mark.parametrize("text", ["0%", "101%", "1.5img", "0shot", "many", "-1%"])
@@ -318,10 +321,10 @@ def test_a_subset_is_written_as_ids_and_as_a_coco_file(tmp_path: Path, capsys: p
     whole = open_data(spec).train
     expected = draw(whole, Budget(2, "img"), 4)
     again = open_data(f"coco:{tmp_path / 'few' / 'annotations.json'}:{tmp_path / 'train'}").train
-    assert [image.id for image in again.images] == [image.id for image in expected.images]
-    assert again.category_ids == (3, 7)
+    assert [image.key.id for image in again.images] == [image.key.id for image in expected.images]
+    assert again.parts[0].category_ids == (3, 7)
     for one, two in zip(again.images, expected.images, strict=True):
         np.testing.assert_array_equal(one.boxes_M4, two.boxes_M4)
         assert one.labels_M.tolist() == two.labels_M.tolist()
         assert one.masks == two.masks
-    assert load_subset(tmp_path / "few" / "subset.json", whole).images[0].id == expected.images[0].id
+    assert load_subset(tmp_path / "few" / "subset.json", whole).images[0].key.id == expected.images[0].key.id

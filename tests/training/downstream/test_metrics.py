@@ -14,9 +14,11 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from adept_training.downstream.coco_files import as_coco_json, detections_of
 from adept_training.downstream.coco_metrics import coco_metrics, proposal_recall
 from adept_training.downstream.datasets import open_data
-from adept_training.downstream.detections import Detections, as_coco_json, detections_of
+from adept_training.downstream.detections import Detections
+from adept_training.downstream.identity import ImageKey
 from adept_training.downstream.tide import MAIN, tide
 from adept_training.downstream.voc_metrics import eleven_points, voc_metrics
 
@@ -72,13 +74,14 @@ def test_ap_with_crowds_and_ar_of_proposals(tmp_path: Path) -> None:
     found = imperfect(truth)
     annotations = [
         {
-            "id": i + 1, "image_id": int(one.id), "category_id": int(one.labels_M[m]), "iscrowd": int(one.crowd_M[m]),
+            "id": i + 1, "image_id": one.key.id, "category_id": 10 + int(one.labels_M[m]),
+            "iscrowd": int(one.crowd_M[m]),
             "bbox": [*one.boxes_M4[m, :2], *(one.boxes_M4[m, 2:] - one.boxes_M4[m, :2])], "area": one.area_M[m],
         }
         for i, (one, m) in enumerate((one, m) for one in truth.images for m in range(len(one)))
     ]  # fmt: skip
-    categories = [{"id": i, "name": name} for i, name in enumerate(truth.classes, 1)]
-    images = [{"id": int(one.id), "width": 200, "height": 200} for one in truth.images]
+    categories = [{"id": i, "name": name} for i, name in enumerate(truth.classes, 11)]
+    images = [{"id": one.key.id, "width": 200, "height": 200} for one in truth.images]
     path = tmp_path / "truth.json"
     path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
     rows = as_coco_json(truth, found)
@@ -86,7 +89,7 @@ def test_ap_with_crowds_and_ar_of_proposals(tmp_path: Path) -> None:
 
     # class-agnostic AR: pycocotools on one and the same category for all, with the limits 1, 10, 100, 1000
     for row in [*annotations, *rows]:
-        row["category_id"] = 1
+        row["category_id"] = 11
     path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories[:1]}))
     index = quiet(COCO, str(path))
     evaluation = COCOeval(index, quiet(index.loadRes, rows), "bbox")
@@ -105,7 +108,7 @@ def test_masks_are_judged_by_their_pixels() -> None:
     truth = split(image("1", [[10, 10, 110, 110]], [1], masks=([*left],)), classes=1)
     box = np.array([[10.0, 10, 110, 110]])
     for polygon, expected in ((left, 100.0), (right, 0.0)):
-        found = {"1": Detections(box, np.array([0.9]), np.array([1]), (to_rle(polygon, 200, 200),))}
+        found = {ImageKey(1, "1"): Detections(box, np.array([0.9]), np.array([1]), (to_rle(polygon, 200, 200),))}
         assert coco_metrics(truth, found, "segm").summary["AP"] == pytest.approx(expected)
         assert coco_metrics(truth, found, "bbox").summary["AP"] == pytest.approx(100)
 
@@ -127,9 +130,9 @@ def test_voc_ap_worked_by_hand() -> None:
     )
     found = {
         # right at exactly IoU 0.5; a duplicate of it; then the second object
-        "a": detections([[0, 0, 10, 5], [0, 0, 10, 10], [50, 50, 70, 71]], [0.9, 0.8, 0.6], [1, 1, 1]),
+        ImageKey(1, "a"): detections([[0, 0, 10, 5], [0, 0, 10, 10], [50, 50, 70, 71]], [0.9, 0.8, 0.6], [1, 1, 1]),
         # a miss by position; then the difficult object, which does not count
-        "b": detections([[100, 100, 120, 120], [30, 30, 50, 50]], [0.7, 0.95], [1, 1]),
+        ImageKey(1, "b"): detections([[100, 100, 120, 120], [30, 30, 50, 50]], [0.7, 0.95], [1, 1]),
     }
     # in order of score: right (0.9), double (0.8), wrong (0.7), right (0.6); three objects count
     # recall 1/3 1/3 1/3 2/3, precision 1 1/2 1/3 1/2
@@ -149,13 +152,13 @@ def run_tidecv(truth, found):
     tidecv = pytest.importorskip("tidecv", reason="needs the TIDE package (make frameworks)")
     gt, dt = tidecv.Data("gt"), tidecv.Data("dt")
     for one in truth.images:
-        gt.add_image(int(one.id), one.id)
+        gt.add_image(int(one.key.id), f"{one.key.id}")
         for box, label, crowd in zip(one.boxes_M4, one.labels_M, one.crowd_M, strict=True):
             add = gt.add_ignore_region if crowd else gt.add_ground_truth
-            add(int(one.id), int(label), [*box[:2], *(box[2:] - box[:2])])
-        det = found[one.id]
+            add(int(one.key.id), int(label), [*box[:2], *(box[2:] - box[:2])])
+        det = found[one.key]
         for box, score, label in zip(det.boxes_D4, det.scores_D, det.labels_D, strict=True):
-            dt.add_detection(int(one.id), int(label), float(score), [*box[:2], *(box[2:] - box[:2])])
+            dt.add_detection(int(one.key.id), int(label), float(score), [*box[:2], *(box[2:] - box[:2])])
     runner = tidecv.TIDE()
     run = quiet(lambda: runner.evaluate(gt, dt, mode=tidecv.TIDE.BOX))
     named = {kind.short_name: value for kind, value in {**run.fix_main_errors(), **run.fix_special_errors()}.items()}
@@ -178,7 +181,7 @@ def test_tide_equals_tidecv(seed: int) -> None:
 def test_tide_equals_tidecv_on_a_trained_detector(coco256) -> None:
     truth, _ = coco256
     found = detections_of(json.loads(gzip.decompress(ASSET.read_bytes())), truth)
-    found = {one.id: found.get(one.id, Detections.none()) for one in truth.images}
+    found = {one.key: found.get(one.key, Detections.none()) for one in truth.images}
     ap, named, counts = run_tidecv(truth, found)
     ours = tide(truth, found)
     assert ours.ap50 == pytest.approx(ap, abs=1e-6)

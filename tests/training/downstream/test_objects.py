@@ -11,8 +11,8 @@ import pytest
 from adept_hub.cli.main import main
 from adept_hub.errors import DataError
 from adept_training.downstream.check import check_data
+from adept_training.downstream.coco_files import detections_of
 from adept_training.downstream.datasets import open_data
-from adept_training.downstream.detections import detections_of
 from adept_training.downstream.evaluate import judge
 from adept_training.downstream.objects import flag_of, size_fault
 from adept_training.downstream.problems import of_kind
@@ -129,7 +129,7 @@ def test_one_pixel_is_trained_on_and_a_ribbon_is_named(tmp_path: Path) -> None:
     spec = save(tmp_path, content)
     assert counts(spec) == {"extreme-shape": 1}
     split = open_data(spec, skip_damaged=True).train
-    assert [image.id for image in split.images] == ["0", "1", "2", "3", "8"]
+    assert [image.key.id for image in split.images] == [0, 1, 2, 3, 8]
     for flip in (0.0, 1.0):
         pixels_CHW, target = LabelledSamples.of(split, True, flip, 0)[(0, 4)]
         assert pixels_CHW.shape == (3, 1, 1)
@@ -200,7 +200,7 @@ def test_a_damaged_image_is_refused_where_it_is_met(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"2\.jpg.*\nSee every case: adept data check"):
         samples[(0, 2)]
     assert counts(spec) == {"unreadable-image": 1}
-    assert [image.id for image in open_data(spec, skip_damaged=True).train.images] == ["0", "1", "3"]
+    assert [image.key.id for image in open_data(spec, skip_damaged=True).train.images] == [0, 1, 3]
     picture(path, 5, 60, 20)  # another image in its place
     with pytest.raises(DataError, match="the file has 60 x 20, the annotations say 40 x 30"):
         samples[(0, 2)]

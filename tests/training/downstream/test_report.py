@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from adept_hub.cli.main import main
+from adept_training.downstream.coco_files import as_coco_json
 from adept_training.downstream.confusion import confusion
 from adept_training.downstream.datasets import open_data
-from adept_training.downstream.detections import as_coco_json
 from adept_training.downstream.evaluate import judge
+from adept_training.downstream.identity import ImageKey
 from adept_training.downstream.report import write_predictions, write_report
 
 from .conftest import TINY
@@ -26,7 +27,7 @@ def test_confusion_worked_by_hand() -> None:
         classes=3,
     )
     found = {
-        "a": detections(
+        ImageKey(1, "a"): detections(
             # right; of another class; a second one on the first; of nothing; within the crowd; too unsure
             [[0, 0, 10, 10], [20, 1, 30, 10], [0, 0, 10, 9], [150, 150, 160, 160], [60, 0, 90, 29], [40, 0, 50, 10]],
             [0.9, 0.8, 0.7, 0.6, 0.5, 0.2],

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from adept_training.downstream.identity import ImageKey, Part
 from adept_training.downstream.records import LabelledImage, Split
 from adept_training.downstream.samples import LabelledSamples
 
@@ -45,8 +46,9 @@ def truth(tmp_path: Path) -> Split:
     no = np.zeros(2, np.bool_)
     stored = (POLYGONS[0], _rle(masks[1]))  # both of COCO's forms
     area = np.array([mask.sum() for mask in masks], np.float64)
-    one = LabelledImage("7", path, WIDTH, HEIGHT, np.array(boxes, np.float64), np.array([2, 1]), no, no, area, stored)
-    return Split("train", (one,), ("a", "b"), (1, 2))
+    key, boxes_M4 = ImageKey(1, "7"), np.array(boxes, np.float64)
+    one = LabelledImage(key, path, path.name, WIDTH, HEIGHT, boxes_M4, np.array([2, 1]), no, no, area, stored)
+    return Split("train", (one,), ("a", "b"), (Part(1, "made", path.parent, (7, 3)),))
 
 
 @pytest.mark.parametrize("flip", [0.0, 1.0])

@@ -58,16 +58,18 @@ def check_images(data: Data, problems: list[Problem], *, decode_all: bool) -> Da
         sound = []
         for image, seen in zip(split.images, _look_all(split, decode_all), strict=True):
             if seen.kind:
-                problems.append(Problem(seen.kind, split.name, f"image {image.id}", seen.detail))
+                problems.append(Problem(seen.kind, split.name, f"image {split.shown(image.key)}", seen.detail))
                 continue
             sound.append(image)
             for mark in seen.marks:
                 if mark not in found:
-                    found[mark] = (split.name, image.id)
+                    found[mark] = (split.name, split.shown(image.key))
                     continue
                 other_split, other = found[mark]
                 kind = "duplicate-image-content" if other_split == split.name else "image-in-two-splits"
-                problems.append(Problem(kind, split.name, f"image {image.id}", f"the same as {other_split}'s {other}"))
+                problems.append(
+                    Problem(kind, split.name, f"image {split.shown(image.key)}", f"the same as {other_split}'s {other}")
+                )
                 break
         checked[role] = replace(split, images=tuple(sound))
     return Data(data.spec, checked["train"], checked.get("val"), checked.get("test"))

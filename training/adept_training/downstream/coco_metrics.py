@@ -38,7 +38,7 @@ def coco_metrics(split: Split, found: Found, kind: str = "bbox") -> CocoMetrics:
 
     Args:
         split: the truth.
-        found: detections by image id.
+        found: detections by image.
         kind: ``bbox`` or ``segm``.
     """
     truth = coco_truth(split, kind)

@@ -21,7 +21,7 @@ def confusion(split: Split, found: Found, score: float = 0.3, iou: float = 0.5) 
     """
     counts = np.zeros((len(split.classes) + 1,) * 2, np.int64)
     for image in split.images:
-        one = found.get(image.id, Detections.none())
+        one = found.get(image.key, Detections.none())
         sure = one.scores_D >= score
         boxes_D4, labels_D = one.boxes_D4[sure], one.labels_D[sure]
         ignore_M = image.crowd_M | image.difficult_M

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     subset.add_argument("data", nargs="+", metavar="DATA", help=HELP)
     subset.add_argument("--labels", required=True, metavar="BUDGET", help="1%%, 10%%, 3img or 5shot, of train")
     subset.add_argument("--seed", type=int, default=0, help="default: 0")
-    subset.add_argument("--out", required=True, type=Path, metavar="DIR", help="subset.json, and annotations.json")
+    subset.add_argument("--out", required=True, type=Path, metavar="DIR", help="for subset.json and annotations.json")
     subset.add_argument("--skip-damaged", action="store_true", help="leave damaged images and objects out")
     for verb in (check, subset):
         verb.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
@@ -37,22 +38,25 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _subset(args: argparse.Namespace) -> int:
-    from adept_hub.atomic import atomic_file
+    from adept_training.downstream.coco_files import save_annotations
     from adept_training.downstream.datasets import open_data
-    from adept_training.downstream.detections import as_coco_annotations
     from adept_training.downstream.subsets import draw, parse_budget, save_subset
 
     data = open_data(args.data, skip_damaged=args.skip_damaged)
     budget = parse_budget(args.labels)
     chosen = draw(data.train, budget, args.seed)
-    save_subset(args.out / "subset.json", chosen, budget, args.seed)
-    with atomic_file(args.out / "annotations.json") as temporary:
-        temporary.write_text(json.dumps(as_coco_annotations(chosen)) + "\n", encoding="utf-8")
-    sys.stdout.write(
-        f"{len(chosen)} of {len(data.train)} images, {chosen.objects} objects: {args.out / 'subset.json'} (ids, for "
-        f"adept finetune --labels) and {args.out / 'annotations.json'} (COCO, for any framework)\n"
-    )
+    ids = save_subset(args.out / "subset.json", chosen, budget, args.seed)
+    files = save_annotations(args.out / "annotations.json", chosen)
+    sys.stdout.write(f"{len(chosen)} of {len(data.train)} images, {chosen.objects} objects.\n")
+    sys.stdout.write(f"Image ids, for adept finetune --labels {args.out / 'subset.json'}: {_listed(ids)}\n")
+    sys.stdout.write(f"COCO annotations, for any framework: {_listed([path for path, _ in files])}\n")
+    words = [f"coco:{path}:{part.folder}" for path, part in files]
+    sys.stdout.write("".join(f"  adept data check {shlex.quote(word)}\n" for word in words))
     return 0
+
+
+def _listed(paths: list[Path]) -> str:
+    return ", ".join(map(str, paths))
 
 
 def _check(args: argparse.Namespace) -> int:

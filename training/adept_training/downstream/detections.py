@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from pycocotools import mask as mask_api
 from pycocotools.coco import COCO
 
+from adept_training.downstream.identity import ImageKey
 from adept_training.downstream.records import Floats, Ints, LabelledImage, Split
 
 
@@ -36,8 +37,8 @@ class Detections:
         return len(self.scores_D)
 
 
-#: Detections by image id.
-Found = Mapping[str, Detections]
+#: Detections by image.
+Found = Mapping[ImageKey, Detections]
 
 
 def coco_truth(split: Split, kind: str = "bbox") -> COCO:
@@ -91,7 +92,7 @@ def coco_results(truth: COCO, split: Split, found: Found, kind: str = "bbox") ->
     """Detections as pycocotools' index of results for ``truth``."""
     rows: list[dict[str, Any]] = []
     for at, image in enumerate(split.images, start=1):
-        one = found.get(image.id, Detections.none())
+        one = found.get(image.key, Detections.none())
         for d in range(len(one)):
             x1, y1, x2, y2 = one.boxes_D4[d].tolist()
             row: dict[str, Any] = {"image_id": at, "category_id": int(one.labels_D[d]), "score": float(one.scores_D[d])}
@@ -109,62 +110,3 @@ def coco_results(truth: COCO, split: Split, found: Found, kind: str = "bbox") ->
     with contextlib.redirect_stdout(io.StringIO()):
         empty.createIndex()
     return empty
-
-
-def as_coco_json(split: Split, found: Found) -> list[dict[str, Any]]:
-    """COCO's results format with the data set's own image and category ids."""
-    rows: list[dict[str, Any]] = []
-    for image in split.images:
-        one = found.get(image.id, Detections.none())
-        for d in range(len(one)):
-            x1, y1, x2, y2 = one.boxes_D4[d].tolist()
-            row: dict[str, Any] = {
-                "image_id": int(image.id) if image.id.isdecimal() else image.id,
-                "category_id": split.category_ids[int(one.labels_D[d]) - 1],
-                "bbox": [x1, y1, x2 - x1, y2 - y1], "score": float(one.scores_D[d]),
-            }  # fmt: skip
-            if one.masks is not None:
-                mask = one.masks[d]
-                counts = mask["counts"]
-                row["segmentation"] = {**mask, "counts": counts.decode() if isinstance(counts, bytes) else counts}
-            rows.append(row)
-    return rows
-
-
-def as_coco_annotations(split: Split) -> dict[str, list[dict[str, Any]]]:
-    """A split in COCO's format, with the data set's own ids, for tools that read nothing else."""
-    images: list[dict[str, Any]] = []
-    rows: list[dict[str, Any]] = []
-    for at, image in enumerate(split.images, start=1):
-        key = int(image.id) if image.id.isdecimal() else at
-        images.append({"id": key, "file_name": image.path.name, "width": image.width, "height": image.height})
-        for m in range(len(image)):
-            x1, y1, x2, y2 = image.boxes_M4[m].tolist()
-            row: dict[str, Any] = {
-                "id": len(rows) + 1, "image_id": key, "category_id": split.category_ids[int(image.labels_M[m]) - 1],
-                "bbox": [x1, y1, x2 - x1, y2 - y1], "area": float(image.area_M[m]),
-                "iscrowd": int(image.crowd_M[m]),
-            }  # fmt: skip
-            if image.masks is not None and image.masks[m] is not None:
-                row["segmentation"] = image.masks[m]
-            rows.append(row)
-    categories = [{"id": i, "name": name} for i, name in zip(split.category_ids, split.classes, strict=True)]
-    return {"images": images, "annotations": rows, "categories": categories}
-
-
-def detections_of(rows: Sequence[Mapping[str, Any]], split: Split) -> dict[str, Detections]:
-    """Detections from COCO's results format, the inverse of `as_coco_json` (boxes only)."""
-    label = {category: i for i, category in enumerate(split.category_ids, start=1)}
-    by_image: dict[str, list[tuple[Any, ...]]] = {}
-    for row in rows:
-        x, y, w, h = row["bbox"]
-        entry = (-row["score"], len(by_image), (x, y, x + w, y + h), label[row["category_id"]])
-        by_image.setdefault(str(row["image_id"]), []).append(entry)
-    found = {}
-    for key, entries in by_image.items():
-        entries.sort(key=lambda e: e[0])
-        found[key] = Detections(
-            np.array([e[2] for e in entries], np.float64), np.array([-e[0] for e in entries], np.float64),
-            np.array([e[3] for e in entries], np.int64),
-        )  # fmt: skip
-    return found

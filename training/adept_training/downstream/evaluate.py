@@ -61,7 +61,13 @@ class Evaluation:
 
 
 def judge(split: Split, found: Found, proposed: Found | None = None, *, masks: bool = False) -> Evaluation:
-    """Every figure of detections (and proposals) that were made before."""
+    """Every figure of detections (and proposals) that were made before.
+
+    Raises:
+        ValueError: they are of images that the split does not have.
+    """
+    if strangers := {*found, *(proposed or ())} - {image.key for image in split.images}:
+        raise ValueError(f"{split.name} lacks {len(strangers)} of the images, such as {min(strangers, key=str)}")
     return Evaluation(
         split, found,
         None if proposed is None else proposal_recall(split, proposed),

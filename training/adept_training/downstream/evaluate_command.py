@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -22,8 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="RUN|SOURCE", help="a fine-tuned run, or a source, whose RPN is judged")
     add_data_arguments(parser)
     parser.add_argument("--split", choices=("train", "val", "test"), help="default: test, or else val")
-    parser.add_argument("--detections", type=Path, metavar="JSON", help="judge these, in COCO's results format")
-    parser.add_argument("--save-detections", type=Path, metavar="JSON", help="write them in COCO's results format")
+    parser.add_argument("--detections", type=Path, nargs="+", metavar="JSON",
+                        help="judge these, in COCO's results format; one file, or one per joined part")  # fmt: skip
+    parser.add_argument("--save-detections", type=Path, metavar="JSON",
+                        help="write them in COCO's results format; NAME.part1.json, ... of parts")  # fmt: skip
     parser.add_argument("--report", type=Path, metavar="DIR", help="write DIR/report.html and pictures of predictions")
     parser.add_argument("--size", type=int, metavar="PIXELS", help="shorter side for a source (a run has its own)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to run")
@@ -36,26 +37,26 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         AdeptError: a user's mistake.
     """
-    from adept_hub.atomic import atomic_file
     from adept_hub.cli.output import print_json
+    from adept_training.downstream.coco_files import save_detections
     from adept_training.downstream.datasets import open_data
-    from adept_training.downstream.detections import as_coco_json
     from adept_training.downstream.report import write_predictions, write_report
 
     split = _split(open_data(args.data, skip_damaged=args.skip_damaged), args.split)
     evaluation = _evaluate(args, split)
-    if args.save_detections is not None:
-        with atomic_file(args.save_detections) as temporary:
-            temporary.write_text(json.dumps(as_coco_json(split, evaluation.found)) + "\n", encoding="utf-8")
+    saved = [] if args.save_detections is None else save_detections(args.save_detections, split, evaluation.found)
     if args.report is not None:
         command = shlex.join(["adept", *sys.argv[1:]])
         title, weights = f"{args.source} on {split.name}", None if args.detections else _weights(args.source)
         write_report(evaluation, args.report / "report.html", title, command, weights)
         write_predictions(evaluation, args.report / "predictions")
     if args.json:
-        print_json({"source": args.source, "split": split.name, **evaluation.as_json()})
+        written = {"detections": [str(path) for path in saved]} if saved else {}
+        print_json({"source": args.source, "split": split.name, **evaluation.as_json(), **written})
         return 0
     _print(evaluation, split.name)
+    if saved:
+        sys.stdout.write(f"Detections: {', '.join(map(str, saved))}\n")
     if args.report is not None:
         sys.stdout.write(f"Report: {args.report / 'report.html'}\n")
     return 0
@@ -73,7 +74,7 @@ def _split(data: Data, name: str | None) -> Split:
 def _evaluate(args: argparse.Namespace, split: Split) -> Evaluation:
     """By given detections, by a fine-tuned detector, or by a source, which has an RPN but no classes yet."""
     from adept_hub.errors import DataError
-    from adept_training.downstream.detections import detections_of
+    from adept_training.downstream.coco_files import load_detections
     from adept_training.downstream.detector import build_detector, find_detector, load_detector
     from adept_training.downstream.evaluate import evaluate, judge
     from adept_training.downstream.finetune_command import side_settings
@@ -81,11 +82,7 @@ def _evaluate(args: argparse.Namespace, split: Split) -> Evaluation:
     from adept_training.downstream.recipe import load_finetune_recipe
 
     if args.detections is not None:
-        try:
-            rows = json.loads(args.detections.read_text(encoding="utf-8"))
-            return judge(split, detections_of(rows, split))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{args.detections} holds no detections in COCO's results format: {error!r}") from error
+        return judge(split, load_detections(args.detections, split))
     recipe = load_finetune_recipe(None, side_settings(args.size))
     fabric = make_fabric(recipe, args.device)
     folder = find_detector(args.source)

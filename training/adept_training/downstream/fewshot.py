@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from adept_hub.errors import DataError
+from adept_hub.spelling import did_you_mean
 from adept_training.downstream.compare import Result, compare, make_plan
 from adept_training.downstream.recipe import FinetuneRecipe
 from adept_training.downstream.records import Data
@@ -44,8 +45,10 @@ def restrict(data: Data, classes: Sequence[str]) -> Data:
         DataError: a class that it does not have.
     """
     if unknown := [name for name in classes if name not in data.classes]:
-        raise DataError(f"The data set has no class {unknown[0]!r}.\nIt has: {', '.join(data.classes[:20])}.")
-    train, *others = (split.only_classes(classes) for split in data.splits())
+        near = did_you_mean(unknown[0], data.classes)
+        raise DataError(f"The data set has no class {unknown[0]!r}.{near}\nIt has: {', '.join(data.classes[:20])}.")
+    # In the data set's order, whatever that of the words: draws are a function of the label's number.
+    train, *others = (split.with_classes([c for c in data.classes if c in classes]) for split in data.splits())
     return Data(data.spec, train, *others)
 
 

@@ -115,7 +115,7 @@ def finetune(
     if resume:
         check_resumed(origin, folder)
     fabric = make_fabric(recipe, accelerator)
-    split = subset or data.train
+    split = data.train if subset is None else subset
     masks = recipe.detector.detector == "mask_rcnn"
     samples = LabelledSamples.of(split, masks, recipe.engine.flip, recipe.engine.seed)
     recipe = recipe.resolved(len(samples), fabric.device.type != "cpu")
@@ -258,7 +258,8 @@ def _log(run: _Run, values: dict[str, float]) -> None:
 def _describe(run: _Run) -> None:
     content = {
         "source": run.source, "data": run.data.spec, "classes": list(run.data.classes),
-        "image_ids": [image.id for image in run.train_split.images], "load_report": str(
+        "image_ids": {part.source: [image.key.id for image in run.train_split.images if image.key.part == part.number]
+                      for part in run.train_split.parts}, "load_report": str(
             getattr(run.fit.model, "load_report", "from scratch")),
         "starts": to_dict(run.origin.starts),
     }  # fmt: skip
@@ -281,5 +282,5 @@ def _recipe_digest(recipe: FinetuneRecipe) -> str:
 
 
 def _labels_digest(samples: LabelledSamples) -> str:
-    rows = [(image.id, image.boxes_M4.tolist(), image.labels_M.tolist()) for image in samples.images]
+    rows = [(image.key, image.boxes_M4.tolist(), image.labels_M.tolist()) for image in samples.images]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()

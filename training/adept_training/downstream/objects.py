@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
+from adept_training.downstream.identity import ImageKey, spelled
 from adept_training.downstream.masks import mask_fault
 from adept_training.downstream.problems import Problem
 from adept_training.downstream.records import LabelledImage
@@ -30,8 +31,9 @@ class Collector:
     """Gathers an image's sound objects, and notes what is wrong with the others."""
 
     split: str
-    image_id: str
+    key: ImageKey
     path: Path
+    file_name: str
     width: int
     height: int
     problems: list[Problem] = field(repr=False)
@@ -40,7 +42,7 @@ class Collector:
 
     def note(self, kind: str, where: str, detail: str = "") -> None:
         """Record a problem of this image."""
-        self.problems.append(Problem(kind, self.split, f"image {self.image_id}, {where}", detail))
+        self.problems.append(Problem(kind, self.split, f"image {spelled(self.key.id)}, {where}", detail))
 
     def add(
         self, where: str, box: Any, label: int, *, crowd: Any = None, difficult: Any = None,
@@ -91,10 +93,10 @@ class Collector:
         """The image with its sound objects."""
         if all(crowd for _, _, crowd, *_ in self._rows):
             only = "only crowds" if self._rows else ""
-            self.problems.append(Problem("image-without-objects", self.split, f"image {self.image_id}", only))
+            self.problems.append(Problem("image-without-objects", self.split, f"image {spelled(self.key.id)}", only))
         boxes, labels, crowd, difficult, area, masks = zip(*self._rows, strict=True) if self._rows else ((),) * 6
         return LabelledImage(
-            self.image_id, self.path, self.width, self.height,
+            self.key, self.path, self.file_name, self.width, self.height,
             np.array(boxes, np.float64).reshape(-1, 4), np.array(labels, np.int64), np.array(crowd, np.bool_),
             np.array(difficult, np.bool_), np.array(area, np.float64), tuple(masks) if with_masks else None,
         )  # fmt: skip
@@ -130,9 +132,20 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def file_below(folder: Path, name: str) -> Path | None:
-    """``folder``/``name``, or None where the name leads out of the folder."""
-    path = Path(name)
-    if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
-        return None
-    return folder / path
+def name_below(folder: Path, name: str) -> str | None:
+    """``name`` relative to ``folder``, or None where it leads out of the folder.
+
+    It stays as it is written, except where its backslashes are another system's separators: no such file is there.
+    """
+    if "\\" in name and not is_file(folder / name):
+        name = name.replace("\\", "/")
+    path = PurePosixPath(name)
+    return None if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name else name
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; a name that no file can have is an answer, too."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long, or with a NUL
+        return False

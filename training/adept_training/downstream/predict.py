@@ -17,6 +17,7 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.transform import resize_boxes
 
 from adept_training.downstream.detections import Detections
+from adept_training.downstream.identity import ImageKey
 from adept_training.downstream.pixels import readable_pixels
 from adept_training.downstream.records import Split
 
@@ -28,8 +29,8 @@ _MASK_THRESHOLD = 0.5
 @torch.inference_mode()
 def predict(
     model: GeneralizedRCNN, split: Split, *, heads: bool = True
-) -> tuple[dict[str, Detections], dict[str, Detections]]:
-    """Detections and class-agnostic proposals (label 1) by image id.
+) -> tuple[dict[ImageKey, Detections], dict[ImageKey, Detections]]:
+    """Detections and class-agnostic proposals (label 1) by image.
 
     Images go through one by one, so that no figure depends on what was padded beside them.
 
@@ -42,8 +43,8 @@ def predict(
     """
     model.eval()
     device = next(model.parameters()).device
-    found: dict[str, Detections] = {}
-    proposed: dict[str, Detections] = {}
+    found: dict[ImageKey, Detections] = {}
+    proposed: dict[ImageKey, Detections] = {}
     with _more_proposals(model) as limit:
         for image in split.images:
             pixels_HWC = readable_pixels(image)
@@ -54,11 +55,11 @@ def predict(
             boxes, _ = model.rpn(batch, features)
             full = resize_boxes(boxes[0], list(batch.image_sizes[0]), list(original[0]))
             # They come best first, without their scores; AR asks for the order alone.
-            proposed[image.id] = _as_detections(full, torch.linspace(1, 0, len(full)), torch.ones(len(full)))
+            proposed[image.key] = _as_detections(full, torch.linspace(1, 0, len(full)), torch.ones(len(full)))
             if heads:
                 rows, _ = model.roi_heads(features, [boxes[0][:limit]], batch.image_sizes)
                 row = model.transform.postprocess(rows, batch.image_sizes, original)[0]
-                found[image.id] = _as_detections(row["boxes"], row["scores"], row["labels"], row.get("masks"))
+                found[image.key] = _as_detections(row["boxes"], row["scores"], row["labels"], row.get("masks"))
     return found, proposed
 
 

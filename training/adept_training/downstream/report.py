@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from adept_hub.spec import CheckpointConfig
 from adept_training.downstream.confusion import confusion
 from adept_training.downstream.detections import Detections
 from adept_training.downstream.evaluate import Evaluation
+from adept_training.downstream.identity import ImageKey
 from adept_training.downstream.pictures import TRUTH, WRONG, Mark, draw_image, truth_and_found
 from adept_training.downstream.plots import bars_plot, curves_plot
 from adept_training.downstream.tide import MAIN, TideError
@@ -77,12 +78,16 @@ def write_predictions(evaluation: Evaluation, folder: Path, count: int = 8) -> l
     """Pictures of detections (blue) and objects (green) on the first images, as JPEG files."""
     from adept_hub.atomic import atomic_file
 
-    written = []
-    for image in evaluation.split.images[:count]:
-        found = evaluation.found.get(image.id, Detections.none())
-        jpeg = draw_image(image, truth_and_found(image, found, evaluation.split.classes, SCORE), height=480)
+    split = evaluation.split
+    written: list[Path] = []
+    for image in split.images[:count]:
+        found = evaluation.found.get(image.key, Detections.none())
+        jpeg = draw_image(image, truth_and_found(image, found, split.classes, SCORE), height=480)
         if jpeg is not None:
-            path = folder / f"{Path(image.path).stem}.jpg"
+            below = folder / f"part{split.parts.index(split.part(image.key)) + 1}" if len(split.parts) > 1 else folder
+            path = below / PurePosixPath(image.file_name).with_suffix(".jpg")
+            if path in written:  # a.png beside a.jpg
+                path = below / f"{image.file_name}.jpg"
             with atomic_file(path) as temporary:
                 temporary.write_bytes(jpeg)
             written.append(path)
@@ -134,20 +139,20 @@ def _confusion(page: Page, evaluation: Evaluation) -> None:
 
 def _worst(page: Page, evaluation: Evaluation, errors: tuple[TideError, ...]) -> None:
     """For every kind of error the images that have most of it, each error weighed by how sure it was."""
-    images = {image.id: image for image in evaluation.split.images}
+    images = {image.key: image for image in evaluation.split.images}
     classes = evaluation.split.classes
     for kind in MAIN:
-        weight: Counter[str] = Counter()
+        weight: Counter[ImageKey] = Counter()
         mine = [e for e in errors if e.kind == kind and not e.ignored and (kind == "Miss" or e.score >= SCORE)]
         for error in mine:
-            weight[error.image_id] += error.score if kind != "Miss" else 1.0  # type: ignore[assignment]  # a float weighs
+            weight[error.image] += error.score if kind != "Miss" else 1.0  # type: ignore[assignment]  # a float weighs
         if not weight:
             continue
         page.heading(f"Worst images: {kind}, {_EXPLAINED[kind]}")
-        for image_id, _ in weight.most_common(_WORST):
-            image = images[image_id]
-            found = evaluation.found.get(image_id, Detections.none())
-            here = [error for error in mine if error.image_id == image_id]
+        for key, _ in weight.most_common(_WORST):
+            image = images[key]
+            found = evaluation.found.get(key, Detections.none())
+            here = [error for error in mine if error.image == key]
             marks: list[Mark] = [(box, TRUTH, "") for box in image.boxes_M4]
             for error in here:
                 box = found.boxes_D4[error.detection] if error.detection >= 0 else image.boxes_M4[error.object]
@@ -159,7 +164,7 @@ def _worst(page: Page, evaluation: Evaluation, errors: tuple[TideError, ...]) ->
                 marks.append((box, WRONG, text))
             jpeg = draw_image(image, marks)
             if jpeg is not None:
-                page.picture(jpeg, f"{image_id}: {len(here)} x {kind} (red), objects in green")
+                page.picture(jpeg, f"{evaluation.split.shown(key)}: {len(here)} x {kind} (red), objects in green")
 
 
 def _label(name: str) -> str:

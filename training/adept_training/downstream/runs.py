@@ -58,7 +58,7 @@ class Plan:
     def digest(self, data: Data) -> str:
         """Of what must be the same for a finished run to count: the recipes and the data."""
         recipes = {name: to_dict(recipe) for name, recipe in self.variants.items()}
-        ids = [[image.id for image in split.images] for split in (data.pool(), data.report_split)]
+        ids = [[image.key for image in split.images] for split in (data.pool(), data.report_split)]
         text = json.dumps([recipes, ids, data.classes], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

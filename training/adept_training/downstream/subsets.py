@@ -10,14 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from adept_hub.atomic import atomic_file
 from adept_hub.errors import DataError
+from adept_training.downstream.identity import ImageKey, read_id, spelled
+from adept_training.downstream.part_files import pair_files, write_files
 from adept_training.downstream.records import LabelledImage, Split
 
 _BUDGET = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>%|img|shot)")
@@ -64,63 +68,100 @@ def draw(split: Split, budget: Budget, seed: int) -> Split:
     left out. ``shot`` keeps exactly K objects of each class (fewer where there are fewer), and of each chosen image
     only the chosen objects, as TFA does.
     """
-    labelled = sorted((image for image in split.images if len(image)), key=lambda i: _rank(seed, i.id))
+    labelled = [image for image in split.images if len(image)]
     if budget.unit == "shot":
         images = _shots(labelled, len(split.classes), int(budget.number), seed)
     else:
         whole = budget.number * len(labelled) / 100 if budget.unit == "%" else budget.number
-        images = labelled[: max(int(whole + 0.5), 1)]
-    order = {image.id: at for at, image in enumerate(split.images)}
-    return replace(split, name=f"{split.name}/{budget}", images=tuple(sorted(images, key=lambda i: order[i.id])))
+        images = _in_turn(labelled, seed)[: max(int(whole + 0.5), 1)]
+    order = {image.key: at for at, image in enumerate(split.images)}
+    return replace(split, name=f"{split.name}/{budget}", images=tuple(sorted(images, key=lambda i: order[i.key])))
 
 
 def _shots(labelled: list[LabelledImage], classes: int, shots: int, seed: int) -> list[LabelledImage]:
-    keep = {image.id: np.zeros(len(image), np.bool_) for image in labelled}
+    keep = {image.key: np.zeros(len(image), np.bool_) for image in labelled}
     for label in range(1, classes + 1):
-        order = sorted(labelled, key=lambda i: _rank(seed, f"{label}/{i.id}"))
         left = shots
-        for image in order:
+        for image in _in_turn(labelled, seed, f"{label}/"):
+            word = f"{label}/{spelled(image.key.id)}"
             usable = np.flatnonzero((image.labels_M == label) & ~image.crowd_M & ~image.difficult_M)
-            chosen = sorted(usable, key=lambda m: _rank(seed, f"{label}/{image.id}/{m}"))[:left]
-            keep[image.id][chosen] = True
+            chosen = sorted(usable, key=lambda m: _rank(seed, f"{word}/{m}"))[:left]  # used at once
+            keep[image.key][chosen] = True
             left -= len(chosen)
             if not left:
                 break
-    return [image.only(keep[image.id]) for image in labelled if keep[image.id].any()]
+    return [image.only(keep[image.key]) for image in labelled if keep[image.key].any()]
 
 
-def save_subset(path: Path, split: Split, budget: Budget, seed: int) -> None:
-    """Write the subset's image ids, and the objects' places in each image where not all are kept, as JSON."""
-    ids = [image.id for image in split.images]
-    content: dict[str, Any] = {"budget": str(budget), "seed": seed, "split": split.name, "image_ids": ids}
-    if budget.unit == "shot":
-        content["boxes"] = {image.id: image.boxes_M4.tolist() for image in split.images}
-    with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+def save_subset(path: Path, split: Split, budget: Budget, seed: int) -> list[Path]:
+    """Write the subset's image ids as JSON, and of a ``shot`` budget its objects, each as (x1, y1, x2, y2, label).
+
+    Returns the files: one, or one for each part where they share ids.
+    """
+    contents: list[dict[str, Any]] = []
+    for one in split.per_file():
+        ids = [image.key.id for image in one.images]
+        contents.append({"budget": str(budget), "seed": seed, "split": split.name, "image_ids": ids})
+        if budget.unit == "shot":
+            contents[-1]["objects"] = [_objects(image) for image in one.images]
+    return write_files(path, [json.dumps(content, indent=1) + "\n" for content in contents])
 
 
 def load_subset(path: Path, split: Split) -> Split:
-    """The subset whose ids (and boxes) a file names.
+    """The subset that `save_subset` wrote of ``split``.
 
     Raises:
-        DataError: not such a file, or an id that the split does not have.
+        DataError: not such a file, or an image or object that the split does not have.
     """
+    images: dict[ImageKey, LabelledImage] = {}
+    for file, one in pair_files([path], split):
+        images |= {image.key: image for image in _load_one(file, one)}
+    return replace(split, images=tuple(images[image.key] for image in split.images if image.key in images))
+
+
+def _load_one(path: Path, split: Split) -> Iterator[LabelledImage]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        ids, boxes = [str(i) for i in content["image_ids"]], content.get("boxes")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        content = json.loads(path.read_bytes())
+        ids = [read_id(value) for value in content["image_ids"]]
+        objects = [[tuple(row) for row in rows] for rows in content.get("objects", [])]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path} is no subset file: {error}.\nIt is JSON with a list 'image_ids'.") from error
-    known = {image.id for image in split.images}
-    if unknown := [i for i in ids if i not in known]:
-        raise DataError(f"{path} names {len(unknown)} images that {split.name} does not have, first {unknown[0]!r}.")
-    chosen = split.subset(ids)
-    if boxes is None:
-        return chosen
-    images = []
-    for image in chosen.images:
-        wanted = {tuple(box) for box in boxes[image.id]}
-        images.append(image.only(np.array([tuple(box) in wanted for box in image.boxes_M4.tolist()], np.bool_)))
-    return replace(chosen, images=tuple(images))
+    known = {image.key.id: image for image in split.images}
+    if strangers := [written for written, i in zip(content["image_ids"], ids, strict=True) if i not in known]:
+        likes = ", ".join(repr(i) for i in list(known)[:3])
+        raise DataError(
+            f"{path} names {len(strangers)} images that {split.name} does not have, first {strangers[0]!r}.\n"
+            f"Its ids look like {likes} (a number is not a text). Give the data set that it was drawn from."
+        )
+    if objects and len(objects) != len(ids):
+        raise DataError(f"{path} is no subset file: it names {len(ids)} images and the objects of {len(objects)}.")
+    for at, image_id in enumerate(ids):
+        image = known[image_id]  # type: ignore[index]  # None is not known
+        yield image if not objects else image.only(_places(image, objects[at], path))
+
+
+def _objects(image: LabelledImage) -> list[list[float]]:
+    return [[*box, label] for box, label in zip(image.boxes_M4.tolist(), image.labels_M.tolist(), strict=True)]
+
+
+def _places(image: LabelledImage, wanted: list[tuple[Any, ...]], path: Path) -> npt.NDArray[np.bool_]:
+    """Where the wanted objects are; as many of those that are alike as are wanted."""
+    left = Counter(wanted)
+    keep_M = np.zeros(len(image), np.bool_)
+    for m, row in enumerate(_objects(image)):
+        keep_M[m] = left[tuple(row)] > 0
+        left[tuple(row)] -= int(keep_M[m])
+    if +left:
+        raise DataError(
+            f"{path} names an object of image {spelled(image.key.id)} that is not there: {next(iter(+left))}.\n"
+            "The labels were changed since it was drawn; draw the subset again: adept data subset"
+        )
+    return keep_M
+
+
+def _in_turn(images: list[LabelledImage], seed: int, word: str = "") -> list[LabelledImage]:
+    """Images in the order in which they enter; where parts share an id, one after the other."""
+    return sorted(images, key=lambda image: (_rank(seed, f"{word}{spelled(image.key.id)}"), image.key.part))
 
 
 def _rank(seed: int, word: str) -> bytes:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adept_training.downstream.detections import Detections, Found
+from adept_training.downstream.identity import ImageKey
 from adept_training.downstream.records import LabelledImage, Split
 from adept_training.downstream.voc_metrics import box_iou
 
@@ -31,7 +32,7 @@ class TideError:
     """One error. ``detection`` and ``object`` are places in the image's arrays, -1 where there is none."""
 
     kind: str
-    image_id: str
+    image: ImageKey
     detection: int = -1
     object: int = -1
     label: int = 0
@@ -67,7 +68,7 @@ def tide(split: Split, found: Found) -> TideResult:
     """Judge every detection (the best 100 an image) and price each kind of error."""
     tally = _Tally()
     for image in split.images:
-        _judge(image, found.get(image.id, Detections.none()), tally)
+        _judge(image, found.get(image.key, Detections.none()), tally)
     base = _mean_ap(tally.points, tally.objects)
     right = [point for point in tally.points if point[2]]
     main = {kind: max(_repaired(kind, tally, right) - base, 0.0) for kind in MAIN}
@@ -100,7 +101,7 @@ def _judge(image: LabelledImage, found: Detections, tally: _Tally) -> None:
         if state_D[d]:
             continue
         kind, m = _kind(iou_DM[d], same_DM[d], used_M)
-        error = TideError(kind, image.id, int(order[d]), -1, label, score, bool(ignored_D[d]))
+        error = TideError(kind, image.key, int(order[d]), -1, label, score, bool(ignored_D[d]))
         if kind in ("Cls", "Loc", "Dupe"):
             error.object = int(objects[m])
         # Only the surest of the errors that point at an unfound object can be repaired into finding it.
@@ -112,7 +113,7 @@ def _judge(image: LabelledImage, found: Detections, tally: _Tally) -> None:
         label = int(image.labels_M[objects[m]])
         tally.missed[label] += 1
         if m not in claimed:
-            tally.errors.append(TideError("Miss", image.id, -1, int(objects[m]), label))
+            tally.errors.append(TideError("Miss", image.key, -1, int(objects[m]), label))
 
 
 def _match(iou_DM: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:

@@ -55,7 +55,7 @@ def _match(split: Split, found: Found, label: int, iou: float) -> tuple[int, Flo
     for at, image in enumerate(split.images):
         mine = image.labels_M == label
         truth.append((image.boxes_M4[mine], (image.crowd_M | image.difficult_M)[mine]))
-        one = found.get(image.id, Detections.none())
+        one = found.get(image.key, Detections.none())
         rows += [(float(one.scores_D[d]), at, one.boxes_D4[d]) for d in np.flatnonzero(one.labels_D == label)]
     rows.sort(key=lambda row: -row[0])
     claimed = [np.zeros(len(boxes), np.bool_) for boxes, _ in truth]

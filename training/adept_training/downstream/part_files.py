@@ -1,0 +1,56 @@
+"""One file, or one for each part of a split, under one name that reads all of them back.
+
+``found.json`` becomes ``found.part1.json``, ``found.part2.json``, ... in the order of the split's parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from adept_hub.atomic import atomic_file
+from adept_hub.errors import DataError
+from adept_training.downstream.records import Split
+
+
+def write_files(path: Path, texts: Sequence[str]) -> list[Path]:
+    """Write one file, or several in its place; returns their paths.
+
+    Raises:
+        DiskFullError: they cannot be written.
+    """
+    paths = [path] if len(texts) == 1 else [_numbered(path, at) for at in range(1, len(texts) + 1)]
+    for one, text in zip(paths, texts, strict=True):
+        with atomic_file(one) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    if len(paths) > 1:
+        path.unlink(missing_ok=True)  # an earlier one would be read in their place
+    return paths
+
+
+def pair_files(given: Sequence[Path], split: Split) -> list[tuple[Path, Split]]:
+    """Each file and the images that it is about: by the name that was written to, or every file in the parts' order.
+
+    Raises:
+        DataError: no such file, or another number of files than the split needs.
+    """
+    splits = split.per_file()
+    paths = list(given)
+    if len(paths) == 1 and not paths[0].is_file():
+        written = [_numbered(paths[0], at) for at in range(1, len(split.parts) + 1)]
+        paths = [path for path in written if path.is_file()] or paths
+    for path in paths:
+        if not path.is_file():
+            raise DataError(f"There is no file {path}.")
+    if len(paths) == len(splits):
+        return list(zip(paths, splits, strict=True))
+    if len(splits) == 1:
+        raise DataError(f"{len(paths)} files are given but {split.name} needs one only: {', '.join(map(str, paths))}.")
+    raise DataError(
+        f"{split.name} joins {len(splits)} parts that share ids: give a file for each, in this order: "
+        f"{', '.join(part.source for part in split.parts)}.\nGiven: {', '.join(map(str, paths))}."
+    )
+
+
+def _numbered(path: Path, at: int) -> Path:
+    return path.with_name(f"{path.stem}.part{at}{path.suffix}")
