@@ -8,9 +8,14 @@ from adept_hub.spec import Start
 from adept_training.page import Page
 
 
-def write_starts(page: Page, starts: Sequence[Start], license: str) -> None:  # noqa: A002  # its name everywhere
+def write_starts(
+    page: Page,
+    starts: Sequence[Start],
+    license: str,  # noqa: A002  # its name everywhere
+    of: str = "",
+) -> None:
     """Write the chain of checkpoints that a run goes back to, the direct one first, and the run's own license."""
-    page.heading("Started from")
+    page.heading(f"Started from{of}")
     if starts:
         page.table(["checkpoint", "license", "SHA-256"], [[s.name, s.license, s.sha256] for s in reversed(starts)])
     else:

@@ -27,6 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--proposals", type=Path, metavar="DIR", help="of adept proposals; else RUN/proposals")
     parser.add_argument("--init", metavar="SOURCE", help="weights to start from; required by adept_separate")
     parser.add_argument("--minutes", type=float, metavar="M", help="as engine.max_minutes: the run ends by then")
+    parser.add_argument("--license", metavar="L", help="of the weights (default: the recipe's, or that of --init)")
+    parser.add_argument("--relicense", action="store_true", help="claim the right to grant a more permissive license")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out exactly where it stopped")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="SECTION.FIELD=VALUE",
                         help="change one value of the recipe; repeatable")  # fmt: skip
@@ -64,7 +66,11 @@ def run(args: argparse.Namespace) -> int:
     recipe = load_recipe(recipe_source, [*args.settings, *minutes], args.method)
     init = None if args.init is None else fetch(args.init).folder
     source = open_images(args.images)
-    check_run(recipe, source.keys(), args.out, init=init, resume=args.resume)
+    asked_license = args.license or "unstated"
+    recipe = check_run(
+        recipe, source.keys(), args.out,
+        init=init, resume=args.resume, license=asked_license, relicense=args.relicense,
+    ).licensed(recipe)  # fmt: skip
     where: Path | None = args.proposals
     if where is None:
         where = args.out / "proposals"
@@ -74,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
     outcome = pretrain(
         recipe, source, table, args.out,
         init=init, resume=args.resume, stream=sys.stderr, proposals=table.metadata, asked=asked,
+        license=asked_license, relicense=args.relicense,
     )  # fmt: skip
     _tell(args, outcome, asked, recipe)
     return 130 if outcome.interrupted else 0

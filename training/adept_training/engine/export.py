@@ -13,6 +13,7 @@ from adept_hub.cards import write_card
 from adept_hub.checkpoint import write_checkpoint
 from adept_hub.schema import to_dict
 from adept_hub.spec import CheckpointConfig, Metric, Provenance
+from adept_training.engine.origin import Origin
 from adept_training.engine.recipe import Recipe
 from adept_training.method.adept import Adept
 
@@ -39,6 +40,7 @@ def export_model(
     proposals: dict[str, Any],
     metrics: tuple[Metric, ...] = (),
     notes: tuple[str, ...] = (),
+    origin: Origin = Origin(),  # noqa: B008  # frozen
 ) -> CheckpointConfig:
     """Write the checkpoint folder of a run and its card, replacing an earlier one of the same run.
 
@@ -46,6 +48,7 @@ def export_model(
         images: photographs trained on; ``epochs``: how often each was seen, as it truly was.
         proposals: what the proposal table says about itself.
         notes: limitations of these weights, for the card.
+        origin: what the run started from.
     """
     tensors, parts = exported_tensors(model, recipe.export.network)
     provenance = Provenance(
@@ -60,6 +63,9 @@ def export_model(
         trained_on=_machine(),
         metrics=metrics,
         notes=notes,
+        starts=origin.starts,
+        relicensed=origin.relicensed,
+        labeled=origin.labeled,
     )
     config = write_checkpoint(
         folder,
@@ -69,6 +75,7 @@ def export_model(
         provenance=provenance,
         licence=recipe.export.licence,
         parts=parts,
+        preprocessing=model.preprocessing,
         half=recipe.export.half,
         overwrite=True,
     )

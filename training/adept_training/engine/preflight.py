@@ -7,10 +7,9 @@ from pathlib import Path
 
 import torch
 
-from adept_hub.checkpoint import CONFIG, read_config
 from adept_hub.errors import ImagesError, OutputExistsError, RecipeError, ResumeError
-from adept_hub.schema import to_dict
 from adept_training.engine.launch import check_precision, processes
+from adept_training.engine.origin import Origin, open_origin
 from adept_training.engine.probe import split_keys
 from adept_training.engine.recipe import Recipe, load_recipe
 from adept_training.engine.state import saved_states
@@ -20,8 +19,17 @@ SMALL_SET, LARGE_SET = "own_photos_cpu", "adept_joint_r50_1gpu"
 _LARGE = 2000
 
 
-def check_run(recipe: Recipe, keys: Sequence[str], folder: Path, *, init: Path | None, resume: bool) -> None:
-    """Refuse a run that could not begin or could not leave its checkpoint.
+def check_run(
+    recipe: Recipe,
+    keys: Sequence[str],
+    folder: Path,
+    *,
+    init: Path | None,
+    resume: bool,
+    license: str = "unstated",  # noqa: A002  # its name everywhere
+    relicense: bool = False,
+) -> Origin:
+    """Refuse a run that could not begin or could not leave its checkpoint, and return what it starts from.
 
     Args:
         recipe: the whole configuration.
@@ -29,19 +37,23 @@ def check_run(recipe: Recipe, keys: Sequence[str], folder: Path, *, init: Path |
         folder: of the run.
         init: a checkpoint folder to start from.
         resume: whether the run in ``folder`` is continued.
+        license: of the weights, as asked for beside the recipe's.
+        relicense: the right to grant a license that is not known to be at least as restrictive is claimed.
 
     Raises:
         OutputExistsError: ``folder`` holds a run and ``resume`` is false.
         ResumeError: there is nothing to resume.
         RecipeError: too few images for a batch, a batch that the processes cannot share, a precision that the device
-            lacks, or separate training without ``init``, or with one of another architecture.
+            lacks, or separate training without ``init``, or with one that lacks a part or is of another architecture.
+        LicenseError: the license is more permissive than that of ``init``.
         ImagesError: no images.
     """
     check_folder(folder, resume)
     check_precision(recipe.engine)
-    check_init(recipe, init)
+    origin = open_origin(recipe, init, folder, resume=resume, license=license, relicense=relicense)
     training, _ = split_keys(list(keys), recipe.data.held_out)
     check_sizes(recipe, len(training), processes(), keep_model=init is not None)
+    return origin
 
 
 def check_folder(folder: Path, resume: bool) -> None:
@@ -52,25 +64,6 @@ def check_folder(folder: Path, resume: bool) -> None:
     if resume and not begun:
         raise ResumeError(
             f"There is no checkpoint in {folder / 'checkpoints'} to continue from.\nStart the run without --resume."
-        )
-
-
-def check_init(recipe: Recipe, init: Path | None) -> None:
-    """Refuse separate training without a start, and a start of another architecture."""
-    if init is None:
-        if not recipe.method.contrasts:
-            raise RecipeError(
-                "adept_separate trains an RPN on a backbone, FPN and head that are pre-trained already.\n"
-                "Name them: --init SOURCE, such as the --out of a run with --method soco of the same architecture"
-            )
-        return
-    spec, wanted = to_dict(read_config(init).spec), to_dict(recipe.model)
-    differ = [name for name in wanted if name != "anchors" and spec[name] != wanted[name]]
-    if differ:
-        settings = " ".join(f"--set model.{name}={spec[name]}" for name in differ if not isinstance(spec[name], dict))
-        raise RecipeError(
-            f"{init / CONFIG} and the recipe's model section differ in {', '.join(differ)}.\n"
-            f"Train what the start is: {settings or f'set model.{differ[0]} in a recipe file'}"
         )
 
 

@@ -15,7 +15,6 @@ import torch
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from adept_hub.atomic import atomic_file
-from adept_hub.checkpoint import read_config, read_tensors
 from adept_hub.errors import AdeptError
 from adept_hub.schema import to_dict
 from adept_training.data.loader import Batch, BoxTable, Order, Samples, Sealed, Steps, make_loader
@@ -25,6 +24,7 @@ from adept_training.engine.export import export_model, recall_metrics
 from adept_training.engine.journal import Journal, Meter, duration
 from adept_training.engine.launch import make_fabric, synchronise_norms
 from adept_training.engine.optim import make_optimiser, set_lr
+from adept_training.engine.origin import load_start, record_origin
 from adept_training.engine.outcome import advice_of, has_finished, read_outcome, verdict_of, write_outcome
 from adept_training.engine.preflight import check_run, check_sizes
 from adept_training.engine.preview import draw_preview
@@ -77,6 +77,8 @@ def pretrain(
     stream: TextIO | None = None,
     proposals: dict[str, Any] | None = None,
     asked: Asked = Asked(),  # noqa: B008  # frozen
+    license: str = "unstated",  # noqa: A002  # its name everywhere
+    relicense: bool = False,
 ) -> Outcome:
     """Train, log to ``folder``/log.jsonl, keep checkpoints in ``folder``/checkpoints, leave ``folder``/export.
 
@@ -84,13 +86,16 @@ def pretrain(
         recipe: the whole configuration.
         source: the photographs; ``table`` their boxes.
         folder: of this run; must hold no other run unless ``resume``.
-        init: a checkpoint folder to start from (required by separate training).
+        init: a checkpoint folder to start from (required by separate training), whose preprocessing the run keeps.
         stream: where progress lines go.
         proposals: what is recorded about the boxes.
         asked: what to show beside the log: a preview, trackers, the report.
+        license: of the weights; by default the recipe's, or else that of ``init``.
+        relicense: claim the right to grant a license that is not known to be at least as restrictive as that.
 
     Raises:
-        RecipeError: too few photographs for one batch, or separate training without ``init``.
+        RecipeError: too few photographs for one batch, separate training without ``init``, or an ``init`` that lacks
+            a part or is of another architecture. LicenseError: a license more permissive than that of ``init``.
         OutputExistsError: ``folder`` holds a run and ``resume`` is false.
         ResumeError: nothing to resume, or another recipe or other photographs.
         TrainingDivergedError: a loss that is not finite, or collapsed features.
@@ -98,7 +103,8 @@ def pretrain(
         ProposalsError: the table was made from other photographs.
     """
     all_keys = source.keys()
-    check_run(recipe, all_keys, folder, init=init, resume=resume)
+    origin = check_run(recipe, all_keys, folder, init=init, resume=resume, license=license, relicense=relicense)
+    recipe = origin.licensed(recipe)
     if recipe.engine.threads:
         torch.set_num_threads(recipe.engine.threads)
     fabric = make_fabric(recipe.engine)
@@ -113,8 +119,9 @@ def pretrain(
         return _finished_before(folder, steps)
 
     torch.manual_seed(recipe.engine.seed)
-    model = Adept(recipe.model, recipe.method, recipe.views.sizes)
-    _initialise(model, recipe, init)
+    model = Adept(recipe.model, recipe.method, recipe.views.sizes, origin.preprocessing)
+    if init is not None:
+        load_start(model, init)
     if recipe.engine.channels_last:
         model = model.to(memory_format=torch.channels_last)
     optimiser = make_optimiser(model, recipe.optimiser, recipe.engine.batch_size)
@@ -134,10 +141,11 @@ def pretrain(
     if first:
         with atomic_file(folder / "recipe.yaml") as temporary:
             temporary.write_text(recipe.to_yaml(), encoding="utf-8")
+        record_origin(origin, folder)
     held = load_held_out(source, table, held_keys, recipe.views.sizes[0])
     run = Run(
         recipe, fabric, model, wrapped, optimiser, order, held, folder, journal, progress, identity, steps,
-        time.perf_counter(),
+        time.perf_counter(), origin,
     )  # fmt: skip
     samples = Samples(source, table, tuple(keys), recipe.views, recipe.colours, recipe.engine.seed)
     journal.record(
@@ -194,6 +202,7 @@ def _run(run: Run, samples: Samples, proposals: dict[str, Any], images: int) -> 
         export_model(
             run.model, run.recipe, run.folder / "export",
             images=images, epochs=epochs, proposals=proposals, metrics=recall_metrics(last), notes=doubts,
+            origin=run.origin,
         )  # fmt: skip
     run.journal.record("end", step=run.progress.step, seconds=round(run.seconds(), 1), interrupted=interrupted, **last)
     run.journal.say(
@@ -268,18 +277,6 @@ def _train(run: Run, batches: Iterator[Batch], stopped: list[int]) -> None:
             last_save = time.perf_counter()
         if engine.probe_every and (step + 1) % engine.probe_every == 0:
             run.probe()
-
-
-def _initialise(model: Adept, recipe: Recipe, init: Path | None) -> None:
-    if init is None:
-        return
-    tensors = read_tensors(init, read_config(init))
-    state = model.online.parts.state_dict()
-    given = {k: v for k, v in tensors.items() if recipe.method.contrasts or not k.startswith("rpn.")}
-    model.online.parts.load_state_dict(state | given)
-    if recipe.method.contrasts:
-        own = model.target.parts.state_dict()
-        model.target.parts.load_state_dict({k: given.get(k, v) for k, v in own.items()})
 
 
 def _recipe_digest(recipe: Recipe) -> str:

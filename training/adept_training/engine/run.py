@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from adept_hub.errors import TrainingDivergedError
 from adept_hub.models.parts import DetectorParts
 from adept_training.data.loader import Order
 from adept_training.engine.journal import Journal, progress_line
+from adept_training.engine.origin import Origin
 from adept_training.engine.pace import TIMED_STEPS, Pace
 from adept_training.engine.probe import HeldOut, best_proposals, measure_rpn
 from adept_training.engine.rank import head_rank
@@ -46,6 +47,7 @@ class Run:
     steps: int
     #: When this sitting began, by the performance counter.
     began: float
+    origin: Origin = field(default_factory=Origin)
     saved: Path | None = None
     #: When the first step of this session ended.
     timed_from: float = 0.0

@@ -12,10 +12,12 @@ from PIL import Image
 
 from adept_training.engine.asked import next_commands
 from adept_training.engine.journal import duration
+from adept_training.engine.origin import recorded_origin
 from adept_training.engine.outcome import advice_of, asked_of, network_of, verdict_of
 from adept_training.engine.recipe import flatten
 from adept_training.engine.runlog import RunLog, read_log
 from adept_training.engine.watch import Watched, read_watched
+from adept_training.lineage import write_starts
 from adept_training.page import Page
 from adept_training.plotting import lines_plot
 from adept_training.proposals.pictures import panel
@@ -78,6 +80,9 @@ def write_report(folders: Sequence[Path], path: Path) -> None:
     for run, name in zip(runs, names, strict=True):
         page.heading("Next" if len(runs) == 1 else f"Next, with {name}")
         page.code("\n".join(_commands(run)))
+    for run, name in zip(runs, names, strict=True):
+        if origin := recorded_origin(run.folder):
+            write_starts(page, origin.starts, origin.license, "" if len(runs) == 1 else f", {name}")
     page.heading("Recipe")
     for run, name in zip(runs, names, strict=True):
         page.folded(f"the recipe of {name} in full", yaml.safe_dump(run.recipe(), sort_keys=False))

@@ -81,10 +81,16 @@ class Outputs(NamedTuple):
 class Adept(nn.Module):
     """The pre-training model of one recipe: ``online``, and ``target`` where there is a contrast."""
 
-    def __init__(self, spec: DetectorSpec, recipe: MethodRecipe, sizes: tuple[int, int, int]) -> None:
+    def __init__(
+        self,
+        spec: DetectorSpec,
+        recipe: MethodRecipe,
+        sizes: tuple[int, int, int],
+        preprocessing: Preprocessing | None = None,
+    ) -> None:
         super().__init__()
         self.spec, self.recipe, self.sizes = spec, recipe, sizes
-        self.preprocessing = Preprocessing()
+        self.preprocessing = preprocessing or Preprocessing()
         width = spec.stage_channels[-1] if recipe.name == "byol" else spec.head_fc_channels
         self.online = Network(spec, recipe.projector_hidden, recipe.projection, width, norm=recipe.projector_norm)
         if recipe.contrasts:
