@@ -8,7 +8,6 @@ import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -21,12 +20,11 @@ from adept_hub.models.contract import check_tensors, expected_tensors
 from adept_hub.schema import from_dict, to_dict
 from adept_hub.spec import CheckpointConfig, DetectorSpec, Preprocessing, Provenance
 from adept_hub.validate import MAX_CONFIG_BYTES, MAX_CONFIG_VALUES, check_config
+from adept_hub.weights_file import broken, check_finite, check_header
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 CARD = "README.md"
-#: A detector of ours has at most 0.1 MB of header; safetensors itself would parse 100 MB of JSON.
-MAX_HEADER_BYTES = 1 << 20
 _FLOATS = ("F32", "F16")
 _PICKLED = (".pth", ".pt", ".pkl", ".pyth", ".bin", ".ckpt", ".tar")
 
@@ -94,7 +92,7 @@ def read_tensors(folder: Path, config: CheckpointConfig, *, verified: bool = Tru
         verified: compare the file with the digest in the config (once for an unchanged file).
 
     Raises:
-        CheckpointError: no weights, or not a safetensors file.
+        CheckpointError: no weights, not a safetensors file, or a value that is not finite.
         IntegrityError: the file's content is not what the digest promises.
         UnknownKeyError, IncompleteLoadError, ShapeMismatchError: the tensors are not the ones the config promises;
             this is known from the header, before any tensor is read.
@@ -104,7 +102,7 @@ def read_tensors(folder: Path, config: CheckpointConfig, *, verified: bool = Tru
         raise CheckpointError(f"{folder} has no {WEIGHTS}.\nFetch or export the checkpoint again.")
     if verified:
         verify(path, config.sha256, config.size)
-    _check_header(path)
+    check_header(path, IntegrityError)
     try:
         with safe_open(path, framework="pt") as file:
             slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118  # safe_open is no mapping
@@ -114,31 +112,11 @@ def read_tensors(folder: Path, config: CheckpointConfig, *, verified: bool = Tru
             _check_dtypes({key: s.get_dtype() for key, s in slices.items()}, config.spec, str(path))
             tensors = {key: file.get_tensor(key) for key in slices}
     except SafetensorError as error:
-        why = " ".join(str(error).split())
-        why = why if len(why) < 200 else f"{why[:80]} ... {why[-80:]}"
+        why = broken(error)
         raise IntegrityError(f"{path} is not a whole safetensors file: {why}.\nFetch or export it again.") from error
-    return {key: t.float() if t.is_floating_point() else t for key, t in tensors.items()}
-
-
-def _check_header(path: Path) -> None:
-    """Bound the header before anything parses it, and refuse one in which a name stands twice.
-
-    Its first eight bytes are its length, little-endian; it is JSON.
-    """
-    with path.open("rb") as stream:
-        first = stream.read(8)
-        length, size = int.from_bytes(first, "little"), path.stat().st_size
-        if len(first) < 8 or not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
-            raise IntegrityError(
-                f"{path} is not a whole safetensors file: its header claims {length:,} bytes, the file has {size:,}.\n"
-                "Fetch or export it again."
-            )
-        header = stream.read(length)
-    try:
-        strict_json.loads(header)
-    except (ValueError, RecursionError) as error:
-        why = str(error).splitlines()[0][:200]
-        raise IntegrityError(f"{path} is not a whole safetensors file: {why}.\nFetch or export it again.") from error
+    tensors = {key: t.float() if t.is_floating_point() else t for key, t in tensors.items()}
+    check_finite(tensors, str(path), "loaded")
+    return tensors
 
 
 def _check_printable(shapes: Mapping[str, tuple[int, ...]], where: str) -> None:
@@ -197,9 +175,8 @@ def write_checkpoint(
         tensor = tensor.float() if tensor.is_floating_point() else tensor
         if half and tensor.is_floating_point() and "running_" not in key:
             tensor = tensor.half()
-        if not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{key!r} holds NaN or infinity; such weights are not saved.")
         stored[key] = tensor.contiguous()
+    check_finite(stored, str(folder), "saved")
     with atomic_folder(folder, overwrite=overwrite) as temporary:
         path = temporary / WEIGHTS
         save_file(stored, path, metadata={"format": "pt"})

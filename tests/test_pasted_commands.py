@@ -11,7 +11,9 @@ import pytest
 import adept_hub
 
 PACKAGE = Path(adept_hub.__file__).parent
-COMMAND = re.compile(r"(?:^|[\s(:\"'`])(?:adept [a-z]+|rm|df|cp|mkdir|pip install|hf)(?: [^\n]*)? \S*$")
+COMMAND = re.compile(
+    r"(?:^|[\s(:\"'`])(?:adept [a-z]+|rm|df|cp|mkdir|pip install|python tools/\S+|hf)(?: [^\n]*)? \S*$"
+)
 #: Names that `adept_hub.names` or a fixed list has checked: letters, digits and ``._-/@`` only.
 CHECKED = {
     "known.framework", "self.framework", "info.name", "info.method", "where", "extra", "source", "framework", "name",

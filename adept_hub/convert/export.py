@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from adept_hub.atomic import atomic_folder
@@ -20,7 +21,9 @@ from adept_hub.convert.options import Detector, Framework, Target, check_framewo
 from adept_hub.convert.rescale import rescale_anchors
 from adept_hub.errors import CheckpointError
 from adept_hub.models.contract import check_tensors, part_of
+from adept_hub.pickles import load_tensors_only
 from adept_hub.spec import AnchorSpec, CheckpointConfig, DetectorSpec
+from adept_hub.weights_file import read_safetensors
 
 #: Weights and config of each framework's export.
 FILES: Mapping[str, tuple[str, str]] = {
@@ -161,10 +164,7 @@ def read_export(folder: Path, framework: Framework) -> dict[str, Tensor]:
     path = folder / FILES[framework][0]
     if not path.is_file():
         raise CheckpointError(f"{folder} holds no export for {framework}: it has no {path.name}.")
-    if framework == "torchvision":
-        state = load_file(path)
-    else:
-        state = torch.load(path, weights_only=True)["model" if framework == "detectron2" else "state_dict"]
+    state = read_safetensors(path) if framework == "torchvision" else load_tensors_only(path)
     cascade = any(re.search(r"(box|bbox)_head\.2\.(conv1|shared_convs|0\.0)\.", key) for key in state)
     return import_state(state, framework, "cascade_rcnn" if cascade else "faster_rcnn")
 
@@ -172,7 +172,7 @@ def read_export(folder: Path, framework: Framework) -> dict[str, Tensor]:
 def next_steps(framework: Framework, out: Path) -> str:
     """What to type to fine-tune with an export in ``out``."""
     if framework == "detectron2":
-        return f"Fine-tune: python tools/train_net.py --config-file {out / 'config.yaml'}"
+        return f"Fine-tune: python tools/train_net.py --config-file {shlex.quote(str(out / 'config.yaml'))}"
     if framework == "mmdet":
-        return f"Fine-tune: python tools/train.py {out / 'config.py'}"
+        return f"Fine-tune: python tools/train.py {shlex.quote(str(out / 'config.py'))}"
     return f"In Python, from inside {out}: from build_model import build_model; model = build_model(num_classes=3)"

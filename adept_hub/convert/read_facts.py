@@ -117,11 +117,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
         CheckpointError: the file is missing, damaged, or holds no tensors.
         PickleRefusedError: it holds pickled objects other than tensors.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     from adept_hub.convert.array_pickles import is_array_pickle, load_arrays_only
     from adept_hub.pickles import load_tensors_only
+    from adept_hub.weights_file import read_safetensors
 
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist.")
@@ -129,13 +127,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         return load_arrays_only(path)
     if path.suffix != ".safetensors":
         return load_tensors_only(path)
-    try:
-        state: dict[str, Tensor] = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
-    if not state:
-        raise CheckpointError(f"{path} holds no tensors.")
-    return state
+    return read_safetensors(path)
 
 
 def facts_of_shapes(shapes: Mapping[str, tuple[int, ...]], framework: str) -> Facts:
