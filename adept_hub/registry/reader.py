@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import stat
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,6 +22,8 @@ from adept_hub.registry.lines import is_published_line, parse_line, read_lines
 if TYPE_CHECKING:
     from adept_hub.registry.entries import ModelInfo
 
+#: Ten thousand entries have 6 MB.
+MAX_REGISTRY_BYTES = 256 << 20
 _GROUPS = ("architectures", "checkpoints", "defaults", "deprecated")
 
 
@@ -187,11 +190,17 @@ def read_registry_file(path: Path, *, unique: bool = False) -> object:
         unique: refuse a name that stands twice, too (see `check_registry`).
 
     Raises:
-        RegistryError: there is no such file, or it is not JSON.
+        RegistryError: there is no such file, it is a pipe, a device or too large, or it is not JSON.
     """
     collecting = gc.isenabled()
     gc.disable()  # 40,000 new objects and no garbage: looking for it would take a third of the time
     try:
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > MAX_REGISTRY_BYTES:
+            raise RegistryError(
+                f"The registry {path} is not a regular file of at most {MAX_REGISTRY_BYTES >> 20} MB.\n"
+                "Name a JSON file in ADEPT_REGISTRY."
+            )
         content = path.read_bytes()
         return read_lines(content) if path.suffix == ".jsonl" else strict_json.loads(content, unique=unique)
     except OSError as error:

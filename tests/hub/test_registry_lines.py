@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from adept_hub.registry import (
     model_info,
     registry_files,
 )
+from adept_hub.registry.reader import read_registry_file
 from tests.hub.registries import checkpoint, small, write
 
 
@@ -117,3 +119,19 @@ def test_a_number_that_is_none_is_not_json(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("ADEPT_REGISTRY", str(path))
     with pytest.raises(RegistryError, match="NaN is no number"):
         list_models()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "huge"])
+def test_a_registry_that_is_no_regular_file_is_not_waited_for(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "registry.json"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "device":
+        path = Path("/dev/zero")
+    else:
+        with path.open("wb") as stream:
+            stream.truncate(100 << 30)
+    with pytest.raises(RegistryError, match="not a regular file of at most 256 MB"):
+        read_registry_file(path)

@@ -1,0 +1,59 @@
+"""hf_xet writes a file by itself; how much it may write is ours to say."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from adept_hub import download, xet
+from adept_hub.download import Announced
+from adept_hub.errors import DownloadError, IntegrityError
+from adept_hub.hub_cache import RepoCache
+from adept_hub.hub_errors import TRANSPORT
+
+FILE = Announced("org/small", "model.safetensors", "http://127.0.0.1:9", "0" * 64, "0" * 40, 1000, xet=object())
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RepoCache:
+    monkeypatch.setattr(download, "has_xet", lambda: True)
+    return RepoCache("org/small", tmp_path / "cache")
+
+
+def test_a_storage_that_sends_without_end_is_stopped(cache: RepoCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped, written = threading.Event(), []
+
+    def endless(*, incomplete_path: Path, **_: object) -> None:
+        with incomplete_path.open("ab") as stream:
+            while not stopped.is_set() and len(written) < 2000:
+                written.append(stream.write(bytes(100)))
+                stream.flush()
+                time.sleep(0.005)
+
+    monkeypatch.setattr(xet, "xet_get", endless)
+    monkeypatch.setattr(xet, "_abort", stopped.set)
+    with pytest.raises(IntegrityError, match="more bytes than the 1,000 announced"):
+        download.download(FILE, cache, False, limit=10_000)
+    assert stopped.is_set()
+    assert len(written) < 1000
+    assert not list((cache.folder / "blobs").iterdir())
+
+
+@pytest.mark.parametrize(("size", "error"), [(999, "SHA-256"), (1001, "more bytes"), (1000, "SHA-256")])
+def test_what_it_wrote_is_counted_and_verified(cache: RepoCache, monkeypatch, size: int, error: str) -> None:
+    monkeypatch.setattr(xet, "xet_get", lambda *, incomplete_path, **_: incomplete_path.write_bytes(bytes(size)))
+    with pytest.raises((IntegrityError, DownloadError), match=error):
+        download.download(FILE, cache, False, limit=10_000)
+    assert not list((cache.folder / "blobs").iterdir())
+
+
+def test_its_own_error_is_the_error(cache: RepoCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError("no such storage")
+
+    monkeypatch.setattr(xet, "xet_get", refuse)
+    with pytest.raises(TRANSPORT, match="no such storage"):
+        download.download(FILE, cache, False, limit=10_000)
