@@ -96,7 +96,9 @@ def create_model(
         UnknownModelError: no such name; the nearest are shown.
         UnsupportedDetectorError: ``detector`` or ``num_classes`` cannot be built.
     """
-    return assemble_detector(DetectorParts(registry().resolve(name).spec), num_classes, detector, **options)
+    info = registry().resolve(name)
+    options.setdefault("anchor_sizes", Target().anchor_sizes(info.spec))
+    return assemble_detector(DetectorParts(info.spec), num_classes, detector, info.preprocessing, **options)
 
 
 def load_state_dict(

@@ -14,6 +14,7 @@ from adept_hub.checkpoint import CONFIG, read_config
 from adept_hub.digest import sha256_file
 from adept_hub.registry import BUNDLED, ModelInfo, list_models, registry
 from adept_hub.schema import to_dict
+from adept_hub.spec import Preprocessing
 
 
 def published_cards() -> dict[str, str]:
@@ -76,6 +77,8 @@ def registry_entry(folder: Path, **location: str) -> dict[str, Any]:
         "images": provenance.images,
         "epochs": provenance.epochs,
         "metrics": to_dict(provenance.metrics),
+        # ImageNet's, which nearly all have, are left out.
+        **({} if config.preprocessing == Preprocessing() else {"preprocessing": to_dict(config.preprocessing)}),
     }
 
 

@@ -20,7 +20,7 @@ from adept_hub.models import DetectorParts
 from adept_hub.spec import PARTS, AnchorSpec, CheckpointConfig, DetectorSpec, LevelSpec, Preprocessing, Provenance
 from tests.frameworks_support import random_tensors
 
-NAME = "soco_r18_fpn24.house"
+NAME = "adept_joint_r18_fpn24.house"
 LICENSE = "cc-by-nc-sa-4.0"
 PIXELS = Preprocessing(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
 #: Anchors that are no octaves, two ratios instead of three, levels that are octaves (exports cannot express others).

@@ -96,7 +96,7 @@ def test_load_into_gives_each_framework_s_model_the_house_s_features(house: Hous
 @torch.no_grad()
 def test_a_saved_detector_keeps_the_facts_that_it_was_loaded_with(house: House, tmp_path: Path) -> None:
     model = adept_hub.load_pretrained(house.folder, num_classes=4)
-    saved = adept_hub.save_pretrained(model, tmp_path / "saved", name="soco_r18_fpn24.again")
+    saved = adept_hub.save_pretrained(model, tmp_path / "saved", name="adept_joint_r18_fpn24.again")
     assert (saved.spec, saved.preprocessing, saved.licence) == (SPEC, PIXELS, LICENSE)
     again = read_config(tmp_path / "saved")
     assert (again.spec, again.preprocessing, again.licence) == (SPEC, PIXELS, LICENSE)
@@ -108,12 +108,12 @@ def test_a_saved_detector_keeps_the_facts_that_it_was_loaded_with(house: House, 
 def test_a_saved_detector_says_which_anchors_it_really_has(house: House, tmp_path: Path) -> None:
     """Its RPN means what it says on those that it was built with, whatever its origin's were."""
     model = adept_hub.load_pretrained(house.folder, num_classes=4, anchors="downstream")
-    saved = adept_hub.save_pretrained(model, tmp_path / "saved", name="soco_r18_fpn24.again")
+    saved = adept_hub.save_pretrained(model, tmp_path / "saved", name="adept_joint_r18_fpn24.again")
     assert saved.spec.anchors == AnchorSpec((32.0, 64.0, 128.0, 256.0), (0.4, 1.7))
     assert saved.spec.levels == SPEC.levels
     assert adept_hub.load_pretrained(tmp_path / "saved").rpn.anchor_generator.sizes[0] == (32.0,)
     del model.checkpoint_config  # a detector of nobody's: its generator says so still
-    saved = adept_hub.save_pretrained(model, tmp_path / "again", name="soco_r18_fpn24.again")
+    saved = adept_hub.save_pretrained(model, tmp_path / "again", name="adept_joint_r18_fpn24.again")
     assert (saved.spec.anchors.sizes[0], saved.spec.anchors.ratios, saved.preprocessing) == (32.0, (0.4, 1.7), PIXELS)
 
 
@@ -121,7 +121,7 @@ def test_anchors_that_a_checkpoint_cannot_describe_are_refused_with_the_rpn(hous
     model = adept_hub.load_pretrained(house.folder, num_classes=4)
     model.rpn.anchor_generator = AnchorGenerator(((8, 16),) * 5, ((1.0,),) * 5)
     with pytest.raises(UnsupportedModelError, match=r"parts=\('backbone', 'fpn', 'head'\)"):
-        adept_hub.save_pretrained(model, tmp_path / "saved", name="soco_r18_fpn24.again")
+        adept_hub.save_pretrained(model, tmp_path / "saved", name="adept_joint_r18_fpn24.again")
     parts = ("backbone", "fpn", "head")
-    saved = adept_hub.save_pretrained(model, tmp_path / "saved", name="soco_r18_fpn24.again", parts=parts)
+    saved = adept_hub.save_pretrained(model, tmp_path / "saved", name="adept_joint_r18_fpn24.again", parts=parts)
     assert saved.parts == parts

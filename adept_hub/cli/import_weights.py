@@ -30,8 +30,9 @@ def run(args: argparse.Namespace) -> int:
     from adept_hub.checkpoint import write_checkpoint
     from adept_hub.convert.layouts import LAYOUTS, import_layout, recognise_layout
     from adept_hub.convert.read_facts import read_state
+    from adept_hub.digest import sha256_file
     from adept_hub.models.contract import part_of
-    from adept_hub.spec import PARTS, Preprocessing, Provenance
+    from adept_hub.spec import PARTS, Preprocessing, Provenance, Start
 
     state = read_state(args.file)
     layout = args.layout or recognise_layout(state)
@@ -45,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
         exported_network=LAYOUTS[layout].network,
         trained_on=f"imported from {args.file.name} (layout {layout})",
         notes=(LAYOUTS[layout].note,) if LAYOUTS[layout].note else (),
+        starts=(Start(args.file.name, sha256_file(args.file), args.licence),),
     )
     config = write_checkpoint(
         args.out,

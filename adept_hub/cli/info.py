@@ -40,6 +40,8 @@ def _rows(info: ModelInfo) -> list[tuple[str, str]]:
         ("RPN", f"one 3x3 convolution, anchors {_numbers(spec.anchors.sizes)} px, h/w {_numbers(spec.anchors.ratios)}"),
         ("RoI head", f"4 convolutions of {spec.head_conv_channels}, one fc of {spec.head_fc_channels}"),
     ]
+    pixels = info.preprocessing
+    rows.append(("pixels", f"RGB in [0, 1], mean {_numbers(pixels.mean)}, std {_numbers(pixels.std)}"))
     if not info.pretrained:
         return [*rows, ("weights", "not published")]
     place = info.location

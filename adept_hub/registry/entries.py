@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from adept_hub.errors import RegistryError, SourceError
 from adept_hub.names import check_repo, is_commit, is_name, split_name
 from adept_hub.schema import from_dict
-from adept_hub.spec import DetectorSpec, Metric
+from adept_hub.spec import DetectorSpec, Metric, Preprocessing
 
 #: Names that Windows keeps for itself in every folder, with and without a suffix.
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
@@ -30,7 +30,8 @@ class ModelInfo:
     """One entry of the registry: an architecture, or an architecture with a tag and published weights.
 
     ``size`` is that of model.safetensors in bytes, ``sha256`` its digest, ``config_sha256`` that of config.json; all
-    are empty without weights. ``base`` is the folder that a bundled location is relative to.
+    are empty without weights. ``base`` is the folder that a bundled location is relative to. ``preprocessing`` is what
+    the weights were trained with, which a model without weights gets, too.
     """
 
     name: str
@@ -48,6 +49,7 @@ class ModelInfo:
     metrics: tuple[Metric, ...] = ()
     aliases: tuple[str, ...] = ()
     base: Path | None = None
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
 
     @property
     def architecture(self) -> str:
@@ -79,6 +81,7 @@ class ArchitectureEntry:
     method: str
     spec: DetectorSpec
     summary: str = ""
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ class CheckpointEntry:
     config_sha256: str = ""
     summary: str = ""
     metrics: tuple[Metric, ...] = ()
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
 
 
 def check_entry(entry: CheckpointEntry, where: str) -> None:
@@ -106,6 +110,9 @@ def check_entry(entry: CheckpointEntry, where: str) -> None:
     """
     if not all(map(math.isfinite, (entry.epochs, *(metric.value for metric in entry.metrics)))):
         raise RegistryError(f"{where}: a number that is not finite.")
+    pixels = entry.preprocessing
+    if not all(map(math.isfinite, (*pixels.mean, *pixels.std))) or min(pixels.std) <= 0:
+        raise RegistryError(f"{where}: the preprocessing has a value that is not finite, or a std that is not above 0.")
     place = entry.location
     if place is None:
         return

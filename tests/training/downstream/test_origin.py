@@ -31,7 +31,7 @@ def test_the_chain_of_starts_and_its_license(house: House, house_data: HouseData
     data, recipe = open_data(house_data.words()), load_finetune_recipe(None, QUICK)
     source, first = str(tuned / "last"), read_config(tuned / "last")
     with pytest.raises(
-        LicenseError, match=r"(?s)soco_r18_fpn24.finetuned.*mit is not known.*--license mit --relicense"
+        LicenseError, match=r"(?s)adept_joint_r18_fpn24.finetuned.*mit is not known.*--license mit --relicense"
     ):
         finetune(source, data, recipe, tmp_path / "second", accelerator="cpu", license="mit")
     assert not (tmp_path / "second").exists(), "refused before any work"
@@ -40,10 +40,10 @@ def test_the_chain_of_starts_and_its_license(house: House, house_data: HouseData
     assert (second.licence, second.provenance.relicensed) == ("mit", True)
     assert second.provenance.starts == (
         Start(NAME, house.config.sha256, LICENSE),
-        Start("soco_r18_fpn24.finetuned", first.sha256, LICENSE),
+        Start("adept_joint_r18_fpn24.finetuned", first.sha256, LICENSE),
     )
     run = json.loads((tmp_path / "second" / "run.json").read_text())
-    assert [start["name"] for start in run["starts"]] == [NAME, "soco_r18_fpn24.finetuned"]
+    assert [start["name"] for start in run["starts"]] == [NAME, "adept_joint_r18_fpn24.finetuned"]
 
 
 def test_the_command_states_the_license(house: House, house_data: HouseData, tmp_path: Path, capsys) -> None:
