@@ -14,11 +14,11 @@ def is_utf8(text: str) -> bool:
     return True
 
 
-def printable(text: str, most: int = _SHOWN) -> str:
+def one_line(text: str, most: int = _SHOWN) -> str:
     """``text`` fit for a terminal: on one line, control characters and lone surrogates escaped, shortened to ``most``.
 
     Example:
-        >>> printable("caf\\udce9.jpg")
+        >>> one_line("caf\\udce9.jpg")
         'caf\\\\udce9.jpg'
     """
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: most + 1])

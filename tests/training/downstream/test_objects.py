@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -197,7 +198,7 @@ def test_a_damaged_image_is_refused_where_it_is_met(tmp_path: Path) -> None:
     split = open_data(spec).train
     samples = LabelledSamples.of(split, False, 0, 0)
     assert samples[(0, 1)][0].shape == (3, 30, 40)
-    with pytest.raises(DataError, match=r"2\.jpg.*\nSee every case: adept data check"):
+    with pytest.raises(DataError, match=r"2\.jpg.*\nLeave the damaged ones out with --skip-damaged"):
         samples[(0, 2)]
     assert counts(spec) == {"unreadable-image": 1}
     assert [image.key.id for image in open_data(spec, skip_damaged=True).train.images] == [0, 1, 3]
@@ -205,3 +206,14 @@ def test_a_damaged_image_is_refused_where_it_is_met(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the file has 60 x 20, the annotations say 40 x 30"):
         samples[(0, 2)]
     assert np.array_equal(samples[(0, 1)][0], samples[(1, 1)][0])
+
+
+def test_the_command_that_the_refusal_prints_works(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "two words"
+    folder.mkdir()
+    spec = save(folder, write_coco(folder) | {"annotations": []})
+    with pytest.raises(DataError, match="no-objects") as caught:
+        open_data(spec)
+    *_, command = str(caught.value).partition("adept ")
+    assert main(shlex.split(command)) == 1
+    assert "no-objects: not one object" in capsys.readouterr().out

@@ -12,7 +12,7 @@ import pytest
 
 from adept_hub.errors import ImageDecodeError, ImagesError
 from adept_training.images import open_images, read_file, read_file_size
-from adept_training.text import is_utf8, printable
+from adept_training.text import is_utf8, one_line
 
 from .test_sources import PNG, write
 
@@ -114,8 +114,8 @@ def test_lines_of_a_list(tmp_path: Path, name: str, line: bytes) -> None:
 
 
 def test_text_is_shown_on_one_line_and_shortened() -> None:
-    assert printable("a\x1b[31m\nb\udcff é") == "a\\x1b[31m\\nb\\udcff é"
-    assert printable("x" * 500, 10) == "xxxxxxx..."
+    assert one_line("a\x1b[31m\nb\udcff é") == "a\\x1b[31m\\nb\\udcff é"
+    assert one_line("x" * 500, 10) == "xxxxxxx..."
 
 
 # --- bounds --------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from adept_training.downstream.problems import Problem
 from adept_training.downstream.records import Data, LabelledImage, Split
 from adept_training.downstream.sources import read_data
 from adept_training.images import content_hash, decode, read_file, read_file_size
-from adept_training.text import printable
+from adept_training.text import one_line
 
 _THREADS = 8
 
@@ -105,6 +105,6 @@ def _look(image: LabelledImage, decode_all: bool) -> _Seen:
     except ImageDecodeError as error:
         return _Seen("unreadable-image", str(error).splitlines()[0][:160])
     except OSError as error:  # too long a name, no permission, a loop of links
-        return _Seen("unreadable-image", f"{printable(name)} cannot be read: {error.strerror}")
+        return _Seen("unreadable-image", f"{one_line(name)} cannot be read: {error.strerror}")
     fault = other_size(image, width, height)
     return _Seen("size-mismatch", fault) if fault else _Seen(marks=marks)

@@ -62,7 +62,7 @@ def _listed(paths: list[Path]) -> str:
 def _check(args: argparse.Namespace) -> int:
     from adept_training.downstream.check import check_data
     from adept_training.downstream.problems import as_json, report_lines
-    from adept_training.text import printable
+    from adept_training.text import one_line
 
     data, problems = check_data(args.data, decode_all=not args.quick)
     errors = sum(problem.severity == "error" for problem in problems)
@@ -77,7 +77,7 @@ def _check(args: argparse.Namespace) -> int:
     for split in data.splits():
         masks = "boxes and masks" if split.has_masks else "boxes"
         sys.stdout.write(f"{split.name}: {len(split)} sound images, {split.objects} objects ({masks})\n")
-    names = ", ".join(printable(name, 40) for name in data.classes[:8])
+    names = ", ".join(one_line(name, 40) for name in data.classes[:8])
     sys.stdout.write(f"{len(data.classes)} classes: {names}{', ...' * (len(data.classes) > 8)}\n")
     for line in report_lines(problems):
         sys.stdout.write(line + "\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from adept_hub.command_line import command_line
 from adept_hub.errors import DataError
 from adept_training.downstream.check import check_data
 from adept_training.downstream.problems import of_kind
@@ -29,9 +30,10 @@ def open_data(specs: str | Path | Sequence[str], *, skip_damaged: bool = False) 
     if errors and (hopeless or coco_unreadable or not skip_damaged):
         counts = ", ".join(f"{len(rows)} {kind}" for kind, rows in errors.items())
         first = next(iter(errors.values()))[0]
-        way = "" if hopeless or coco_unreadable else " Or leave the damaged ones out: --skip-damaged"
+        way = "" if hopeless or coco_unreadable else "Leave the damaged ones out with --skip-damaged. "
+        words = [specs] if isinstance(specs, str | Path) else specs
         raise DataError(
             f"The data set is damaged: {counts}.\nThe first: {first}\n"
-            f"See every case: adept data check {data.spec}.{way}"
+            f"{way}See every case: {command_line('data', 'check', *words)}"
         )
     return data

@@ -37,7 +37,7 @@ def readable_pixels(image: LabelledImage) -> npt.NDArray[np.uint8]:
     except ImageDecodeError as error:
         raise DataError(
             f"An image of the data set is damaged: {error}\n"
-            "See every case: adept data check DATA. Or leave the damaged ones out: --skip-damaged"
+            "Leave the damaged ones out with --skip-damaged. See every case: adept data check DATA"
         ) from error
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from adept_training.text import printable
+from adept_training.text import one_line
 
 Severity = Literal["error", "warning"]
 
@@ -16,8 +16,6 @@ KINDS: dict[str, tuple[Severity, str]] = {
     "unreadable-annotations": ("error", "the annotation file is missing, or not JSON or XML; the image is left out"),
     "missing-section": ("error", "a part of the annotation file is missing or no list"),
     "malformed-record": ("error", "an image, annotation or category that is no mapping or lacks a field; left out"),
-    "empty-split": ("error", "no image at all"),
-    "no-objects": ("error", "not one object to learn from"),
     # images
     "missing-image": ("error", "the file is not there; the image is left out"),
     "unreadable-image": ("error", "the file is no image, or damaged; the image is left out"),
@@ -50,6 +48,9 @@ KINDS: dict[str, tuple[Severity, str]] = {
     "malformed-mask": ("error", "a segmentation that cannot be drawn in the image; the object is left out"),
     "object-without-mask": ("warning", "no segmentation where most have one; trains boxes, not masks"),
     "bad-area": ("warning", "an area that is no positive number; taken from the box"),
+    # a whole split, once all that is damaged has been left out
+    "empty-split": ("error", "not one image that can be used"),
+    "no-objects": ("error", "not one object to learn from"),
 }
 
 
@@ -67,7 +68,7 @@ class Problem:
         return KINDS[self.kind][0]
 
     def __str__(self) -> str:
-        where, detail = printable(self.where), printable(self.detail, 200)
+        where, detail = one_line(self.where), one_line(self.detail, 200)
         return f"{self.split}: {where}" + (f": {detail}" if detail else "")
 
 

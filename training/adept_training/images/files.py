@@ -14,7 +14,7 @@ from pathlib import Path
 from adept_hub.errors import ImageDecodeError, ImagesError
 from adept_hub.io.read import MAX_IMAGE, Door
 from adept_training.images.decode import read_size
-from adept_training.text import printable
+from adept_training.text import one_line
 
 _log = logging.getLogger(__name__)
 
@@ -30,12 +30,12 @@ def read_file(path: Path, key: str) -> bytes:
     Raises:
         ImageDecodeError: missing, unreadable, not a regular file (a pipe may never end), or too large for an image.
     """
-    return _DOOR.read(path, printable(key))
+    return _DOOR.read(path, one_line(key))
 
 
 def read_file_size(path: Path, key: str) -> tuple[int, int]:
     """Width and height of an image file as `decode` will give them, from its header. Raises as `read_file`."""
-    with _DOOR.open(path, printable(key)) as file:
+    with _DOOR.open(path, one_line(key)) as file:
         return read_size(file, key)
 
 
@@ -46,7 +46,7 @@ def check_bytes(size: int, key: str) -> None:
         ImageDecodeError: too large for an image.
     """
     if size > MAX_IMAGE:
-        raise ImageDecodeError(f"{printable(key)} has {size:,} bytes; at most {MAX_IMAGE:,} are read.")
+        raise ImageDecodeError(f"{one_line(key)} has {size:,} bytes; at most {MAX_IMAGE:,} are read.")
 
 
 def key_of(name: str) -> str:
@@ -109,4 +109,4 @@ def _is(entry: os.DirEntry[str], *, folder: bool) -> bool:
 
 def _report(names: list[str], root: Path, what: str) -> None:
     if names:
-        _log.warning("%s: %d %s, the first: %s", printable(str(root)), len(names), what, printable(names[0]))
+        _log.warning("%s: %d %s, the first: %s", one_line(str(root)), len(names), what, one_line(names[0]))

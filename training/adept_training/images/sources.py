@@ -15,7 +15,7 @@ from typing import Protocol
 from adept_hub.errors import ImageDecodeError, ImagesError
 from adept_hub.io.read import Door
 from adept_training.images.files import IMAGE_SUFFIXES, check_bytes, key_of, name_of, read_file, search
-from adept_training.text import printable
+from adept_training.text import one_line
 
 _log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def open_images(where: str | Path) -> ImageSource:
     if not _is_file(path):
         kind = "is neither a folder nor a regular file" if _exists(path) else "does not exist"
         raise ImagesError(
-            f"No such path: {printable(str(where))} {kind}.\n"
+            f"No such path: {one_line(str(where))} {kind}.\n"
             "Give a folder of photographs, a text file of paths, or WebDataset .tar shards."
         )
     return _open_shards(path.parent, [path.name]) if path.suffix == ".tar" else _open_list(path)
@@ -144,7 +144,7 @@ def _open_list(path: Path) -> ImageSource:
     root = _found(names[0], root_of)
     if root is None:
         raise ImagesError(
-            f"{printable(names[0])}, the first line of {path}, exists neither next to the list nor in the working "
+            f"{one_line(names[0])}, the first line of {path}, exists neither next to the list nor in the working "
             "directory.\nWrite paths relative to the list, or absolute ones."
         )
     return FileImages(root.absolute(), names)
@@ -209,7 +209,7 @@ def _members(path: Path) -> Iterator[tarfile.TarInfo]:
     with tarfile.open(path, mode="r:", encoding="utf-8", errors="surrogateescape") as tar:
         for member in tar:
             if member.size < 0 or member.offset <= before:
-                raise tarfile.ReadError(f"{printable(member.name)} has a size of {member.size} bytes")
+                raise tarfile.ReadError(f"{one_line(member.name)} has a size of {member.size} bytes")
             before = member.offset
             yield member
 
@@ -222,7 +222,7 @@ def _expand(pattern: str) -> list[str]:
     count = MAX_SHARDS + 1 if many else math.prod(max(int(last) - int(first) + 1, 0) for first, last in ranges)
     if not 0 < count <= MAX_SHARDS:
         said = f"more than {MAX_SHARDS:,} shards" if count else "no shards"
-        raise ImagesError(f"{printable(pattern)} names {said}.\nWrite a range such as train-{{000..031}}.tar.")
+        raise ImagesError(f"{one_line(pattern)} names {said}.\nWrite a range such as train-{{000..031}}.tar.")
     return _product(pattern)
 
 

@@ -13,7 +13,7 @@ from adept_hub.command_line import command_line
 from adept_hub.errors import ImageDecodeError, ProposalsError
 from adept_training.images import ImageSource, content_hash, read_size
 from adept_training.proposals.store import ProposalTable
-from adept_training.text import printable
+from adept_training.text import one_line
 
 #: Photographs that are looked at in any case, and for how long there are more of them, seconds.
 _LEAST, _SECONDS = 1000, 20.0
@@ -31,9 +31,7 @@ class Difference:
 
     def __str__(self) -> str:
         sides = f", {self.other_sides} of them other sides" if self.other_sides else ""
-        return (
-            f"{self.differing} of {self.looked} images have other contents{sides}; the first: {printable(self.first)}"
-        )
+        return f"{self.differing} of {self.looked} images have other contents{sides}; the first: {one_line(self.first)}"
 
 
 def matching_keys(table: ProposalTable, source: ImageSource, images: str | None = None) -> list[str]:
@@ -55,7 +53,7 @@ def matching_keys(table: ProposalTable, source: ImageSource, images: str | None 
     if unknown:
         raise ProposalsError(
             f"{len(unknown)} of {len(keys)} images have no proposals in {table.folder}, the first: "
-            f"{printable(unknown[0])}.\nMake them for all of these images, then give the new table with --proposals:\n"
+            f"{one_line(unknown[0])}.\nMake them for all of these images, then give the new table with --proposals:\n"
             f"  {remake}"
         )
     with_boxes = [key for key in keys if key in table] if missing else keys

@@ -10,7 +10,7 @@ from adept_training.proposals.boxes import to_proposals
 from adept_training.proposals.presets import Preset
 from adept_training.proposals.search import selective_search
 from adept_training.proposals.shards import Row, Unreadable
-from adept_training.text import is_utf8, printable
+from adept_training.text import is_utf8, one_line
 
 
 def propose(images: ImageSource, preset: Preset) -> list[Row | Unreadable]:
@@ -20,7 +20,7 @@ def propose(images: ImageSource, preset: Preset) -> list[Row | Unreadable]:
 
 def _propose_one(images: ImageSource, key: str, preset: Preset) -> Row | Unreadable:
     if not is_utf8(key):  # no table could hold it: a column of strings is UTF-8
-        return Unreadable(key, f"{printable(key)} has a name that is not UTF-8. Rename the file.")
+        return Unreadable(key, f"{one_line(key)} has a name that is not UTF-8. Rename the file.")
     try:
         content = images.read(key)
         image_HWC = decode(content, key)

@@ -15,7 +15,7 @@ from typing import Any
 from adept_hub.errors import ProposalsError
 from adept_training.proposals.boxes import Boxes
 from adept_training.proposals.index import Index, hash_of, open_index
-from adept_training.text import is_utf8, printable
+from adept_training.text import is_utf8, one_line
 
 
 class ProposalTable:
@@ -86,7 +86,7 @@ class ProposalTable:
         if size != self.size(key):
             (width, height), (recorded_width, recorded_height) = size, self.size(key)
             raise ProposalsError(
-                f"{printable(key)} has {width} x {height} pixels; its proposals in {self.folder} are of an image of "
+                f"{one_line(key)} has {width} x {height} pixels; its proposals in {self.folder} are of an image of "
                 f"{recorded_width} x {recorded_height}.\nMake the proposals again: adept proposals IMAGES --out ANOTHER"
             )
 
