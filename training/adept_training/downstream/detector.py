@@ -25,6 +25,7 @@ from adept_hub.models import DetectorParts, assemble_detector
 from adept_hub.models.read import anchors_of, preprocessing_of
 from adept_hub.schema import from_dict, to_dict
 from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec, Preprocessing, Provenance
+from adept_training.downstream.losses import use_detectron2_losses
 from adept_training.downstream.recipe import DetectorRecipe
 
 _log = logging.getLogger(__name__)
@@ -136,6 +137,8 @@ def _options(recipe: DetectorRecipe) -> dict[str, Any]:
 
 
 def _finish(model: GeneralizedRCNN, recipe: DetectorRecipe, classes: int) -> GeneralizedRCNN:
+    if recipe.losses == "detectron2":
+        use_detectron2_losses(model)
     if recipe.detector == "cascade_rcnn":
         return model
     if recipe.classifier == "cosine":

@@ -12,9 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments; costs no torch."""
     from adept_training.downstream.finetune_command import add_data_arguments, add_recipe_arguments
 
-    parser.add_argument(
-        "sources", nargs="+", metavar="SOURCE", help="as for adept compare; scratch is no few-shot source"
-    )
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="as for adept compare")
     add_data_arguments(parser)
     parser.add_argument("--out", type=Path, default=Path("fewshot"), metavar="DIR", help="default: fewshot")
     parser.add_argument("--shots", default="1,2,3,5,10", metavar="LIST", help="objects of each class")

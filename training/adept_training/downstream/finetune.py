@@ -143,6 +143,8 @@ def finetune(
     )
     if resume is False and source != SCRATCH:
         journal.say(str(model.load_report))
+    if fit.measured:
+        journal.say(f"{fit.measured} batch norms have seen no image: frozen with statistics of training images")
     try:
         return _run(run, stop_at)
     finally:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -21,7 +21,13 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from adept_hub.errors import RecipeError, TrainingDivergedError
 from adept_training.downstream.calibrate import calibrate_head
-from adept_training.downstream.norms import batch_norms, precise_statistics, set_training
+from adept_training.downstream.norms import (
+    batch_norms,
+    measure_statistics,
+    precise_statistics,
+    set_training,
+    without_statistics,
+)
 from adept_training.downstream.recipe import FinetuneRecipe, lr_factor
 from adept_training.downstream.samples import Batches, LabelledSamples, Sample, make_batches
 from adept_training.engine import launch
@@ -33,6 +39,8 @@ from adept_training.workers import plain_errors
 _ELSEWHERE = 1 << 40
 #: Batches on which the length of the head's features is measured.
 _CALIBRATION = 4
+#: Batches from which norms without statistics get theirs, where the recipe measures none otherwise.
+_MEASURED = 50
 
 
 @dataclass
@@ -46,6 +54,8 @@ class Fit:
     optimiser: Optimizer
     samples: LabelledSamples
     step: int = 0
+    #: Norms that had no statistics to be frozen with, and have been given those of training images.
+    measured: int = 0
 
     def precise(self) -> AbstractContextManager[None]:
         """A block in which batch norms have exact statistics of the training images."""
@@ -53,9 +63,21 @@ class Fit:
         if not count:
             return contextlib.nullcontext()
         set_training(self.model, self.recipe, self.step)
+        return precise_statistics(self.model, *self._shown(count))
+
+    def measure_missing(self) -> None:
+        """Give norms that are to be frozen and have no statistics (scratch, fresh parts) those of training images."""
+        norms = without_statistics(self.model)
+        if self.recipe.norms.policy == "frozen" and norms:
+            set_training(self.model, self.recipe, 0)
+            measure_statistics(norms, *self._shown(self.recipe.norms.precise_batches or _MEASURED))
+            self.measured = len(norms)
+
+    def _shown(self, count: int) -> tuple[Iterable[object], Callable[[object], object]]:
+        """Batches that are no part of training, and what shows the model one; the same at every call."""
         batches = make_batches(self.samples, self._batches(_ELSEWHERE, _ELSEWHERE + count), 0)
         torch.manual_seed(self.recipe.engine.seed)
-        return precise_statistics(self.model, batches, lambda batch: self._losses(cast("list[Sample]", batch)))
+        return batches, lambda batch: self._losses(cast("list[Sample]", batch))
 
     def _losses(self, batch: list[Sample]) -> dict[str, Tensor]:
         device = self.fabric.device
@@ -109,12 +131,11 @@ def prepare(model: GeneralizedRCNN, samples: LabelledSamples, recipe: FinetuneRe
     model.transform.min_size = (*recipe.detector.train_sides, recipe.detector.test_side)
     model.transform.torch_choice = _Sides(len(recipe.detector.train_sides))
     fit = Fit(recipe, fabric, model, wrapped, optimiser, samples)
+    fit.measure_missing()
     if recipe.detector.head_norm:
         set_training(model, recipe, 0)
-        batches = make_batches(samples, fit._batches(_ELSEWHERE, _ELSEWHERE + _CALIBRATION), 0)
-        torch.manual_seed(recipe.engine.seed)
         calibrate_head(
-            model, batches, lambda batch: fit._losses(cast("list[Sample]", batch)), recipe.detector.head_norm,
+            model, *fit._shown(_CALIBRATION), recipe.detector.head_norm,
             lambda value: cast(Tensor, fabric.all_reduce(value, reduce_op="mean")),
         )  # fmt: skip
     return fit

@@ -17,6 +17,35 @@ def batch_norms(model: nn.Module) -> list[_BatchNorm]:
     return [module for module in model.modules() if isinstance(module, _BatchNorm)]
 
 
+def without_statistics(model: nn.Module) -> list[_BatchNorm]:
+    """The batch norms whose statistics are those of construction, mean 0 and variance 1: they have seen no image."""
+    return [
+        norm
+        for norm in batch_norms(model)
+        if norm.running_mean is not None
+        and norm.running_var is not None
+        and not bool(norm.running_mean.any())
+        and bool((norm.running_var == 1).all())
+    ]
+
+
+def measure_statistics(
+    norms: Iterable[_BatchNorm], batches: Iterable[object], forward: Callable[[object], object]
+) -> None:
+    """Give norms the plain means of the statistics of ``batches``, and leave them in evaluation mode."""
+    kept = [(norm, norm.momentum) for norm in norms]
+    for norm, _ in kept:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean of all batches
+        norm.train()
+    with torch.no_grad():
+        for batch in batches:
+            forward(batch)
+    for norm, momentum in kept:
+        norm.momentum = momentum
+        norm.eval()
+
+
 def set_training(model: nn.Module, recipe: FinetuneRecipe, step: int) -> None:
     """Training mode, with the batch norms' statistics learning or not, as the recipe says for this iteration."""
     model.train()

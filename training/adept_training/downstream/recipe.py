@@ -42,10 +42,12 @@ class DetectorRecipe:
     score_threshold: float = 0.05
     detections: int = 100
     #: Before training the head's last layer is scaled so that its features have this mean length; 0: left as it is.
-    #: A fresh head's have 6; docs/downstream.md says why it is more.
+    #: A fresh head's have 6; docs/downstream.md says why it is more. 20 was chosen on the test images of one data set.
     head_norm: float = 20.0
     #: The box classifier: linear, or by cosine similarity times 20 (TFA).
     classifier: Literal["linear", "cosine"] = "linear"
+    #: Whose losses: torchvision's smooth L1, or Detectron2's L1 and its normalization of the RPN's (the protocols).
+    losses: Literal["torchvision", "detectron2"] = "torchvision"
 
     def with_anchors(self, spec: DetectorSpec | None) -> DetectorRecipe:
         """The same with the anchors spelt out: the recipe's own, or else the spec's, or else every framework's."""
@@ -87,7 +89,8 @@ class ScheduleRecipe:
 @dataclass(frozen=True)
 class NormsRecipe:
     """Batch norms: ``train`` keeps statistics learning (synchronised over processes), ``freeze_after_warmup`` stops
-    them when the warm-up ends, ``frozen`` uses the checkpoint's from the start (not for training from scratch)."""
+    them when the warm-up ends, ``frozen`` uses the checkpoint's from the start; norms that have seen no image (scratch,
+    a part that the source lacks, a mask head) get those of training images first."""
 
     policy: Literal["train", "freeze_after_warmup", "frozen"] = "train"
     #: Batches over which statistics are measured anew before an evaluation (Detectron2's PRECISE_BN); 0: never.
