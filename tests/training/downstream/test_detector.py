@@ -11,7 +11,8 @@ import pytest
 
 from adept_hub.spec import AnchorSpec
 from adept_training.downstream.datasets import open_data
-from adept_training.downstream.detector import DETECTOR, build_detector, load_detector
+from adept_training.downstream.detector import build_detector, load_detector
+from adept_training.downstream.detector_files import DETECTOR
 from adept_training.downstream.finetune import finetune
 from adept_training.downstream.recipe import DetectorRecipe, load_finetune_recipe, protocol_names
 from tests.conftest import SMALL

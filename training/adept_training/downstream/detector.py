@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
@@ -17,7 +17,7 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from adept_hub.atomic import atomic_folder
 from adept_hub.checkpoint import CONFIG, read_config, read_tensors, write_checkpoint
 from adept_hub.convert.rescale import anchor_ratio
-from adept_hub.errors import CheckpointError
+from adept_hub.digest import sha256_file
 from adept_hub.fetch import fetch
 from adept_hub.licenses import inherit
 from adept_hub.load import load_pretrained
@@ -25,12 +25,18 @@ from adept_hub.models import DetectorParts, assemble_detector
 from adept_hub.models.read import anchors_of, preprocessing_of
 from adept_hub.schema import from_dict, to_dict
 from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec, Preprocessing, Provenance
+from adept_training.downstream.detector_files import (
+    DETECTOR,
+    PREDICTORS,
+    check_detector,
+    read_detector_json,
+    read_predictors,
+)
 from adept_training.downstream.losses import use_detectron2_losses
 from adept_training.downstream.recipe import DetectorRecipe
 
 _log = logging.getLogger(__name__)
 SCRATCH = "scratch"
-DETECTOR, PREDICTORS = "detector.json", "predictors.safetensors"
 #: Of the cosine classifier.
 COSINE_SCALE = 20.0
 
@@ -45,6 +51,9 @@ class DetectorConfig:
     iterations: int
     metrics: dict[str, float | None]
     format_version: int = 1
+    #: Of predictors.safetensors, as it was written.
+    predictors_sha256: str = ""
+    predictors_size: int = 0
 
 
 class CosinePredictor(nn.Module):
@@ -207,7 +216,9 @@ def save_detector(
             path.rename(temporary / path.name)
         (temporary / "parts").rmdir()
         predictors = {key: t.detach().cpu().contiguous() for key, t in predictor_state(model).items()}
-        save_file(predictors, temporary / PREDICTORS, metadata={"format": "pt"})
+        path = temporary / PREDICTORS
+        save_file(predictors, path, metadata={"format": "pt"})
+        config = replace(config, predictors_sha256=sha256_file(path), predictors_size=path.stat().st_size)
         (temporary / DETECTOR).write_text(json.dumps(to_dict(asdict(config)), indent=2) + "\n", encoding="utf-8")
 
 
@@ -228,13 +239,11 @@ def load_detector(folder: Path) -> tuple[GeneralizedRCNN, DetectorConfig]:
     Raises:
         CheckpointError: a file is missing or damaged.
     """
-    try:
-        content = json.loads((folder / DETECTOR).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder / DETECTOR} cannot be read: {error}") from error
+    content = read_detector_json(folder)
     checkpoint = read_config(folder)
     config = from_dict(DetectorConfig, content, str(folder / DETECTOR))
     config = replace(config, recipe=config.recipe.with_anchors(checkpoint.spec))
+    check_detector(str(folder / DETECTOR), config.classes, config.recipe, config.iterations)
     parts = DetectorParts(checkpoint.spec)
     parts.load_state_dict(read_tensors(folder, checkpoint))
     classes = len(config.classes)
@@ -242,10 +251,8 @@ def load_detector(folder: Path) -> tuple[GeneralizedRCNN, DetectorConfig]:
         parts, classes + 1, config.recipe.detector, checkpoint.preprocessing, **_options(config.recipe)
     )
     model = _finish(model, config.recipe, classes)
-    predictors = load_file(folder / PREDICTORS)
     expected = predictor_state(model)
-    if {k: t.shape for k, t in predictors.items()} != {k: t.shape for k, t in expected.items()}:
-        raise CheckpointError(f"{folder / PREDICTORS} does not hold the predictors that {DETECTOR} describes.")
+    predictors = read_predictors(folder, expected, config.predictors_sha256, config.predictors_size)
     model.roi_heads.load_state_dict({**model.roi_heads.state_dict(), **predictors})
     return cast(GeneralizedRCNN, model.eval()), config
 
