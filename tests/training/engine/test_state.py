@@ -37,7 +37,8 @@ def test_half_written_checkpoints_are_cleared_away(tmp_path: Path) -> None:
     (tmp_path / ".step-00000007.pt.x1y2z3").write_bytes(b"half")
     for step in (8, 9, 10):
         save_state(tmp_path, model, optimiser, Progress(step, 1.5, {"scale": 2.0}), {"recipe": "a"}, keep=2)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["step-00000009.pt", "step-00000010.pt"]
+    kept = [f"step-{step:08d}.pt{end}" for step in (9, 10) for end in ("", ".sha256")]
+    assert sorted(p.name for p in tmp_path.iterdir()) == kept
     assert load_state(tmp_path, model, optimiser, {"recipe": "a"}) == Progress(10, 1.5, {"scale": 2.0})
 
 
