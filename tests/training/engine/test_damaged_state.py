@@ -192,4 +192,6 @@ def test_a_loaded_optimizer_is_the_one_that_was_saved(states: Path) -> None:
     saved = torch.load(saved_states(states)[-1], weights_only=True)["optimiser"]
     mine = copy.deepcopy(optimiser.state_dict())
     assert mine["param_groups"] == saved["param_groups"]
-    assert all(torch.equal(v["momentum_buffer"], mine["state"][i]["momentum_buffer"]) for i, v in saved["state"].items())
+    assert all(
+        torch.equal(v["momentum_buffer"], mine["state"][i]["momentum_buffer"]) for i, v in saved["state"].items()
+    )

@@ -20,6 +20,7 @@ from adept_training.downstream.records import Data, Split
 from adept_training.downstream.runs import Cell, Plan, run_plan
 from adept_training.downstream.stats import MIN_SEEDS
 from adept_training.downstream.tables import Comparison, summary, tabulate, tone
+from adept_training.ownership import owns
 from adept_training.page import Page
 
 #: Shown beside the main metric, where they were measured.
@@ -97,14 +98,18 @@ def make_plan(sources: dict[str, str], budgets: Sequence[str], seeds: int, varia
     return Plan(sources, tuple(budgets), seeds, variants, spec, pixels)
 
 
+@owns("out")
 def compare(
     plan: Plan, data: Data, out: Path, *, metric: str = "AP", command: str = "", pool: Split | None = None,
-    accelerator: str = "auto",
+    accelerator: str = "auto", wait: bool = False,
 ) -> Result:  # fmt: skip
     """Run the plan (what is done already is not run again) and write its table, plot and page into ``out``.
 
+    Args:
+        wait: if another process is writing ``out``, wait for it to end instead of refusing.
+
     Raises:
-        RecipeError: no such metric.
+        RecipeError: no such metric. FolderInUseError: another process is writing ``out``.
     """
     for recipe in plan.variants.values():
         check_metric(metric, recipe.detector.detector)

@@ -12,6 +12,7 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments; costs no torch."""
     from adept_training.downstream.finetune_command import add_data_arguments, add_recipe_arguments
+    from adept_training.ownership import add_wait_argument
 
     parser.add_argument(
         "sources", nargs="+", metavar="SOURCE",
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="runs of each source and budget (default 5; below 3 there are no intervals and no verdict)",
     )
     parser.add_argument("--metric", default="AP", help="what is compared first (default AP)")
+    add_wait_argument(parser)
     add_recipe_arguments(parser)
     parser.add_argument("--json", action="store_true", help="the table as JSON on standard output")
 
@@ -74,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     plan = make_plan(name_sources(words), budgets, args.seeds, {"recipe": recipe})
     data = open_data(args.data, skip_damaged=args.skip_damaged)
     command = shlex.join(["adept", *sys.argv[1:]])
-    result = compare(plan, data, args.out, metric=args.metric, command=command, accelerator=args.device)
+    result = compare(plan, data, args.out, metric=args.metric, command=command, accelerator=args.device, wait=args.wait)
     if args.json:
         print_json(json.loads((args.out / "compare.json").read_text(encoding="utf-8")))
         return 0

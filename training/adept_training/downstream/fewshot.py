@@ -55,6 +55,7 @@ def restrict(data: Data, classes: Sequence[str]) -> Data:
 def fewshot(
     sources: dict[str, str], data: Data, out: Path, shots: Sequence[int], seeds: int, recipe: FinetuneRecipe,
     layers: Sequence[str] = ("all",), *, metric: str = "AP50", command: str = "", accelerator: str = "auto",
+    wait: bool = False,
 ) -> Result:  # fmt: skip
     """Fine-tune every source on every draw, in every choice of layers; figures are of `Data.report_split`.
 
@@ -62,7 +63,8 @@ def fewshot(
         data: restricted to the novel classes, where there are such (`restrict`).
         shots: numbers of objects a class.
         layers: of `LAYERS`.
+        wait: if another process is writing ``out``, wait for it to end instead of refusing.
     """
     variants = layer_variants(recipe, layers)
     plan = make_plan(sources, [f"{k}shot" for k in shots], seeds, variants)
-    return compare(plan, data, out, metric=metric, command=command, accelerator=accelerator)
+    return compare(plan, data, out, metric=metric, command=command, accelerator=accelerator, wait=wait)

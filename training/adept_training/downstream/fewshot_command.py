@@ -11,6 +11,7 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments; costs no torch."""
     from adept_training.downstream.finetune_command import add_data_arguments, add_recipe_arguments
+    from adept_training.ownership import add_wait_argument
 
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="as for adept compare")
     add_data_arguments(parser)
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--layers", default="all", metavar="all|last|all,last",
                         help="what is tuned, for every source alike")  # fmt: skip
     parser.add_argument("--metric", default="AP50", help="what is compared first (default AP50)")
+    add_wait_argument(parser)
     add_recipe_arguments(parser)
     parser.add_argument("--json", action="store_true", help="the tables as JSON on standard output")
 
@@ -59,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
     result = fewshot(
         name_sources(args.sources), data, args.out, [int(k) for k in args.shots.split(",")], args.seeds, recipe, layers,
         metric=args.metric, command=shlex.join(["adept", *sys.argv[1:]]), accelerator=args.device,
+        wait=args.wait,
     )  # fmt: skip
     if args.json:
         print_json(result.as_json())

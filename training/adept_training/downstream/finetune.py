@@ -25,6 +25,7 @@ from adept_training.downstream.detector import (
     with_metrics,
 )
 from adept_training.downstream.evaluate import Evaluation, evaluate
+from adept_training.downstream.history import History, read_history, write_history
 from adept_training.downstream.loop import Fit, make_fabric, prepare, train
 from adept_training.downstream.origin import RUN, Origin, check_resumed, open_origin
 from adept_training.downstream.recipe import FinetuneRecipe
@@ -33,6 +34,7 @@ from adept_training.downstream.samples import LabelledSamples
 from adept_training.engine.journal import Journal, duration
 from adept_training.engine.state import Progress, load_state, save_state, saved_states
 from adept_training.engine.stop import stop_signals
+from adept_training.ownership import owns
 
 CHOSEN_BY = "AP"
 
@@ -66,13 +68,24 @@ class _Run:
     seconds: float = 0.0
     sitting: float = field(default_factory=time.perf_counter)
     #: Finished iterations and AP of every evaluation, kept in evaluations.json.
-    history: list[tuple[int, float | None]] = field(default_factory=list)
+    history: History = field(default_factory=list)
     saved_at: float = field(default_factory=time.perf_counter)
 
     def elapsed(self) -> float:
         return self.seconds + time.perf_counter() - self.sitting
 
 
+def check_new(folder: Path, resume: bool) -> None:
+    """Refuse to start in the folder of another run.
+
+    Raises:
+        OutputExistsError: ``folder`` holds a run and ``resume`` is false.
+    """
+    if saved_states(folder / "checkpoints") and not resume:
+        raise OutputExistsError(f"{folder} already holds a run.\nContinue it with --resume, or choose another --out.")
+
+
+@owns("folder")
 def finetune(
     source: str,
     data: Data,
@@ -82,6 +95,7 @@ def finetune(
     subset: Split | None = None,
     like: str | None = None,
     resume: bool = False,
+    wait: bool = False,
     stream: TextIO | None = None,
     stop_at: int | None = None,
     accelerator: str = "auto",
@@ -95,6 +109,7 @@ def finetune(
         data: trained on ``train``; the best is chosen on ``val``, figures are of ``test`` (or else ``val``).
         subset: a part of ``data.train`` to train on.
         like: a source whose architecture, anchors and preprocessing ``scratch`` takes.
+        wait: if another process is writing ``folder``, wait for it to end instead of refusing.
         stop_at: end this sitting after so many iterations, as a signal would.
         accelerator: Fabric's choice of device.
         license: of the detector; by default its source's.
@@ -102,14 +117,13 @@ def finetune(
 
     Raises:
         OutputExistsError: ``folder`` holds a run and ``resume`` is false.
+        FolderInUseError: another process is writing ``folder``.
         ResumeError: nothing to resume, or another recipe or other labels.
         LicenseError: ``license`` is more permissive than the source's.
         DataError: nothing to train on. TrainingDivergedError: a loss that is not finite.
         Others as in `adept_hub.load_pretrained`.
     """
-    states = folder / "checkpoints"
-    if saved_states(states) and not resume:
-        raise OutputExistsError(f"{folder} already holds a run.\nContinue it with --resume, or choose another --out.")
+    check_new(folder, resume)
     trained = Trained(license=license, relicense=relicense)
     origin = open_origin(source, like, recipe, trained)
     if resume:
@@ -130,9 +144,12 @@ def finetune(
     trained = replace(trained, images=len(samples))
     run = _Run(fit, data, split, folder, journal, identity, source, origin, trained)
     if resume:
-        progress = load_state(states, fit.model, fit.optimiser, identity)
+        progress = load_state(folder / "checkpoints", fit.model, fit.optimiser, identity)
         fit.step, run.seconds = progress.step, progress.seconds
-        run.history = [h for h in _read_history(folder) if h[0] <= fit.step]
+        run.history, lost = read_history(folder, fit.step)
+        for text in (*progress.passed_over, *lost):
+            journal.record("passed_over", step=fit.step, text=text)
+            journal.say(text)
     if first:
         _describe(run)
     journal.say(
@@ -231,8 +248,7 @@ def _validate_here(run: _Run, split: Split) -> None:
     if best is None or (ap is not None and ap >= best):
         config = DetectorConfig(run.source, run.data.classes, fit.recipe.detector, fit.step, figures)
         _keep(run, "best", fit.model, config)
-    with atomic_file(run.folder / "evaluations.json") as temporary:
-        temporary.write_text(json.dumps(run.history) + "\n", encoding="utf-8")
+    write_history(run.folder, run.history)
     run.journal.record("validation", step=fit.step, **figures)
     run.journal.say(f"iteration {fit.step}: validation AP {ap or 0:.2f}, AP50 {figures['AP50'] or 0:.2f}")
 
@@ -269,11 +285,6 @@ def _describe(run: _Run) -> None:
         temporary.write_text(run.fit.recipe.to_yaml(), encoding="utf-8")
     with atomic_file(run.folder / RUN) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def _read_history(folder: Path) -> list[tuple[int, float | None]]:
-    path = folder / "evaluations.json"
-    return [(int(at), ap) for at, ap in json.loads(path.read_text(encoding="utf-8"))] if path.is_file() else []
 
 
 def _recipe_digest(recipe: FinetuneRecipe) -> str:

@@ -6,10 +6,17 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from adept_training.downstream.recipe import FinetuneRecipe
+    from adept_training.downstream.records import Data, Split
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments; costs no torch."""
+    from adept_training.ownership import add_wait_argument
+
     parser.add_argument("source", help="a name, hf-hub:, local-dir:, a checkpoint folder, a run, or scratch")
     add_data_arguments(parser)
     parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="folder of this run")
@@ -17,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--like", metavar="SOURCE", help="the architecture that scratch takes")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out exactly where it stopped")
     add_license_arguments(parser)
+    add_wait_argument(parser)
     add_recipe_arguments(parser)
     parser.add_argument("--json", action="store_true", help="the outcome as JSON on standard output")
 
@@ -69,6 +77,20 @@ def side_settings(size: int | None) -> list[str]:
     return [f"detector.train_sides=[{size}]", f"detector.test_side={size}", f"detector.max_side={longest}"]
 
 
+def _subset(args: argparse.Namespace, data: Data, recipe: FinetuneRecipe) -> Split | None:
+    """The part of the labels that ``--labels`` names, recorded beside the run."""
+    from adept_training.downstream.subsets import draw, load_subset, parse_budget, save_subset
+
+    if args.labels is None:
+        return None
+    if Path(args.labels).is_file():
+        return load_subset(Path(args.labels), data.train)
+    budget = parse_budget(args.labels)
+    subset = draw(data.train, budget, recipe.engine.seed)
+    save_subset(args.out / "subset.json", subset, budget, recipe.engine.seed)
+    return subset
+
+
 def run(args: argparse.Namespace) -> int:
     """Run it; 0 done, 130 interrupted with the state saved.
 
@@ -76,26 +98,21 @@ def run(args: argparse.Namespace) -> int:
         AdeptError: a user's mistake.
     """
     from adept_training.downstream.datasets import open_data
-    from adept_training.downstream.finetune import finetune
+    from adept_training.downstream.finetune import check_new, finetune
     from adept_training.downstream.recipe import load_finetune_recipe
-    from adept_training.downstream.subsets import draw, load_subset, parse_budget, save_subset
+    from adept_training.ownership import own_run
 
     source = args.recipe
     if args.resume and source is None and (args.out / "recipe.yaml").is_file():
         source = args.out / "recipe.yaml"
     recipe = load_finetune_recipe(source, settings_of(args))
     data = open_data(args.data, skip_damaged=args.skip_damaged)
-    subset = None
-    if args.labels is not None and Path(args.labels).is_file():
-        subset = load_subset(Path(args.labels), data.train)
-    elif args.labels is not None:
-        budget = parse_budget(args.labels)
-        subset = draw(data.train, budget, recipe.engine.seed)
-        save_subset(args.out / "subset.json", subset, budget, recipe.engine.seed)
-    outcome = finetune(
-        args.source, data, recipe, args.out, subset=subset, like=args.like, resume=args.resume, stream=sys.stderr,
-        accelerator=args.device, license=args.license or "unstated", relicense=args.relicense,
-    )  # fmt: skip
+    with own_run(args.out, wait=args.wait):
+        check_new(args.out, args.resume)
+        outcome = finetune(
+            args.source, data, recipe, args.out, subset=_subset(args, data, recipe), like=args.like, resume=args.resume,
+            stream=sys.stderr, accelerator=args.device, license=args.license or "unstated", relicense=args.relicense,
+        )  # fmt: skip
     if outcome.interrupted:
         sys.stdout.write("Saved. Continue with the same command and --resume.\n")
         return 130

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from adept_hub.atomic import disk_errors
-from adept_hub.errors import AdeptError, OutputExistsError
+from adept_hub.atomic import append_line
+from adept_hub.errors import AdeptError, DataError, OutputExistsError
+from adept_hub.io.read import MAX_LOG, Door
 from adept_hub.schema import from_dict, to_dict
 from adept_hub.spec import DetectorSpec, Preprocessing
 from adept_training.downstream.detector import build_detector
@@ -25,8 +26,11 @@ from adept_training.downstream.recipe import FinetuneRecipe
 from adept_training.downstream.records import Data, Split
 from adept_training.downstream.samples import LabelledSamples
 from adept_training.downstream.subsets import Budget, draw, parse_budget, save_subset
+from adept_training.ownership import owns
 
 _log = logging.getLogger(__name__)
+
+RUNS = "runs.jsonl"
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,10 @@ class Plan:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def run_plan(plan: Plan, data: Data, out: Path, *, pool: Split | None = None, accelerator: str = "auto") -> list[Cell]:
+@owns("out")
+def run_plan(
+    plan: Plan, data: Data, out: Path, *, pool: Split | None = None, accelerator: str = "auto", wait: bool = False
+) -> list[Cell]:  # fmt: skip
     """Run what is not yet in ``out``/runs.jsonl; returns every cell of the plan that ended well.
 
     The order is by seed, so that an interrupted experiment has whole pairs; each budget's image ids are stored in
@@ -71,8 +78,10 @@ def run_plan(plan: Plan, data: Data, out: Path, *, pool: Split | None = None, ac
 
     Args:
         pool: the labels that budgets are drawn from; by default `Data.pool`.
+        wait: if another process is writing ``out``, wait for it to end instead of refusing.
 
     Raises:
+        FolderInUseError: another process is writing ``out``.
         OutputExistsError: ``out`` holds runs of other data or another recipe.
     """
     done = _finished(out, plan.digest(data))
@@ -125,27 +134,29 @@ def _one(
 
 
 def _keep(out: Path, cell: Cell, digest: str) -> None:
-    path = out / "runs.jsonl"
-    with disk_errors(path), path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"plan": digest, **asdict(cell)}) + "\n")
+    append_line(out / RUNS, json.dumps({"plan": digest, **asdict(cell)}, allow_nan=False))
 
 
 def _finished(out: Path, digest: str) -> dict[tuple[str, str, int, str], Cell]:
-    path = out / "runs.jsonl"
+    path = out / RUNS
+    if not path.exists():
+        return {}
     done: dict[tuple[str, str, int, str], Cell] = {}
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    for line in lines:
+    lines, torn = Door(DataError, MAX_LOG, remedy=f"Choose another --out, or remove it: rm -r {out}").json_lines(path)
+    for content in lines:
+        plan = content.pop("plan", None)
         try:
-            content = json.loads(line)
-            plan = content.pop("plan")
             cell = from_dict(Cell, content, str(path))
-        except (ValueError, KeyError, AttributeError, AdeptError):
-            continue  # a line torn by the end of an earlier process; its run is done again
+        except AdeptError:
+            torn += 1
+            continue
         if plan != digest:
             raise OutputExistsError(
                 f"{path} holds runs with another recipe or other data.\nChoose another --out, or remove it: rm -r {out}"
             )
         done[(cell.source, cell.budget, cell.seed, cell.variant)] = cell
+    if torn:  # by the end of an earlier process, say
+        _log.warning("%d lines of %s hold no finished run and are left out; what they were is run again.", torn, path)
     return done
 
 

@@ -20,6 +20,8 @@ TRACKER_NAMES = ("tensorboard", "wandb", "mlflow", "trackio")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments; costs no torch."""
+    from adept_training.ownership import add_wait_argument
+
     parser.add_argument("--images", required=True, help="a folder, a text file of paths, or WebDataset shards")
     parser.add_argument("--method", choices=[m for m in METHODS if m != "scratch"], help="which losses")
     parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="folder of this run")
@@ -30,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--license", metavar="L", help="of the weights (default: the recipe's, or that of --init)")
     parser.add_argument("--relicense", action="store_true", help="claim the right to grant a more permissive license")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out exactly where it stopped")
+    add_wait_argument(parser)
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="SECTION.FIELD=VALUE",
                         help="change one value of the recipe; repeatable")  # fmt: skip
     parser.add_argument("--preview", action="store_true",
@@ -79,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     table = ProposalTable.open(where)
     outcome = pretrain(
         recipe, source, table, args.out,
-        init=init, resume=args.resume, stream=sys.stderr, proposals=table.metadata, asked=asked,
+        init=init, resume=args.resume, wait=args.wait, stream=sys.stderr, proposals=table.metadata, asked=asked,
         license=asked_license, relicense=args.relicense,
     )  # fmt: skip
     _tell(args, outcome, asked, recipe)

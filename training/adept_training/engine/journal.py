@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
+from io import FileIO
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,22 +24,31 @@ class Journal:
 
     def __init__(self, path: Path | None, stream: TextIO | None, trackers: Sequence[Tracker] = ()) -> None:
         self.path, self.stream, self.trackers = path, stream, trackers
-        self._file: TextIO | None = None
+        self._file: FileIO | None = None
         self._ending = "stopped"  # unless an end is recorded
+        self._torn = False
         if path is not None:
             with disk_errors(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = path.open("a", encoding="utf-8")
-                if not _ends_with_a_line(path):  # a sitting was killed while it wrote
-                    self._file.write("\n")
+                self._file = path.open("ab", buffering=0)
+                self._torn = not _ends_with_a_line(path)  # a sitting was killed while it wrote
 
     def record(self, kind: str, **values: Any) -> None:
-        """One JSON object on a line, with the time of day in seconds."""
+        """One JSON object on a line, with the time of day in seconds; a number that is not finite is null.
+
+        Raises:
+            DiskFullError: the line is not, or not wholly, in the file; the next one begins on a line of its own.
+        """
         if self.path is None or self._file is None:
             return
+        content = {"kind": kind, "time": round(time.time(), 3), **values}
+        line = ("\n" if self._torn else "") + json.dumps(_plain(content), allow_nan=False) + "\n"
+        left = memoryview(line.encode())
         with disk_errors(self.path):
-            self._file.write(json.dumps({"kind": kind, "time": round(time.time(), 3), **values}) + "\n")
-            self._file.flush()
+            self._torn = True
+            while left:
+                left = left[self._file.write(left) :]
+            self._torn = False
         if kind == "end":
             self._ending = ending(values)
         if self.trackers and kind in ("train", "probe"):
@@ -48,8 +59,11 @@ class Journal:
     def say(self, text: str, tone: Tone = "neutral") -> None:
         """Write a line for the person who watches."""
         if self.stream is not None:
-            self.stream.write(tinted(text, tone, self.stream) + "\n")
-            self.stream.flush()
+            try:
+                self.stream.write(tinted(text, tone, self.stream) + "\n")
+                self.stream.flush()
+            except (OSError, ValueError):  # the terminal was closed, or the pipe's reader ended; the log has it all
+                self.stream = None
 
     def close(self) -> None:
         """Close the file, and the trackers with how the run ended."""
@@ -57,6 +71,15 @@ class Journal:
             self._file.close()
         for tracker in self.trackers:
             tracker.close(self._ending)
+
+
+def _plain(value: Any) -> Any:
+    """The same without NaN and infinities, which JSON lacks and other programs refuse."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _ends_with_a_line(path: Path) -> bool:

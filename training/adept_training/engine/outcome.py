@@ -11,6 +11,8 @@ from typing import Any
 
 from adept_hub.atomic import atomic_file
 from adept_hub.command_line import command_line
+from adept_hub.errors import ResumeError
+from adept_hub.io.read import Door
 from adept_training.engine.asked import Asked
 from adept_training.engine.pace import MIN_STEPS
 from adept_training.engine.recipe import flatten
@@ -99,10 +101,11 @@ def write_outcome(run: RunLog, verdict: Verdict | None, advice: list[str], **mor
 def read_outcome(folder: Path) -> dict[str, Any]:
     """Return the content of run.json; empty where there is none that can be read."""
     try:
-        found = json.loads((folder / OUTCOME).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        found = Door(ResumeError).json(folder / OUTCOME)
+    except ResumeError:
         return {}
-    return found if isinstance(found, dict) else {}
+    numbers = [found.get(name, 0) for name in ("seconds", "steps")] if isinstance(found, dict) else [None]
+    return found if all(isinstance(n, (int, float)) and abs(n) < 1 << 53 for n in numbers) else {}
 
 
 def has_finished(folder: Path, identity: Mapping[str, str], steps: int, max_minutes: float | None) -> bool:

@@ -15,23 +15,22 @@ import torch
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from adept_hub.atomic import atomic_file
-from adept_hub.errors import AdeptError
 from adept_hub.schema import to_dict
 from adept_training.data.loader import Batch, BoxTable, Order, Samples, Sealed, Steps, make_loader
 from adept_training.engine.asked import Asked
 from adept_training.engine.compiled import compile_networks
+from adept_training.engine.ending import judge_run, told
 from adept_training.engine.export import export_model, recall_metrics
 from adept_training.engine.journal import Journal, Meter, duration
 from adept_training.engine.launch import make_fabric, synchronise_norms
 from adept_training.engine.optim import make_optimiser, set_lr
 from adept_training.engine.origin import load_start, record_origin
-from adept_training.engine.outcome import advice_of, has_finished, read_outcome, verdict_of, write_outcome
+from adept_training.engine.outcome import advice_of, has_finished, read_outcome, verdict_of
 from adept_training.engine.preflight import check_run, check_sizes
 from adept_training.engine.preview import draw_preview
 from adept_training.engine.probe import load_held_out, split_keys
 from adept_training.engine.recipe import Recipe
 from adept_training.engine.run import Run
-from adept_training.engine.run_report import REPORT, write_report
 from adept_training.engine.runlog import read_log
 from adept_training.engine.state import Progress, load_state
 from adept_training.engine.stop import stop_signals
@@ -40,6 +39,7 @@ from adept_training.engine.verdict import Verdict
 from adept_training.images import ImageSource
 from adept_training.method.adept import Adept, Step
 from adept_training.method.networks import momentum_at, update_target
+from adept_training.ownership import owns
 from adept_training.proposals.match import matching_keys
 from adept_training.proposals.store import ProposalTable
 from adept_training.workers import plain_errors
@@ -66,6 +66,7 @@ class Outcome:
     finished_before: bool = False
 
 
+@owns("folder")
 def pretrain(
     recipe: Recipe,
     source: ImageSource,
@@ -74,6 +75,7 @@ def pretrain(
     *,
     init: Path | None = None,
     resume: bool = False,
+    wait: bool = False,
     stream: TextIO | None = None,
     proposals: dict[str, Any] | None = None,
     asked: Asked = Asked(),  # noqa: B008  # frozen
@@ -87,6 +89,7 @@ def pretrain(
         source: the photographs; ``table`` their boxes.
         folder: of this run; must hold no other run unless ``resume``.
         init: a checkpoint folder to start from (required by separate training), whose preprocessing the run keeps.
+        wait: if another process is writing ``folder``, wait for it to end instead of refusing.
         stream: where progress lines go.
         proposals: what is recorded about the boxes.
         asked: what to show beside the log: a preview, trackers, the report.
@@ -97,6 +100,7 @@ def pretrain(
         RecipeError: too few photographs for one batch, separate training without ``init``, or an ``init`` that lacks
             a part or is of another architecture. LicenseError: a license more permissive than that of ``init``.
         OutputExistsError: ``folder`` holds a run and ``resume`` is false.
+        FolderInUseError: another process is writing ``folder``.
         ResumeError: nothing to resume, or another recipe or other photographs.
         TrainingDivergedError: a loss that is not finite, or collapsed features.
         ImagesError: eight photographs in a row cannot be read.
@@ -157,31 +161,14 @@ def pretrain(
         f"{len(keys)} photographs, {len(held.boxes_M4)} held out; {steps} steps of {order.batch_size} images"
         + (f", continued at step {progress.step}" if resume else "")
     )
+    for text in progress.passed_over:
+        journal.record("passed_over", step=progress.step, text=text)
+        journal.say(text)
     if first and asked.preview:
         draw_preview(samples, order.places(progress.step)[:4], recipe, folder / "preview.png")
         journal.say(f"what it will be shown: {folder / 'preview.png'}")
-    with _told(run, asked):
+    with told(run, asked):
         return _run(run, samples, proposals or {}, len(keys))
-
-
-@contextmanager
-def _told(run: Run, asked: Asked) -> Iterator[None]:
-    """Close the log and write the report, also of a run that ends by an error of its own."""
-    try:
-        run.watch()
-        yield
-    except AdeptError as error:
-        run.journal.record("end", step=run.progress.step, interrupted=False, error=str(error))
-        raise
-    finally:
-        run.journal.close()
-        if run.fabric.is_global_zero:
-            log = read_log(run.folder)
-            verdict = verdict_of(log) if log.state == "done" else None
-            advice = [] if verdict is None else advice_of(log, verdict, run.seconds())
-            write_outcome(log, verdict, advice, seconds=run.seconds(), identity=run.identity)
-            if asked.report:
-                write_report([run.folder], run.folder / REPORT)
 
 
 def _run(run: Run, samples: Samples, proposals: dict[str, Any], images: int) -> Outcome:
@@ -193,12 +180,11 @@ def _run(run: Run, samples: Samples, proposals: dict[str, Any], images: int) -> 
     interrupted = bool(stopped)
     last = run.probe()
     epochs = run.progress.step / run.order.steps_per_epoch
-    verdict, advice = None, []
+    verdict, advice = None, list[str]()
     if not interrupted and run.fabric.is_global_zero:
-        log = read_log(run.folder)
-        verdict = verdict_of(log)
-        advice = advice_of(log, verdict, run.seconds())
-        doubts = () if verdict.word in ("better", "not judged") else (f"Their own probes: {verdict.sentence}.",)
+        verdict, advice = judge_run(run)
+        sound = verdict is None or verdict.word in ("better", "not judged")
+        doubts = () if verdict is None or sound else (f"Their own probes: {verdict.sentence}.",)
         export_model(
             run.model, run.recipe, run.folder / "export",
             images=images, epochs=epochs, proposals=proposals, metrics=recall_metrics(last), notes=doubts,

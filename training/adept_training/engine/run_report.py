@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import yaml
 from PIL import Image
 
+from adept_hub.command_line import command_line
 from adept_training.engine.asked import next_commands
 from adept_training.engine.journal import duration
 from adept_training.engine.origin import recorded_origin
 from adept_training.engine.outcome import advice_of, asked_of, network_of, verdict_of
 from adept_training.engine.recipe import flatten
 from adept_training.engine.runlog import RunLog, read_log
-from adept_training.engine.watch import Watched, read_watched
+from adept_training.engine.watch import UNREADABLE_PICTURE, Watched, read_watched
 from adept_training.lineage import write_starts
 from adept_training.page import Page
 from adept_training.plotting import lines_plot
 from adept_training.proposals.pictures import panel
+
+_log = logging.getLogger(__name__)
 
 REPORT = "report.html"
 _SIDE = 220
@@ -87,6 +91,15 @@ def write_report(folders: Sequence[Path], path: Path) -> None:
     for run, name in zip(runs, names, strict=True):
         page.folded(f"the recipe of {name} in full", yaml.safe_dump(run.recipe(), sort_keys=False))
     page.write(path)
+
+
+def try_to_report(folder: Path, write: Callable[[], None]) -> None:
+    """Write what there is to say of a run that ends; what goes wrong with it must not take the run with it."""
+    try:
+        write()
+    except Exception as error:  # noqa: BLE001  # of any kind: the weights are there
+        why = " ".join(str(error).split()) or type(error).__name__
+        _log.warning("The report could not be written: %s\nTry again: %s", why, command_line("report", folder))
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -193,8 +206,11 @@ def _draw(
 
 def _chance(runs: Sequence[RunLog]) -> float | None:
     """Of retrieval: one over the images that a process sees at once."""
-    found = {flatten(run.recipe()).get("engine.batch_size", 0) // run.start.get("processes", 1) for run in runs}
-    return 1 / next(iter(found)) if len(found) == 1 and 0 not in found else None
+    batches = {(flatten(run.recipe()).get("engine.batch_size"), run.start.get("processes", 1)) for run in runs}
+    batch, processes = next(iter(batches))
+    if len(batches) > 1 or not isinstance(batch, int) or batch < processes:
+        return None
+    return 1 / int(batch // processes)
 
 
 def _short(key: str) -> str:
@@ -205,8 +221,12 @@ def _pictures(page: Page, run: RunLog, of: str) -> None:
     preview = run.folder / "preview.png"
     if preview.is_file():
         page.heading(f"What the run was shown{of}")
-        with Image.open(preview) as picture:
-            page.picture(_jpeg(picture.convert("RGB")), "The first samples: views, boxes by level, positive anchors.")
+        try:
+            with Image.open(preview) as picture:
+                shown = _jpeg(picture.convert("RGB"))
+            page.picture(shown, "The first samples: views, boxes by level, positive anchors.")
+        except UNREADABLE_PICTURE as error:
+            page.text(f"{preview} cannot be shown: {error}")
     watched = read_watched(run.folder, run.records)
     if watched is not None and watched.proposals:
         page.heading(f"What the RPN proposes on held-out photographs{of}")

@@ -11,8 +11,9 @@ import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -139,7 +140,7 @@ def _read(path: Path) -> dict[str, Any]:
         if recorded is None or recorded[2].decode() != path.name:
             raise _Damaged(f"{path.name}.sha256 is no digest of it")
         with Door(ResumeError, limit=_MAX_STATE).open(path) as stream:
-            if hashlib.file_digest(stream, "sha256").hexdigest() != recorded[1].decode():
+            if hashlib.file_digest(cast(BufferedReader, stream), "sha256").hexdigest() != recorded[1].decode():
                 raise _Damaged("its content is not what was written (SHA-256)")
             stream.seek(0)
             content = torch.load(stream, map_location="cpu", weights_only=True)

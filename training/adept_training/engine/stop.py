@@ -7,10 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+#: SIGHUP comes when a terminal is closed or a connection is lost; Windows has neither it nor SIGUSR1.
+_NAMES = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP")
+
 
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """A list that SIGTERM, SIGINT and SLURM's SIGUSR1 put themselves into; a second SIGINT is the usual one."""
+    """A list that SIGTERM, SIGINT, SIGHUP and SLURM's SIGUSR1 put themselves into; a second SIGINT is the usual one.
+
+    A signal that this process was started to ignore (SIGHUP under ``nohup``) stays ignored.
+    """
     received: list[int] = []
 
     def note(number: int, _: FrameType | None) -> None:
@@ -18,7 +24,8 @@ def stop_signals() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         received.append(number)
 
-    watched = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+    watched = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+    watched = [number for number in watched if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, note) for number in watched}
     try:
         yield received

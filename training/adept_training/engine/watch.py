@@ -5,6 +5,7 @@ Legend: N photographs, M boxes, R proposals. Boxes are xyxy in pixels of V1.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,12 @@ from torch import Tensor
 from adept_hub.atomic import atomic_file
 from adept_training.engine.probe import HeldOut
 
+_log = logging.getLogger(__name__)
+
 COUNT, TOP = 4, 6
 SHEET = "held_out.png"
+#: What Pillow and numpy raise for a picture that a kill or a full disk has damaged.
+UNREADABLE_PICTURE = (OSError, ValueError, SyntaxError, ZeroDivisionError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,16 @@ def read_watched(folder: Path, records: list[dict[str, Any]]) -> Watched | None:
     boxes = [record["boxes"] for record in records if record["kind"] == "held_out"]
     if not boxes or not (folder / SHEET).is_file():
         return None
-    with Image.open(folder / SHEET) as sheet:
-        pixels = np.asarray(sheet.convert("RGB"))
-    views = np.stack(np.split(pixels, len(boxes[-1]), axis=1))
-    proposals = {record["step"]: record["boxes"] for record in records if record["kind"] == "proposals"}
+    try:
+        with Image.open(folder / SHEET) as sheet:
+            pixels = np.asarray(sheet.convert("RGB"))
+        views = np.stack(np.split(pixels, len(boxes[-1]), axis=1))
+    except UNREADABLE_PICTURE as error:
+        _log.warning("%s cannot be shown: %s", folder / SHEET, error)
+        return None
+    proposals = {
+        record["step"]: record["boxes"]
+        for record in records
+        if record["kind"] == "proposals" and len(record["boxes"]) == len(views)
+    }
     return Watched(views, boxes[-1], proposals)
