@@ -28,6 +28,7 @@ _NUMPY = re.compile(r"\d+ requested and \d+ written")
 _SAFETENSORS = re.compile(r"\(os error (\d+)\)")
 #: Temporary names: ``.NAME.adept-tmp-x1y2z3w4`` while it is written, ``.NAME.adept-old-...`` for what it replaces.
 _TEMPORARY, _OLD = ".adept-tmp-", ".adept-old-"
+_NAMED = re.compile(r"\.(.+)\.adept-tmp-[a-z0-9_]{8}")
 _LEAVING = re.compile(r"\..*\.adept-(tmp|old)-[a-z0-9_]{8}")
 #: Folders in which this process has looked for leavings already.
 _swept: set[Path] = set()
@@ -45,7 +46,7 @@ def disk_errors(target: Path) -> Iterator[None]:
     except AdeptError:
         raise
     except Exception as error:
-        cause = _system_error(error)
+        cause, target = _system_error(error), _final(target)
         if cause is not None and cause.errno in _FULL:
             raise DiskFullError(
                 f"No space left while writing {target} ({cause.strerror}); nothing new is under that name.\n"
@@ -57,6 +58,14 @@ def disk_errors(target: Path) -> Iterator[None]:
                 f"{target} cannot be written: {cause.strerror}.\nChoose a place that you may write to."
             ) from error
         raise
+
+
+def _final(target: Path) -> Path:
+    """The name that a user knows: of a file in a temporary folder, the folder's name to be."""
+    for path in (target, *target.parents):
+        if found := _NAMED.fullmatch(path.name):
+            return path.with_name(found[1])
+    return target
 
 
 def _concerns(error: OSError, target: Path) -> bool:

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -129,28 +130,50 @@ def write_export(
     """
     target = target or Target()
     state = export_state(tensors, config.spec, framework, target)
-    # Copies: a tensor mapped from a safetensors file would drag the whole file into a .pth.
-    state = {key: tensor.detach().cpu().clone().contiguous() for key, tensor in state.items()}
     out = out.resolve()
+    text = config_text(config, framework, target, out)
     weights, name = FILES[framework]
-    if framework == "torchvision":
-        text = torchvision.build_model_py(config, target)
-    elif framework == "detectron2":
-        text = detectron2.config_yaml(config, target, str(out / weights))
-    else:
-        text = mmdet.config_py(config, target)
     with atomic_folder(out, overwrite=overwrite) as temporary:
-        if framework == "torchvision":
-            save_file(state, temporary / weights, metadata={"format": "pt"})
-        else:
-            torch.save(wrapped(state, framework), temporary / weights)
+        write_weights(temporary / weights, wrapped(state, framework))
         (temporary / name).write_text(text, encoding="utf-8")
     return [out / weights, out / name]
 
 
-def wrapped(state: dict[str, Tensor], framework: Framework) -> dict[str, object]:
-    """What a framework expects at the top of a .pth."""
-    return {"model": state} if framework == "detectron2" else {"state_dict": state, "meta": {}}
+def config_text(config: CheckpointConfig, framework: Framework, target: Target, out: Path) -> str:
+    """The config of an export, for weights that will lie in the folder ``out``."""
+    if framework == "torchvision":
+        return torchvision.build_model_py(config, target)
+    if framework == "detectron2":
+        return detectron2.config_yaml(config, target, str(out.resolve() / FILES[framework][0]))
+    return mmdet.config_py(config, target)
+
+
+def write_weights(path: Path, content: Mapping[str, Any]) -> None:
+    """Write an export's weights: a .pth of plain tensors (``torch.load(weights_only=True)``), or safetensors.
+
+    Args:
+        path: whose suffix says which.
+        content: as `wrapped`.
+    """
+    # Copies: a tensor mapped from a safetensors file would drag the whole file into a .pth.
+    own = {key: _copied(value) for key, value in content.items()}
+    if path.suffix == ".safetensors":
+        save_file(own, path, metadata={"format": "pt"})
+    else:
+        torch.save(own, path)
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copied(item) for key, item in value.items()}
+    return value.detach().cpu().clone().contiguous() if isinstance(value, Tensor) else value
+
+
+def wrapped(state: Mapping[str, Tensor], framework: Framework) -> dict[str, Any]:
+    """What a framework expects at the top of its file of weights."""
+    if framework == "torchvision":
+        return dict(state)
+    return {"model": dict(state)} if framework == "detectron2" else {"state_dict": dict(state), "meta": {}}
 
 
 def read_export(folder: Path, framework: Framework) -> dict[str, Tensor]:

@@ -121,6 +121,17 @@ def test_a_folder_below_a_file_is_refused_in_words(tmp_path: Path) -> None:
             pass
 
 
+def test_the_message_names_what_the_user_asked_for(tmp_path: Path) -> None:
+    def write() -> None:
+        with atomic_folder(tmp_path / "out") as folder, atomic_file(folder / "deep" / "weights"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(DiskFullError) as caught:
+        write()
+    assert str(caught.value).startswith(f"No space left while writing {tmp_path / 'out'} (")
+    assert "adept-tmp" not in str(caught.value)
+
+
 def test_the_first_of_two_writers_wins_and_the_other_is_told(tmp_path: Path) -> None:
     out = tmp_path / "out"
 
