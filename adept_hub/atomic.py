@@ -169,8 +169,9 @@ def clear_leavings(folder: Path, *patterns: str) -> None:
 
 
 def _exists(target: Path) -> OutputExistsError:
+    what = "is already there, and is not empty" if target.is_dir() else "is already there"
     return OutputExistsError(
-        f"{target} is already there.\nChoose another place, or remove it first: rm -r {shlex.quote(str(target))}"
+        f"{target} {what}.\nChoose another place, or remove it first: rm -r {shlex.quote(str(target))}"
     )
 
 
