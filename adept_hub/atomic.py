@@ -51,7 +51,7 @@ def disk_errors(target: Path) -> Iterator[None]:
             raise DiskFullError(
                 f"No space left while writing {target} ({cause.strerror}); nothing new is under that name.\n"
                 f"Free some space (df -h {shlex.quote(str(target.parent))}) or choose another place, "
-                "and run the command again."
+                "and run the same command again."
             ) from error
         if cause is not None and cause.errno in _DENIED and _concerns(cause, target):
             raise DiskFullError(

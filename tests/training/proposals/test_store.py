@@ -1,4 +1,5 @@
 import hashlib
+import os
 import pickle
 import shutil
 
@@ -141,7 +142,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("adept_training.proposals.shards.os.fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(DiskFullError, match="the same command"):
         write_atomically(tmp_path / "part-00000.parquet", b"content")
     assert list(tmp_path.iterdir()) == []

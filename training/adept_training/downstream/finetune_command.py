@@ -97,22 +97,27 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         AdeptError: a user's mistake.
     """
+    from adept_training.ownership import own_run
+
+    with own_run(args.out, wait=args.wait):
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     from adept_training.downstream.datasets import open_data
     from adept_training.downstream.finetune import check_new, finetune
     from adept_training.downstream.recipe import load_finetune_recipe
-    from adept_training.ownership import own_run
 
     source = args.recipe
     if args.resume and source is None and (args.out / "recipe.yaml").is_file():
         source = args.out / "recipe.yaml"
     recipe = load_finetune_recipe(source, settings_of(args))
     data = open_data(args.data, skip_damaged=args.skip_damaged)
-    with own_run(args.out, wait=args.wait):
-        check_new(args.out, args.resume)
-        outcome = finetune(
-            args.source, data, recipe, args.out, subset=_subset(args, data, recipe), like=args.like, resume=args.resume,
-            stream=sys.stderr, accelerator=args.device, license=args.license or "unstated", relicense=args.relicense,
-        )  # fmt: skip
+    check_new(args.out, args.resume)  # before the run's subset.json is written
+    outcome = finetune(
+        args.source, data, recipe, args.out, subset=_subset(args, data, recipe), like=args.like, resume=args.resume,
+        stream=sys.stderr, accelerator=args.device, license=args.license or "unstated", relicense=args.relicense,
+    )  # fmt: skip
     if outcome.interrupted:
         sys.stdout.write("Saved. Continue with the same command and --resume.\n")
         return 130

@@ -49,6 +49,13 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         AdeptError: a user's mistake.
     """
+    from adept_training.ownership import own_run
+
+    with own_run(args.out, wait=args.wait):
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     from adept_hub.fetch import fetch
     from adept_training.engine.asked import Asked
     from adept_training.engine.preflight import check_run
@@ -82,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     table = ProposalTable.open(where)
     outcome = pretrain(
         recipe, source, table, args.out,
-        init=init, resume=args.resume, wait=args.wait, stream=sys.stderr, proposals=table.metadata, asked=asked,
+        init=init, resume=args.resume, stream=sys.stderr, proposals=table.metadata, asked=asked,
         license=asked_license, relicense=args.relicense,
     )  # fmt: skip
     _tell(args, outcome, asked, recipe)

@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from adept_training.ownership import add_wait_argument
 from adept_training.proposals.presets import DEFAULT_PRESET, PRESETS, get_preset
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strict", action="store_true", help="stop at the first photograph that cannot be read")
     parser.add_argument("--images", dest="photographs", metavar="IMAGES", help="with 'show': the photographs")
     parser.add_argument("--samples", type=int, default=12, metavar="N", help="with 'show': pictures (default: 12)")
+    add_wait_argument(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     parser.add_argument("--json", action="store_true", help="report as JSON on stdout")
 
@@ -92,6 +94,7 @@ def _make(args: argparse.Namespace) -> int:
             strict=args.strict,
             shard_size=args.shard_size or SHARD_SIZE,
             progress=progress,
+            wait=args.wait,
         )
     except KeyboardInterrupt:
         emit(f"\nInterrupted. Finished shards are kept in {args.out}; the same command continues.", sys.stderr)

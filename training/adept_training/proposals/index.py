@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from adept_hub.atomic import disk_errors
 from adept_hub.errors import ProposalsError
 
 _INDEX = "index"
@@ -53,7 +54,7 @@ def open_index(folder: Path) -> Index:
     Raises:
         ProposalsError: no table, an unfinished one, one that another program wrote, or boxes outside their images.
     """
-    from adept_training.proposals.shards import raise_if_full, read_plan
+    from adept_training.proposals.shards import read_plan
 
     plan = read_plan(folder)
     stamp = hashlib.sha256(f"{_VERSION} {plan.as_json()}".encode())
@@ -74,11 +75,8 @@ def open_index(folder: Path) -> Index:
             return found
     for index in homes:
         if os.access(index.parent if index.parent == folder else Path.home(), os.W_OK):
-            try:
+            with disk_errors(index):
                 return _build(folder, index, fingerprint)
-            except OSError as error:
-                raise_if_full(error, index.parent)
-                raise ProposalsError(f"The index {index} cannot be written: {error.strerror}.") from error
     raise ProposalsError(f"Neither {folder} nor {Path.home()} can be written, so that no index can be made.")
 
 
@@ -124,6 +122,7 @@ def _build(folder: Path, index: Path, fingerprint: str) -> Index:
     temporary.chmod(0o755)  # a table is shared; mkdtemp is private
     try:
         boxes_B4 = np.lib.format.open_memmap(temporary / "boxes_B4.npy", "w+", np.dtype(np.float32), (boxes, 4))
+        _reserve(temporary / "boxes_B4.npy")
         starts = np.zeros(rows + 1, np.int64)
         sizes_R2 = np.zeros((rows, 2), np.int32)
         fallback_R = np.zeros(rows, np.bool_)
@@ -169,6 +168,13 @@ def _build(folder: Path, index: Path, fingerprint: str) -> Index:
         return _move(temporary, index, fingerprint)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _reserve(path: Path) -> None:
+    """Take the space of a file that is written through memory, where a full disk would be a bus error."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 @dataclass

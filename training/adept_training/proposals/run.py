@@ -13,8 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from adept_hub.errors import ImageDecodeError, ImagesError, OutputExistsError, ProposalsError
+from adept_hub.atomic import clear_leavings
+from adept_hub.errors import DiskFullError, ImageDecodeError, ImagesError, OutputExistsError, ProposalsError
+from adept_hub.lock import own_folder
 from adept_training.images import ImageSource, decoder_version, open_images
+from adept_training.ownership import launched
 from adept_training.proposals.engines import Engine, available_cpus, run_tasks
 from adept_training.proposals.index import open_index
 from adept_training.proposals.match import compare
@@ -77,6 +80,7 @@ def run_proposals(
     strict: bool = False,
     shard_size: int = SHARD_SIZE,
     progress: Callable[[Progress], None] | None = None,
+    wait: bool = False,
 ) -> RunReport:
     """Make the proposals of every photograph of ``images`` and write them as a table into the folder ``out``.
 
@@ -90,9 +94,12 @@ def run_proposals(
         strict: an unreadable photograph is an error; otherwise it is listed in ``unreadable.jsonl`` beside the table.
         shard_size: photographs a shard, which is the unit of resuming.
         progress: called after every few photographs.
+        wait: if another process is writing ``out``, wait for it to end instead of refusing; processes that torchrun or
+            SLURM started together always do, and find the table finished.
 
     Raises:
         ImagesError: no photographs, or none of them readable. ImageDecodeError: an unreadable one, when strict.
+        FolderInUseError: another process is writing ``out``.
         OutputExistsError: ``out`` holds the table of other images or parameters, or of images that have changed since.
         DiskFullError: no space; ProposalsError: an unknown preset or engine, or a worker that died.
     """
@@ -103,12 +110,18 @@ def run_proposals(
         raise ProposalsError(f"workers and shard_size must be at least 1, not {workers} and {shard_size}.")
     keys = source.keys()
     plan = Plan(len(keys), shard_size, keys_digest(keys), chosen.as_dict(), engine_version(chosen), decoder_version())
-    _begin(folder, plan)
-    start = time.monotonic()
-    missing = [shard for shard in range(plan.shards) if not (folder / plan.part(shard)).is_file()]
-    _check_finished(folder, plan, source, sorted(set(range(plan.shards)) - set(missing)))
-    _Work(source, keys, plan, chosen, folder, strict, progress).run(missing, engine, workers)
-    return _finish(folder, plan, plan.shards - len(missing), strict, time.monotonic() - start)
+    if folder.exists() and not folder.is_dir():
+        raise OutputExistsError(f"{folder} is a file.\nGive --out a folder.")
+    with own_folder(folder, wait=wait or launched()[1] > 1):
+        _begin(folder, plan)
+        start = time.monotonic()
+        missing = [shard for shard in range(plan.shards) if not (folder / plan.part(shard)).is_file()]
+        _check_finished(folder, plan, source, sorted(set(range(plan.shards)) - set(missing)))
+        try:
+            _Work(source, keys, plan, chosen, folder, strict, progress).run(missing, engine, workers)
+        except DiskFullError as error:
+            raise DiskFullError(f"{error}\nFinished shards are kept.") from error
+        return _finish(folder, plan, plan.shards - len(missing), strict, time.monotonic() - start)
 
 
 @dataclass(frozen=True)
@@ -162,8 +175,6 @@ class _Work:
 
 def _begin(folder: Path, plan: Plan) -> None:
     """Write the plan, or check that the one that is there is the same."""
-    if folder.exists() and not folder.is_dir():
-        raise OutputExistsError(f"{folder} is a file.\nGive --out a folder.")
     if (folder / PLAN_FILE).is_file():
         found = asdict(read_plan(folder))
         differing = [name for name, value in asdict(plan).items() if found[name] != value]
@@ -172,15 +183,10 @@ def _begin(folder: Path, plan: Plan) -> None:
                 f"{folder} holds proposals made differently (other {', '.join(differing)}).\n"
                 "Give another --out, or remove that folder."
             )
-        for stale in folder.glob(".part-*.tmp"):
-            stale.unlink(missing_ok=True)
+        clear_leavings(folder, ".part-*.tmp", ".index.*.tmp")
         return
     if any(folder.glob("part-*.parquet")):
         raise OutputExistsError(f"{folder} holds Parquet files of something else.\nGive another --out.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ProposalsError(f"{folder} cannot be made: {error.strerror}.\nGive another --out.") from error
     write_atomically(folder / PLAN_FILE, plan.as_json().encode())
 
 

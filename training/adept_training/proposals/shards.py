@@ -7,10 +7,8 @@ metadata too, so that a shard alone still says how it was made.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from adept_hub.errors import DiskFullError, ProposalsError
+from adept_hub.atomic import atomic_file
+from adept_hub.errors import ProposalsError
 from adept_hub.io.read import Door
 from adept_training.proposals.boxes import Boxes
 
@@ -222,25 +221,6 @@ def _damaged(path: Path, error: Exception) -> ProposalsError:
 
 
 def write_atomically(path: Path, content: bytes | memoryview | pa.Buffer) -> None:
-    """Write under a temporary name, then rename. Raises DiskFullError; leaves nothing half-written."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise_if_full(error, path.parent)
-        raise ProposalsError(f"{path} cannot be written: {error.strerror}.\nGive another --out.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def raise_if_full(error: OSError, folder: Path) -> None:
-    """Turn "no space left" into DiskFullError."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        raise DiskFullError(
-            f"No space is left in {folder}. Finished shards are kept.\n"
-            "Free some space and run the same command again: it continues where it stopped."
-        ) from error
+    """Write a file whole or not at all. Raises DiskFullError."""
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(memoryview(content))
