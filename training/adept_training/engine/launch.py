@@ -37,6 +37,9 @@ def check_precision(engine: EngineRecipe) -> None:
 def make_fabric(engine: EngineRecipe) -> Fabric:
     """Fabric with the processes that torchrun or SLURM started, else this one alone.
 
+    Args:
+        engine: with a precision, not ``auto`` (see `adept_training.engine.precision`).
+
     Raises:
         RecipeError: a precision that the device lacks.
     """

@@ -26,6 +26,7 @@ from adept_training.engine.launch import make_fabric, synchronise_norms
 from adept_training.engine.optim import make_optimiser, set_lr
 from adept_training.engine.origin import load_start, record_origin
 from adept_training.engine.outcome import advice_of, has_finished, read_outcome, verdict_of
+from adept_training.engine.precision import resolve_precision
 from adept_training.engine.preflight import check_run, check_sizes
 from adept_training.engine.preview import draw_preview
 from adept_training.engine.probe import load_held_out, split_keys
@@ -111,6 +112,7 @@ def pretrain(
     recipe = origin.licensed(recipe)
     if recipe.engine.threads:
         torch.set_num_threads(recipe.engine.threads)
+    recipe, why = resolve_precision(recipe, folder, resume=resume)
     fabric = make_fabric(recipe.engine)
     if isinstance(table, ProposalTable):
         all_keys = matching_keys(table, source, asked.images)
@@ -155,7 +157,7 @@ def pretrain(
     journal.record(
         "start", step=progress.step, steps=steps, images=len(keys), held_out=len(held.boxes_M4),
         held_out_boxes=sum(map(len, held.boxes_M4)), resumed=resume, processes=fabric.world_size,
-        asked=asdict(asked),
+        asked=asdict(asked), precision=recipe.engine.precision, precision_reason=why,
     )  # fmt: skip
     journal.say(
         f"{len(keys)} photographs, {len(held.boxes_M4)} held out; {steps} steps of {order.batch_size} images"
@@ -164,6 +166,8 @@ def pretrain(
     for text in progress.passed_over:
         journal.record("passed_over", step=progress.step, text=text)
         journal.say(text)
+    if why:
+        journal.say(why)
     if first and asked.preview:
         draw_preview(samples, order.places(progress.step)[:4], recipe, folder / "preview.png")
         journal.say(f"what it will be shown: {folder / 'preview.png'}")

@@ -86,7 +86,8 @@ class EngineRecipe:
 
     #: Images a step, over all processes.
     batch_size: int = 1024
-    precision: Literal["fp64", "fp32", "bf16", "fp16"] = "bf16"
+    #: ``auto``: bf16 on a GPU that has it; on a CPU, that of fp32 and bf16 which is faster when the run begins.
+    precision: Literal["auto", "fp64", "fp32", "bf16", "fp16"] = "auto"
     seed: int = 0
     channels_last: bool = True
     #: torch.compile for the networks: for GPUs; slow to start, and of no use on a CPU.
