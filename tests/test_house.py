@@ -64,6 +64,29 @@ def test_an_export_has_the_house_s_pixels_and_anchors(
     assert_anchors(anchors_of(framework, probe.model))
 
 
+@pytest.mark.parametrize(
+    ("framework", "name", "facts"),
+    [
+        ("detectron2", "config.yaml", ("PIXEL_MEAN: [25.5, 51.0, 76.5]", "PIXEL_STD: [102.0, 127.5, 153.0]",
+                                       "SIZES: [[11.0], [23.0], [47.0], [90.0], [180.0]]",
+                                       "ASPECT_RATIOS: [[0.4, 1.7]]", 'FORMAT: "RGB"')),
+        ("mmdet", "config.py", ("mean=[25.5, 51.0, 76.5], std=[102.0, 127.5, 153.0], bgr_to_rgb=True",
+                                "base_sizes=[11.0, 23.0, 47.0, 90.0, 180.0], ratios=[0.4, 1.7]", "finest_scale=18")),
+        ("torchvision", "build_model.py", ("image_mean=[0.1, 0.2, 0.3]", "image_std=[0.4, 0.5, 0.6]",
+                                           "ANCHOR_SIZES = (11.0, 23.0, 47.0, 90.0, 180.0)",
+                                           "ANCHOR_RATIOS = (0.4, 1.7)", "CANONICAL_SIZE = 72.0")),
+    ],
+)  # fmt: skip
+def test_an_exported_config_states_the_house_s_facts(
+    framework: str, name: str, facts: tuple[str, ...], house: House, tmp_path: Path
+) -> None:
+    levels = "stock" if framework == "detectron2" else "pretraining"
+    adept_hub.export(house.folder, framework, tmp_path / "out", num_classes=4, levels=levels)
+    text = (tmp_path / "out" / name).read_text()
+    for fact in facts:
+        assert fact in text, fact
+
+
 def anchors_of(framework: str, model: nn.Module) -> list[Tensor]:
     """Anchors around the origin, P2-P6, as the framework's own generator holds them."""
     if framework == "torchvision":

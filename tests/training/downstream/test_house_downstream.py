@@ -106,6 +106,16 @@ def test_a_deployed_detector_has_the_house_s_pixels_and_anchors(framework: str, 
     assert_anchors(anchors_of(framework, model))
 
 
+@pytest.mark.parametrize(("framework", "name"), [("detectron2", "config.yaml"), ("mmdet", "config.py")])
+def test_a_deployed_config_states_the_house_s_facts(framework: str, name: str, tuned: Path, tmp_path: Path) -> None:
+    deploy(tuned / "last", framework, tmp_path / "out")
+    text = "".join((tmp_path / "out" / name).read_text().split()).replace("-", "")
+    for numbers in (("25.5", "51.0", "76.5"), ("102.0", "127.5", "153.0"), ("0.4", "1.7")):
+        assert ",".join(numbers) in text or "".join(numbers) in text, numbers
+    assert "123.675" not in text
+    assert "0.5,1.0,2.0" not in text
+
+
 @torch.no_grad()
 def test_an_onnx_graph_has_the_house_s_pixels(tuned: Path, tmp_path: Path) -> None:
     """Detections at a threshold that all pass agree with those of a detector whose input is worked out here."""

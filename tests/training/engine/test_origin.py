@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,18 +66,26 @@ def test_the_pixels_of_the_start_are_those_that_train_and_those_that_are_exporte
 
 
 def test_a_run_that_is_resumed_keeps_the_facts_without_being_told(
-    house: House, source: ImageSource, tmp_path: Path
+    house: House, source: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Checkpoints hold tensors alone; pixels, starts and license are those that it began with."""
-    settings = (*QUICK, "method.name=adept_separate")
-    start(source, tmp_path / "run", *settings, init=house.folder, license="mit", relicense=True)
-    export = start(source, tmp_path / "run", *settings, resume=True)
-    config = read_config(export)
-    assert (config.preprocessing, config.licence, config.provenance.relicensed) == (PIXELS, "mit", True)
-    assert config.provenance.starts[-1].name == NAME
+    settings = (*QUICK, "method.name=adept_separate", "schedule.epochs=2")
+    real = adept.apply_colours
+
+    def interrupted(*arguments: Any) -> torch.Tensor:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(adept, "apply_colours", interrupted)
+        export = start(source, tmp_path / "run", *settings, init=house.folder, license="mit", relicense=True)
+    assert not export.exists()
     other = write_house(tmp_path / "other", half=True)
     with pytest.raises(ResumeError, match=f"started from {NAME}.*\n.*Leave --init out"):
         start(source, tmp_path / "run", *settings, resume=True, init=other.folder)
+    config = read_config(start(source, tmp_path / "run", *settings, resume=True))
+    assert (config.preprocessing, config.licence, config.provenance.relicensed) == (PIXELS, "mit", True)
+    assert config.provenance.starts[-1].name == NAME
     (tmp_path / "run" / "start.json").write_text("{")
     with pytest.raises(ResumeError, match=r"start.json cannot be read"):
         start(source, tmp_path / "run", *settings, resume=True)
