@@ -82,6 +82,11 @@ REMEDIES: Mapping[str, Mapping[str, str]] = {
         "detectron2": "set MODEL.RESNETS.STRIDE_IN_1X1 to False",
         "mmdet": "set backbone.style='pytorch'",
     },
+    "dilation": {
+        "torchvision": "leave replace_stride_with_dilation out",
+        "detectron2": "set MODEL.RESNETS.RES5_DILATION to 1",
+        "mmdet": "set backbone.strides=(1, 2, 2, 2) and backbone.dilations=(1, 1, 1, 1)",
+    },
     "frozen_stages": {
         "torchvision": "pass trainable_backbone_layers=5",
         "detectron2": "set MODEL.BACKBONE.FREEZE_AT to 0",
