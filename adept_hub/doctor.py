@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from adept_hub.calls import checked
 from adept_hub.convert.facts import (
     MMDET_STOCK,
     TORCHVISION_STOCK,
@@ -42,6 +43,7 @@ class Finding:
     remedy: str
 
 
+@checked
 def diagnose_stock(config: CheckpointConfig, framework: str) -> list[Finding]:
     """What a framework's own Faster R-CNN R50-FPN config would do to these weights."""
     stock = {
@@ -52,6 +54,7 @@ def diagnose_stock(config: CheckpointConfig, framework: str) -> list[Finding]:
     return diagnose(stock[framework](), config)
 
 
+@checked
 def diagnose_file(path: Path, config: CheckpointConfig, framework: str, *, run_config: bool = False) -> list[Finding]:
     """What a framework's config file, or the detector in a weights file, would do to these weights.
 
@@ -71,6 +74,7 @@ def diagnose_file(path: Path, config: CheckpointConfig, framework: str, *, run_c
     return diagnose(facts_of_file(path, framework, run_config=run_config), config)
 
 
+@checked
 def diagnose(facts: Facts, config: CheckpointConfig) -> list[Finding]:
     """Every disagreement between a detector as configured and a checkpoint, errors first."""
     found = [*_pixels(facts, config), *_backbone(facts, config.spec), *_fpn(facts, config.spec)]

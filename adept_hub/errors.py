@@ -6,10 +6,10 @@ traceback and exits with status 1; in Python all of them are caught by ``except 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from adept_hub.messages import clean
+from adept_hub.spelling import did_you_mean
 
 
 class AdeptError(Exception):
@@ -19,6 +19,21 @@ class AdeptError(Exception):
         return clean(super().__str__())
 
 
+# --- options of a call -------------------------------------------------------------------------------------------
+
+
+class UnknownOptionError(AdeptError, TypeError):
+    """A keyword that a call does not take; the nearest that it does take is named."""
+
+
+class OptionTypeError(AdeptError, TypeError):
+    """A value of a type that an option does not take, or arguments that do not fit the signature."""
+
+
+class OptionValueError(AdeptError, ValueError):
+    """A value that is not one of those that an option takes."""
+
+
 # --- names and sources -------------------------------------------------------------------------------------------
 
 
@@ -26,9 +41,8 @@ class UnknownModelError(AdeptError):
     """A name that the registry does not hold."""
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
-        near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4)
-        hint = f"The nearest: {', '.join(near)}." if near else "No name is near it."
-        super().__init__(f"Unknown model {name!r}. {hint}\nEvery name: adept list")
+        hint = did_you_mean(name, known, cutoff=0.4)
+        super().__init__(f"Unknown model {name!r}.{hint}\nEvery name: adept list --all")
 
 
 class SourceError(AdeptError):
@@ -86,11 +100,15 @@ class IncompleteLoadError(AdeptError):
     """A promised part was not wholly loaded."""
 
 
+class UnknownPartError(IncompleteLoadError, OptionValueError):
+    """A word that is not one of the four parts, or no part at all."""
+
+
 class UnsupportedModelError(AdeptError):
     """A user's model that cannot hold the weights as it is built."""
 
 
-class UnsupportedDetectorError(AdeptError):
+class UnsupportedDetectorError(OptionValueError):
     """A detector or framework that this version does not build."""
 
 

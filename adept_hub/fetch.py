@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adept_hub.calls import checked
 from adept_hub.checkpoint import CARD, CONFIG, WEIGHTS, read_config
 from adept_hub.digest import again, sha256_file
 from adept_hub.errors import CheckpointError, DownloadError, FileTooLargeError, IntegrityError, SourceError
@@ -36,6 +37,9 @@ class FetchOptions:
     force: bool = False
 
 
+FetchOptions.__init__ = checked(FetchOptions.__init__)  # type: ignore[method-assign]
+
+
 @dataclass(frozen=True)
 class Fetched:
     """A checkpoint folder on this machine. ``origin`` says in words where it came from."""
@@ -45,11 +49,12 @@ class Fetched:
     origin: str
 
 
+@checked
 def fetch(source: str | os.PathLike[str], options: FetchOptions | None = None) -> Fetched:
     """Find or download the checkpoint that ``source`` names.
 
     Raises:
-        SourceError: not a source, or a path that does not exist.
+        SourceError: not a source, a path that does not exist, or a revision of what has none.
         UnknownModelError, UnpublishedWeightsError: about a name.
         DownloadError: the Hub could not be reached, refused, or the files are not cached and offline was asked for.
         CheckpointError: what was found is no checkpoint folder.
@@ -58,11 +63,17 @@ def fetch(source: str | os.PathLike[str], options: FetchOptions | None = None) -
     options = options or FetchOptions()
     parsed = parse_source(source)
     if isinstance(parsed, LocalSource):
+        _refuse_revision(source, options, "a folder has no revisions")
         if not parsed.path.exists():
             raise SourceError(f"{parsed.path} does not exist.\nGive a checkpoint folder, or a name: adept list")
         folder = checkpoint_folder(parsed.path)
         return Fetched(folder, read_config(folder), str(folder))
     if isinstance(parsed, HubSource):
+        if options.revision and parsed.revision not in (None, options.revision):
+            raise SourceError(
+                f"{source} names one revision and revision={options.revision!r} another.\n"
+                f"Give one of them: hf-hub:{parsed.repo}@{options.revision}"
+            )
         revision = options.revision or parsed.revision
         return _from_hub(parsed.repo, revision, options)
     return _named(parsed, options)
@@ -92,11 +103,20 @@ def checkpoint_folder(path: Path) -> Path:
     return path
 
 
+def _refuse_revision(source: object, options: FetchOptions, why: str) -> None:
+    if options.revision is not None:
+        raise SourceError(
+            f"{source} cannot be had at revision {options.revision!r}: {why}.\n"
+            "Leave the revision out, or name a repository: hf-hub:org/repo"
+        )
+
+
 def _named(source: NamedSource, options: FetchOptions) -> Fetched:
     info = registry().resolve_pretrained(source.name)
     location = info.location
     assert location is not None, "resolve_pretrained gives published entries only"
     if info.folder is not None:
+        _refuse_revision(source.name, options, "it is part of an installed package")
         if not info.folder.is_dir():
             raise SourceError(f"The folder of {info.name}, {info.folder}, is not there.\nInstall its package again.")
         config = read_config(info.folder)

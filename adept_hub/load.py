@@ -5,28 +5,43 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, Unpack, get_args
 
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
-from adept_hub.checkpoint import read_tensors
+from adept_hub.calls import checked
+from adept_hub.choices import check_choice, check_num_classes, chosen_parts
 from adept_hub.convert.detect import plan_for_model
 from adept_hub.convert.export import export_state, write_export
-from adept_hub.convert.options import DEFAULT_ANCHORS, Anchors, Detector, Framework, Target, check_framework
+from adept_hub.convert.options import (
+    DEFAULT_ANCHORS,
+    Anchors,
+    Detector,
+    Framework,
+    Levels,
+    StateOptions,
+    Target,
+    TargetOptions,
+    check_framework,
+)
+from adept_hub.convert.recognise import recognise
 from adept_hub.convert.rescale import rescale_anchors
-from adept_hub.convert.strides import refuse_stride_in_1x1
-from adept_hub.errors import IncompleteLoadError
-from adept_hub.fetch import Fetched, FetchOptions, fetch
+from adept_hub.convert.strides import refuse_other_strides, refuse_stride_in_1x1
+from adept_hub.errors import OptionValueError, UnsupportedDetectorError
+from adept_hub.fetch import FetchOptions, fetch
+from adept_hub.load_account import notes, part_rows
+from adept_hub.model_tensors import own_tensors
 from adept_hub.models import DetectorParts, assemble_detector
-from adept_hub.models.contract import part_of
+from adept_hub.models.options import DetectorOptions
 from adept_hub.models.skeleton import skeleton
+from adept_hub.promise import promised_parts, promised_tensors
 from adept_hub.registry import registry
-from adept_hub.report import LoadReport, PartReport
-from adept_hub.spec import PARTS, CheckpointConfig
+from adept_hub.report import LoadReport
+from adept_hub.spec import FRAMEWORKS, PARTS, DetectorSpec
+from adept_hub.transfer import plainly, transfer, verify
 
 Source = str | os.PathLike[str]
 
@@ -34,18 +49,19 @@ Source = str | os.PathLike[str]
 NUM_CLASSES = 91
 
 
+@checked
 def load_pretrained(
     source: Source,
     *,
     num_classes: int = NUM_CLASSES,
-    detector: str = "faster_rcnn",
-    parts: Iterable[str] = PARTS,
+    detector: Detector = "faster_rcnn",
+    parts: str | Iterable[str] = PARTS,
     anchors: Anchors = DEFAULT_ANCHORS,
     revision: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     offline: bool | None = None,
     token: str | bool | None = None,
-    **options: Any,
+    **options: Unpack[DetectorOptions],
 ) -> GeneralizedRCNN:
     """A torchvision detector whose backbone, FPN, RPN and RoI head are pre-trained, ready to fine-tune.
 
@@ -57,7 +73,8 @@ def load_pretrained(
             a run folder (its ``export/`` or ``best/``).
         num_classes: classes with the background, as torchvision counts them.
         detector: ``faster_rcnn``, ``mask_rcnn`` or ``cascade_rcnn``.
-        parts: the parts to load; the others keep their initial values and are reported as re-initialised.
+        parts: the parts to load, one as a string or several; the others keep their initial values and are reported as
+            re-initialised.
         anchors: ``downstream`` (32-512 px), ``rescaled`` (the same, the RPN's box deltas adapted to them) or
             ``pretraining`` (those that the RPN was trained on); ``anchor_sizes`` says other sizes.
         revision: branch, tag or commit on the Hub.
@@ -71,75 +88,129 @@ def load_pretrained(
         AdeptError: any of the errors of `adept_hub.fetch.fetch` and `adept_hub.checkpoint.read_tensors`.
         IncompleteLoadError: the checkpoint lacks a promised part.
         UnsupportedDetectorError: ``detector`` or ``num_classes`` cannot be built.
+        UnknownOptionError, OptionTypeError: an option that does not exist, or a value of another type.
     """
+    _check_detector(detector, num_classes, anchors, options)
+    chosen_parts(parts)
     fetched = fetch(source, FetchOptions(revision, cache_dir, offline, token))
-    wanted = _promised(parts, fetched.config)
+    wanted = promised_parts(parts, fetched.config)
     spec = fetched.config.spec
-    sizes = options.setdefault("anchor_sizes", Target(anchors=anchors).anchor_sizes(spec))
-    module = _load_parts(fetched, wanted)
-    if anchors == "rescaled" and "rpn" in wanted:
-        state = {f"rpn.{key}": tensor for key, tensor in module.rpn.state_dict().items()}
-        adapted = rescale_anchors(state, spec, sizes)
-        module.rpn.load_state_dict({key.removeprefix("rpn."): tensor for key, tensor in adapted.items()})
-    model = assemble_detector(module, num_classes, detector, fetched.config.preprocessing, **options)
-    model.load_report = _report(fetched, module, wanted, _fresh(model))
+    sizes = tuple(options.setdefault("anchor_sizes", Target(anchors=anchors).anchor_sizes(spec)))
+    with plainly():
+        tensors = values = promised_tensors(fetched, wanted)
+        if anchors == "rescaled" and "rpn" in wanted:
+            values = rescale_anchors(tensors, spec, sizes)
+        module = _filled_parts(spec, values, wanted)
+        model = assemble_detector(module, num_classes, detector, fetched.config.preprocessing, **options)
+        if any(parameter.dtype != torch.float32 for parameter in model.parameters()):
+            model.float()  # another default made predictors that do not fit the weights
+        state = {name: own.tensor for name, own in own_tensors(model).items()}
+        held = verify(model, plan_for_model(state, values, spec, wanted))
+        model.load_report = LoadReport(
+            fetched.origin, fetched.config.name, tuple(part_rows(model, held, tensors, "predictors"))
+        )
     model.checkpoint_config = fetched.config
     return model
 
 
+@checked
 def create_model(
-    name: str, *, num_classes: int = NUM_CLASSES, detector: str = "faster_rcnn", **options: Any
+    name: Source,
+    pretrained: bool = False,
+    *,
+    num_classes: int = NUM_CLASSES,
+    detector: Detector = "faster_rcnn",
+    parts: str | Iterable[str] | None = None,
+    anchors: Anchors = DEFAULT_ANCHORS,
+    revision: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    offline: bool | None = None,
+    token: str | bool | None = None,
+    **options: Unpack[DetectorOptions],
 ) -> GeneralizedRCNN:
-    """The same architecture as `load_pretrained` gives, without weights: every tensor has its initial value.
+    """Build the detector that `load_pretrained` gives: without weights, or with ``pretrained=True`` that very one.
+
+    Args:
+        name: a name; with ``pretrained=True`` any source.
+        pretrained: load the weights, as in timm. Without them every tensor has its initial value.
+        parts: with ``pretrained=True`` the parts to load; by default all four.
+        revision: with ``pretrained=True`` the branch, tag or commit on the Hub.
+
+    For the other arguments and errors see `load_pretrained`.
 
     Raises:
         UnknownModelError: no such name; the nearest are shown.
         UnsupportedDetectorError: ``detector`` or ``num_classes`` cannot be built.
+        OptionValueError: ``parts`` or ``revision`` without ``pretrained=True``.
     """
-    info = registry().resolve(name)
-    options.setdefault("anchor_sizes", Target().anchor_sizes(info.spec))
+    if pretrained:
+        return load_pretrained(
+            name, num_classes=num_classes, detector=detector, parts=PARTS if parts is None else parts, anchors=anchors,
+            revision=revision, cache_dir=cache_dir, offline=offline, token=token, **options,
+        )  # fmt: skip
+    for option, value in (("parts", parts), ("revision", revision)):
+        if value is not None:
+            raise OptionValueError(
+                f"{option}={value!r} chooses weights, and create_model() loads none by default.\n"
+                f"Load them: create_model({str(name)!r}, pretrained=True, {option}={value!r})"
+            )
+    _check_detector(detector, num_classes, anchors, options)
+    info = registry().resolve(os.fspath(name))
+    options.setdefault("anchor_sizes", Target(anchors=anchors).anchor_sizes(info.spec))
     return assemble_detector(DetectorParts(info.spec), num_classes, detector, info.preprocessing, **options)
 
 
+@checked
 def load_state_dict(
     source: Source,
     *,
     framework: Framework | Literal["canonical"] = "canonical",
     detector: Detector = "faster_rcnn",
-    parts: Iterable[str] = PARTS,
+    parts: str | Iterable[str] = PARTS,
     revision: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     offline: bool | None = None,
     token: str | bool | None = None,
-    **options: Any,
+    **options: Unpack[StateOptions],
 ) -> dict[str, Tensor]:
     """The pre-trained tensors under a framework's own names.
 
     Args:
         framework: ``torchvision``, ``detectron2``, ``mmdet``, or ``canonical`` for the names of the checkpoint file.
         detector: the detector that the names are for.
-        **options: those of `adept_hub.convert.options.Target` (``norm``, ``anchors``, ...).
+        **options: ``norm`` and ``anchors`` of `adept_hub.convert.options.Target`; they need a framework.
 
     For the other arguments and the errors see `load_pretrained`.
+
+    Raises:
+        UnsupportedDetectorError: the framework, the detector or an option is not known.
+        OptionValueError: an option that changes nothing under canonical names.
     """
+    check_choice("framework", framework, ("canonical", *FRAMEWORKS), UnsupportedDetectorError)
     target = Target(detector=detector, **options)
+    if framework == "canonical" and (target != Target() or options):
+        raise OptionValueError(
+            "The canonical names are those of every detector: detector, norm and anchors change nothing there.\n"
+            f"Name the framework too: framework={FRAMEWORKS[0]!r} (or {', '.join(FRAMEWORKS[1:])})."
+        )
     fetched = fetch(source, FetchOptions(revision, cache_dir, offline, token))
-    wanted = _promised(parts, fetched.config)
-    tensors = {key: t for key, t in read_tensors(fetched.folder, fetched.config).items() if part_of(key) in wanted}
+    tensors = promised_tensors(fetched, promised_parts(parts, fetched.config))
     return tensors if framework == "canonical" else export_state(tensors, fetched.config.spec, framework, target)
 
 
+@checked
 def export(
     source: Source,
     framework: Framework,
     out: str | os.PathLike[str],
     *,
     detector: Detector = "faster_rcnn",
+    parts: str | Iterable[str] = PARTS,
     revision: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     offline: bool | None = None,
     token: str | bool | None = None,
-    **options: Any,
+    **options: Unpack[TargetOptions],
 ) -> list[Path]:
     """Write weights under a framework's names and the config that makes the framework agree with them.
 
@@ -147,6 +218,7 @@ def export(
         framework: ``torchvision``, ``detectron2`` or ``mmdet``.
         out: the folder to write; must not exist, or be empty.
         detector: the detector to configure.
+        parts: the parts to write; the framework initializes the others.
         **options: those of `adept_hub.convert.options.Target` (``num_classes``, ``norm``, ``anchors``, ``levels``).
 
     Returns:
@@ -158,16 +230,16 @@ def export(
     check_framework(framework)
     target = Target(detector=detector, **options)
     fetched = fetch(source, FetchOptions(revision, cache_dir, offline, token))
-    _promised(PARTS, fetched.config)
-    tensors = read_tensors(fetched.folder, fetched.config)
+    tensors = promised_tensors(fetched, promised_parts(parts, fetched.config))
     return write_export(tensors, fetched.config, framework, Path(out), target)
 
 
+@checked
 def load_into(
     model: nn.Module,
     source: Source,
     *,
-    parts: Iterable[str] = PARTS,
+    parts: str | Iterable[str] = PARTS,
     fold_norms: bool = False,
     revision: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
@@ -188,60 +260,35 @@ def load_into(
         IncompleteLoadError: the checkpoint lacks a promised part.
         Others as in `load_pretrained`.
     """
-    fetched = fetch(source, FetchOptions(revision, cache_dir, offline, token))
-    wanted = _promised(parts, fetched.config)
-    tensors = {key: t for key, t in read_tensors(fetched.folder, fetched.config).items() if part_of(key) in wanted}
-    if "backbone" in wanted:
+    chosen = chosen_parts(parts)
+    recognise(own_tensors(model))
+    if "backbone" in chosen:
         refuse_stride_in_1x1(model)
-    state = model.state_dict()
-    plan = plan_for_model(state, tensors, fetched.config.spec, wanted, fold_norms=fold_norms)
-    sizes: dict[str, list[int]] = {part: [0, 0] for part in wanted}
-    with torch.no_grad():
-        for key, target, tensor in plan:
-            state[target].copy_(tensor)
-            sizes[part_of(key)][0] += 1
-            sizes[part_of(key)][1] += tensor.nbytes
-    rows = tuple(PartReport(part, loaded, size) for part, (loaded, size) in sizes.items())
-    copied = {target for _, target, _ in plan}
-    left = tuple(key for key in state if key not in copied)
-    return LoadReport(fetched.origin, fetched.config.name, (*rows, PartReport("other", reinitialised=left)))
+        refuse_other_strides(model)
+    fetched = fetch(source, FetchOptions(revision, cache_dir, offline, token))
+    wanted = promised_parts(parts, fetched.config)
+    with plainly():
+        tensors = promised_tensors(fetched, wanted)
+        state = {name: own.tensor for name, own in own_tensors(model).items()}
+        plan = plan_for_model(state, tensors, fetched.config.spec, wanted, fold_norms=fold_norms)
+        held, also_changed = transfer(model, plan)
+        rows = tuple(part_rows(model, held, tensors, "other"))
+        return LoadReport(fetched.origin, fetched.config.name, rows, notes(model, held, also_changed))
 
 
-def _promised(parts: Iterable[str], config: CheckpointConfig) -> tuple[str, ...]:
-    wanted = tuple(part for part in PARTS if part in set(parts))
-    if unknown := sorted(set(parts) - set(PARTS)):
-        raise IncompleteLoadError(f"There is no part {unknown[0]!r}.\nParts are: {', '.join(PARTS)}.")
-    if lacking := [part for part in wanted if part not in config.parts]:
-        rest = [part for part in wanted if part in config.parts]
-        raise IncompleteLoadError(
-            f"{config.name} holds no {' and no '.join(lacking)}: it is a {config.provenance.method} checkpoint.\n"
-            f"Ask for what it holds, and let the rest start from scratch: parts={tuple(rest)!r}"
-        )
-    return wanted
+def _check_detector(detector: Detector, num_classes: int, anchors: Anchors, options: DetectorOptions) -> None:
+    """Refuse a word or a number that is not valid before anything is fetched."""
+    Target(detector=detector, anchors=anchors)
+    check_choice("levels", options.get("levels", "stock"), get_args(Levels), UnsupportedDetectorError)
+    check_num_classes(num_classes)
 
 
-def _load_parts(fetched: Fetched, wanted: tuple[str, ...]) -> DetectorParts:
-    """The parts module with the wanted parts assigned, not copied; built without initialising what is replaced."""
-    tensors = read_tensors(fetched.folder, fetched.config)
-    whole = wanted == PARTS
-    with skeleton() if whole else contextlib.nullcontext():
-        module = DetectorParts(fetched.config.spec)
+def _filled_parts(spec: DetectorSpec, tensors: Mapping[str, Tensor], wanted: tuple[str, ...]) -> DetectorParts:
+    """The parts module with the wanted parts assigned, not copied; built without initializing what is replaced."""
+    with skeleton() if wanted == PARTS else contextlib.nullcontext():
+        module = DetectorParts(spec)
     for part in wanted:
         prefix = f"{part}."
         state = {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
         module.get_submodule(part).load_state_dict(state, strict=True, assign=True)
     return module
-
-
-def _fresh(model: GeneralizedRCNN) -> tuple[str, ...]:
-    return tuple(key for key in model.state_dict() if "predictor" in key or "mask_head" in key)
-
-
-def _report(fetched: Fetched, module: DetectorParts, wanted: tuple[str, ...], fresh: tuple[str, ...]) -> LoadReport:
-    rows = []
-    for part in PARTS:
-        state: Mapping[str, Tensor] = module.get_submodule(part).state_dict()
-        row = PartReport(part, loaded=len(state), bytes=sum(t.nbytes for t in state.values()))
-        rows.append(row if part in wanted else replace(row, loaded=0, bytes=0, reinitialised=tuple(state)))
-    rows.append(PartReport("predictors", reinitialised=fresh))
-    return LoadReport(fetched.origin, fetched.config.name, tuple(rows))

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from adept_hub.calls import checked
 from adept_hub.cards import CARD, handwritten_part, write_card
 from adept_hub.checkpoint import write_checkpoint
+from adept_hub.choices import chosen_parts
 from adept_hub.convert.export import import_state
 from adept_hub.convert.infer import infer_spec
 from adept_hub.errors import AdeptError, CheckpointError, PublishError
 from adept_hub.licenses import inherit
+from adept_hub.model_tensors import unwrapped, whole_tensors
 from adept_hub.models.contract import part_of
 from adept_hub.models.read import anchors_of, preprocessing_of
 from adept_hub.names import check_repo, check_revision
@@ -49,12 +52,13 @@ class Published:
         return f"hf-hub:{self.repo}" + (f"@{self.commit}" if self.commit else "")
 
 
+@checked
 def save_pretrained(
     model: nn.Module,
     folder: PathLike,
     *,
     name: str,
-    parts: Iterable[str] | None = None,
+    parts: str | Iterable[str] | None = None,
     provenance: Provenance | None = None,
     licence: str | None = None,
     relicense: bool = False,
@@ -65,10 +69,11 @@ def save_pretrained(
 
     Args:
         model: a torchvision GeneralizedRCNN of the canonical architecture: from `adept_hub.load_pretrained`,
-            `adept_hub.create_model`, or any other with the same tensors.
+            `adept_hub.create_model`, or any other with the same tensors; wrapped by torch.compile or DDP, too.
         folder: where; must not exist, or be empty, unless ``overwrite``.
         name: ``architecture.tag``.
-        parts: the parts to save; by default those of the checkpoint that the model came from, else all four.
+        parts: the parts to save, one as a string or several; by default those of the checkpoint that the model came
+            from, else all four.
         provenance: how the weights came to be; by default that of the checkpoint that the model came from. Either way
             that checkpoint is recorded as what they started from, since training may have gone on.
         licence: of the weights, as the Hub writes it (``apache-2.0``); by default that checkpoint's.
@@ -85,11 +90,11 @@ def save_pretrained(
         OutputExistsError, DiskFullError, CheckpointError: about the folder, or a value that is not finite.
         LicenseError: ``licence`` is more permissive than that of the checkpoint that the model came from.
     """
+    model = unwrapped(model)
     origin = getattr(model, "checkpoint_config", None)
     origin = origin if isinstance(origin, CheckpointConfig) else None
-    asked = frozenset(parts or (origin.parts if origin else PARTS))
-    wanted = tuple(part for part in PARTS if part in asked)
-    state = {key: t for key, t in model.state_dict().items() if "rpn" in wanted or not key.startswith("rpn.")}
+    wanted = chosen_parts(parts if parts is not None else origin.parts if origin else PARTS)
+    state = {key: t for key, t in whole_tensors(model).items() if "rpn" in wanted or not key.startswith("rpn.")}
     cascade = any(key.startswith("roi_heads.box_head.0.") and key.count(".") > 4 for key in state)
     # The model's and not its origin's: it may have been loaded with other anchors, and its RPN trained on them.
     anchors = anchors_of(model) if any(key.startswith("rpn.") for key in state) else None
@@ -119,6 +124,7 @@ def save_pretrained(
     return config
 
 
+@checked
 def push_to_hub(
     folder: PathLike,
     repo: str,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adept_hub.atomic import atomic_file
+from adept_hub.calls import checked
 from adept_hub.cards import card_pictures, render_card
 from adept_hub.checkpoint import CONFIG, read_config
 from adept_hub.digest import sha256_file
@@ -58,13 +59,17 @@ def write_results(folder: Path) -> list[Path]:
     return _write(folder, published_tables())
 
 
-def registry_entry(folder: Path, **location: str) -> dict[str, Any]:
-    """The entry of models.json for a checkpoint folder, as JSON values.
+@checked
+def registry_entry(folder: Path, *, bundled: str = "", repo: str = "", revision: str = "") -> dict[str, Any]:
+    """Return the entry of models.json for a checkpoint folder, as JSON values.
 
     Args:
         folder: the checkpoint.
-        **location: ``bundled=NAME``, or ``repo=ORG/NAME`` and ``revision=COMMIT``.
+        bundled: the name of its folder inside the package; or else
+        repo: ``org/name`` on the Hub, and
+        revision: the commit.
     """
+    location = {"bundled": bundled} if bundled else {"repo": repo, "revision": revision}
     config = read_config(folder)
     provenance = config.provenance
     return {

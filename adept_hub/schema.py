@@ -10,6 +10,7 @@ import typing
 from typing import Any, Literal, TypeVar
 
 from adept_hub.errors import AdeptError, CheckpointError
+from adept_hub.spelling import did_you_mean, in_words, nearest
 
 T = TypeVar("T")
 
@@ -43,6 +44,37 @@ def from_dict(cls: type[T], data: object, where: str = "config", error: type[Ade
         raise error(str(mismatch)) from None
 
 
+def field_paths(cls: type[Any], prefix: str = "") -> list[str]:
+    """Return every field of nested dataclasses as ``section.field``."""
+    paths: list[str] = []
+    for name, inner in typing.get_type_hints(cls).items():
+        if dataclasses.is_dataclass(inner):
+            paths += field_paths(typing.cast("type[Any]", inner), f"{prefix}{name}.")
+        elif typing.get_origin(inner) is not typing.ClassVar:
+            paths.append(f"{prefix}{name}")
+    return paths
+
+
+def check_path(cls: type[Any], path: str, where: str, error: type[AdeptError]) -> None:
+    """Refuse a ``section.field`` that nested dataclasses do not have.
+
+    Raises:
+        error: with the nearest that they have; ``where`` begins the message.
+    """
+    paths = field_paths(cls)
+    if any(path == known or known.startswith(f"{path}.") or path.startswith(f"{known}.") for known in paths):
+        return
+    section, _, name = path.rpartition(".")
+    here = [known.rpartition(".")[2] for known in paths if known.rpartition(".")[0] == section]
+    elsewhere = [known for known in paths if known.rpartition(".")[2] == name]
+    meant = elsewhere or [f"{section}.{other}" for other in nearest(name, here)] or nearest(path, paths)
+    known = ", ".join(here or (f.name for f in dataclasses.fields(cls)))
+    raise error(
+        f"{where}: unknown field {(f'{name[:100]!r} in {section!r}' if here else repr(path[:100]))}.{in_words(meant)}\n"
+        f"{f'Fields of {section}' if here else 'Sections'}: {known}."
+    )
+
+
 class _Mismatch(Exception):  # noqa: N818  # never leaves this module
     pass
 
@@ -52,7 +84,8 @@ def _build(cls: type[T], data: object, where: str) -> T:
         raise _Mismatch(f"{where}: expected a mapping, found {type(data).__name__}.")
     hints, fields = _declared(cls)  # type: ignore[arg-type]  # mypy holds no class for hashable
     if unknown := sorted(map(str, set(data) - set(fields))):
-        raise _Mismatch(f"{where}: unknown field {reprlib.repr(unknown[0])}. Known: {', '.join(fields)}.")
+        hint = did_you_mean(unknown[0], fields)
+        raise _Mismatch(f"{where}: unknown field {reprlib.repr(unknown[0])}. Known: {', '.join(fields)}.{hint}")
     values: dict[str, Any] = {}
     for name, spec in fields.items():
         if name in data:
@@ -75,7 +108,8 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
         return _build(typing.cast("type[Any]", hint), value, where)
     if origin is Literal:
         if value not in args or isinstance(value, bool) != isinstance(args[0], bool):
-            raise _Mismatch(f"{where}: {reprlib.repr(value)} is not one of {', '.join(map(repr, args))}.")
+            meant = did_you_mean(value, [arg for arg in args if isinstance(arg, str)])
+            raise _Mismatch(f"{where}: {reprlib.repr(value)} is not one of {', '.join(map(repr, args))}.{meant}")
         return args[args.index(value)]  # 18.0 equals 18, and must become it
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in args:

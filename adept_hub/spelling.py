@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 #: Beyond this a word is not a typing mistake, and comparing it costs time.
 _LONGEST = 100
@@ -20,11 +20,15 @@ def nearest(word: str, known: Iterable[str], count: int = 3, cutoff: float = 0.6
 
 
 def did_you_mean(word: object, known: Iterable[str], *, cutoff: float = 0.6) -> str:
-    """Return ``" Did you mean 'a' or 'b'?"``, or nothing where no known word is like ``word``."""
-    matches = nearest(word, known, cutoff=cutoff) if isinstance(word, str) else []
-    if not matches:
+    """Return `in_words` of the known words most like ``word``."""
+    return in_words(nearest(word, known, cutoff=cutoff)) if isinstance(word, str) else ""
+
+
+def in_words(meant: Sequence[str]) -> str:
+    """Return ``" Did you mean 'a' or 'b'?"``; nothing where there is nothing to suggest."""
+    if not meant:
         return ""
-    *others, last = map(repr, matches)
+    *others, last = map(repr, meant)
     return f" Did you mean {', '.join(others)} or {last}?" if others else f" Did you mean {last}?"
 
 

@@ -9,7 +9,7 @@ from typing import get_args
 from adept_hub.cli.output import print_json
 from adept_hub.cli.pull import add_source
 from adept_hub.convert.options import DEFAULT_ANCHORS, Anchors, Detector, Levels, Norm
-from adept_hub.spec import FRAMEWORKS
+from adept_hub.spec import FRAMEWORKS, PARTS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--norm", choices=get_args(Norm), help="norms of the framework's detector (default: SyncBN)")
     parser.add_argument("--anchors", choices=get_args(Anchors), help=f"anchors of the RPN (default: {DEFAULT_ANCHORS})")
     parser.add_argument("--levels", choices=get_args(Levels), help="which level a box is pooled from (default: stock)")
+    parser.add_argument(
+        "--parts", nargs="+", choices=PARTS, default=PARTS, metavar="PART",
+        help=f"what to write of {', '.join(PARTS)}; the framework initializes the rest (default: all)",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
@@ -37,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
         args.to,
         args.out,
         detector=args.detector,
+        parts=args.parts,
         revision=args.revision,
         cache_dir=args.cache_dir,
         offline=args.offline,

@@ -11,6 +11,7 @@ from importlib.metadata import entry_points
 import adept_hub
 from adept_hub.cli.command import COMMANDS, Command
 from adept_hub.cli.output import outlets
+from adept_hub.cli.parser import Parser
 from adept_hub.errors import AdeptError
 from adept_hub.messages import clean
 
@@ -33,7 +34,7 @@ def commands() -> dict[str, Command]:
 
 def build_parser(chosen: str | None) -> argparse.ArgumentParser:
     """The parser; only the chosen command's arguments are declared, so only its module is imported."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="adept",
         description="Detectors pre-trained without labels: backbone, FPN, RPN and RoI head.",
         epilog=EPILOG,

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from adept_hub.calls import checked
+from adept_hub.choices import chosen_parts
 from adept_hub.convert.export import key_table
 from adept_hub.convert.norms import NORMED_PARTS, fold_into_convs, without_counters
 from adept_hub.convert.options import CASCADE_STAGES
@@ -48,11 +50,12 @@ class _Case:
     framework: str
 
 
+@checked
 def plan_for_model(
     model_state: Mapping[str, Tensor],
     tensors: Mapping[str, Tensor],
     spec: DetectorSpec,
-    parts: Iterable[str] = PARTS,
+    parts: str | Iterable[str] = PARTS,
     *,
     fold_norms: bool = False,
 ) -> list[Step]:
@@ -76,7 +79,7 @@ def plan_for_model(
     state = {k.removeprefix(known.prefix): t for k, t in model_state.items() if k.startswith(known.prefix)}
     shapes = {key: tuple(t.shape) for key, t in state.items()}
     structure = read_structure(shapes, known.framework)
-    wanted = [part for part in PARTS if part in set(parts)]
+    wanted = chosen_parts(parts)
     if problems := [
         p for p in find_problems(structure, spec, known.framework, fold_norms=fold_norms) if p.part in wanted
     ]:
@@ -180,7 +183,7 @@ def _list(parts: Iterable[str]) -> str:
 
 
 def _check_cover(
-    known: Recognised, planned: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], wanted: list[str]
+    known: Recognised, planned: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], wanted: tuple[str, ...]
 ) -> None:
     """The last word, whatever the structure said: the same keys on both sides, with the same shapes."""
     present = {key for key in shapes if part_of_key(key, known.framework) in wanted}

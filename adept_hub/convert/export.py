@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from adept_hub.atomic import atomic_folder
+from adept_hub.calls import checked
 from adept_hub.convert import detectron2, mmdet, torchvision
 from adept_hub.convert.infer import infer_spec
 from adept_hub.convert.keymap import KeyTable
@@ -23,7 +24,7 @@ from adept_hub.convert.rescale import rescale_anchors
 from adept_hub.errors import CheckpointError
 from adept_hub.models.contract import check_tensors, part_of
 from adept_hub.pickles import load_tensors_only
-from adept_hub.spec import AnchorSpec, CheckpointConfig, DetectorSpec
+from adept_hub.spec import PARTS, AnchorSpec, CheckpointConfig, DetectorSpec
 from adept_hub.weights_file import read_safetensors
 
 #: Weights and config of each framework's export.
@@ -35,6 +36,7 @@ FILES: Mapping[str, tuple[str, str]] = {
 TABLES: Mapping[str, ModuleType] = {"torchvision": torchvision, "detectron2": detectron2, "mmdet": mmdet}
 
 
+@checked
 def key_table(framework: str, detector: Detector = "faster_rcnn") -> KeyTable:
     """The two-way key table of one framework's detector.
 
@@ -46,6 +48,7 @@ def key_table(framework: str, detector: Detector = "faster_rcnn") -> KeyTable:
     return found
 
 
+@checked
 def export_state(
     tensors: Mapping[str, Tensor],
     spec: DetectorSpec,
@@ -75,6 +78,7 @@ def export_state(
     return table.to_target(with_norm(values, target.norm, framework))
 
 
+@checked
 def import_state(
     state: Mapping[str, Tensor],
     framework: Framework,
@@ -99,6 +103,7 @@ def import_state(
     return tensors
 
 
+@checked
 def write_export(
     tensors: Mapping[str, Tensor],
     config: CheckpointConfig,
@@ -131,7 +136,7 @@ def write_export(
     target = target or Target()
     state = export_state(tensors, config.spec, framework, target)
     out = out.resolve()
-    text = config_text(config, framework, target, out)
+    text = config_text(config, framework, target, out, {part_of(key) for key in tensors})
     weights, name = FILES[framework]
     with atomic_folder(out, overwrite=overwrite) as temporary:
         write_weights(temporary / weights, wrapped(state, framework))
@@ -139,15 +144,19 @@ def write_export(
     return [out / weights, out / name]
 
 
-def config_text(config: CheckpointConfig, framework: Framework, target: Target, out: Path) -> str:
-    """The config of an export, for weights that will lie in the folder ``out``."""
+@checked
+def config_text(
+    config: CheckpointConfig, framework: Framework, target: Target, out: Path, parts: Iterable[str] = PARTS
+) -> str:
+    """The config of an export of ``parts``, for weights that will lie in the folder ``out``."""
     if framework == "torchvision":
-        return torchvision.build_model_py(config, target)
+        return torchvision.build_model_py(config, target, parts)
     if framework == "detectron2":
         return detectron2.config_yaml(config, target, str(out.resolve() / FILES[framework][0]))
     return mmdet.config_py(config, target)
 
 
+@checked
 def write_weights(path: Path, content: Mapping[str, Any]) -> None:
     """Write an export's weights: a .pth of plain tensors (``torch.load(weights_only=True)``), or safetensors.
 
@@ -176,6 +185,7 @@ def wrapped(state: Mapping[str, Tensor], framework: Framework) -> dict[str, Any]
     return {"model": dict(state)} if framework == "detectron2" else {"state_dict": dict(state), "meta": {}}
 
 
+@checked
 def read_export(folder: Path, framework: Framework) -> dict[str, Tensor]:
     """The canonical tensors of a folder that `write_export` wrote.
 
@@ -192,6 +202,7 @@ def read_export(folder: Path, framework: Framework) -> dict[str, Tensor]:
     return import_state(state, framework, "cascade_rcnn" if cascade else "faster_rcnn")
 
 
+@checked
 def next_steps(framework: Framework, out: Path) -> str:
     """What to type to fine-tune with an export in ``out``."""
     if framework == "detectron2":

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from adept_hub.calls import checked
 from adept_hub.convert.export import key_table
 from adept_hub.convert.keymap import KeyTable, Row
 from adept_hub.convert.options import CASCADE_STAGES, Detector, Framework, check_framework
@@ -68,6 +69,7 @@ _BUFFERS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+@checked
 def convert_detector(
     state: Mapping[str, Tensor], source: Framework, target: Framework, detector: Detector = "faster_rcnn"
 ) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from adept_hub.convert.norms import with_counters, with_identity_norms
 from adept_hub.errors import CheckpointError, UnknownKeyError
 from adept_hub.models.contract import check_tensors, part_of
 from adept_hub.spec import DetectorSpec
+from adept_hub.spelling import did_you_mean
 
 __all__ = ["LAYOUTS", "Layout", "import_layout", "recognise_layout"]
 
@@ -59,7 +60,8 @@ def import_layout(state: Mapping[str, Tensor], layout: str) -> tuple[dict[str, T
         UnsupportedModelError: the architecture has no spec here.
     """
     if layout not in LAYOUTS:
-        raise CheckpointError(f"Unknown layout {layout!r}.\nKnown: {', '.join(LAYOUTS)}.")
+        hint = did_you_mean(layout, LAYOUTS)
+        raise CheckpointError(f"Unknown layout {layout!r}.{hint}\nKnown: {', '.join(LAYOUTS)}.")
     chosen = LAYOUTS[layout]
     try:
         tensors = chosen.table.to_canonical(state)

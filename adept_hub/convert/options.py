@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, TypedDict, get_args
 
+from adept_hub.calls import checked
+from adept_hub.choices import check_choice, check_num_classes
 from adept_hub.errors import UnsupportedDetectorError
 from adept_hub.spec import FRAMEWORKS, DetectorSpec
 
@@ -52,14 +54,8 @@ class Target:
             "levels": get_args(Levels),
         }
         for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise UnsupportedDetectorError(
-                    f"{name}={getattr(self, name)!r} is not known here.\nKnown: {', '.join(known)}."
-                )
-        if self.num_classes < 2:
-            raise UnsupportedDetectorError(
-                f"num_classes={self.num_classes} leaves no class beside the background, which is counted as one."
-            )
+            check_choice(name, getattr(self, name), known, UnsupportedDetectorError)
+        check_num_classes(self.num_classes)
 
     def anchor_sizes(self, spec: DetectorSpec) -> tuple[float, ...]:
         """Square-root areas of the anchors on P2-P6, pixels of the network's input; P6 continues the progression."""
@@ -68,11 +64,27 @@ class Target:
         return (*spec.anchors.sizes, 2 * spec.anchors.sizes[-1])
 
 
+Target.__init__ = checked(Target.__init__)  # type: ignore[method-assign]
+
+
+class StateOptions(TypedDict, total=False):
+    """The fields of `Target` that change tensors, besides the detector."""
+
+    norm: Norm
+    anchors: Anchors
+
+
+class TargetOptions(StateOptions, total=False):
+    """The fields of `Target` besides the detector."""
+
+    num_classes: int
+    levels: Levels
+
+
 def check_framework(framework: str) -> None:
     """Refuse a framework that no table exists for.
 
     Raises:
         UnsupportedDetectorError: it is not one of the three.
     """
-    if framework not in FRAMEWORKS:
-        raise UnsupportedDetectorError(f"Unknown framework {framework!r}.\nKnown: {', '.join(FRAMEWORKS)}.")
+    check_choice("framework", framework, FRAMEWORKS, UnsupportedDetectorError)

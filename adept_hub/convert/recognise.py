@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from adept_hub.calls import checked
 from adept_hub.convert.options import Detector, Framework
 from adept_hub.errors import UnsupportedModelError
 
@@ -41,6 +42,7 @@ class Recognised(NamedTuple):
     prefix: str
 
 
+@checked
 def recognise(keys: Iterable[str]) -> Recognised:
     """Framework, detector and wrapper's prefix of a two-stage FPN detector, by the names of its tensors.
 

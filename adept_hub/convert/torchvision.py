@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from typing import Any
 
 from adept_hub.convert.keymap import KeyTable, Row
@@ -12,7 +13,7 @@ from adept_hub.models.cascade import STAGE_IOUS, STAGE_WEIGHTS, AgnosticPredicto
 from adept_hub.models.detector import PyramidBackbone
 from adept_hub.models.pooling import CANONICAL_SIZE, PyramidRoIAlign, canonical_levels, canonical_size_of
 from adept_hub.models.transform import AntialiasedTransform
-from adept_hub.spec import CheckpointConfig
+from adept_hub.spec import PARTS, CheckpointConfig
 
 BODY = (
     Row("conv", "backbone.conv1", "backbone.body.conv1"),
@@ -50,6 +51,16 @@ FRESH = (
 )
 
 
+#: The same, as prefixes, and those of the parts.
+_FRESH_PREFIXES = ("roi_heads.box_predictor.", "roi_heads.mask_head.", "roi_heads.mask_predictor.")
+_PLACES = {
+    "backbone": "backbone.body.",
+    "fpn": "backbone.fpn.",
+    "rpn": "rpn.head.",
+    "head": "roi_heads.box_head.",
+}
+
+
 def table(detector: Detector) -> KeyTable:
     """The key table of one detector; Cascade's keys are those of `adept_hub.models.cascade`, torchvision has none."""
     heads = [f"roi_heads.box_head.{i}" for i in range(CASCADE_STAGES)]
@@ -62,7 +73,7 @@ _NORM_LAYERS = {"SyncBN": "nn.SyncBatchNorm", "BN": "nn.BatchNorm2d", "FrozenBN"
 _CASCADE_LINE = "    model.roi_heads = CascadeRoIHeads(model.roi_heads, {fc}, num_classes)\n"
 
 
-def build_model_py(config: CheckpointConfig, target: Target) -> str:
+def build_model_py(config: CheckpointConfig, target: Target, parts: Iterable[str] = PARTS) -> str:
     """Source of a module that builds the exported detector with torchvision alone and loads ``model.safetensors``.
 
     The classes that torchvision lacks (unrounded anchors, aligned pooling) are the library's own, copied in.
@@ -70,6 +81,7 @@ def build_model_py(config: CheckpointConfig, target: Target) -> str:
     Args:
         config: of the checkpoint that was exported.
         target: what it was exported into.
+        parts: that were exported; the others start at random.
     """
     spec, pixels = config.spec, config.preprocessing
     inner, cascade = _NORM_LAYERS[target.norm], target.detector == "cascade_rcnn"
@@ -93,6 +105,7 @@ def build_model_py(config: CheckpointConfig, target: Target) -> str:
         inner=inner,
         canonical=canonical_size_of(spec.levels) if target.levels == "pretraining" else CANONICAL_SIZE,
         roi=spec.ROI_SIZE,
+        fresh=(*_FRESH_PREFIXES, *(place for part, place in _PLACES.items() if part not in set(parts))),
         stages_of_cascade=f"STAGE_IOUS = {STAGE_IOUS}\nSTAGE_WEIGHTS = {STAGE_WEIGHTS}\n" if cascade else "",
         cascade=_CASCADE_LINE.format(fc=spec.head_fc_channels) if cascade else "",
     )
@@ -189,7 +202,7 @@ def build_model(num_classes: int = NUM_CLASSES, weights: Path | None = WEIGHTS) 
     model.transform = AntialiasedTransform(old.min_size, old.max_size, old.image_mean, old.image_std)
 {cascade}    if weights is not None:
         result = model.load_state_dict(load_file(weights), strict=False)
-        fresh = ("roi_heads.box_predictor.", "roi_heads.mask_head.", "roi_heads.mask_predictor.")
+        fresh = {fresh}
         missing = [key for key in result.missing_keys if not key.startswith(fresh)]
         if missing or result.unexpected_keys:
             raise RuntimeError(f"{{weights}} does not fit: missing {{missing}}, unexpected {{result.unexpected_keys}}")

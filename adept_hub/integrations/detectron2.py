@@ -11,25 +11,32 @@ from typing import IO, Any
 from detectron2.utils.file_io import PathManager
 from iopath.common.file_io import PathHandler
 
+from adept_hub.errors import SourceError
 from adept_hub.integrations.door import PREFIX, cached_weights
 
 
 class AdeptHandler(PathHandler):  # type: ignore[misc]  # iopath is untyped
-    """iopath's handler of ``adept://``: fetch, verify, convert, and hand over a local file."""
+    """iopath's handler of ``adept://``: fetch, verify, convert, and hand over a local file, to be read only."""
 
     def _get_supported_prefixes(self) -> list[str]:
         return [PREFIX]
 
     def _get_local_path(self, path: str, force: bool = False, **kwargs: Any) -> str:
-        return str(cached_weights(path, "detectron2"))
+        self._check_kwargs(kwargs)
+        return str(cached_weights(path, "detectron2", force=force))
 
     def _open(self, path: str, mode: str = "r", buffering: int = -1, **kwargs: Any) -> IO[Any]:
+        self._check_kwargs(kwargs)
+        if set(mode) - set("rbt"):
+            raise SourceError(f"{path} can only be read, not opened with mode {mode!r}.\nCopy it: adept export")
         return open(self._get_local_path(path), mode, buffering)  # noqa: PTH123  # the caller closes it
 
     def _isfile(self, path: str, **kwargs: Any) -> bool:
+        self._check_kwargs(kwargs)
         return True
 
     def _exists(self, path: str, **kwargs: Any) -> bool:
+        self._check_kwargs(kwargs)
         return True
 
 

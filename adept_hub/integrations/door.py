@@ -7,8 +7,10 @@ import logging
 from pathlib import Path
 from typing import NamedTuple
 
+from adept_hub.calls import checked
 from adept_hub.convert.options import Framework
 from adept_hub.errors import SourceError
+from adept_hub.spelling import did_you_mean
 
 PREFIX = "adept://"
 #: What may stand behind the ``#``; a query (``?``) would be taken by Detectron2 for its own.
@@ -24,26 +26,36 @@ class Door(NamedTuple):
     options: dict[str, str]
 
 
+@checked
 def parse_address(address: str) -> Door:
     """Split ``adept://SOURCE#detector=cascade_rcnn&norm=FrozenBN``.
 
     Raises:
-        SourceError: no source, or an unknown option.
+        SourceError: no source, an unknown option, or one that stands there twice.
     """
     source, _, tail = address.removeprefix(PREFIX).partition("#")
-    options = dict(item.partition("=")[::2] for item in tail.split("&")) if tail else {}
-    unknown = sorted(set(options) - set(OPTIONS))
-    if not source or unknown:
-        what = f"the option {unknown[0]!r}" if unknown else "an address without a source"
-        raise SourceError(
-            f"{address!r}: {what} is not understood.\n"
-            f"Write adept://NAME, or adept://NAME#detector=cascade_rcnn; options: {', '.join(OPTIONS)}."
-        )
-    return Door(source, options)
+    items = [item.partition("=")[::2] for item in tail.split("&")] if tail else []
+    names = [name for name, _ in items]
+    if not source:
+        raise _not_understood(address, "it names no source.")
+    if unknown := [name for name in names if name not in OPTIONS]:
+        raise _not_understood(address, f"{unknown[0]!r} is not an option.{did_you_mean(unknown[0], OPTIONS)}")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise _not_understood(address, f"the option {twice[0]!r} stands there twice.")
+    return Door(source, dict(items))
 
 
-def cached_weights(address: str, framework: Framework) -> Path:
-    """A ``model.pth`` for the framework, exported once into the cache; safe when many processes ask at once.
+def _not_understood(address: str, why: str) -> SourceError:
+    return SourceError(
+        f"{address!r}: {why}\nWrite adept://NAME, or adept://NAME#detector=cascade_rcnn; options: {', '.join(OPTIONS)}."
+    )
+
+
+@checked
+def cached_weights(address: str, framework: Framework, *, force: bool = False) -> Path:
+    """Return a ``model.pth`` for the framework, exported once into the cache; safe when many processes ask at once.
+
+    ``force`` fetches and exports again.
 
     Raises:
         SourceError: the address cannot be understood.
@@ -61,11 +73,11 @@ def cached_weights(address: str, framework: Framework) -> Path:
     door = parse_address(address)
     choices = {name: value for name, value in door.options.items() if name != "revision"}
     target = Target(**choices)  # type: ignore[arg-type]  # checked by the dataclass
-    fetched = fetch(door.source, FetchOptions(revision=door.options.get("revision")))
+    fetched = fetch(door.source, FetchOptions(revision=door.options.get("revision"), force=force))
     config = fetched.config
     key = hashlib.sha256(f"{config.sha256} {framework} {target}".encode()).hexdigest()[:16]
     path = cache_dir() / "doors" / f"{config.name}-{framework}-{key}.pth"
-    if not path.is_file():
+    if force or not path.is_file():
         state = export_state(read_tensors(fetched.folder, config), config.spec, framework, target)
         copies = {name: tensor.clone().contiguous() for name, tensor in state.items()}
         with atomic_file(path) as temporary:

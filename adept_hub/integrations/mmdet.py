@@ -17,10 +17,12 @@ from mmengine.registry import MODELS
 from mmengine.runner.checkpoint import CheckpointLoader
 from torchvision.ops import FrozenBatchNorm2d
 
+from adept_hub.calls import checked
 from adept_hub.integrations.door import PREFIX, cached_weights
 
 
 @CheckpointLoader.register_scheme(prefixes=PREFIX, force=True)  # type: ignore[untyped-decorator]  # mmengine is untyped
+@checked
 def load_from_adept(filename: str, map_location: Any = None) -> dict[str, Any]:
     """The checkpoint as MMEngine expects it: ``state_dict`` and ``meta``."""
     found: dict[str, Any] = torch.load(cached_weights(filename, "mmdet"), map_location, weights_only=True)

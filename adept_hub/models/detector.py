@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Sequence
+from typing import Unpack
 
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN, MaskRCNN
@@ -12,9 +13,12 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
+from adept_hub.calls import checked
+from adept_hub.choices import check_choice, check_num_classes
 from adept_hub.errors import UnsupportedDetectorError
 from adept_hub.models.anchors import ExactAnchorGenerator
 from adept_hub.models.cascade import CascadeRoIHeads
+from adept_hub.models.options import TorchvisionOptions
 from adept_hub.models.parts import LEVELS, STRIDES, DetectorParts
 from adept_hub.models.pooling import CANONICAL_SIZE, PyramidRoIAlign, canonical_size_of
 from adept_hub.models.transform import AntialiasedTransform
@@ -45,14 +49,15 @@ class PyramidBackbone(nn.Module):
         return maps  # type: ignore[no-any-return]  # torchvision is untyped
 
 
+@checked
 def assemble_detector(
     parts: DetectorParts,
     num_classes: int,
     detector: str = "faster_rcnn",
     preprocessing: Preprocessing | None = None,
-    anchor_sizes: tuple[float, ...] = DOWNSTREAM_ANCHOR_SIZES,
+    anchor_sizes: Sequence[float] = DOWNSTREAM_ANCHOR_SIZES,
     levels: str = "stock",
-    **options: Any,
+    **options: Unpack[TorchvisionOptions],
 ) -> GeneralizedRCNN:
     """A Faster, Mask or Cascade R-CNN that holds ``parts`` themselves, and fresh class, box and mask predictors.
 
@@ -71,15 +76,11 @@ def assemble_detector(
 
     Raises:
         UnsupportedDetectorError: ``detector`` or ``levels`` is not one of those above.
+        UnknownOptionError: torchvision's detectors have no such option, or the checkpoint decides it.
     """
-    if detector not in DETECTORS:
-        raise UnsupportedDetectorError(f"The detector {detector!r} is not built here.\nBuilt: {', '.join(DETECTORS)}.")
-    if num_classes < 2:
-        raise UnsupportedDetectorError(
-            f"num_classes={num_classes} leaves no class beside the background, which torchvision counts as one."
-        )
-    if levels not in ("stock", "pretraining"):
-        raise UnsupportedDetectorError(f"levels={levels!r} is not known here.\nKnown: stock, pretraining.")
+    check_choice("detector", detector, DETECTORS, UnsupportedDetectorError)
+    check_choice("levels", levels, ("stock", "pretraining"), UnsupportedDetectorError)
+    check_num_classes(num_classes)
     spec, pixels = parts.spec, preprocessing or Preprocessing()
     p4_from = canonical_size_of(spec.levels) if levels == "pretraining" else CANONICAL_SIZE
     kinds = {"faster_rcnn": FasterRCNN, "mask_rcnn": MaskRCNN}
@@ -94,7 +95,7 @@ def assemble_detector(
         }
     model: GeneralizedRCNN = kinds.get(detector, FasterRCNN)(
         PyramidBackbone(parts.backbone, parts.fpn, spec.fpn_channels),
-        rpn_anchor_generator=ExactAnchorGenerator(anchor_sizes, spec.anchors.ratios, DOWNSTREAM_STRIDES),
+        rpn_anchor_generator=ExactAnchorGenerator(tuple(anchor_sizes), spec.anchors.ratios, DOWNSTREAM_STRIDES),
         rpn_head=parts.rpn,
         box_roi_pool=PyramidRoIAlign(list(LEVELS), spec.ROI_SIZE, STRIDES, p4_from),
         box_head=parts.head,

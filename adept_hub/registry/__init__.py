@@ -14,11 +14,12 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adept_hub.calls import checked
 from adept_hub.errors import RegistryError, UnknownModelError, UnpublishedWeightsError
 from adept_hub.registry.reader import Registry, check_registry, load_registry, parse_registry
 
@@ -113,10 +114,11 @@ def _may_be_installed() -> bool:
     return False
 
 
+@checked
 def list_models(
-    filter: str | Sequence[str] = "",  # noqa: A002  # timm's name
+    filter: str | Iterable[str] = "",  # noqa: A002  # timm's name
     *,
-    exclude_filters: str | Sequence[str] = (),
+    exclude_filters: str | Iterable[str] = (),
     method: str | None = None,
     pretrained: bool = False,
 ) -> list[str]:
@@ -128,8 +130,14 @@ def list_models(
         exclude_filters: patterns of names that are left out, matched likewise.
         method: only this method (``adept_joint``, ``adept_separate``, ``soco``, ...).
         pretrained: names with tags whose weights are published; otherwise architectures.
+
+    Raises:
+        OptionValueError: no model has, or could have, this method.
     """
-    names = registry().names(method, pretrained)
+    known = registry()
+    if method is not None and method not in known.methods():
+        _check_method(method, known)
+    names = known.names(method, pretrained)
     if wanted := _matcher(filter):
         names = [name for name in names if wanted(name) or wanted(name.partition(".")[0])]
     if unwanted := _matcher(exclude_filters):
@@ -137,17 +145,20 @@ def list_models(
     return sorted(names)
 
 
-def list_pretrained(filter: str | Sequence[str] = "", *, exclude_filters: str | Sequence[str] = ()) -> list[str]:  # noqa: A002
+@checked
+def list_pretrained(filter: str | Iterable[str] = "", *, exclude_filters: str | Iterable[str] = ()) -> list[str]:  # noqa: A002
     """`list_models` with ``pretrained=True``, as in timm."""
     return list_models(filter, exclude_filters=exclude_filters, pretrained=True)
 
 
+@checked
 def is_model(name: str) -> bool:
     """Whether `model_info` knows a name: a full one, an alias, an architecture or a deprecated one."""
     known = registry()
     return name in known or name in known.defaults or name in known.deprecated
 
 
+@checked
 def is_model_pretrained(name: str) -> bool:
     """Whether `adept_hub.load_pretrained` finds published weights under a name."""
     try:
@@ -156,12 +167,20 @@ def is_model_pretrained(name: str) -> bool:
         return False
 
 
-def _matcher(patterns: str | Sequence[str]) -> Callable[[str], object] | None:
+def _check_method(method: str, known: Registry) -> None:
+    from adept_hub.choices import check_choice  # with dataclasses, which a listing does without
+    from adept_hub.spec import METHODS
+
+    check_choice("method", method, dict.fromkeys((*METHODS, *sorted(known.methods()))))
+
+
+def _matcher(patterns: str | Iterable[str]) -> Callable[[str], object] | None:
     several = [patterns] if isinstance(patterns, str) else patterns
     translated = "|".join(fnmatch.translate(pattern) for pattern in several if pattern)
     return re.compile(translated).match if translated else None
 
 
+@checked
 def model_info(name: str) -> ModelInfo:
     """All that the registry knows of a model.
 

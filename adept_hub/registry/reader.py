@@ -18,6 +18,7 @@ from adept_hub import strict_json
 from adept_hub.errors import RegistryError, UnknownModelError, UnpublishedWeightsError
 from adept_hub.names import is_name, split_name
 from adept_hub.registry.lines import is_published_line, parse_line, read_lines
+from adept_hub.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from adept_hub.registry.entries import ModelInfo
@@ -85,6 +86,10 @@ class Registry(Mapping[str, "ModelInfo"]):
     def method_of(self, name: str) -> str:
         """The method of an entry, without parsing it."""
         return self._methods[split_name(name)[0]]
+
+    def methods(self) -> set[str]:
+        """Every method that an architecture has."""
+        return set(self._methods.values())
 
     def _parse(self, name: str) -> ModelInfo:
         from adept_hub.registry.entries import parse_architecture, parse_checkpoint  # a listing does without them
@@ -155,7 +160,8 @@ def _groups(data: object, where: str) -> tuple[dict[str, Any], ...]:
         raise RegistryError(f"{where}: expected a mapping, found {type(data).__name__}.")
     if unknown := sorted(set(data) - {"format_version", *_GROUPS}):
         raise RegistryError(
-            f"{where}: unknown field {unknown[0][:200]!r}. Known: format_version, {', '.join(_GROUPS)}."
+            f"{where}: unknown field {unknown[0][:200]!r}.{did_you_mean(unknown[0], ('format_version', *_GROUPS))} "
+            f"Known: format_version, {', '.join(_GROUPS)}."
         )
     if data.get("format_version") != 1:
         found = str(data.get("format_version", "none"))[:40]

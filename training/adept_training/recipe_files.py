@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ import yaml
 
 import adept_training
 from adept_hub.errors import RecipeError
-from adept_hub.schema import to_dict
+from adept_hub.schema import check_path, field_paths, to_dict
+from adept_hub.spelling import did_you_mean, in_words
 
 
 def recipe_folder() -> Path:
@@ -27,11 +27,12 @@ def shipped(folder: Path) -> list[str]:
 
 
 def read_recipe(
-    source: str | Path | None, settings: Iterable[str], folder: Path, kind: str, example: str
+    cls: type[Any], source: str | Path | None, settings: Iterable[str], folder: Path, kind: str, example: str
 ) -> tuple[str, dict[str, Any]]:
     """Where a recipe comes from, in words, and its content with single values changed.
 
     Args:
+        cls: the dataclass that the content is for.
         source: a YAML file, a name of ``folder``, or None for the defaults. A recipe may begin with
             ``extends: <another>`` and state only what differs.
         settings: ``section.field=value``, the value in YAML.
@@ -43,7 +44,7 @@ def read_recipe(
     """
     where, data = _read(source, folder, kind)
     for setting in settings:
-        _change(data, setting, example)
+        _change(cls, data, setting, example)
     return where, data
 
 
@@ -61,9 +62,9 @@ def _read(source: str | Path | None, folder: Path, kind: str) -> tuple[str, dict
         path = folder / f"{source}.yaml"
     if not path.is_file():
         names = shipped(folder)
-        near = difflib.get_close_matches(str(source), names, n=3, cutoff=0.3) or names
+        hint = did_you_mean(str(source), names)
         raise RecipeError(
-            f"There is no {kind} {str(source)!r}, neither a file nor a shipped one.\nShipped: {', '.join(near)}"
+            f"There is no {kind} {str(source)!r}, neither a file nor a shipped one.{hint}\nShipped: {', '.join(names)}"
         )
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -87,10 +88,12 @@ def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _change(data: dict[str, Any], setting: str, example: str) -> None:
+def _change(cls: type[Any], data: dict[str, Any], setting: str, example: str) -> None:
     path, sign, text = setting.partition("=")
     if not sign or "." not in path:
-        raise RecipeError(f"--set takes section.field=value, such as {example}, not {setting!r}.")
+        meant = [f"{known}={text}" for known in field_paths(cls) if known.rpartition(".")[2] == path]
+        raise RecipeError(f"--set takes section.field=value, such as {example}, not {setting!r}.{in_words(meant)}")
+    check_path(cls, path, f"--set {setting}", RecipeError)
     *sections, name = path.split(".")
     place = data
     for section in sections:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from adept_hub.calls import checked
 from adept_hub.errors import ImageDecodeError
 from adept_training.downstream.pixels import other_size
 from adept_training.downstream.problems import Problem
@@ -18,6 +19,7 @@ from adept_training.text import one_line
 _THREADS = 8
 
 
+@checked
 def check_data(specs: str | Path | Sequence[str], *, decode_all: bool = True) -> tuple[Data, list[Problem]]:
     """The sound part of a data set, and everything that is wrong with the rest; nothing that is in a file raises.
 

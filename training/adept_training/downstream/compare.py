@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adept_hub.atomic import atomic_file
+from adept_hub.calls import checked
 from adept_hub.errors import SourceError
 from adept_hub.fetch import fetch
 from adept_hub.spec import DetectorSpec, Preprocessing
@@ -98,6 +99,7 @@ def make_plan(sources: dict[str, str], budgets: Sequence[str], seeds: int, varia
     return Plan(sources, tuple(budgets), seeds, variants, spec, pixels)
 
 
+@checked
 @owns("out")
 def compare(
     plan: Plan, data: Data, out: Path, *, metric: str = "AP", command: str = "", pool: Split | None = None,

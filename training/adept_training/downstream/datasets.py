@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from adept_hub.calls import checked
 from adept_hub.command_line import command_line
 from adept_hub.errors import DataError
 from adept_training.downstream.check import check_data
@@ -12,6 +13,7 @@ from adept_training.downstream.problems import of_kind
 from adept_training.downstream.records import Data
 
 
+@checked
 def open_data(specs: str | Path | Sequence[str], *, skip_damaged: bool = False) -> Data:
     """The data set that ``specs`` name, sound in every record.
 

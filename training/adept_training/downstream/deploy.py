@@ -9,7 +9,9 @@ from typing import Literal, get_args
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from adept_hub.atomic import atomic_folder
+from adept_hub.calls import checked
 from adept_hub.checkpoint import read_config
+from adept_hub.choices import check_choice
 from adept_hub.convert.export import FILES, config_text, wrapped, write_weights
 from adept_hub.convert.finetuned import convert_detector
 from adept_hub.convert.options import Framework, Target
@@ -24,6 +26,7 @@ FORMATS: tuple[str, ...] = get_args(Format)
 GRAPH, LABELS = "model.onnx", "classes.json"
 
 
+@checked
 def deploy(folder: Path, form: Format, out: Path) -> list[Path]:
     """Write a fine-tuned detector for a framework: all its weights, and the config that agrees with them.
 
@@ -40,8 +43,7 @@ def deploy(folder: Path, form: Format, out: Path) -> list[Path]:
         MissingExtraError: the packages for ONNX are not installed.
         OutputExistsError, DiskFullError: about ``out``. CheckpointError: about ``folder``.
     """
-    if form not in FORMATS:
-        raise UnsupportedDetectorError(f"Unknown framework {form!r}.\nKnown: {', '.join(FORMATS)}.")
+    check_choice("framework", form, FORMATS, UnsupportedDetectorError)
     # The folder first: what is in the way of it is told before any work, and all of it appears at once or not at all.
     with atomic_folder(out) as temporary:
         model, config = load_detector(folder)

@@ -15,6 +15,7 @@ from torch.nn import functional
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from adept_hub.atomic import atomic_folder
+from adept_hub.calls import checked
 from adept_hub.checkpoint import CONFIG, read_config, read_tensors, write_checkpoint
 from adept_hub.convert.rescale import anchor_ratio
 from adept_hub.digest import sha256_file
@@ -90,6 +91,7 @@ def spec_of(source: str) -> DetectorSpec | None:
     return None if source == SCRATCH else fetch(source).config.spec
 
 
+@checked
 def build_detector(
     source: str,
     classes: int,
@@ -233,6 +235,7 @@ def find_detector(run: str) -> Path | None:
     return next((p for p in (path / "best", path / "last", path) if is_detector(p)), None)
 
 
+@checked
 def load_detector(folder: Path) -> tuple[GeneralizedRCNN, DetectorConfig]:
     """A detector in evaluation mode, from `save_detector`'s folder.
 

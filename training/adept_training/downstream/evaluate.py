@@ -8,6 +8,7 @@ from typing import Any
 
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
+from adept_hub.calls import checked
 from adept_training.downstream.coco_metrics import CocoMetrics, coco_metrics, proposal_recall
 from adept_training.downstream.detections import Found
 from adept_training.downstream.predict import predict
@@ -78,6 +79,7 @@ def judge(split: Split, found: Found, proposed: Found | None = None, *, masks: b
     )  # fmt: skip
 
 
+@checked
 def evaluate(model: GeneralizedRCNN, split: Split, *, heads: bool = True) -> Evaluation:
     """Run a detector over a split and judge it; without ``heads`` its RPN alone."""
     found, proposed = predict(model, split, heads=heads)

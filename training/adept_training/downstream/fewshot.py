@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from adept_hub.errors import DataError
+from adept_hub.calls import checked
+from adept_hub.choices import check_choice
+from adept_hub.errors import DataError, RecipeError
 from adept_hub.spelling import did_you_mean
 from adept_training.downstream.compare import Result, compare, make_plan
 from adept_training.downstream.recipe import FinetuneRecipe
@@ -27,9 +29,14 @@ LAYERS = ("last", "all")
 
 
 def layer_variants(recipe: FinetuneRecipe, layers: Sequence[str]) -> dict[str, FinetuneRecipe]:
-    """A recipe for each choice of layers; with ``last`` everything below is frozen, its norms included."""
+    """A recipe for each choice of layers; with ``last`` everything below is frozen, its norms included.
+
+    Raises:
+        RecipeError: a choice that is neither ``last`` nor ``all``.
+    """
     variants = {}
     for choice in layers:
+        check_choice("layers", choice, LAYERS, RecipeError)
         norms = replace(recipe.norms, policy="frozen") if choice == "last" else recipe.norms
         optimiser = replace(recipe.optimiser, layers="last" if choice == "last" else "all")
         variants[f"{choice} layers" if choice == "all" else "last layer"] = replace(
@@ -52,6 +59,7 @@ def restrict(data: Data, classes: Sequence[str]) -> Data:
     return Data(data.spec, train, *others)
 
 
+@checked
 def fewshot(
     sources: dict[str, str], data: Data, out: Path, shots: Sequence[int], seeds: int, recipe: FinetuneRecipe,
     layers: Sequence[str] = ("all",), *, metric: str = "AP50", command: str = "", accelerator: str = "auto",

@@ -13,6 +13,7 @@ from typing import TextIO
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from adept_hub.atomic import atomic_file, disk_errors
+from adept_hub.calls import checked
 from adept_hub.errors import OutputExistsError
 from adept_hub.schema import to_dict
 from adept_training.downstream.detector import (
@@ -85,6 +86,7 @@ def check_new(folder: Path, resume: bool) -> None:
         raise OutputExistsError(f"{folder} already holds a run.\nContinue it with --resume, or choose another --out.")
 
 
+@checked
 @owns("folder")
 def finetune(
     source: str,

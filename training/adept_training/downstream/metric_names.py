@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from adept_hub.errors import RecipeError
+from adept_hub.spelling import did_you_mean
 
 _COCO = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 _TIDE = ("Cls", "Loc", "Both", "Dupe", "Bkg", "Miss", "FalsePos", "FalseNeg")
@@ -38,4 +39,5 @@ def check_metric(metric: str, detector: str) -> None:
     """
     known = [name for name in METRICS if detector == "mask_rcnn" or not name.startswith("mask_")]
     if metric not in known:
-        raise RecipeError(f"--metric {metric!r} is not measured here.\nMeasured: {', '.join(known)}.")
+        hint = did_you_mean(metric, known)
+        raise RecipeError(f"--metric {metric!r} is not measured here.\nMeasured: {', '.join(known)}.{hint}")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from adept_hub.calls import checked
 from adept_hub.convert.options import DOWNSTREAM_SIZES, Target
 from adept_hub.errors import RecipeError
 from adept_hub.schema import from_dict
@@ -169,6 +170,7 @@ def protocol_names() -> list[str]:
     return shipped(recipe_folder() / "downstream")
 
 
+@checked
 def load_finetune_recipe(source: str | Path | None = None, settings: Iterable[str] = ()) -> FinetuneRecipe:
     """A recipe from a file or a shipped name, with single values changed.
 
@@ -180,7 +182,7 @@ def load_finetune_recipe(source: str | Path | None = None, settings: Iterable[st
         RecipeError: no such recipe, not YAML, an unknown field, a wrong type, or a value out of range.
     """
     folder = recipe_folder() / "downstream"
-    where, data = read_recipe(source, settings, folder, "fine-tuning recipe", "schedule.iterations=500")
+    where, data = read_recipe(FinetuneRecipe, source, settings, folder, "fine-tuning recipe", "schedule.iterations=500")
     recipe = from_dict(FinetuneRecipe, data, where, RecipeError)
     _check(recipe)
     return recipe

@@ -15,6 +15,7 @@ import torch
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from adept_hub.atomic import atomic_file
+from adept_hub.calls import checked
 from adept_hub.schema import to_dict
 from adept_training.data.loader import Batch, BoxTable, Order, Samples, Sealed, Steps, make_loader
 from adept_training.engine.asked import Asked
@@ -67,6 +68,7 @@ class Outcome:
     finished_before: bool = False
 
 
+@checked
 @owns("folder")
 def pretrain(
     recipe: Recipe,

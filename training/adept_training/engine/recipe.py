@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from adept_hub.calls import checked
 from adept_hub.errors import RecipeError
 from adept_hub.names import is_name
 from adept_hub.schema import from_dict, to_dict
@@ -145,6 +146,7 @@ def recipe_names() -> list[str]:
     return shipped(recipe_folder())
 
 
+@checked
 def load_recipe(source: str | Path | None = None, settings: Iterable[str] = (), method: str | None = None) -> Recipe:
     """A recipe from a file or a shipped name, with single values changed.
 
@@ -157,7 +159,7 @@ def load_recipe(source: str | Path | None = None, settings: Iterable[str] = (), 
     Raises:
         RecipeError: no such recipe, not YAML, an unknown field, a wrong type, or values that exclude each other.
     """
-    where, data = read_recipe(source, settings, recipe_folder(), "recipe", "schedule.epochs=20")
+    where, data = read_recipe(Recipe, source, settings, recipe_folder(), "recipe", "schedule.epochs=20")
     if method is not None:
         section = data.setdefault("method", {})
         if isinstance(section, dict):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from adept_hub.atomic import atomic_file
+from adept_hub.choices import check_choice
 from adept_hub.errors import MissingExtraError, TrackerError
 from adept_hub.schema import to_dict
 from adept_training.engine.recipe import Recipe, flatten
@@ -41,8 +42,10 @@ def require_trackers(names: Iterable[str]) -> None:
 
     Raises:
         MissingExtraError: one of them is not.
+        OptionValueError: it is no tracker that is known here.
     """
     for name in names:
+        check_choice("track", name, TRACKERS)
         if importlib.util.find_spec(name) is None:
             raise MissingExtraError(f"--track {name}", name, name)
 

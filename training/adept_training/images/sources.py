@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from adept_hub.calls import checked
 from adept_hub.errors import ImageDecodeError, ImagesError
 from adept_hub.io.read import Door
 from adept_training.images.files import IMAGE_SUFFIXES, check_bytes, key_of, name_of, read_file, search
@@ -86,6 +87,7 @@ class ShardImages:
         return ShardImages(self.root, {key: self.index[key] for key in keys})
 
 
+@checked
 def open_images(where: str | Path) -> ImageSource:
     """Photographs of a folder (searched through), a text file of paths, WebDataset shards, or a Hugging Face dataset.
 

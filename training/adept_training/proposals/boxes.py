@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from adept_hub.calls import checked
 from adept_training.proposals.presets import BoxFilter, Preset
 
 Boxes = npt.NDArray[np.float32]
@@ -24,6 +25,7 @@ def filter_mask(boxes_N4: Boxes, size: tuple[int, int], rule: BoxFilter) -> npt.
     return np.asarray(keep_N)
 
 
+@checked
 def filter_boxes(
     boxes: Boxes,
     size: tuple[int, int],

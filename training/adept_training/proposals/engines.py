@@ -14,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Literal, TypeVar
 
 from adept_hub.errors import ProposalsError
+from adept_hub.spelling import did_you_mean
 
 Engine = Literal["local", "ray"]
 T = TypeVar("T")
@@ -30,7 +31,7 @@ def run_tasks(work: Callable[[T], R], tasks: Iterable[T], engine: Engine, worker
 
         return run_on_ray(work, tasks)
     if engine != "local":
-        raise ProposalsError(f"Unknown engine {engine!r}.\nEngines: local, ray")
+        raise ProposalsError(f"Unknown engine {engine!r}.{did_you_mean(engine, ('local', 'ray'))}\nEngines: local, ray")
     return (work(task) for task in tasks) if workers == 1 else _run_in_processes(work, tasks, workers)
 
 

@@ -9,7 +9,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from adept_hub.calls import checked
 from adept_hub.errors import ProposalsError
+from adept_hub.spelling import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -98,10 +100,13 @@ PRESETS: dict[str, Preset] = {
 DEFAULT_PRESET = "paper"
 
 
+@checked
 def get_preset(preset: str | Preset) -> Preset:
     """The preset of that name. Raises ProposalsError, listing the names, for one that does not exist."""
     if isinstance(preset, Preset):
         return preset
     if preset not in PRESETS:
-        raise ProposalsError(f"Unknown preset {preset!r}.\nPresets: {', '.join(PRESETS)}")
+        raise ProposalsError(
+            f"Unknown preset {preset!r}.{did_you_mean(preset, PRESETS)}\nPresets: {', '.join(PRESETS)}"
+        )
     return PRESETS[preset]

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from adept_hub.atomic import clear_leavings
+from adept_hub.calls import checked
 from adept_hub.errors import DiskFullError, ImageDecodeError, ImagesError, OutputExistsError, ProposalsError
 from adept_hub.lock import own_folder
 from adept_training.images import ImageSource, decoder_version, open_images
@@ -70,6 +71,7 @@ class RunReport:
     seconds: float
 
 
+@checked
 def run_proposals(
     images: str | Path | ImageSource,
     out: str | Path,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from adept_hub.calls import checked
 from adept_hub.errors import ProposalsError
 from adept_training.proposals.boxes import Boxes
 from adept_training.proposals.presets import DEFAULT_PRESET, Preset, get_preset
@@ -20,6 +21,7 @@ class Regions:
     sizes: npt.NDArray[np.int64]  # (N,) pixels that belong to the region; OpenCV does not tell: its box's area
 
 
+@checked
 def selective_search(image: npt.NDArray[np.uint8], preset: str | Preset = DEFAULT_PRESET) -> Boxes:
     """Every region's box, unfiltered, in the algorithm's own order (OpenCV's presets: sorted).
 
@@ -38,6 +40,7 @@ def selective_search(image: npt.NDArray[np.uint8], preset: str | Preset = DEFAUL
     return search_regions(image, preset).boxes
 
 
+@checked
 def search_regions(image: npt.NDArray[np.uint8], preset: str | Preset = DEFAULT_PRESET) -> Regions:
     """As ``selective_search``, with the regions' sizes beside their boxes."""
     chosen = get_preset(preset)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from adept_hub.calls import checked
 from adept_hub.errors import ProposalsError
 from adept_training.images import open_images
 from adept_training.proposals import pictures, report
@@ -26,6 +27,7 @@ class Shown:
     statistics: Statistics
 
 
+@checked
 def show(table: str | Path, images: str | Path, out: str | Path, *, samples: int = 12, seed: int = 0) -> Shown:
     """Write ``report.html`` and one PNG a sampled photograph into the folder ``out``.
 
