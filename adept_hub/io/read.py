@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from xml.etree import ElementTree
 
-from adept_hub import strict_json
+from adept_hub import strict_json, strict_yaml
 from adept_hub.errors import AdeptError
 
 #: Upper bounds by kind of file, bytes.
@@ -105,12 +105,12 @@ class Door:
             raise self.refuse(path, f"is not valid JSON ({_first_line(error)})") from error
 
     def yaml(self, path: Path) -> Any:
-        """Return the values of a YAML file; only plain values, never objects."""
+        """Return the values of a YAML file (see `adept_hub.strict_yaml.loads`)."""
         import yaml
 
         content = self.text(path)
         try:
-            return yaml.safe_load(content)
+            return strict_yaml.loads(content)
         except (yaml.YAMLError, ValueError, *_DEPTH) as error:
             raise self.refuse(path, f"is not valid YAML ({_first_line(error)})") from error
 

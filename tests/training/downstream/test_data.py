@@ -111,7 +111,7 @@ def test_yaml_says_the_same_and_joins_lists(tmp_path: Path) -> None:
         ("nothing", "names no labelled data set"),
         ("coco:no.json:here", "no annotation file"),
         ("voc:nowhere", "no Pascal VOC folder"),
-        ("x.yaml", "cannot be read as YAML"),
+        ("x.yaml", "cannot be read"),
         (["a", "b", "c", "d"], "at most three"),
     ],
 )

@@ -7,12 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from adept_hub.errors import DataError
+from adept_hub.io.read import MAX_ANNOTATIONS, Door
 from adept_training.downstream.identity import ImageId, ImageKey, Part, in_order, read_id, spelled
 from adept_training.downstream.objects import Collector, as_float, name_below, size_fault
 from adept_training.downstream.problems import Problem
 from adept_training.downstream.records import Split
 from adept_training.text import is_utf8
 
+_DOOR = Door(DataError, limit=MAX_ANNOTATIONS)
 _ID_FIELDS = ("image_id", "category_id")
 
 
@@ -64,10 +67,10 @@ def read_coco(annotations: Path, part: Part, name: str, problems: list[Problem])
 def _load(path: Path, name: str, problems: list[Problem]) -> dict[str, list[Any]]:
     sections: dict[str, list[Any]] = {"images": [], "annotations": [], "categories": []}
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        problems.append(Problem("unreadable-annotations", name, str(path), str(why)[:100]))
+        # Not as strict as the door's own: a NaN in one box is that object's problem.
+        content = json.loads(_DOOR.read(path))
+    except (DataError, ValueError, RecursionError) as error:
+        problems.append(Problem("unreadable-annotations", name, str(path), str(error)[:160]))
         return sections
     for section in sections:
         found = content.get(section) if isinstance(content, dict) else None

@@ -8,17 +8,22 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from adept_hub.errors import DataError
-from adept_training.downstream.detections import Detections, Found
+from adept_hub.io.read import MAX_ANNOTATIONS, Door
+from adept_training.downstream.detections import Detections, Found, to_rle
 from adept_training.downstream.identity import ImageId, ImageKey, Part, read_id
+from adept_training.downstream.masks import mask_fault
 from adept_training.downstream.part_files import pair_files, write_files
-from adept_training.downstream.records import Split
+from adept_training.downstream.records import LabelledImage, Split
 
+#: Score, xyxy box, label and RLE.
+_Entry = tuple[float, tuple[float, ...], int, dict[str, Any]]
 _FIELDS = ("image_id", "category_id", "bbox", "score")
 
 
@@ -32,18 +37,16 @@ def save_detections(path: Path, split: Split, found: Found) -> list[Path]:
 
 
 def load_detections(paths: Sequence[Path], split: Split) -> dict[ImageKey, Detections]:
-    """What `save_detections` or another tool wrote, by image (boxes only).
+    """What `save_detections` or another tool wrote, by image; with masks where every result has one.
 
     Raises:
         DataError: not COCO's results format, or results of another data set.
     """
     found: dict[ImageKey, Detections] = {}
     for path, one in pair_files(paths, split):
-        try:
-            rows = json.loads(path.read_bytes())
-        except (OSError, ValueError, RecursionError) as error:
-            raise DataError(f"{path} cannot be read as JSON: {' '.join(str(error).split())[:120]}") from error
-        found |= detections_of(rows, one, str(path))
+        found |= detections_of(Door(DataError, limit=MAX_ANNOTATIONS).json(path, unique=False), one, str(path))
+    if any(one.masks is None for one in found.values()):
+        return {key: replace(one, masks=None) for key, one in found.items()}
     return found
 
 
@@ -102,7 +105,7 @@ def as_coco_annotations(split: Split) -> dict[str, list[dict[str, Any]]]:
 
 
 def detections_of(rows: Any, split: Split, where: str = "The results") -> dict[ImageKey, Detections]:
-    """Detections from COCO's results format, the inverse of `as_coco_json` (boxes only).
+    """Detections from COCO's results format, the inverse of `as_coco_json`; with masks where every result has one.
 
     Args:
         rows: the parsed JSON, whatever it is.
@@ -112,36 +115,48 @@ def detections_of(rows: Any, split: Split, where: str = "The results") -> dict[I
     Raises:
         DataError: not that format, or an image or category that the split does not have.
     """
-    keys: dict[ImageId, ImageKey] = {image.key.id: image.key for image in split.images}
+    images: dict[ImageId, LabelledImage] = {image.key.id: image for image in split.images}
     labels = {part.number: {c: i for i, c in enumerate(part.category_ids, 1)} for part in split.parts}
-    by_image: dict[ImageKey, list[tuple[float, tuple[float, ...], int]]] = {}
-    strangers: dict[Any, int] = {}
+    by_image: dict[ImageKey, list[_Entry]] = {}
+    strangers: list[str] = []
+    with_masks = True
     for at, row in enumerate(_rows(rows, where)):
-        score, box = _number(row["score"]), _box(row["bbox"])
-        image_id, category_id = read_id(row["image_id"]), read_id(row["category_id"])
+        score, box, image_id = _number(row["score"]), _box(row["bbox"]), read_id(row["image_id"])
         if score is None:
-            raise DataError(f"{where}: the score of row {at} is {row['score']!r}, which is not a finite number.")
+            raise DataError(f"{where}: the score of row {at} is {row['score']!r:.60}, which is not a finite number.")
         if box is None:
-            raise DataError(f"{where}: the bbox of row {at} is not [x, y, width, height]: {row['bbox']!r}"[:200])
-        if image_id is None or image_id not in keys:
-            strangers.setdefault(repr(row["image_id"])[:60], at)
-            continue
-        label = labels[keys[image_id].part]
-        if not isinstance(category_id, int) or category_id not in label:
-            names = ", ".join(f"{c} {split.classes[i - 1]!r}" for c, i in list(label.items())[:12])
             raise DataError(
-                f"{where}: row {at} has category_id {row['category_id']!r}, which {split.name} does not have.\n"
-                f"Its categories: {names}. Write those ids, or give the data set that the results are of."
+                f"{where}: the bbox of row {at} is {row['bbox']!r:.80}, not [x, y, width, height] in pixels."
             )
-        by_image.setdefault(keys[image_id], []).append((score, box, label[category_id]))
+        if image_id is None or image_id not in images:
+            strangers.append(f"{row['image_id']!r:.60}")
+            continue
+        image, mask = images[image_id], row.get("segmentation")
+        with_masks = with_masks and bool(mask)
+        if mask and (fault := mask_fault(mask, image.width, image.height, may_be_empty=True)):
+            raise DataError(f"{where}: the segmentation of row {at} is {fault}.")
+        label = _label(row["category_id"], labels[image.key.part], split, f"{where}: row {at}")
+        rle = to_rle(mask, image.height, image.width) if mask else {}
+        by_image.setdefault(image.key, []).append((score, box, label, rle))
     if strangers:
-        likes = ", ".join(repr(image_id) for image_id in list(keys)[:3])
+        likes = ", ".join(f"{image_id!r:.60}" for image_id in list(images)[:3])
         raise DataError(
-            f"{where} holds {len(strangers)} image ids that {split.name} does not have, the first: "
-            f"{next(iter(strangers))}.\nIts {len(keys)} ids look like {likes} (a number is not a text). "
+            f"{where}: {len(strangers)} rows are of images that {split.name} does not have; the first image_id is "
+            f"{strangers[0]}.\nThe ids of its {len(images)} images are {likes}, ... (1 is not '1'). "
             "Give the data set, and the --split, that the results are of."
         )
-    return {key: _sorted(entries) for key, entries in by_image.items()}
+    return {key: _sorted(entries, with_masks) for key, entries in by_image.items()}
+
+
+def _label(category: Any, label: Mapping[int, int], split: Split, where: str) -> int:
+    category_id = read_id(category)
+    if isinstance(category_id, int) and category_id in label:
+        return label[category_id]
+    names = ", ".join(f"{c} {split.classes[i - 1]!r}" for c, i in list(label.items())[:12])
+    raise DataError(
+        f"{where} has category_id {category!r:.60}, which {split.name} does not have.\n"
+        f"Its categories: {names}. Give the data set that the results are of, or write its ids."
+    )
 
 
 def _rows(rows: Any, where: str) -> list[Mapping[str, Any]]:
@@ -158,10 +173,13 @@ def _rows(rows: Any, where: str) -> list[Mapping[str, Any]]:
     return rows
 
 
-def _sorted(entries: list[tuple[float, tuple[float, ...], int]]) -> Detections:
+def _sorted(entries: list[_Entry], with_masks: bool) -> Detections:
     entries = sorted(entries, key=lambda entry: -entry[0])
-    scores, boxes, labels = zip(*entries, strict=True)
-    return Detections(np.array(boxes, np.float64), np.array(scores, np.float64), np.array(labels, np.int64))
+    scores, boxes, labels, masks = zip(*entries, strict=True)
+    return Detections(
+        np.array(boxes, np.float64), np.array(scores, np.float64), np.array(labels, np.int64),
+        tuple(masks) if with_masks else None,
+    )  # fmt: skip
 
 
 def _number(value: Any) -> float | None:

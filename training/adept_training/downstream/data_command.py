@@ -48,8 +48,8 @@ def _subset(args: argparse.Namespace) -> int:
     ids = save_subset(args.out / "subset.json", chosen, budget, args.seed)
     files = save_annotations(args.out / "annotations.json", chosen)
     sys.stdout.write(f"{len(chosen)} of {len(data.train)} images, {chosen.objects} objects.\n")
-    sys.stdout.write(f"Image ids, for adept finetune --labels {args.out / 'subset.json'}: {_listed(ids)}\n")
-    sys.stdout.write(f"COCO annotations, for any framework: {_listed([path for path, _ in files])}\n")
+    sys.stdout.write(f"Image ids (--labels {args.out / 'subset.json'}): {_listed(ids)}\n")
+    sys.stdout.write(f"COCO annotations (for any framework): {_listed([path for path, _ in files])}\n")
     words = [f"coco:{path}:{part.folder}" for path, part in files]
     sys.stdout.write("".join(f"  adept data check {shlex.quote(word)}\n" for word in words))
     return 0

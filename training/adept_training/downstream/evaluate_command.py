@@ -44,7 +44,9 @@ def run(args: argparse.Namespace) -> int:
 
     split = _split(open_data(args.data, skip_damaged=args.skip_damaged), args.split)
     evaluation = _evaluate(args, split)
-    saved = [] if args.save_detections is None else save_detections(args.save_detections, split, evaluation.found)
+    saved: list[Path] = []
+    if args.save_detections is not None:
+        saved = save_detections(args.save_detections, evaluation.split, evaluation.found)
     if args.report is not None:
         command = shlex.join(["adept", *sys.argv[1:]])
         title, weights = f"{args.source} on {split.name}", None if args.detections else _weights(args.source)
@@ -73,7 +75,7 @@ def _split(data: Data, name: str | None) -> Split:
 
 def _evaluate(args: argparse.Namespace, split: Split) -> Evaluation:
     """By given detections, by a fine-tuned detector, or by a source, which has an RPN but no classes yet."""
-    from adept_hub.errors import DataError
+    from adept_hub.errors import DataError, SourceError
     from adept_training.downstream.coco_files import load_detections
     from adept_training.downstream.detector import build_detector, find_detector, load_detector
     from adept_training.downstream.evaluate import evaluate, judge
@@ -82,14 +84,22 @@ def _evaluate(args: argparse.Namespace, split: Split) -> Evaluation:
     from adept_training.downstream.recipe import load_finetune_recipe
 
     if args.detections is not None:
-        return judge(split, load_detections(args.detections, split))
+        given = load_detections(args.detections, split)
+        return judge(split, given, masks=any(one.masks is not None for one in given.values()))
     recipe = load_finetune_recipe(None, side_settings(args.size))
     fabric = make_fabric(recipe, args.device)
     folder = find_detector(args.source)
     if folder is None:
+        if args.save_detections is not None:
+            raise SourceError(
+                f"{args.source} is not fine-tuned, so it detects no classes: there is nothing for --save-detections.\n"
+                f"Fine-tune it first: adept finetune {args.source} --data {' '.join(args.data)} --out runs/mine"
+            )
         model = build_detector(args.source, len(split.classes), recipe.detector, seed=0)
         return evaluate(model.to(fabric.device), split, heads=False)
     model, config = load_detector(folder)
+    if config.classes != split.classes and set(config.classes) == set(split.classes):
+        split = split.with_classes(config.classes)  # another file's order of the same classes
     if config.classes != split.classes:
         raise DataError(
             f"{folder} knows the classes {', '.join(config.classes[:6])}; the data set has others: "

@@ -12,13 +12,14 @@ from typing import Any
 _MOST_CHARACTERS = 7
 
 
-def mask_fault(mask: Any, width: int, height: int) -> str:
+def mask_fault(mask: Any, width: int, height: int, *, may_be_empty: bool = False) -> str:
     """Why a segmentation cannot be drawn; empty for a sound one.
 
     Args:
         mask: a list of polygons, or an RLE with ``size`` and ``counts`` (a list, or COCO's compressed string).
         width: of the image, pixels.
         height: of the image, pixels.
+        may_be_empty: an RLE may be without a pixel, as detections are.
     """
     if isinstance(mask, list):
         return next((fault for part in mask if (fault := _polygon_fault(part, width, height))), "")
@@ -33,7 +34,7 @@ def mask_fault(mask: Any, width: int, height: int) -> str:
         return "an RLE whose counts are damaged"
     if sum(runs) != width * height:
         return f"an RLE whose counts cover {sum(runs)} of {width * height} pixels"
-    return "" if sum(runs[1::2]) else "an RLE without a pixel"
+    return "" if may_be_empty or any(runs[1::2]) else "an RLE without a pixel"
 
 
 def decompress(text: str) -> list[int] | None:

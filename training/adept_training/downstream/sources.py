@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from adept_hub.errors import DataError
+from adept_hub.io.read import Door
 from adept_hub.spelling import did_you_mean
 from adept_training.downstream.coco import read_coco
 from adept_training.downstream.identity import Part
@@ -173,10 +172,7 @@ def _voc_splits(word: str) -> dict[str, list[Source]]:
 
 
 def _yaml_splits(path: Path) -> tuple[dict[str, list[Source]], tuple[str, ...] | None]:
-    try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise DataError(f"{path} cannot be read as YAML: {' '.join(str(error).split())[:200]}") from error
+    content: Any = Door(DataError).yaml(path)
     known = "train, val, test (each coco:ANN.json:IMAGES or voc:DIR:SET), classes"
     if isinstance(content, dict) and (unknown := sorted(map(str, set(content) - {*_FIELDS}))):
         near = did_you_mean(unknown[0], _FIELDS)

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adept_hub.errors import DataError
+from adept_hub.io.read import MAX_ANNOTATIONS, Door
 from adept_training.downstream.identity import ImageKey, read_id, spelled
 from adept_training.downstream.part_files import pair_files, write_files
 from adept_training.downstream.records import LabelledImage, Split
@@ -120,11 +121,11 @@ def load_subset(path: Path, split: Split) -> Split:
 
 
 def _load_one(path: Path, split: Split) -> Iterator[LabelledImage]:
+    content = Door(DataError, limit=MAX_ANNOTATIONS).json(path)
     try:
-        content = json.loads(path.read_bytes())
         ids = [read_id(value) for value in content["image_ids"]]
         objects = [[tuple(row) for row in rows] for rows in content.get("objects", [])]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is no subset file: {error}.\nIt is JSON with a list 'image_ids'.") from error
     known = {image.key.id: image for image in split.images}
     if strangers := [written for written, i in zip(content["image_ids"], ids, strict=True) if i not in known]:

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from xml.etree import ElementTree
 
+from adept_hub.errors import DataError
+from adept_hub.io.read import Door
 from adept_training.downstream.identity import ImageKey, Part
 from adept_training.downstream.objects import Collector, is_file, name_below, size_fault
 from adept_training.downstream.problems import Problem
 from adept_training.downstream.records import Split
 from adept_training.images import IMAGE_SUFFIXES
 
+_DOOR = Door(DataError, limit=64 << 20)
 _SUFFIXES = (".jpg", *IMAGE_SUFFIXES)
 
 
@@ -111,7 +114,8 @@ def _image(
 def _stems(folder: Path, set_name: str) -> list[str]:
     """The images of a set: a whole line if that file exists, otherwise its first word, as in the sets of a class."""
     path = folder / "ImageSets" / "Main" / f"{set_name}.txt"
-    text = path.read_text(encoding="utf-8-sig", errors="replace") if path.is_file() else ""
+    # A stem in another encoding is the problem of its image, which is then missing.
+    text = _DOOR.read(path).decode("utf-8-sig", "replace")
     stems = []
     for line in filter(None, map(str.strip, text.splitlines())):
         first, *rest = line.split()
@@ -123,11 +127,9 @@ def _stems(folder: Path, set_name: str) -> list[str]:
 def _parse(path: Path) -> ElementTree.Element | str:
     """The root element, or why there is none."""
     try:
-        return ElementTree.fromstring(path.read_bytes())
-    except OSError as error:
-        return f"{path.name}: {error.strerror}"
-    except (ElementTree.ParseError, ValueError, LookupError) as error:  # LookupError: an unknown encoding
-        return f"{path.name}: {error}"[:100]
+        return _DOOR.xml(path)
+    except DataError as error:
+        return str(error)
 
 
 @dataclass(frozen=True)
