@@ -15,8 +15,9 @@ from adept_hub.convert.facts import (
     detectron2_facts,
     mmdet_facts,
 )
-from adept_hub.convert.options import STRIDES
+from adept_hub.convert.options import DOWNSTREAM_SIZES, STRIDES, mmdet_scales
 from adept_hub.convert.remedies import remedy
+from adept_hub.convert.rescale import anchor_ratio
 from adept_hub.spec import CheckpointConfig, DetectorSpec
 
 #: Normalisation values closer than this (0-255) are the same.
@@ -129,24 +130,28 @@ def _fpn(facts: Facts, spec: DetectorSpec) -> Iterator[Finding]:
 
 def _rpn(facts: Facts, spec: DetectorSpec) -> Iterator[Finding]:
     if facts.rpn_convs not in (None, 1):
-        yield _finding(
-            facts, "rpn_convs", "error", f"{facts.rpn_convs} convolutions", "one", channels=spec.fpn_channels
-        )
+        found, shape = f"{facts.rpn_convs} convolutions", {"count": spec.anchors_per_location}
+        yield _finding(facts, "rpn_convs", "error", found, "one", channels=spec.fpn_channels, **shape)
     if facts.rpn_softmax:
         yield _finding(facts, "rpn_softmax", "error", "two softmax logits an anchor", "one sigmoid logit")
+    ratios = list(spec.anchors.ratios)
     if facts.anchor_ratios not in (None, spec.anchors.ratios):
-        yield _finding(facts, "anchors", "error", list(facts.anchor_ratios), list(spec.anchors.ratios))
+        yield _finding(facts, "anchors", "error", list(facts.anchor_ratios), ratios, ratios=ratios)
     sizes, wanted = facts.anchor_sizes, spec.anchors.sizes
     if sizes is None:
         return
     if any(len(level) != 1 for level in sizes):
-        yield _finding(facts, "anchors", "error", f"{len(sizes[0])} sizes a level", "one size a level")
+        yield _finding(facts, "anchors", "error", f"{len(sizes[0])} sizes a level", "one size a level", ratios=ratios)
     elif any(abs(a[0] - b) > 1e-3 for a, b in zip(sizes, wanted, strict=False)):
-        shown = [[size] for size in (*wanted, 2 * wanted[-1])]
-        scale = f"{wanted[0] / STRIDES[0]:g}"
-        found = [level[0] for level in sizes]
-        values = {"want": shown, "scale": scale, "strides": list(STRIDES)}
-        yield _finding(facts, "anchor_sizes", "warning", f"{found} px", f"{list(wanted)} px on P2-P5", **values)
+        whole = (*wanted, 2 * wanted[-1])
+        has = [level[0] for level in sizes]
+        # One factor for all levels, or the RPN's outputs cannot be rescaled to the framework's anchors.
+        rescaled = "" if anchor_ratio(spec, DOWNSTREAM_SIZES) is None else ", or export with --anchors rescaled"
+        values = {
+            "want": [[size] for size in whole], "scales": mmdet_scales(whole), "strides": list(STRIDES),
+            "rescaled": rescaled,
+        }  # fmt: skip
+        yield _finding(facts, "anchor_sizes", "warning", f"{has} px", f"{list(wanted)} px on P2-P5", **values)
     if facts.anchors_rounded:
         yield _finding(facts, "anchors_rounded", "warning", "anchors rounded to pixels", "unrounded anchors")
 

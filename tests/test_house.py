@@ -8,9 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.rpn import RPNHead
 
 import adept_hub
 from adept_hub.checkpoint import read_config
+from adept_hub.convert.facts import MMDET_STOCK, TORCHVISION_STOCK, detectron2_facts, merge, mmdet_facts
+from adept_hub.doctor import diagnose
 from adept_hub.errors import UnsupportedModelError
 from adept_hub.spec import AnchorSpec
 from tests.convert.probes import PROBES
@@ -148,3 +151,27 @@ def test_anchors_that_a_checkpoint_cannot_describe_are_refused_with_the_rpn(hous
     parts = ("backbone", "fpn", "head")
     saved = adept_hub.save_pretrained(model, tmp_path / "saved", name="adept_joint_r18_fpn24.again", parts=parts)
     assert saved.parts == parts
+
+
+def test_the_remedies_of_doctor_are_the_house_s_facts(house: House) -> None:
+    """Followed word by word, they give anchors that doctor does not complain of."""
+    told = {f.code: f.remedy for f in diagnose(mmdet_facts(MMDET_STOCK), house.config)}
+    assert told["anchors"] == "set anchor_generator.ratios=[0.4, 1.7] and one scale"
+    words = "scales=[1], base_sizes=[11.0, 23.0, 47.0, 90.0, 180.0], strides=[4, 8, 16, 32, 64]"
+    assert told["anchor_sizes"] == f"set anchor_generator to {words}", "rescaling cannot be advised: levels differ"
+    generator = eval(f"dict({words}, ratios=[0.4, 1.7])")
+    followed = merge(MMDET_STOCK, {"rpn_head": {"anchor_generator": generator}})
+    assert not {"anchors", "anchor_sizes"} & {f.code for f in diagnose(mmdet_facts(followed), house.config)}
+    told = {f.code: f.remedy for f in diagnose(detectron2_facts({}), house.config)}
+    assert told["anchors"].startswith("set MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS to [[0.4, 1.7]]")
+    assert told["mean"] == "set MODEL.PIXEL_MEAN to [25.5, 51.0, 76.5]"
+    told = {f.code: f.remedy for f in diagnose(TORCHVISION_STOCK, house.config)}
+    assert told["std"] == "pass image_std=[0.4, 0.5, 0.6]"
+    assert "aspect_ratios=([0.4, 1.7],) * 5" in told["anchors"]
+
+
+def test_a_model_with_other_anchors_is_told_the_house_s(house: House) -> None:
+    model = adept_hub.load_pretrained(house.folder, num_classes=4)
+    model.rpn.head = RPNHead(24, 3, conv_depth=1)
+    with pytest.raises(UnsupportedModelError, match=r"3 anchors a place, the weights have 2.*\(\[0.4, 1.7\],\) \* 5"):
+        adept_hub.load_into(model, house.folder)

@@ -126,7 +126,7 @@ def _problems(case: _Case, fold_norms: bool) -> Iterator[_Found]:
 
 
 def _rpn_problems(has: Structure, spec: DetectorSpec) -> Iterator[_Found]:
-    width = {"want": spec.fpn_channels, "channels": spec.fpn_channels}
+    width = {"want": spec.fpn_channels, "channels": spec.fpn_channels, "count": spec.anchors_per_location}
     if has.rpn_convs != 1:
         what = f"your RPN has {has.rpn_convs} convolutions, the weights have one, and a second one left at random"
         yield "rpn", "rpn_convs", f"{what} would make the pre-trained outputs read noise", width
@@ -135,7 +135,7 @@ def _rpn_problems(has: Structure, spec: DetectorSpec) -> Iterator[_Found]:
         yield "rpn", "rpn_channels", what, width
     if has.anchors != spec.anchors_per_location:
         what = f"your RPN has {has.anchors} anchors a place, the weights have {spec.anchors_per_location}"
-        yield "rpn", "anchors", what, {}
+        yield "rpn", "anchors", what, {"ratios": list(spec.anchors.ratios)}
     if has.rpn_softmax:
         yield "rpn", "rpn_softmax", "your RPN has two softmax logits an anchor, the weights have one sigmoid logit", {}
 

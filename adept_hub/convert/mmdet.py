@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from adept_hub.convert.keymap import KeyTable, Row
-from adept_hub.convert.options import CASCADE_STAGES, STRIDES, Detector, Target
+from adept_hub.convert.options import CASCADE_STAGES, STRIDES, Detector, Target, mmdet_scales
 from adept_hub.models.pooling import canonical_size_of
 from adept_hub.spec import CheckpointConfig, DetectorSpec
 
@@ -110,10 +110,7 @@ def _norm(target: Target) -> str:
 
 
 def _anchors(spec: DetectorSpec, target: Target) -> str:
-    sizes = target.anchor_sizes(spec)
-    scales = {size / stride for size, stride in zip(sizes, STRIDES, strict=True)}
-    ratios = list(spec.anchors.ratios)
-    where = f"scales=[{scales.pop():g}]" if len(scales) == 1 else f"scales=[1], base_sizes={list(sizes)}"
+    where, ratios = mmdet_scales(target.anchor_sizes(spec)), list(spec.anchors.ratios)
     return f"dict(type='AnchorGenerator', {where}, ratios={ratios}, strides={list(STRIDES)}, _delete_=True)"
 
 

@@ -81,6 +81,12 @@ class TargetOptions(StateOptions, total=False):
     levels: Levels
 
 
+def mmdet_scales(sizes: tuple[float, ...]) -> str:
+    """Return the arguments of MMDetection's AnchorGenerator that give anchors of ``sizes`` px on P2-P6."""
+    scales = {size / stride for size, stride in zip(sizes, STRIDES, strict=True)}
+    return f"scales=[{scales.pop():g}]" if len(scales) == 1 else f"scales=[1], base_sizes={list(sizes)}"
+
+
 def check_framework(framework: str) -> None:
     """Refuse a framework that no table exists for.
 

@@ -32,19 +32,20 @@ REMEDIES: Mapping[str, Mapping[str, str]] = {
         "mmdet": "set neck.add_extra_convs=False",
     },
     "rpn_convs": {
-        "torchvision": "pass rpn_head=RPNHead({channels}, 3, conv_depth=1) (stock fasterrcnn_resnet50_fpn_v2 has two)",
+        "torchvision": "pass rpn_head=RPNHead({channels}, {count}, conv_depth=1) "
+        "(stock fasterrcnn_resnet50_fpn_v2 has two)",
         "detectron2": "set MODEL.RPN.CONV_DIMS to [-1]",
         "mmdet": "set rpn_head.num_convs=1",
     },
     "rpn_channels": {
-        "torchvision": "pass rpn_head=RPNHead({want}, 3, conv_depth=1)",
+        "torchvision": "pass rpn_head=RPNHead({want}, {count}, conv_depth=1)",
         "detectron2": "set MODEL.RPN.CONV_DIMS to [-1]",
         "mmdet": "set rpn_head.feat_channels={want}",
     },
     "anchors": {
-        "torchvision": "pass an AnchorGenerator with aspect_ratios=((0.5, 1.0, 2.0),) * 5 and one size a level",
-        "detectron2": "set MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS to [[0.5, 1.0, 2.0]], with one size a level in SIZES",
-        "mmdet": "set anchor_generator.ratios=[0.5, 1.0, 2.0] and one scale",
+        "torchvision": "pass an AnchorGenerator with aspect_ratios=({ratios},) * 5 and one size a level",
+        "detectron2": "set MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS to [{ratios}], with one size a level in SIZES",
+        "mmdet": "set anchor_generator.ratios={ratios} and one scale",
     },
     "rpn_softmax": {
         "torchvision": "use one sigmoid logit an anchor",
@@ -98,9 +99,9 @@ REMEDIES: Mapping[str, Mapping[str, str]] = {
         "mmdet": "set backbone.norm_eval=False and norm_cfg=dict(type='SyncBN', requires_grad=True)",
     },
     "anchor_sizes": {
-        "torchvision": "export with --anchors pretraining or --anchors rescaled",
-        "detectron2": "set MODEL.ANCHOR_GENERATOR.SIZES to {want}, or export with --anchors rescaled",
-        "mmdet": "set anchor_generator to scales=[{scale}], strides={strides}, or export with --anchors rescaled",
+        "torchvision": "export with --anchors pretraining{rescaled}",
+        "detectron2": "set MODEL.ANCHOR_GENERATOR.SIZES to {want}{rescaled}",
+        "mmdet": "set anchor_generator to {scales}, strides={strides}{rescaled}",
     },
     "anchors_rounded": {
         "torchvision": "use the anchor generator of an export's build_model.py (adept_hub.models.anchors)",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from adept_hub.errors import UnsupportedDetectorError
 from adept_hub.spec import DetectorSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def anchor_ratio(spec: DetectorSpec, sizes: tuple[float, ...]) -> float | None:
