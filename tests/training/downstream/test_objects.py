@@ -18,6 +18,7 @@ from adept_training.downstream.evaluate import judge
 from adept_training.downstream.objects import flag_of, size_fault
 from adept_training.downstream.problems import of_kind
 from adept_training.downstream.samples import LabelledSamples
+from adept_training.downstream.subsets import draw, parse_budget
 
 from .test_data import picture, save, voc_folder, write_coco
 
@@ -82,6 +83,7 @@ def test_images_that_are_not_trained_on_are_said_to_be(tmp_path: Path, capsys: p
     spec = save(tmp_path, content)
     assert counts(spec) == {"image-without-objects": 2}
     assert len(LabelledSamples.of(open_data(spec).train, False, 0, 0)) == 4 - 2
+    assert sorted(str(one.id) for one in draw(open_data(spec).train, parse_budget("100%"), 0).images) == ["0", "1"]
     assert main(["data", "check", spec]) == 0
     told = capsys.readouterr().out
     assert "2  image-without-objects: not trained on" in told

@@ -69,7 +69,7 @@ def draw(split: Split, budget: Budget, seed: int) -> Split:
     left out. ``shot`` keeps exactly K objects of each class (fewer where there are fewer), and of each chosen image
     only the chosen objects, as TFA does.
     """
-    labelled = [image for image in split.images if len(image)]
+    labelled = [image for image in split.images if not image.crowd_M.all()]  # as training counts them
     if budget.unit == "shot":
         images = _shots(labelled, len(split.classes), int(budget.number), seed)
     else:
