@@ -83,7 +83,7 @@ def test_images_that_are_not_trained_on_are_said_to_be(tmp_path: Path, capsys: p
     spec = save(tmp_path, content)
     assert counts(spec) == {"image-without-objects": 2}
     assert len(LabelledSamples.of(open_data(spec).train, False, 0, 0)) == 4 - 2
-    assert sorted(str(one.id) for one in draw(open_data(spec).train, parse_budget("100%"), 0).images) == ["0", "1"]
+    assert sorted(str(one.key.id) for one in draw(open_data(spec).train, parse_budget("100%"), 0).images) == ["0", "1"]
     assert main(["data", "check", spec]) == 0
     told = capsys.readouterr().out
     assert "2  image-without-objects: not trained on" in told

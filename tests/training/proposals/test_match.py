@@ -75,7 +75,7 @@ def test_pretraining_on_other_images_is_refused_before_it_starts(made, tmp_path,
 
 def test_the_command_that_the_refusal_prints_works(made, tmp_path, capsys) -> None:
     words = ["pretrain", "--images", str(made / "shrunk"), "--proposals", str(made / "table"), "--method",
-             "adept_joint", "--out", str(tmp_path / "run")]  # fmt: skip
+             "adept_joint", "--out", str(tmp_path / "run"), "--set", "engine.batch_size=2"]  # fmt: skip
     assert main(words) == 1
     command = capsys.readouterr().err.splitlines()[-1].split()
     assert main([*command[1:], "--workers", "1"]) == 0
