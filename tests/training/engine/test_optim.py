@@ -14,8 +14,11 @@ from adept_training.method.networks import Network
 from tests.conftest import SMALL
 
 
-def _slow_lars(weights: list[list[float]], grads: list[list[list[float]]], lr: float, wd: float, adapt: bool) -> list:
-    """One number at a time: decay, ratio of norms, momentum 0.9, step."""
+def _slow_lars(
+    weights: list[list[float]], grads: list[list[list[float]]], lr: float, wd: float, adapt: bool,
+    momentum: float = 0.9, trust: float = 0.001, eps: float = 1e-8,
+) -> list:  # fmt: skip
+    """One number at a time: decay, ratio of norms, momentum, step."""
     weights = [list(w) for w in weights]
     momenta = [[0.0] * len(w) for w in weights]
     for step in grads:
@@ -26,9 +29,9 @@ def _slow_lars(weights: list[list[float]], grads: list[list[list[float]]], lr: f
             if adapt:
                 wn, gn = math.sqrt(sum(x * x for x in w)), math.sqrt(sum(x * x for x in decayed))
                 if wn > 0 and gn > 0:
-                    ratio = 0.001 * wn / (gn + 1e-8)
+                    ratio = trust * wn / (gn + eps)
             for i in range(len(w)):
-                m[i] = 0.9 * m[i] + ratio * decayed[i]
+                m[i] = momentum * m[i] + ratio * decayed[i]
                 w[i] -= lr * m[i]
     return weights
 
@@ -48,6 +51,40 @@ def test_lars_is_the_slow_reference(adapt: bool) -> None:
     expected = _slow_lars([w.tolist() for w in start], [[g.tolist() for g in s] for s in grads], 2.0, 0.01, adapt)
     for p, w in zip(params, expected, strict=True):
         torch.testing.assert_close(p.detach(), torch.tensor(w, dtype=torch.float64), atol=1e-12, rtol=1e-12)
+
+
+def test_every_choice_of_a_recipe_reaches_its_optimizer() -> None:
+    """Momentum, decay, trust and rate at values of no default; LARS against the slow reference, the others torch's."""
+    generator = torch.Generator().manual_seed(1)
+    grads = [[torch.randn(6, 3, generator=generator), torch.randn(6, generator=generator)] for _ in range(4)]
+    start = [torch.randn(6, 3, generator=generator), torch.randn(6, generator=generator)]
+    for name in ("lars", "sgd", "adamw"):
+        recipe = OptimiserRecipe(name=name, lr=0.2, momentum=0.6, weight_decay=0.3, trust=0.05)  # type: ignore[arg-type]
+        layer = nn.Linear(3, 6)
+        layer.weight.data, layer.bias.data = start[0].clone(), start[1].clone()
+        optimiser = make_optimiser(layer, recipe, batch_size=8)
+        for group in optimiser.param_groups:
+            group["lr"] = group["peak"]
+        for weight, bias in grads:
+            layer.weight.grad, layer.bias.grad = weight.clone(), bias.clone()
+            optimiser.step()
+        flat = [[x.flatten().tolist() for x in step] for step in grads]
+        if name == "lars":
+            (weight,) = _slow_lars([start[0].flatten().tolist()], [[g[0]] for g in flat], 0.2, 0.3, True, 0.6, 0.05)
+            (bias,) = _slow_lars([start[1].tolist()], [[g[1]] for g in flat], 0.2, 0.0, False, 0.6)
+        else:
+            weight, bias = (torch.nn.Parameter(x.clone()) for x in start)
+            groups = [{"params": [weight], "weight_decay": 0.3}, {"params": [bias], "weight_decay": 0.0}]
+            other = (torch.optim.SGD(groups, lr=0.2, momentum=0.6) if name == "sgd"
+                     else torch.optim.AdamW(groups, lr=0.2, betas=(0.6, 0.999)))  # fmt: skip
+            for one, two in grads:
+                weight.grad, bias.grad = one.clone(), two.clone()
+                other.step()
+            weight, bias = weight.detach().flatten().tolist(), bias.detach().tolist()
+        torch.testing.assert_close(
+            layer.weight.detach().flatten(), torch.tensor(weight), rtol=1e-4, atol=1e-5, msg=name
+        )
+        torch.testing.assert_close(layer.bias.detach(), torch.tensor(bias), rtol=1e-4, atol=1e-5, msg=name)
 
 
 def test_lars_leaves_a_weight_alone_that_never_has_a_gradient() -> None:

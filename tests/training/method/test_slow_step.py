@@ -97,6 +97,24 @@ def _vector(network: Network, maps: list[Tensor], n: int, box: Tensor, size: int
     return F.normalize(network.embed(network.parts.head_features(pooled))[0], dim=0)
 
 
+def _slow_stats(model: Adept, batch: Batch) -> dict[str, float]:
+    """Spread of V2's features in both networks, and how many first boxes of V1 find themselves in the target's V2."""
+    sets = (batch.boxes1_S[0], batch.boxes2)
+
+    def vectors(network: Network, view: int, count: int) -> Tensor:
+        maps, boxes = _maps(network, batch, view), sets[view].boxes_NK4
+        rows = [_vector(network, maps, n, boxes[n, k], SIZES[view]) for n in range(N) for k in range(count)]
+        return torch.stack(rows)
+
+    found = {}
+    for name, network in (("spread_target", model.target), ("spread_online", model.online)):
+        rows = vectors(network, 1, 4)
+        found[name] = float(((rows - rows.mean(dim=0)) ** 2).sum(dim=0).div(len(rows) - 1).sqrt().mean()) * 4.0
+    one, two = (x - x.mean(dim=0) for x in (vectors(model.online, 0, 1), vectors(model.target, 1, 1)))
+    hits = [int(F.cosine_similarity(one[n][None], two).argmax()) == n for n in range(N)]
+    return found | {"retrieval": sum(hits) / N}
+
+
 def _slow_contrast(model: Adept, batch: Batch, sets: Views) -> dict[str, float]:
     """``sets``: of V1, one for each of the other views, then those of V2 and V3."""
     maps = {id(net): [_maps(net, batch, view) for view in range(3)] for net in (model.online, model.target)}
@@ -126,6 +144,18 @@ def test_each_view_is_contrasted_on_its_own_set_of_boxes(mode: str) -> None:
     assert step.terms.keys() == expected.keys()
     for name, value in expected.items():
         assert float(step.terms[name]) == pytest.approx(value, abs=1e-4), name
+    if mode == "assigned":
+        watched = _slow_stats(model, batch)
+        assert len(set(watched.values())) == 3
+        for name, value in watched.items():
+            assert float(step.stats[name]) == pytest.approx(value, abs=1e-4), name
+
+
+def test_a_norm_after_the_projector_is_in_both_networks_where_it_is_asked_for() -> None:
+    for asked in (False, True):
+        model = _model(f"method.projector_norm={str(asked).lower()}")
+        for network in (model.online, model.target):
+            assert isinstance(network.projector[-1], torch.nn.BatchNorm1d) is asked
 
 
 @torch.no_grad()
