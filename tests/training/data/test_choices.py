@@ -1,6 +1,6 @@
 """Every number of the views' and the colors' recipe at a value that is not its default, and what it does then.
 
-Boxes are xyxy, continuous, in pixels of the photograph or of a view; a window is x, y, w, h as shares of the photograph.
+Boxes are xyxy, continuous, in pixels of the photograph or of a view. A window is x, y, w, h in shares of the photo.
 """
 
 from __future__ import annotations
