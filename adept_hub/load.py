@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal, Unpack, get_args
@@ -27,6 +28,7 @@ from adept_hub.convert.options import (
     TargetOptions,
     check_framework,
 )
+from adept_hub.convert.pixels import pixel_notes
 from adept_hub.convert.recognise import recognise
 from adept_hub.convert.rescale import rescale_anchors
 from adept_hub.convert.strides import refuse_other_strides, refuse_stride_in_1x1
@@ -249,7 +251,8 @@ def load_into(
     """Copy pre-trained tensors into a user's own torchvision, Detectron2 or MMDetection detector.
 
     The framework is recognised by the names of the model's tensors, behind any wrapper's prefix. Either every tensor
-    of every promised part is copied, or the model is left untouched.
+    of every promised part is copied, or the model is left untouched. A model whose mean, std or channel order is not
+    that of the weights is loaded with a warning, which the report repeats: they are yours to change.
 
     Args:
         fold_norms: where the model's FPN or RoI head has convolutions without norms, fold the pre-trained norms into
@@ -261,7 +264,7 @@ def load_into(
         Others as in `load_pretrained`.
     """
     chosen = chosen_parts(parts)
-    recognise(own_tensors(model))
+    known = recognise(own_tensors(model))
     if "backbone" in chosen:
         refuse_stride_in_1x1(model)
         refuse_other_strides(model)
@@ -273,7 +276,10 @@ def load_into(
         plan = plan_for_model(state, tensors, fetched.config.spec, wanted, fold_norms=fold_norms)
         held, also_changed = transfer(model, plan)
         rows = tuple(part_rows(model, held, tensors, "other"))
-        return LoadReport(fetched.origin, fetched.config.name, rows, notes(model, held, also_changed))
+        pixels = pixel_notes(model, known.framework, fetched.config) if "backbone" in chosen else ()
+        for note in pixels:
+            warnings.warn(f"{fetched.config.name}: {note}", stacklevel=3)  # past the check of options
+        return LoadReport(fetched.origin, fetched.config.name, rows, (*notes(model, held, also_changed), *pixels))
 
 
 def _check_detector(detector: Detector, num_classes: int, anchors: Anchors, options: DetectorOptions) -> None:

@@ -145,6 +145,7 @@ def rescaled(source: str, scratch: Path) -> str:
             provenance=config.provenance,
             licence=config.licence,
             parts=config.parts,
+            preprocessing=config.preprocessing,
         )
     return str(folder)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -107,16 +110,45 @@ def assert_anchors(found: list[Tensor]) -> None:
 
 
 @pytest.mark.frameworks
+@pytest.mark.parametrize("framework", FRAMEWORKS)
 @torch.no_grad()
-def test_load_into_gives_each_framework_s_model_the_house_s_features(house: House, tmp_path: Path) -> None:
+def test_load_into_gives_a_framework_s_model_the_house_s_features(
+    framework: str, house: House, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    adept_hub.export(house.folder, framework, tmp_path / "out", num_classes=4)
+    probe = PROBES[framework](tmp_path / "out")
+    for tensor in probe.model.state_dict().values():
+        tensor.fill_(1)
+    recwarn.clear()
+    report = adept_hub.load_into(probe.model, house.folder)
+    assert not [w for w in recwarn if "pixels" in str(w.message)], "its pixels are the house's"
+    assert "pixels" not in str(report)
     image = photograph()
-    for framework in FRAMEWORKS:
-        adept_hub.export(house.folder, framework, tmp_path / framework, num_classes=4)
-        probe = PROBES[framework](tmp_path / framework)
-        for tensor in probe.model.state_dict().values():
-            tensor.fill_(1)
-        adept_hub.load_into(probe.model, house.folder)
-        assert_same(probe.pyramid(network_input(image)[None]), house.features(image))
+    assert_same(probe.pyramid(network_input(image)[None]), house.features(image))
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize(
+    ("framework", "spoil", "remedy"),
+    [
+        ("torchvision", lambda m: setattr(m.transform, "image_std", [0.229, 0.224, 0.225]),
+         "pass image_std=[0.4, 0.5, 0.6]"),
+        ("detectron2", lambda m: m.pixel_std.fill_(1.0), "set MODEL.PIXEL_STD to [102.0, 127.5, 153.0]"),
+        ("detectron2", lambda m: setattr(m, "input_format", "BGR"), 'set INPUT.FORMAT to "RGB"'),
+        ("mmdet", lambda m: m.data_preprocessor.mean.fill_(123.0),
+         "set data_preprocessor.mean=[25.5, 51.0, 76.5]"),
+    ],
+)  # fmt: skip
+def test_load_into_tells_of_a_model_with_other_pixels(
+    framework: str, spoil: Callable[[Any], Any], remedy: str, house: House, tmp_path: Path
+) -> None:
+    adept_hub.export(house.folder, framework, tmp_path / "out", num_classes=4)
+    model = PROBES[framework](tmp_path / "out").model
+    spoil(model)
+    with pytest.warns(UserWarning, match=re.escape(remedy)) as caught:
+        report = adept_hub.load_into(nn.ModuleDict({"module": model}), house.folder)
+    assert [w.filename for w in caught if "pixels" in str(w.message)] == [__file__]
+    assert remedy in str(report)
 
 
 @torch.no_grad()
