@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from adept_hub.cli.main import main
-from adept_training.demo.command import PHOTOGRAPHS
+from adept_training.demo.command import PHOTOGRAPHS, picture_names
 
 
 @pytest.fixture
@@ -47,3 +47,8 @@ def test_the_bundled_photographs_are_small_and_say_whose_they_are() -> None:
     assert sum(path.stat().st_size for path in pictures) < 1_000_000
     told = (PHOTOGRAPHS / "README.md").read_text()
     assert all(path.name in told for path in pictures)
+
+
+def test_no_picture_overwrites_another() -> None:
+    keys = ["cam1/0.png", "cam2/0.png", "/else/0-2.jpg", "../0.bmp", "b.c.jpg"]
+    assert list(picture_names(keys).values()) == ["0", "0-2", "0-2-2", "0-3", "b.c"]

@@ -70,6 +70,7 @@ def test_classes_order_and_restrict(classes: list[str], house_data: HouseData) -
         ("train: VAL\ntrain: OTHER\n", "'train' stands twice"),
         ("[]\n", "has no field 'train'"),
         ("train: [VAL, 3]\n", "train must be"),
+        ("train: voc:somewhere\n", "'voc:somewhere' names a folder, but one of its image sets is needed here"),
     ],
 )
 def test_what_the_yaml_cannot_mean_is_refused(
@@ -130,3 +131,13 @@ def test_novel_classes_that_are_none(house_data: HouseData) -> None:
     with pytest.raises(DataError, match=r"no class 'zebar'\. Did you mean 'zebra'"):
         restrict(data, ["ant", "zebar"])
     assert restrict(data, ["ant", "zebra"]).classes == ("zebra", "ant"), "draws do not depend on the words' order"
+
+
+def test_a_comma_stands_between_data_sets_or_within_a_path(house_data: HouseData) -> None:
+    odd = house_data.val.parent / "val,2.json"
+    odd.write_text(house_data.val.read_text())
+    folder = house_data.images
+    for word in (f"coco:{odd}:{folder},coco:{house_data.other}:{folder}", f"coco:{odd}:{folder},"):
+        data = open_data(word)
+        assert len(data.train) == 4
+        assert (data.val is None) == word.endswith(",")

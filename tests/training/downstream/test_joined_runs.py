@@ -71,3 +71,20 @@ def test_a_subset_without_images_does_not_become_all_of_them(house_data: HouseDa
         finetune(
             "scratch", data, load_finetune_recipe(None, TUNE), tmp_path / "run", subset=replace(data.train, images=())
         )
+
+
+def test_the_labels_of_joined_parts_are_named_by_one_file(
+    house: House, house_data: HouseData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = joined(house_data)
+    path.write_text(path.read_text().split("val: ")[1].join(["train: ", ""]))
+    assert main(["data", "subset", str(path), "--labels", "3img", "--seed", "5", "--out", str(tmp_path / "few")]) == 0
+    expected = [json.loads(file.read_text())["image_ids"] for file in sorted((tmp_path / "few").glob("subset.part*"))]
+    assert sorted(map(len, expected)) == [1, 2]
+    words = ["--device", "cpu", *(word for setting in TUNE for word in ("--set", setting))]
+    run = ["finetune", house.source, "--data", str(path), "--out", str(tmp_path / "run"), *words]
+    assert main([*run, "--labels", str(tmp_path / "absent.json")]) == 1
+    assert f"There is no file {tmp_path / 'absent.json'}" in capsys.readouterr().err
+    assert main([*run, "--labels", str(tmp_path / "few" / "subset.json")]) == 0
+    ids = json.loads((tmp_path / "run" / "run.json").read_text())["image_ids"]
+    assert list(ids.values()) == expected

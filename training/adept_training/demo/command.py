@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -46,9 +47,9 @@ def run(args: argparse.Namespace) -> int:
     _say("\n2. Look: regions that the RPN proposes, beside the selective-search boxes it learned from\n")
     images = open_images(args.images)
     ready = at_pretraining_scale(args.source, model.checkpoint_config)
-    for key in images.keys()[: args.most]:  # a method of ours, not a dict
-        path = args.out / f"{Path(key).stem}.png"
-        _draw(ready, decode(images.read(key), key), Path(key).stem, args.top, path)
+    for key, name in picture_names(images.keys()[: args.most]).items():
+        path = args.out / f"{name}.png"
+        _draw(ready, decode(images.read(key), key), name, args.top, path)
         _say(f"   {path}\n")
     _say("\n3. Export to every framework\n")
     expected = adept_hub.load_state_dict(args.source)
@@ -62,6 +63,18 @@ def run(args: argparse.Namespace) -> int:
             return 1
     _say(_next_steps(args.out))
     return 0
+
+
+def picture_names(keys: Sequence[str]) -> dict[str, str]:
+    """Return a name for each image: its stem, numbered where several have it (cam1/0.png and cam2/0.png, say)."""
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for key in keys:
+        stem = Path(key).stem
+        name = next(n for n in (stem, *(f"{stem}-{i}" for i in range(2, len(keys) + 2))) if n not in taken)
+        taken.add(name)
+        names[key] = name
+    return names
 
 
 def at_pretraining_scale(source: str, config: CheckpointConfig) -> GeneralizedRCNN:

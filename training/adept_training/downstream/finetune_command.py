@@ -83,7 +83,7 @@ def _subset(args: argparse.Namespace, data: Data, recipe: FinetuneRecipe) -> Spl
 
     if args.labels is None:
         return None
-    if Path(args.labels).is_file():
+    if Path(args.labels).is_file() or Path(args.labels).suffix == ".json":
         return load_subset(Path(args.labels), data.train)
     budget = parse_budget(args.labels)
     subset = draw(data.train, budget, recipe.engine.seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,7 +44,8 @@ def read_data(specs: str | Path | Sequence[str]) -> tuple[Data, list[Problem]]:
         DataError: ``specs`` name no data set, or a class that it does not have.
     """
     words = [str(specs)] if isinstance(specs, (str, Path)) else [str(word) for word in specs]
-    words = [word for joined in words for word in joined.split(",") if word]
+    # Commas may also stand within a path.
+    words = [word for joined in words for word in re.split(r",(?=(?:coco|voc):)", joined.strip(",")) if word]
     if not words:
         raise DataError(f"No data set is given.\nGive {HELP}.")
     sources, classes = _sources(words)
@@ -149,6 +151,10 @@ def _one(word: str, base: Path) -> Source:
             known = ", ".join(n for n in set_names(folder) if "_" not in n) or "none"
             raise DataError(f"{folder} has no image set {second!r}.\nIts sets (ImageSets/Main): {known}.")
         return Source(f"voc:{folder}:{second}", folder, set_name=second)
+    if form == "voc":
+        names = set_names(base / Path(rest).expanduser())
+        some = f" Its sets: {', '.join(names[:8])}." if names else ""
+        raise DataError(f"{word!r} names a folder, but one of its image sets is needed here.\nWrite voc:DIR:SET.{some}")
     raise DataError(f"{word!r} names no labelled data set.\nGive {HELP}.")
 
 
