@@ -246,6 +246,16 @@ def test_1_and_its_text_are_not_one_image(house_data: HouseData, tmp_path: Path)
         open_data(house_data.words(house_data.val))
 
 
+def test_annotations_whose_image_ids_are_of_another_type_are_told_so(house_data: HouseData) -> None:
+    content = json.loads(house_data.val.read_text())
+    for row in content["annotations"]:
+        row["image_id"] = 7 if row["image_id"] == "0007" else 8
+    house_data.val.write_text(json.dumps(content))
+    _, problems = check_data(house_data.words(house_data.val))
+    details = {problem.detail for problem in of_kind(problems)["unknown-image"]}
+    assert details == {"image_id 7, a number where the image has a text or the reverse", "image_id 8"}
+
+
 def test_the_same_images_twice_in_a_split_are_named(house_data: HouseData) -> None:
     path = house_data.val.parent / "twice.yaml"
     word = f"coco:{house_data.val.name}:."

@@ -35,6 +35,7 @@ def read_coco(annotations: Path, part: Part, name: str, problems: list[Problem])
     rows = [row for row in content["annotations"] if isinstance(row, dict)]
     with_masks = bool(rows) and 2 * sum(bool(row.get("segmentation")) for row in rows) > len(rows)
     images = _images(content["images"], part, name, problems)
+    spellings = {spelled(image_id) for image_id in images}
     seen: set[Any] = set()
     for at, row in enumerate(content["annotations"]):
         image_id, category_id = (read_id(row.get(k)) if isinstance(row, dict) else None for k in _ID_FIELDS)
@@ -48,7 +49,8 @@ def read_coco(annotations: Path, part: Part, name: str, problems: list[Problem])
                 continue
             seen.add(row["id"])
         if image_id not in images:
-            problems.append(Problem("unknown-image", name, where, f"image_id {image_id!r}"))
+            twin = ", a number where the image has a text or the reverse" if spelled(image_id) in spellings else ""
+            problems.append(Problem("unknown-image", name, where, f"image_id {image_id!r}{twin}"))
             continue
         if category_id not in label:
             problems.append(Problem("unknown-category", name, where, f"category_id {category_id!r}"))
