@@ -69,6 +69,7 @@ def cached_weights(address: str, framework: Framework, *, force: bool = False) -
     from adept_hub.convert.options import Target
     from adept_hub.digest import cache_dir
     from adept_hub.fetch import FetchOptions, fetch
+    from adept_hub.spec import PARTS
 
     door = parse_address(address)
     choices = {name: value for name, value in door.options.items() if name != "revision"}
@@ -83,5 +84,7 @@ def cached_weights(address: str, framework: Framework, *, force: bool = False) -
         with atomic_file(path) as temporary:
             torch.save(wrapped(copies, framework), temporary)
     _log.info("%s: %s for %s (%s)", address, config.name, framework, target.detector)
+    if lacking := [part for part in PARTS if part not in config.parts]:
+        _log.warning("%s has no %s: %s starts it at random", config.name, " and no ".join(lacking), framework)
     _log.info("Does your config agree with these weights? adept doctor YOUR_CONFIG --target %s", framework)
     return path

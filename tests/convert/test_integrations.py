@@ -50,6 +50,46 @@ def test_an_export_is_cached_and_its_options_are_checked(make_checkpoint):
     assert not [p for p in path.parent.iterdir() if p.name.startswith(".")]
 
 
+def test_options_mistyped_or_given_twice_are_named():
+    for address, message in (
+        ("adept://x#detectro=mask_rcnn", r"'detectro' is not an option\. Did you mean 'detector'"),
+        ("adept://x#norm=BN&norm=none", "'norm' stands there twice"),
+        ("adept://x#norm=SynBN", r"norm='SynBN' is not valid\. Did you mean 'SyncBN'"),
+    ):
+        with pytest.raises(AdeptError, match=message):
+            cached_weights(address, "mmdet")
+
+
+def test_a_part_that_the_framework_will_start_at_random_is_told(make_checkpoint, caplog):
+    folder, _, _ = make_checkpoint(parts=("backbone", "fpn", "head"), method="soco")
+    with caplog.at_level("WARNING", "adept_hub"):
+        cached_weights(f"adept://{folder}", "detectron2")
+    assert "has no rpn: detectron2 starts it at random" in caplog.text
+
+
+def test_force_exports_again(make_checkpoint):
+    folder, _, _ = make_checkpoint()
+    path = cached_weights(f"adept://{folder}", "mmdet")
+    path.write_bytes(b"")
+    assert cached_weights(f"adept://{folder}", "mmdet").stat().st_size == 0
+    assert cached_weights(f"adept://{folder}", "mmdet", force=True).stat().st_size > 0
+
+
+@pytest.mark.frameworks
+def test_detectron2_s_file_manager_reads_only_and_takes_no_other_option(make_checkpoint):
+    from detectron2.utils.file_io import PathManager
+
+    import adept_hub.integrations.detectron2  # noqa: F401
+
+    folder, _, _ = make_checkpoint()
+    with PathManager.open(f"adept://{folder}", "rb") as stream:
+        assert stream.read(2) == b"PK"
+    with pytest.raises(SourceError, match="can only be read"):
+        PathManager.open(f"adept://{folder}", "wb")
+    with pytest.raises(ValueError, match="speed"):
+        PathManager.get_local_path(f"adept://{folder}", speed=3)
+
+
 @pytest.mark.frameworks
 @pytest.mark.parametrize("detector", ["faster_rcnn", "cascade_rcnn"])
 def test_detectron2_loads_an_address(detector, make_checkpoint, tmp_path):

@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from adept_hub.checkpoint import read_config, read_tensors, write_checkpoint
 from adept_hub.digest import sha256_file
 from adept_hub.errors import CheckpointError, IntegrityError
 from adept_training.downstream import detector
@@ -177,3 +178,15 @@ def test_values_that_no_detector_has(folder: Path, values: dict[str, Any], monke
         monkeypatch.setattr(detector, "DetectorParts", lambda spec: pytest.fail("a detector was being built"))
     say(folder, **values)
     refused(folder, ".")
+
+
+def test_a_detector_that_lacks_a_part_is_one_error(folder: Path, tmp_path: Path) -> None:
+    config = read_config(folder)
+    tensors = {key: t for key, t in read_tensors(folder, config).items() if not key.startswith("rpn.")}
+    write_checkpoint(
+        tmp_path / "less", tensors, name=config.name, spec=config.spec, provenance=config.provenance,
+        licence=config.licence, parts=("backbone", "fpn", "head"),
+    )  # fmt: skip
+    for name in (DETECTOR, PREDICTORS):
+        (tmp_path / "less" / name).write_bytes((folder / name).read_bytes())
+    refused(tmp_path / "less", "has predictors, but no rpn")

@@ -19,6 +19,7 @@ from adept_hub.calls import checked
 from adept_hub.checkpoint import CONFIG, read_config, read_tensors, write_checkpoint
 from adept_hub.convert.rescale import anchor_ratio
 from adept_hub.digest import sha256_file
+from adept_hub.errors import CheckpointError
 from adept_hub.fetch import fetch
 from adept_hub.licenses import inherit
 from adept_hub.load import load_pretrained
@@ -247,6 +248,11 @@ def load_detector(folder: Path) -> tuple[GeneralizedRCNN, DetectorConfig]:
     config = from_dict(DetectorConfig, content, str(folder / DETECTOR))
     config = replace(config, recipe=config.recipe.with_anchors(checkpoint.spec))
     check_detector(str(folder / DETECTOR), config.classes, config.recipe, config.iterations)
+    if lacking := [part for part in PARTS if part not in checkpoint.parts]:
+        raise CheckpointError(
+            f"{folder} has predictors, but no {' and no '.join(lacking)}: it is not a whole detector.\n"
+            "Give a folder that adept finetune wrote (RUN, RUN/best or RUN/last)."
+        )
     parts = DetectorParts(checkpoint.spec)
     parts.load_state_dict(read_tensors(folder, checkpoint))
     classes = len(config.classes)
