@@ -23,7 +23,7 @@ except ImportError:  # Windows: what a killed process leaves stays until it is r
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DENIED = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
 #: What torch's writer raises for a failed write of any cause, and numpy's for a short one.
-_TORCH = re.compile(r"unexpected pos \d+ vs \d+|PytorchStreamWriter failed|file write failed")
+_TORCH = re.compile(r"unexpected pos \d+ vs \d+|PytorchStreamWriter failed|file write failed|iostream error")
 _NUMPY = re.compile(r"\d+ requested and \d+ written")
 _SAFETENSORS = re.compile(r"\(os error (\d+)\)")
 #: Temporary names: ``.NAME.adept-tmp-x1y2z3w4`` while it is written, ``.NAME.adept-old-...`` for what it replaces.

@@ -81,8 +81,14 @@ def _acquire(lock: FileLock, folder: Path, wait: bool) -> None:
     while True:
         try:
             with disk_errors(folder):
+                folder.mkdir(parents=True, exist_ok=True)  # another process may have left and removed it, being empty
                 lock.acquire(timeout=_POLL)
-            return
+            if (folder / LOCK).exists():
+                return
+            lock.release()  # of a file that was removed with its folder
+            continue
+        except FileNotFoundError:
+            continue
         except Timeout:
             owner = _owner(folder)
         if wait:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import yaml
+
+_MAX_FLOW_DEPTH = 200
 
 
 def loads(text: str) -> Any:
@@ -22,7 +25,18 @@ def loads(text: str) -> Any:
             _check_unique(node)
             return super().construct_mapping(node, deep)
 
+    if _flow_depth(text) > _MAX_FLOW_DEPTH:  # before PyYAML, whose time grows with the square of it
+        raise RecursionError("nested too deeply")
     return yaml.load(text, Loader)  # a SafeLoader
+
+
+def _flow_depth(text: str) -> int:
+    """How deep brackets and braces are nested at most; those within quotes count as well."""
+    depth = deepest = 0
+    for found in re.finditer(r"[\[{\]}]", text):
+        depth = depth + 1 if found[0] in "[{" else max(depth - 1, 0)
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _check_unique(node: yaml.MappingNode) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -133,3 +134,14 @@ def test_a_name_that_is_no_text_is_printable(tmp_path: Path) -> None:
     with pytest.raises(DataError) as raised:
         SMALL.read(tmp_path / "a\udce9")
     assert str(raised.value).encode()
+
+
+def test_deep_yaml_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
+    path = tmp_path / "deep.yaml"
+    path.write_text("a: " + "[" * 400_000)
+    began = time.monotonic()
+    with pytest.raises(DataError, match="nested too deeply"):
+        Door(DataError).yaml(path)
+    assert time.monotonic() - began < 5
+    path.write_text("a: " + "[" * 50 + "]" * 50)
+    assert Door(DataError).yaml(path)["a"]

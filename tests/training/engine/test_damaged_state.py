@@ -6,6 +6,7 @@ import copy
 import math
 import os
 import random
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import torch
 from torch import nn
 
 from adept_hub.digest import sha256_file
-from adept_hub.errors import ResumeError
+from adept_hub.errors import DiskFullError, ResumeError
 from adept_training.engine.optim import LARS
 from adept_training.engine.state import Progress, load_state, save_state, saved_states
 
@@ -162,6 +163,20 @@ def test_content_of_another_shape_is_passed_over(states: Path, edit: Callable[[d
     assert progress.passed_over
     saved = torch.load(states / "step-00000020.pt", weights_only=True)["model"]
     assert all(torch.equal(value, saved[key]) for key, value in model.state_dict().items())
+
+
+def test_a_state_that_does_not_fit_leaves_those_that_are_there(states: Path) -> None:
+    """The kernel refuses to let a file grow beyond 4 kB, as a quota does."""
+    before = {path.name: path.read_bytes() for path in states.iterdir()}
+    model, optimiser = make()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(DiskFullError, match=r"No space left while writing .*step-00000040\.pt"):
+            save_state(states, model, optimiser, Progress(40), IDENTITY, keep=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {path.name: path.read_bytes() for path in states.iterdir()} == before
 
 
 def test_none_that_is_whole_is_an_error_with_the_reason(states: Path) -> None:

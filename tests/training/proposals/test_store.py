@@ -2,6 +2,8 @@ import hashlib
 import os
 import pickle
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -146,3 +148,37 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(DiskFullError, match="the same command"):
         write_atomically(tmp_path / "part-00000.parquet", b"content")
     assert list(tmp_path.iterdir()) == []
+
+
+INDEX = """
+import sys
+import numpy as np
+from pathlib import Path
+from adept_hub.errors import DiskFullError
+from adept_training.proposals import ProposalTable, get_preset
+from adept_training.proposals.shards import Plan, Row, keys_digest, write_atomically, write_shard
+folder = Path(sys.argv[1])
+boxes = np.tile(np.array([[1, 1, 9, 9]], np.float32), (400_000, 1))  # 6.4 MB, a few kB in Parquet
+plan = Plan(1, 1, keys_digest(["a"]), get_preset("paper").as_dict(), {"name": "test"}, "test")
+write_atomically(folder / "plan.json", plan.as_json().encode())
+write_shard(folder, plan, 0, [Row("a", 10, 10, boxes, False, bytes(32))], [])
+try:
+    ProposalTable.open(folder)
+except DiskFullError as error:
+    sys.exit(0 if "No space left" in str(error) else str(error))
+sys.exit("it fitted")
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs to mount a small file system")
+def test_an_index_that_a_full_disk_cannot_hold_is_an_error_and_no_bus_error(tmp_path):
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(tmp_path)], check=False).returncode:
+        pytest.skip("this machine mounts nothing")
+    try:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        command = [sys.executable, "-c", INDEX, str(tmp_path)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-1000:]
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["part-00000.parquet", "plan.json"]
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -78,6 +79,10 @@ class RunLog:
 
     def recipe(self) -> dict[str, Any]:
         """The recipe as it was written beside the log, by section; empty where it is missing or damaged."""
+        return self._recipe
+
+    @functools.cached_property
+    def _recipe(self) -> dict[str, Any]:
         try:
             found = Door(NotARunError).yaml(self.folder / RECIPE)
         except NotARunError:
