@@ -6,6 +6,7 @@ import argparse
 from dataclasses import replace
 
 from adept_hub.cli.output import print_json, print_table
+from adept_hub.command_line import training_command
 from adept_hub.registry import ModelInfo, model_info
 from adept_hub.schema import to_dict
 
@@ -66,4 +67,9 @@ def _next(info: ModelInfo) -> str:
         return (
             f'adept_hub.load_pretrained("{info.name}", num_classes=...)\nadept export {info.name} --to mmdet --out out'
         )
-    return f"Train it: adept pretrain --images PHOTOS --method {info.method} --out runs/mine"
+    before = ""
+    if info.method == "adept_separate":
+        before = (
+            f"First, what it starts from: {training_command('soco', info.spec).replace('runs/mine', 'runs/soco')}\n"
+        )
+    return f"{before}Train it: {training_command(info.method, info.spec)}"

@@ -16,10 +16,10 @@ from adept_hub.errors import AdeptError
 from adept_hub.messages import clean
 
 EPILOG = """\
-photographs in, a pre-trained detector out:
+unlabeled images in, a pre-trained detector out:
   adept demo                                            see it work on bundled weights
-  adept pretrain --images PHOTOS --method adept_joint --out runs/mine
-  adept export runs/mine/export --to detectron2 --out mine_d2
+  adept pretrain --images IMAGES --recipe own_photos_cpu --out runs/mine
+  adept export runs/mine --to detectron2 --out mine_d2
 """
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adept_hub import strict_json
+from adept_hub.command_line import training_command
 from adept_hub.errors import RegistryError, UnknownModelError, UnpublishedWeightsError
 from adept_hub.names import is_name, split_name
 from adept_hub.registry.lines import is_published_line, parse_line, read_lines
@@ -138,8 +139,7 @@ class Registry(Mapping[str, "ModelInfo"]):
         others = self.names(None, pretrained=True)[:8]
         published = f"Published: {', '.join(others)}." if others else "Nothing is published yet."
         raise UnpublishedWeightsError(
-            f"{name!r} has no published weights. {published}\n"
-            f"Train them: adept pretrain --images PHOTOS --method {info.method} --out runs/mine"
+            f"{name!r} has no published weights. {published}\nTrain them: {training_command(info.method, info.spec)}"
         )
 
     def names(self, method: str | None, pretrained: bool) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import adept_training
 from adept_hub.errors import RecipeError
 from adept_hub.schema import check_path, field_paths, to_dict
 from adept_hub.spelling import did_you_mean, in_words
+
+_FLOAT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", re.ASCII)
 
 
 def recipe_folder() -> Path:
@@ -76,7 +79,16 @@ def _read(source: str | Path | None, folder: Path, kind: str) -> tuple[str, dict
         data = _merge(_read(data.pop("extends"), folder, kind)[1], data)
     if not isinstance(data, dict):
         raise RecipeError(f"{path}: expected sections such as 'schedule:', found {type(data).__name__}.")
-    return str(path), data
+    return str(path), _with_floats(data)
+
+
+def _with_floats(value: Any) -> Any:
+    """The same with 1e-3 as a number: YAML 1.1, which PyYAML reads, wants a dot and takes it for text."""
+    if isinstance(value, dict):
+        return {key: _with_floats(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_floats(item) for item in value]
+    return float(value) if isinstance(value, str) and _FLOAT.fullmatch(value) else value
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -101,6 +113,6 @@ def _change(cls: type[Any], data: dict[str, Any], setting: str, example: str) ->
         if not isinstance(place, dict):
             raise RecipeError(f"--set {setting}: {section!r} is no section.")
     try:
-        place[name] = yaml.safe_load(text)
+        place[name] = _with_floats(yaml.safe_load(text))
     except yaml.YAMLError as error:
         raise RecipeError(f"--set {setting}: {text!r} is not a YAML value.") from error

@@ -12,6 +12,15 @@ from adept_hub.errors import RecipeError
 from adept_training.engine.recipe import Recipe, load_recipe, recipe_names
 
 
+@pytest.mark.parametrize("text", ["1e-3", "1E-3", "+1e-3", "1.e-3", "1.0e-3", "0.001"])
+def test_a_number_without_a_dot_is_a_number(text: str, tmp_path: Path) -> None:
+    """YAML 1.1 takes 1e-3 for text; `--lr 1e-9` and what messages advise come to such words."""
+    assert load_recipe(None, [f"optimiser.lr={text}"]).optimiser.lr == 0.001
+    (tmp_path / "r.yaml").write_text(f"optimiser: {{lr: {text}}}\n")
+    assert load_recipe(tmp_path / "r.yaml").optimiser.lr == 0.001
+    assert load_recipe(None, ["export.data=10e"]).export.data == "10e"
+
+
 @pytest.mark.parametrize("name", recipe_names())
 def test_shipped_recipes_load_and_survive_yaml(name: str, tmp_path: Path) -> None:
     recipe = load_recipe(name)

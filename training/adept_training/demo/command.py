@@ -40,12 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo into ``--out``; a former demo's folder is replaced, any other is left alone."""
-    _prepare(args.out)
-    _say(f"1. Load {args.source}\n")
     model = adept_hub.load_pretrained(args.source)
+    images = open_images(args.images)
+    _prepare(args.out)  # removes a former demo, so after what can be wrong
+    _say(f"1. Load {args.source}\n")
     _say(f"{model.load_report}\n")
     _say("\n2. Look: regions that the RPN proposes, beside the selective-search boxes it learned from\n")
-    images = open_images(args.images)
     ready = at_pretraining_scale(args.source, model.checkpoint_config)
     for key, name in picture_names(images.keys()[: args.most]).items():
         path = args.out / f"{name}.png"
@@ -122,7 +122,7 @@ def _next_steps(out: Path) -> str:
     steps = "".join(f"   {next_steps(framework, out / framework)}\n" for framework in get_args(Framework))
     return (
         f"\n4. Next, on your own data\n{steps}"
-        "   Pre-train: adept pretrain --images YOUR_PHOTOGRAPHS --method adept_joint --out runs/mine\n"
+        "   Pre-train: adept pretrain --images IMAGES --recipe own_photos_cpu --out runs/mine\n"
     )
 
 

@@ -67,12 +67,14 @@ def run(args: argparse.Namespace) -> int:
     from adept_training.downstream.compare import HTML, compare, make_plan, name_sources
     from adept_training.downstream.datasets import open_data
     from adept_training.downstream.finetune_command import settings_of
+    from adept_training.downstream.metric_names import check_metric
     from adept_training.downstream.recipe import load_finetune_recipe
 
     check_seeds(args.seeds)
     words = args.sources if len(args.sources) > 1 or "scratch" in args.sources else ["scratch", *args.sources]
     recipe = load_finetune_recipe(args.recipe, settings_of(args))
     budgets = budgets_of(args.fractions, args.images, args.shots)
+    check_metric(args.metric, recipe.detector.detector)
     plan = make_plan(name_sources(words), budgets, args.seeds, {"recipe": recipe})
     data = open_data(args.data, skip_damaged=args.skip_damaged)
     command = shlex.join(["adept", *sys.argv[1:]])

@@ -84,5 +84,5 @@ def _check(args: argparse.Namespace) -> int:
     verdict = f"{errors} errors" if errors else "Sound"
     sys.stdout.write(f"{verdict}, {len(problems) - errors} warnings.\n")
     if errors:
-        sys.stdout.write("Repair them, or train without what is damaged: adept finetune ... --skip-damaged\n")
+        sys.stdout.write("Repair them, or train without what is damaged: give --skip-damaged when fine-tuning\n")
     return int(errors > 0)

@@ -12,6 +12,7 @@ from adept_hub.atomic import atomic_folder
 from adept_hub.calls import checked
 from adept_hub.checkpoint import read_config
 from adept_hub.choices import check_choice
+from adept_hub.command_line import command_line
 from adept_hub.convert.export import FILES, config_text, wrapped, write_weights
 from adept_hub.convert.finetuned import convert_detector
 from adept_hub.convert.options import Framework, Target
@@ -64,7 +65,7 @@ def _write(
     if form != "torchvision" and config.recipe.classifier != "linear":
         raise UnsupportedDetectorError(
             f"{folder} has a {config.recipe.classifier} classifier, which stock {form} has not.\n"
-            f"With it: adept deploy {folder} --to torchvision. Its four pre-trained parts: adept export {folder}"
+            f"With it: {command_line('deploy', folder, '--to', 'torchvision', '--out', out)}"
         )
     checkpoint, detector = read_config(folder), config.recipe.detector
     text = config_text(checkpoint, form, Target(detector=detector, num_classes=len(config.classes) + 1), out)

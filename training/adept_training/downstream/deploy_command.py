@@ -31,9 +31,7 @@ def run(args: argparse.Namespace) -> int:
 
     folder = find_detector(args.run)
     if folder is None:
-        raise SourceError(
-            f"{args.run} holds no fine-tuned detector.\nFor a source: adept export {args.run} --to detectron2"
-        )
+        raise SourceError(f"{args.run} holds no fine-tuned detector.\n{_instead(args)}")
     paths = deploy(folder, args.to, args.out)
     if args.json:
         sys.stdout.write(json.dumps({"framework": args.to, "files": [str(path) for path in paths]}, indent=2) + "\n")
@@ -41,3 +39,18 @@ def run(args: argparse.Namespace) -> int:
     for path in paths:
         sys.stdout.write(f"{path}  {path.stat().st_size:,} bytes\n")
     return 0
+
+
+def _instead(args: argparse.Namespace) -> str:
+    """What gives a detector of ``args.run``, or an export of it where it is a source."""
+    from adept_hub.command_line import command_line
+    from adept_hub.errors import AdeptError
+    from adept_hub.fetch import fetch
+
+    try:
+        fetch(args.run)
+    except AdeptError:
+        return "RUN is the --out of adept finetune."
+    if args.to == "onnx":
+        return f"Fine-tune it first: {command_line('finetune', args.run, '--data', 'DATA', '--out', 'runs/finetune')}"
+    return f"Its pre-trained parts: {command_line('export', args.run, '--to', args.to, '--out', args.out)}"

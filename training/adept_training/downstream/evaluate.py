@@ -14,6 +14,7 @@ from adept_training.downstream.detections import Found
 from adept_training.downstream.predict import predict
 from adept_training.downstream.records import Split
 from adept_training.downstream.tide import TideResult, tide
+from adept_training.downstream.verdict import found_nothing
 from adept_training.downstream.voc_metrics import voc_metrics
 
 
@@ -44,9 +45,18 @@ class Evaluation:
             values |= {f"RPN_{name}": value for name, value in self.proposals.items()}
         return {name: None if math.isnan(value) else round(value, 4) for name, value in values.items()}
 
+    @property
+    def caution(self) -> str:
+        """What to say of detections that are none at all; empty otherwise."""
+        if self.boxes is None:
+            return ""
+        return found_nothing(sum(map(len, self.found.values())), self.split.objects, len(self.split))
+
     def as_json(self) -> dict[str, Any]:
         """The figures, those of each class, and how often TIDE saw each error."""
         report: dict[str, Any] = {"images": len(self.split), "objects": self.split.objects, "metrics": self.flat()}
+        if self.boxes is not None:
+            report |= {"detections": sum(map(len, self.found.values())), "caution": self.caution}
         if self.boxes is not None:
             report["per_class"] = {
                 name: {

@@ -38,10 +38,13 @@ def run(args: argparse.Namespace) -> int:
         AdeptError: a user's mistake.
     """
     from adept_hub.cli.output import print_json
+    from adept_hub.command_line import command_line
     from adept_training.downstream.coco_files import save_detections
     from adept_training.downstream.datasets import open_data
     from adept_training.downstream.report import write_predictions, write_report
+    from adept_training.engine.journal import tinted
 
+    _check(args)
     split = _split(open_data(args.data, skip_damaged=args.skip_damaged), args.split)
     evaluation = _evaluate(args, split)
     saved: list[Path] = []
@@ -59,9 +62,27 @@ def run(args: argparse.Namespace) -> int:
     _print(evaluation, split.name)
     if saved:
         sys.stdout.write(f"Detections: {', '.join(map(str, saved))}\n")
+    if evaluation.caution:
+        sys.stdout.write("\n" + tinted(evaluation.caution, "caution", sys.stdout) + "\n")
+    if evaluation.boxes is None:
+        tuned = command_line("finetune", args.source, "--data", *args.data, "--out", "runs/finetune")
+        sys.stdout.write(f"Fine-tune it: {tuned}\n")
     if args.report is not None:
         sys.stdout.write(f"Report: {args.report / 'report.html'}\n")
     return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse, before images are read, what names nothing to evaluate."""
+    from adept_hub.errors import DataError
+    from adept_hub.fetch import fetch
+    from adept_training.downstream.detector import find_detector
+
+    if args.detections is None:
+        if find_detector(args.source) is None:
+            fetch(args.source)
+    elif not args.detections.is_file():
+        raise DataError(f"{args.detections} does not exist.\n--detections takes a JSON file of COCO's results format.")
 
 
 def _split(data: Data, name: str | None) -> Split:
@@ -126,7 +147,7 @@ def _print(evaluation: Evaluation, name: str) -> None:
     shown = [[key, "-" if value is None else f"{value:.2f}"] for key, value in flat.items()]
     print_table(["figure", "value"], shown, frozenset({1}))
     if evaluation.boxes is None:
-        sys.stdout.write("\nA source has no classes yet: only its RPN can be judged. Next: adept finetune\n")
+        sys.stdout.write("\nA source has no classes yet: only its RPN can be judged.\n")
         return
     sys.stdout.write("\n")
     rows = [

@@ -41,11 +41,12 @@ def run(args: argparse.Namespace) -> int:
     """
     from adept_hub.cli.output import print_json, print_table
     from adept_hub.errors import DataError, RecipeError
-    from adept_training.downstream.compare import HTML, name_sources
+    from adept_training.downstream.compare import HTML, make_plan, name_sources
     from adept_training.downstream.compare_command import check_seeds
     from adept_training.downstream.datasets import open_data
-    from adept_training.downstream.fewshot import LAYERS, VOC_NOVEL, fewshot, restrict
+    from adept_training.downstream.fewshot import LAYERS, VOC_NOVEL, fewshot, layer_variants, restrict
     from adept_training.downstream.finetune_command import settings_of
+    from adept_training.downstream.metric_names import check_metric
     from adept_training.downstream.recipe import load_finetune_recipe
 
     check_seeds(args.seeds)
@@ -54,12 +55,15 @@ def run(args: argparse.Namespace) -> int:
         raise RecipeError(f"--layers takes all, last, or both, not {unknown[0]!r}.")
     if not all(word.strip().isdecimal() and int(word) > 0 for word in args.shots.split(",")):
         raise DataError(f"--shots takes numbers such as 1,2,3,5,10, not {args.shots!r}.")
-    data = open_data(args.data, skip_damaged=args.skip_damaged)
+    recipe = load_finetune_recipe(args.recipe, settings_of(args))
+    sources = name_sources(args.sources)
+    check_metric(args.metric, recipe.detector.detector)
+    make_plan(sources, [f"{shots}shot" for shots in args.shots.split(",")], args.seeds, layer_variants(recipe, layers))
+    data = open_data(args.data, skip_damaged=args.skip_damaged)  # last: its check reads every image
     if args.classes != "all":
         data = restrict(data, VOC_NOVEL.get(args.classes) or args.classes.split(","))
-    recipe = load_finetune_recipe(args.recipe, settings_of(args))
     result = fewshot(
-        name_sources(args.sources), data, args.out, [int(k) for k in args.shots.split(",")], args.seeds, recipe, layers,
+        sources, data, args.out, [int(k) for k in args.shots.split(",")], args.seeds, recipe, layers,
         metric=args.metric, command=shlex.join(["adept", *sys.argv[1:]]), accelerator=args.device,
         wait=args.wait,
     )  # fmt: skip

@@ -14,7 +14,6 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from adept_hub.atomic import atomic_file, disk_errors
 from adept_hub.calls import checked
-from adept_hub.errors import OutputExistsError
 from adept_hub.schema import to_dict
 from adept_training.downstream.detector import (
     SCRATCH,
@@ -32,8 +31,10 @@ from adept_training.downstream.origin import RUN, Origin, check_resumed, open_or
 from adept_training.downstream.recipe import FinetuneRecipe
 from adept_training.downstream.records import Data, Split
 from adept_training.downstream.samples import LabelledSamples
+from adept_training.downstream.verdict import learned_nothing
 from adept_training.engine.journal import Journal, duration
-from adept_training.engine.state import Progress, load_state, save_state, saved_states
+from adept_training.engine.preflight import check_folder
+from adept_training.engine.state import Progress, load_state, save_state
 from adept_training.engine.stop import stop_signals
 from adept_training.ownership import owns
 
@@ -53,6 +54,8 @@ class Outcome:
     best_ap: float | None = None
     report_split: str = ""
     report: Evaluation | None = None
+    #: Of a run that learned nothing; empty otherwise.
+    caution: str = ""
 
 
 @dataclass
@@ -74,16 +77,6 @@ class _Run:
 
     def elapsed(self) -> float:
         return self.seconds + time.perf_counter() - self.sitting
-
-
-def check_new(folder: Path, resume: bool) -> None:
-    """Refuse to start in the folder of another run.
-
-    Raises:
-        OutputExistsError: ``folder`` holds a run and ``resume`` is false.
-    """
-    if saved_states(folder / "checkpoints") and not resume:
-        raise OutputExistsError(f"{folder} already holds a run.\nContinue it with --resume, or choose another --out.")
 
 
 @checked
@@ -125,7 +118,7 @@ def finetune(
         DataError: nothing to train on. TrainingDivergedError: a loss that is not finite.
         Others as in `adept_hub.load_pretrained`.
     """
-    check_new(folder, resume)
+    check_folder(folder, resume)
     trained = Trained(license=license, relicense=relicense)
     origin = open_origin(source, like, recipe, trained)
     if resume:
@@ -148,6 +141,10 @@ def finetune(
     if resume:
         progress = load_state(folder / "checkpoints", fit.model, fit.optimiser, identity)
         fit.step, run.seconds = progress.step, progress.seconds
+        if fit.step >= recipe.schedule.iterations:
+            journal.say(
+                f"all {fit.step} iterations were done before: nothing is trained, the detector is evaluated again"
+            )
         run.history, lost = read_history(folder, fit.step)
         for text in (*progress.passed_over, *lost):
             journal.record("passed_over", step=fit.step, text=text)
@@ -212,17 +209,22 @@ def _finish(run: _Run) -> Outcome:
     for name in {chosen, "last"} if best_at == fit.step else {chosen}:
         loaded, kept = load_detector(run.folder / name)
         _keep(run, name, loaded, with_metrics(kept, report.flat()))
+    caution = learned_nothing(run.history, report.flat()[CHOSEN_BY], fit.step)
     content = {
         "source": run.source, "data": run.data.spec, "trained_on": len(run.train_split), "split": split.name,
         "chosen": chosen, "iteration": best_at, "validation": run.history, "seconds": round(run.elapsed(), 1),
-        **report.as_json(),
+        **report.as_json(), "caution": caution or report.caution,
     }  # fmt: skip
     with atomic_file(run.folder / "metrics.json") as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     run.journal.record("end", step=fit.step, seconds=round(run.elapsed(), 1), interrupted=False, **report.flat())
-    figures = "  ".join(f"{k} {v:.2f}" for k, v in report.flat().items() if k in ("AP", "AP50", "VOC07_AP50") and v)
+    shown = {k: v for k, v in report.flat().items() if k in ("AP", "AP50", "VOC07_AP50") and v is not None}
+    figures = "  ".join(f"{k} {v:.2f}" for k, v in shown.items())
     run.journal.say(f"done in {duration(run.elapsed())}; the {chosen} detector on {split.name}: {figures}")
-    return Outcome(run.folder, fit.step, fit.step, False, chosen, best_at, best_ap, split.name, report)
+    caution = caution or report.caution
+    if caution:
+        run.journal.say(caution, "caution")
+    return Outcome(run.folder, fit.step, fit.step, False, chosen, best_at, best_ap, split.name, report, caution)
 
 
 def _keep(run: _Run, name: str, model: GeneralizedRCNN, config: DetectorConfig) -> None:

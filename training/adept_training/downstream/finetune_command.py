@@ -104,16 +104,26 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from adept_hub.command_line import command_line
     from adept_training.downstream.datasets import open_data
-    from adept_training.downstream.finetune import check_new, finetune
+    from adept_training.downstream.detector import Trained
+    from adept_training.downstream.finetune import finetune
+    from adept_training.downstream.origin import open_origin
     from adept_training.downstream.recipe import load_finetune_recipe
+    from adept_training.downstream.subsets import parse_budget
+    from adept_training.engine.journal import tinted
+    from adept_training.engine.preflight import check_folder
 
     source = args.recipe
     if args.resume and source is None and (args.out / "recipe.yaml").is_file():
         source = args.out / "recipe.yaml"
     recipe = load_finetune_recipe(source, settings_of(args))
+    # Before the data, whose check reads every image.
+    check_folder(args.out, args.resume)
+    open_origin(args.source, args.like, recipe, Trained(license=args.license or "unstated", relicense=args.relicense))
+    is_file = args.labels is not None and Path(args.labels).is_file()
+    budget = None if args.labels is None or is_file else parse_budget(args.labels)
     data = open_data(args.data, skip_damaged=args.skip_damaged)
-    check_new(args.out, args.resume)  # before the run's subset.json is written
     outcome = finetune(
         args.source, data, recipe, args.out, subset=_subset(args, data, recipe), like=args.like, resume=args.resume,
         stream=sys.stderr, accelerator=args.device, license=args.license or "unstated", relicense=args.relicense,
@@ -128,14 +138,16 @@ def _run(args: argparse.Namespace) -> int:
             "run": str(outcome.folder), "detector": str(outcome.folder / outcome.chosen),
             "iterations": outcome.iterations, "chosen": outcome.chosen, "best_iteration": outcome.best_iteration,
             "validation_ap": outcome.best_ap, "split": outcome.report_split, **outcome.report.as_json(),
+            "caution": outcome.caution,
         }  # fmt: skip
         sys.stdout.write(json.dumps(content, indent=2) + "\n")
         return 0
     detector = outcome.folder / outcome.chosen
-    words = " ".join(args.data)
-    sys.stdout.write(
-        f"Detector: {detector} (iteration {outcome.best_iteration})\nNext:\n"
-        f"  adept evaluate {args.out} --data {words} --report {args.out / 'report'}\n"
-        f"  adept deploy {args.out} --to detectron2 --out {args.out / 'detectron2'}\n"
-    )
+    evaluate = command_line("evaluate", args.out, "--data", *args.data, "--report", args.out / "report")
+    form = "torchvision" if recipe.detector.classifier == "cosine" else "detectron2"
+    deploy = command_line("deploy", args.out, "--to", form, "--out", args.out / form)
+    if outcome.caution:
+        sys.stdout.write(tinted(outcome.caution, "caution", sys.stdout) + "\n")
+    sys.stdout.write(f"Detector: {detector} (iteration {outcome.best_iteration})\nNext:\n")
+    sys.stdout.write(f"  {evaluate}\n  {deploy}\n")
     return 0

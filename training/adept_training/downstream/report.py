@@ -41,6 +41,8 @@ def write_report(
     split = evaluation.split
     page = Page(title, f"{split.name}: {len(split)} images, {split.objects} objects, {len(split.classes)} classes.")
     flat = evaluation.flat()
+    if evaluation.caution:
+        page.verdict(evaluation.caution, "caution")
     page.heading("Figures, in percent")
     for group, names in _GROUPS.items():
         shown = [name for name in names if name in flat]

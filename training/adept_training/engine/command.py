@@ -12,7 +12,7 @@ from adept_hub.spec import METHODS
 
 if TYPE_CHECKING:
     from adept_training.engine.asked import Asked
-    from adept_training.engine.pretrain import Outcome
+    from adept_training.engine.outcome import Outcome
     from adept_training.engine.recipe import Recipe
 
 TRACKER_NAMES = ("tensorboard", "wandb", "mlflow", "trackio")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,33 @@ from adept_hub.io.read import Door
 from adept_training.engine.asked import Asked
 from adept_training.engine.pace import MIN_STEPS
 from adept_training.engine.recipe import flatten
-from adept_training.engine.runlog import RunLog
+from adept_training.engine.runlog import RunLog, read_log
 from adept_training.engine.verdict import Verdict, judge
 
 OUTCOME = "run.json"
 #: Steps that a run which was too short is advised to have: three times the least.
 _ENOUGH = 3 * MIN_STEPS
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to. ``interrupted``: a signal or a time limit of the machine ended it, its state is saved.
+
+    Attributes:
+        verdict: against the run's own start; None where it was interrupted, or on another process than the first.
+        advice: what to try, where the verdict is not ``better``.
+        finished_before: the run was to be resumed, but had ended; nothing was changed.
+    """
+
+    folder: Path
+    steps: int
+    planned_steps: int
+    interrupted: bool
+    first: dict[str, float]
+    last: dict[str, float]
+    verdict: Verdict | None = None
+    advice: tuple[str, ...] = ()
+    finished_before: bool = False
 
 
 def network_of(run: RunLog) -> str:
@@ -124,6 +145,16 @@ def has_finished(folder: Path, identity: Mapping[str, str], steps: int, max_minu
         return False
     timed_out = max_minutes is not None and float(found.get("seconds", 0)) >= 60 * max_minutes
     return int(found.get("steps", 0)) >= steps or timed_out
+
+
+def finished_before(folder: Path, steps: int) -> Outcome:
+    """Return the outcome of a run that `has_finished`, as its log and run.json have it."""
+    log = read_log(folder)
+    verdict = verdict_of(log)
+    advice = advice_of(log, verdict, float(read_outcome(folder)["seconds"]))
+    probes = log.of("probe") or [{}]
+    first, last = ({k: v for k, v in probes[i].items() if k not in ("kind", "time", "step")} for i in (0, -1))
+    return Outcome(folder, log.step, steps, False, first, last, verdict, tuple(advice), finished_before=True)
 
 
 def as_json(verdict: Verdict, advice: list[str]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -26,18 +26,16 @@ from adept_training.engine.journal import Journal, Meter, duration
 from adept_training.engine.launch import make_fabric, synchronise_norms
 from adept_training.engine.optim import make_optimiser, set_lr
 from adept_training.engine.origin import load_start, record_origin
-from adept_training.engine.outcome import advice_of, has_finished, read_outcome, verdict_of
+from adept_training.engine.outcome import Outcome, finished_before, has_finished
 from adept_training.engine.precision import resolve_precision
 from adept_training.engine.preflight import check_run, check_sizes
 from adept_training.engine.preview import draw_preview
 from adept_training.engine.probe import load_held_out, split_keys
 from adept_training.engine.recipe import Recipe
 from adept_training.engine.run import Run
-from adept_training.engine.runlog import read_log
 from adept_training.engine.state import Progress, load_state
 from adept_training.engine.stop import stop_signals
 from adept_training.engine.trackers import open_trackers
-from adept_training.engine.verdict import Verdict
 from adept_training.images import ImageSource
 from adept_training.method.adept import Adept, Step
 from adept_training.method.networks import momentum_at, update_target
@@ -45,27 +43,6 @@ from adept_training.ownership import owns
 from adept_training.proposals.match import matching_keys
 from adept_training.proposals.store import ProposalTable
 from adept_training.workers import plain_errors
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run came to. ``interrupted``: a signal or a time limit of the machine ended it, its state is saved.
-
-    Attributes:
-        verdict: against the run's own start; None where it was interrupted, or on another process than the first.
-        advice: what to try, where the verdict is not ``better``.
-        finished_before: the run was to be resumed, but had ended; nothing was changed.
-    """
-
-    folder: Path
-    steps: int
-    planned_steps: int
-    interrupted: bool
-    first: dict[str, float]
-    last: dict[str, float]
-    verdict: Verdict | None = None
-    advice: tuple[str, ...] = ()
-    finished_before: bool = False
 
 
 @checked
@@ -124,7 +101,7 @@ def pretrain(
     steps = max(round(recipe.schedule.epochs * order.steps_per_epoch), 1)
     identity = {"recipe": _recipe_digest(recipe), "photographs": _digest(keys)}
     if resume and has_finished(folder, identity, steps, recipe.engine.max_minutes):
-        return _finished_before(folder, steps)
+        return finished_before(folder, steps)
 
     torch.manual_seed(recipe.engine.seed)
     model = Adept(recipe.model, recipe.method, recipe.views.sizes, origin.preprocessing)
@@ -171,8 +148,10 @@ def pretrain(
     if why:
         journal.say(why)
     if first and asked.preview:
-        draw_preview(samples, order.places(progress.step)[:4], recipe, folder / "preview.png")
+        caution = draw_preview(samples, order.places(progress.step)[:4], recipe, folder / "preview.png")
         journal.say(f"what it will be shown: {folder / 'preview.png'}")
+        if caution:
+            journal.say(f"caution: {caution}", "caution")
     with told(run, asked):
         return _run(run, samples, proposals or {}, len(keys))
 
@@ -204,15 +183,6 @@ def _run(run: Run, samples: Samples, proposals: dict[str, Any], images: int) -> 
     if verdict is not None:
         run.journal.say(f"verdict: {verdict.sentence}", verdict.tone)
     return Outcome(run.folder, run.progress.step, run.steps, interrupted, first, last, verdict, tuple(advice))
-
-
-def _finished_before(folder: Path, steps: int) -> Outcome:
-    log = read_log(folder)
-    verdict = verdict_of(log)
-    advice = advice_of(log, verdict, float(read_outcome(folder)["seconds"]))
-    probes = log.of("probe") or [{}]
-    first, last = ({k: v for k, v in probes[i].items() if k not in ("kind", "time", "step")} for i in (0, -1))
-    return Outcome(folder, log.step, steps, False, first, last, verdict, tuple(advice), finished_before=True)
 
 
 @contextmanager

@@ -44,10 +44,15 @@ class Panel:
     colours: list[str]
     names: list[str]
     line: int = 3
+    #: Anchors that are positive; None where the panel shows no anchors.
+    positives: int | None = None
 
 
-def draw_preview(samples: Samples, places: Sequence[tuple[int, int]], recipe: Recipe, path: Path) -> None:
+def draw_preview(samples: Samples, places: Sequence[tuple[int, int]], recipe: Recipe, path: Path) -> str:
     """Write a PNG: a row for each (epoch, index) of ``places``, a panel for each view, and the RPN's positive anchors.
+
+    Returns:
+        A caution where samples have no positive anchor in any view, so that they teach the RPN nothing; else nothing.
 
     Raises:
         ImagesError: photographs that cannot be read. DiskFullError: the file cannot be written.
@@ -63,6 +68,19 @@ def draw_preview(samples: Samples, places: Sequence[tuple[int, int]], recipe: Re
             ImageDraw.Draw(sheet).text((left, top - 17), of_view.title, fill=_INK, font=ImageFont.load_default(13))
     with atomic_file(path) as temporary:
         sheet.save(temporary, format="PNG", optimize=True)
+    return without_anchors(rows)
+
+
+def without_anchors(rows: Sequence[Sequence[Panel]]) -> str:
+    """Return a caution if the RPN has no positive anchor in some of the rows; empty if it has, or is not trained."""
+    counts = [[panel.positives for panel in row if panel.positives is not None] for row in rows]
+    empty = sum(bool(row) and sum(row) == 0 for row in counts)
+    if not empty:
+        return ""
+    return (
+        f"{empty} of {len(rows)} samples have no positive anchor: from such images the RPN learns no object. "
+        "Fit model.anchors.sizes to the boxes, in pixels of the view"
+    )
 
 
 def make_panels(batch: Batch, recipe: Recipe) -> list[Panel]:
@@ -117,8 +135,9 @@ def _anchors(
     colours = [LEVEL_COLOURS[i] for i, found in enumerate(found_L) for _ in found] + [FILLER] * len(wanted_K4)
     boxes_K4 = torch.cat([*found_L, wanted_K4]).numpy()
     return Panel(
-        f"V{view + 1}, positive anchors: {counts}", pixels_HWC // 2, boxes_K4, colours, [""] * len(boxes_K4), 2
-    )
+        f"V{view + 1}, positive anchors: {counts}", pixels_HWC // 2, boxes_K4, colours, [""] * len(boxes_K4), 2,
+        sum(len(found) for found in found_L),
+    )  # fmt: skip
 
 
 def _seen(image_CHW: Tensor) -> Pixels:

@@ -93,7 +93,7 @@ class WandB:
         except wandb.errors.Error as error:
             raise TrackerError(
                 f"Weights & Biases refuses: {' '.join(str(error).split())}\n"
-                "Log in once (wandb login), or keep the run here: WANDB_MODE=offline adept pretrain ..."
+                "Log in once (wandb login), or keep the run here: export WANDB_MODE=offline"
             ) from error
         _remember(folder, "wandb", self._run.id)
 
