@@ -1,4 +1,4 @@
-"""Figures that ``adept evaluate --json`` and ``adept finetune`` left beside a checkpoint, as the card's metrics.
+"""Figures that ``adept evaluate ... --json`` and ``adept finetune`` left beside a checkpoint, as the card's metrics.
 
 Read are ``metrics.json``, ``evaluations/SET.json`` and ``evaluations/SET/*.json`` of a run or checkpoint folder. Files
 that measured the same (several seeds) become one figure: their mean, its spread the sample standard deviation.

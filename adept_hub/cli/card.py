@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     if args.all is not None:
         return _all(args.all, args.results)
     if args.source is None:
-        raise SourceError("adept card needs a SOURCE (adept list shows names), or --all DIR.")
+        raise SourceError("Neither a SOURCE nor --all DIR is given.\nEvery name: adept list")
     fetched = fetch(args.source, FetchOptions(args.revision, args.cache_dir, args.offline))
     config = with_measurements(fetched.config, fetched.folder)
     if args.write:

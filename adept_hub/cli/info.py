@@ -6,8 +6,8 @@ import argparse
 from dataclasses import replace
 
 from adept_hub.cli.output import print_json, print_table
-from adept_hub.command_line import training_command
 from adept_hub.registry import ModelInfo, model_info
+from adept_hub.registry.training import training_command
 from adept_hub.schema import to_dict
 
 

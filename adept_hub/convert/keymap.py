@@ -121,7 +121,7 @@ class KeyTable:
                 raise CheckpointError(
                     f"The stages of this Cascade R-CNN differ at {name!r}: they were trained apart and are no longer "
                     "one pre-trained head.\nGive the model as it was before fine-tuning, or leave the head out: "
-                    "--parts backbone,fpn,rpn"
+                    "parts=('backbone', 'fpn', 'rpn')"
                 )
             found.setdefault(name, tensor)
         return found

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adept_hub import strict_json
-from adept_hub.command_line import training_command
 from adept_hub.errors import RegistryError, UnknownModelError, UnpublishedWeightsError
 from adept_hub.names import is_name, split_name
 from adept_hub.registry.lines import is_published_line, parse_line, read_lines
@@ -136,6 +135,8 @@ class Registry(Mapping[str, "ModelInfo"]):
             info = next((self[other] for other in tags if self[other].pretrained), info)
         if info.pretrained:
             return info
+        from adept_hub.registry.training import training_command
+
         others = self.names(None, pretrained=True)[:8]
         published = f"Published: {', '.join(others)}." if others else "Nothing is published yet."
         raise UnpublishedWeightsError(

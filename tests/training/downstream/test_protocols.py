@@ -17,6 +17,8 @@ from adept_training.downstream.recipe import FinetuneRecipe, load_finetune_recip
 from adept_training.recipe_files import recipe_folder
 
 FOLDER = recipe_folder() / "downstream"
+#: Classes without the background: COCO's, SODA10M's, and those of one of TFA's splits of Pascal VOC.
+CLASSES = {"coco_1x": 80, "coco_10pct": 80, "coco_1pct": 80, "soda10m_cascade": 6, "voc_fewshot": 5}
 PROTOCOLS = [name for name in protocol_names() if name != "cpu_small"]
 pytestmark = pytest.mark.frameworks
 
@@ -31,7 +33,7 @@ def exported(name: str, framework: str, make_checkpoint, out: Path) -> tuple[Fin
     recipe = load_finetune_recipe(name)
     _, config, module = make_checkpoint()
     norm = "FrozenBN" if recipe.norms.policy == "frozen" else "SyncBN"
-    target = Target(recipe.detector.detector, 6, norm=norm)
+    target = Target(recipe.detector.detector, 43, norm=norm)  # the classes of no protocol: each sets its own
     write_export(module.state_dict(), config, framework, out, target)
     shutil.copytree(FOLDER / framework, out, dirs_exist_ok=True)
     return recipe, out / (name + (".yaml" if framework == "detectron2" else ".py"))
@@ -67,6 +69,8 @@ def test_detectron2_reads_what_our_recipe_says(name: str, make_checkpoint, tmp_p
     assert detector.train_sides == cfg.INPUT.MIN_SIZE_TRAIN
     assert (detector.test_side, detector.max_side) == (cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)
     assert cfg.MODEL.MASK_ON is (detector.detector == "mask_rcnn")
+    assert CLASSES[name] == cfg.MODEL.ROI_HEADS.NUM_CLASSES
+    assert cfg.MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG is (detector.detector == "cascade_rcnn")
     assert (cfg.MODEL.ROI_HEADS.NAME == "CascadeROIHeads") is (detector.detector == "cascade_rcnn")
     precise = cfg.TEST.PRECISE_BN
     assert (precise.NUM_ITER if precise.ENABLED else 0) == (
@@ -109,6 +113,9 @@ def test_mmdetection_reads_what_our_recipe_says(name: str, make_checkpoint, tmp_
     model = MODELS.build(cfg.model)
     heads = model.roi_head.bbox_head
     heads = list(heads) if detector.detector == "cascade_rcnn" else [heads]
+    assert {head.num_classes for head in heads} == {CLASSES[name]}
+    if detector.detector == "mask_rcnn":
+        assert model.roi_head.mask_head.num_classes == CLASSES[name]
     assert {type(head.fc_cls).__name__ for head in heads} == {
         "NormedLinear" if detector.classifier == "cosine" else "Linear"
     }
@@ -129,3 +136,31 @@ def test_mmdetection_s_pipeline_draws_one_of_the_sides(name: str, make_checkpoin
     found = {resize({"img": np.zeros((48, 64, 3), np.uint8), "img_shape": (48, 64)})["img_shape"][0] for _ in range(60)}
     assert found <= set(recipe.detector.train_sides)
     assert len(found) > 2
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("detector", ["faster_rcnn", "mask_rcnn", "cascade_rcnn"])
+def test_beside_another_export_the_detector_is_set_or_refused(
+    name: str, detector: str, make_checkpoint, tmp_path: Path
+) -> None:
+    """`cp .../detectron2/*.yaml` beside a Mask R-CNN turned the protocol of a cascade into one of a Mask R-CNN."""
+    from detectron2.config import get_cfg
+
+    register_mmdet()
+    from mmengine.config import Config
+
+    own = load_finetune_recipe(name).detector.detector
+    _, config, module = make_checkpoint()
+    for framework in ("detectron2", "mmdet"):
+        write_export(module.state_dict(), config, framework, tmp_path / framework, Target(detector, 43))
+        shutil.copytree(FOLDER / framework, tmp_path / framework, dirs_exist_ok=True)
+    cfg = get_cfg()
+    cfg.merge_from_file(str(tmp_path / "detectron2" / f"{name}.yaml"))
+    assert cfg.MODEL.MASK_ON is (own == "mask_rcnn")
+    assert ("CascadeROIHeads" if own == "cascade_rcnn" else "StandardROIHeads") == cfg.MODEL.ROI_HEADS.NAME
+    path = str(tmp_path / "mmdet" / f"{name}.py")
+    if detector == own:
+        Config.fromfile(path)
+    else:
+        with pytest.raises(ValueError, match=r"needs: adept export SOURCE --to mmdet .*--out DIR"):
+            Config.fromfile(path)

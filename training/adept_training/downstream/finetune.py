@@ -213,7 +213,7 @@ def _finish(run: _Run) -> Outcome:
     content = {
         "source": run.source, "data": run.data.spec, "trained_on": len(run.train_split), "split": split.name,
         "chosen": chosen, "iteration": best_at, "validation": run.history, "seconds": round(run.elapsed(), 1),
-        **report.as_json(), "caution": caution or report.caution,
+        **report.as_json(), **({"caution": caution} if caution else {}),
     }  # fmt: skip
     with atomic_file(run.folder / "metrics.json") as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -221,7 +221,6 @@ def _finish(run: _Run) -> Outcome:
     shown = {k: v for k, v in report.flat().items() if k in ("AP", "AP50", "VOC07_AP50") and v is not None}
     figures = "  ".join(f"{k} {v:.2f}" for k, v in shown.items())
     run.journal.say(f"done in {duration(run.elapsed())}; the {chosen} detector on {split.name}: {figures}")
-    caution = caution or report.caution
     if caution:
         run.journal.say(caution, "caution")
     return Outcome(run.folder, fit.step, fit.step, False, chosen, best_at, best_ap, split.name, report, caution)

@@ -121,8 +121,8 @@ def _run(args: argparse.Namespace) -> int:
     # Before the data, whose check reads every image.
     check_folder(args.out, args.resume)
     open_origin(args.source, args.like, recipe, Trained(license=args.license or "unstated", relicense=args.relicense))
-    is_file = args.labels is not None and Path(args.labels).is_file()
-    budget = None if args.labels is None or is_file else parse_budget(args.labels)
+    if args.labels is not None and not Path(args.labels).is_file():
+        parse_budget(args.labels)
     data = open_data(args.data, skip_damaged=args.skip_damaged)
     outcome = finetune(
         args.source, data, recipe, args.out, subset=_subset(args, data, recipe), like=args.like, resume=args.resume,
@@ -138,7 +138,7 @@ def _run(args: argparse.Namespace) -> int:
             "run": str(outcome.folder), "detector": str(outcome.folder / outcome.chosen),
             "iterations": outcome.iterations, "chosen": outcome.chosen, "best_iteration": outcome.best_iteration,
             "validation_ap": outcome.best_ap, "split": outcome.report_split, **outcome.report.as_json(),
-            "caution": outcome.caution,
+            **({"caution": outcome.caution} if outcome.caution else {}),
         }  # fmt: skip
         sys.stdout.write(json.dumps(content, indent=2) + "\n")
         return 0

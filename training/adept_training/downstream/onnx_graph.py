@@ -121,7 +121,7 @@ def write_graph(model: GeneralizedRCNN, recipe: DetectorRecipe, path: Path) -> N
         MissingExtraError: onnx is not installed. DiskFullError: the file cannot be written.
     """
     if importlib.util.find_spec("onnx") is None:
-        raise MissingExtraError("adept deploy --to onnx", "onnx", "onnx")
+        raise MissingExtraError("A deployment to ONNX", "onnx", "onnx")
     names = list(OUTPUTS if recipe.detector == "mask_rcnn" else OUTPUTS[:3])
     if recipe.detector == "cascade_rcnn":
         model.roi_heads = OneImageCascade(model.roi_heads)

@@ -1,11 +1,14 @@
-# Copy beside the config.py that `adept export ... --to mmdet --norm FrozenBN --num-classes 6` wrote,
+# Table 2, Pascal VOC: Faster R-CNN on the five novel classes of a split. Copy it beside the config.py that
+# `adept export SOURCE --to mmdet --norm FrozenBN --num-classes 6 --out DIR` wrote,
 # and set the annotation file of your subset.
 # All layers are tuned, under TFA's cosine classifier. TFA takes 4,000 iterations for 1 shot and 40,000 for 10.
 _base_ = ["./config.py"]
+if _base_.model["type"] != "FasterRCNN":
+    raise ValueError("voc_fewshot needs: adept export SOURCE --to mmdet --norm FrozenBN --out DIR")
 # 32-512 px as the paper's; the export has those of pre-training.
 model = {
     "rpn_head": {"anchor_generator": {"scales": [8]}},
-    "roi_head": {"bbox_head": {"cls_predictor_cfg": {"type": "NormedLinear", "tempearture": 20}}},
+    "roi_head": {"bbox_head": {"num_classes": 5, "cls_predictor_cfg": {"type": "NormedLinear", "tempearture": 20}}},
 }
 train_pipeline = _base_.train_pipeline
 for step in train_pipeline:

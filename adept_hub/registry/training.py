@@ -1,0 +1,37 @@
+"""How an architecture of the registry is pre-trained."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from adept_hub.command_line import command_line
+from adept_hub.spec import DetectorSpec
+
+#: Shipped recipes of the paper's architecture, by method, and the one for the small architecture and few images.
+_RECIPES = {
+    "adept_joint": "adept_joint_r50_100ep",
+    "adept_separate": "adept_separate_r50_100ep",
+    "soco": "soco_r50_100ep",
+    "byol": "adept_joint_r50_100ep",
+}
+_SMALL_RECIPE = "own_photos_cpu"
+_SMALL = DetectorSpec(depth=18, fpn_channels=128, head_conv_channels=128, head_fc_channels=512)
+
+
+def training_command(method: str, spec: DetectorSpec) -> str:
+    """Return the command that pre-trains an architecture; IMAGES is the user's to fill in.
+
+    Args:
+        method: of `adept_hub.spec.METHODS`.
+        spec: the architecture.
+    """
+    small = spec == _SMALL or method not in _RECIPES
+    recipe, base = (_SMALL_RECIPE, _SMALL) if small else (_RECIPES[method], DetectorSpec())
+    words = ["pretrain", "--images", "IMAGES", "--recipe", recipe, "--method", method]
+    known = asdict(base)
+    for name, value in asdict(spec).items():
+        if value != known[name] and not isinstance(value, dict):
+            words += ["--set", f"model.{name}={value}"]
+    # It trains an RPN on what another run left: SoCo's, of the same architecture.
+    words += ["--init", "runs/soco"] if method == "adept_separate" else []
+    return command_line(*words, "--out", "runs/mine")
