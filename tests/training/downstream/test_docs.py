@@ -1,4 +1,4 @@
-"""The page on the paper has every table and protocol; that its commands are ones is in `tests.test_printed_commands`."""
+"""The page on the paper has every table and protocol; `tests.test_printed_commands` judges its commands."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 # Copy it, coco_1x.py and common/ (Mask R-CNN, 80 classes) beside the config.py that
-# `adept export SOURCE --to mmdet --detector mask_rcnn --out DIR` wrote, and set the annotation file of your subset.
+# `adept export SOURCE --to mmdet --detector mask_rcnn --anchors rescaled --out DIR` wrote,
+# and set the annotation file of your subset.
 _base_ = ["./coco_1x.py"]
 train_cfg = {"max_iters": 9000, "val_interval": 9000}
 default_hooks = {"checkpoint": {"interval": 9000}}

@@ -1,5 +1,5 @@
 # Table 2, Pascal VOC: Faster R-CNN on the five novel classes of a split. Copy it beside the config.py that
-# `adept export SOURCE --to mmdet --norm FrozenBN --num-classes 6 --out DIR` wrote,
+# `adept export SOURCE --to mmdet --norm FrozenBN --num-classes 6 --anchors rescaled --out DIR` wrote,
 # and set the annotation file of your subset.
 # All layers are tuned, under TFA's cosine classifier. TFA takes 4,000 iterations for 1 shot and 40,000 for 10.
 _base_ = ["./config.py"]
