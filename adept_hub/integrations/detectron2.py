@@ -28,7 +28,10 @@ class AdeptHandler(PathHandler):  # type: ignore[misc]  # iopath is untyped
     def _open(self, path: str, mode: str = "r", buffering: int = -1, **kwargs: Any) -> IO[Any]:
         self._check_kwargs(kwargs)
         if set(mode) - set("rbt"):
-            raise SourceError(f"{path} can only be read, not opened with mode {mode!r}.\nCopy it: adept export")
+            raise SourceError(
+                f"{path} can only be read, not opened with mode {mode!r}.\n"
+                "A copy of your own: adept export SOURCE --to detectron2 --out DIR"
+            )
         return open(self._get_local_path(path), mode, buffering)  # noqa: PTH123  # the caller closes it
 
     def _isfile(self, path: str, **kwargs: Any) -> bool:

@@ -18,12 +18,13 @@ _SMALL_RECIPE = "own_photos_cpu"
 _SMALL = DetectorSpec(depth=18, fpn_channels=128, head_conv_channels=128, head_fc_channels=512)
 
 
-def training_command(method: str, spec: DetectorSpec) -> str:
+def training_command(method: str, spec: DetectorSpec, init: object = None) -> str:
     """Return the command that pre-trains an architecture; IMAGES is the user's to fill in.
 
     Args:
         method: of `adept_hub.spec.METHODS`.
         spec: the architecture.
+        init: a source to start from; by default nothing, but what another run left for ``adept_separate``.
     """
     small = spec == _SMALL or method not in _RECIPES
     recipe, base = (_SMALL_RECIPE, _SMALL) if small else (_RECIPES[method], DetectorSpec())
@@ -32,6 +33,7 @@ def training_command(method: str, spec: DetectorSpec) -> str:
     for name, value in asdict(spec).items():
         if value != known[name] and not isinstance(value, dict):
             words += ["--set", f"model.{name}={value}"]
-    # It trains an RPN on what another run left: SoCo's, of the same architecture.
-    words += ["--init", "runs/soco"] if method == "adept_separate" else []
+    if init is None and method == "adept_separate":
+        init = "runs/soco"  # it trains an RPN on what another run left: SoCo's, of the same architecture
+    words += ["--init", str(init)] if init is not None else []
     return command_line(*words, "--out", "runs/mine")

@@ -45,7 +45,7 @@ def test_evaluating_no_detections(voc: Path, tmp_path: Path, capsys: pytest.Capt
     assert 'class="verdict caution">Nothing was found' in (tmp_path / "report" / "report.html").read_text()
     assert main([*words, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["detections"] == 0
+    assert told["found"] == 0
     assert told["caution"].startswith("Nothing was found")
     assert told["metrics"]["AP"] == 0
 

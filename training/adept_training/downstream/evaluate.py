@@ -56,7 +56,7 @@ class Evaluation:
         """The figures, those of each class, and how often TIDE saw each error."""
         report: dict[str, Any] = {"images": len(self.split), "objects": self.split.objects, "metrics": self.flat()}
         if self.boxes is not None:
-            report |= {"detections": sum(map(len, self.found.values())), "caution": self.caution}
+            report |= {"found": sum(map(len, self.found.values())), "caution": self.caution}
         if self.boxes is not None:
             report["per_class"] = {
                 name: {

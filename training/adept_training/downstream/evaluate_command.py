@@ -81,8 +81,10 @@ def _check(args: argparse.Namespace) -> None:
     if args.detections is None:
         if find_detector(args.source) is None:
             fetch(args.source)
-    elif not args.detections.is_file():
-        raise DataError(f"{args.detections} does not exist.\n--detections takes a JSON file of COCO's results format.")
+        return
+    for path in args.detections:
+        if not path.is_file():
+            raise DataError(f"{path} does not exist.\n--detections takes JSON files in COCO's results format.")
 
 
 def _split(data: Data, name: str | None) -> Split:

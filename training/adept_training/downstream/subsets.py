@@ -155,7 +155,7 @@ def _places(image: LabelledImage, wanted: list[tuple[Any, ...]], path: Path) -> 
     if +left:
         raise DataError(
             f"{path} names an object of image {spelled(image.key.id)} that is not there: {next(iter(+left))}.\n"
-            "The labels were changed since it was drawn; draw the subset again: adept data subset"
+            "The labels were changed since it was drawn; draw the subset again with adept data subset."
         )
     return keep_M
 

@@ -96,7 +96,7 @@ def check_start(recipe: Recipe, config: CheckpointConfig, init: Path) -> None:
         raise RecipeError(
             f"adept_separate freezes the backbone, FPN and head of its start, but {config.name} has no "
             f"{' and no '.join(lacking)}: it would freeze random values and publish them as pre-trained.\n"
-            f"Train them first, from it: adept pretrain --images IMAGES --method soco --init {init} --out RUN"
+            f"Train them first, from it: {training_command('soco', config.spec, init)}"
         )
     wanted, found = flatten(to_dict(recipe.model)), flatten(to_dict(config.spec))
     trains_its_rpn = recipe.method.trains_rpn and recipe.method.contrasts and "rpn" in config.parts

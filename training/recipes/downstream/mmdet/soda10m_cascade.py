@@ -1,6 +1,7 @@
 # Table 1, SODA10M: Cascade R-CNN on its six classes. Copy it and common/ beside the config.py that
 # `adept export SOURCE --to mmdet --detector cascade_rcnn --num-classes 7 --anchors rescaled --out DIR` wrote
-# (a folder of its own: the weights of a Mask R-CNN have one box head, a cascade has three), and set the annotation file of your subset.
+# (a folder of its own: the weights of a Mask R-CNN have one box head, a cascade has three),
+# and set the annotation file of your subset.
 _base_ = ["./common/coco.py"]
 if _base_.model["type"] != "CascadeRCNN":
     raise ValueError("soda10m_cascade needs: adept export SOURCE --to mmdet --detector cascade_rcnn --out DIR")
