@@ -29,11 +29,11 @@ def training_command(method: str, spec: DetectorSpec, init: object = None) -> st
     small = spec == _SMALL or method not in _RECIPES
     recipe, base = (_SMALL_RECIPE, _SMALL) if small else (_RECIPES[method], DetectorSpec())
     words = ["pretrain", "--images", "IMAGES", "--recipe", recipe, "--method", method]
+    if init is None and method == "adept_separate":
+        init = "runs/soco"  # it trains an RPN on what another run left: SoCo's, of the same architecture
+    words += ["--init", str(init)] if init is not None else []
     known = asdict(base)
     for name, value in asdict(spec).items():
         if value != known[name] and not isinstance(value, dict):
             words += ["--set", f"model.{name}={value}"]
-    if init is None and method == "adept_separate":
-        init = "runs/soco"  # it trains an RPN on what another run left: SoCo's, of the same architecture
-    words += ["--init", str(init)] if init is not None else []
     return command_line(*words, "--out", "runs/mine")

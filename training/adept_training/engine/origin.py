@@ -11,6 +11,7 @@ from adept_hub.atomic import atomic_file
 from adept_hub.checkpoint import read_config, read_tensors
 from adept_hub.errors import AdeptError, RecipeError, ResumeError
 from adept_hub.licenses import inherit, is_stated
+from adept_hub.registry.training import training_command
 from adept_hub.schema import from_dict, to_dict
 from adept_hub.spec import CheckpointConfig, Preprocessing, Start
 from adept_training.engine.recipe import Recipe, flatten
