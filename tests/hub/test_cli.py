@@ -173,7 +173,7 @@ def test_card_is_written_into_the_folder(capsys: pytest.CaptureFixture[str], mak
     assert run(capsys, "card", folder, "--write")[1].strip() == str(folder / "README.md")
     assert run(capsys, "card", folder)[1] == (folder / "README.md").read_text()
     assert config.sha256 in (folder / "README.md").read_text()
-    assert "needs a SOURCE" in mistake(capsys, "card")
+    assert "Neither a SOURCE nor --all DIR is given" in mistake(capsys, "card")
 
 
 def test_push_and_its_dry_run(

@@ -77,13 +77,14 @@ def _check(args: argparse.Namespace) -> None:
     from adept_hub.errors import DataError
     from adept_hub.fetch import fetch
     from adept_training.downstream.detector import find_detector
+    from adept_training.downstream.part_files import is_written
 
     if args.detections is None:
         if find_detector(args.source) is None:
             fetch(args.source)
         return
     for path in args.detections:
-        if not path.is_file():
+        if not is_written(path):
             raise DataError(f"{path} does not exist.\n--detections takes JSON files in COCO's results format.")
 
 

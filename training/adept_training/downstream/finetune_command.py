@@ -77,13 +77,18 @@ def side_settings(size: int | None) -> list[str]:
     return [f"detector.train_sides=[{size}]", f"detector.test_side={size}", f"detector.max_side={longest}"]
 
 
+def _is_file(labels: str) -> bool:
+    """Whether ``--labels`` names a file, there or not, rather than a budget."""
+    return Path(labels).is_file() or Path(labels).suffix == ".json"
+
+
 def _subset(args: argparse.Namespace, data: Data, recipe: FinetuneRecipe) -> Split | None:
     """The part of the labels that ``--labels`` names, recorded beside the run."""
     from adept_training.downstream.subsets import draw, load_subset, parse_budget, save_subset
 
     if args.labels is None:
         return None
-    if Path(args.labels).is_file() or Path(args.labels).suffix == ".json":
+    if _is_file(args.labels):
         return load_subset(Path(args.labels), data.train)
     budget = parse_budget(args.labels)
     subset = draw(data.train, budget, recipe.engine.seed)
@@ -121,7 +126,7 @@ def _run(args: argparse.Namespace) -> int:
     # Before the data, whose check reads every image.
     check_folder(args.out, args.resume)
     open_origin(args.source, args.like, recipe, Trained(license=args.license or "unstated", relicense=args.relicense))
-    if args.labels is not None and not Path(args.labels).is_file():
+    if args.labels is not None and not _is_file(args.labels):
         parse_budget(args.labels)
     data = open_data(args.data, skip_damaged=args.skip_damaged)
     outcome = finetune(

@@ -52,5 +52,10 @@ def pair_files(given: Sequence[Path], split: Split) -> list[tuple[Path, Split]]:
     )
 
 
+def is_written(path: Path) -> bool:
+    """Return whether the name is that of a file, or of the files that `write_files` wrote in its place."""
+    return path.is_file() or _numbered(path, 1).is_file()
+
+
 def _numbered(path: Path, at: int) -> Path:
     return path.with_name(f"{path.stem}.part{at}{path.suffix}")
