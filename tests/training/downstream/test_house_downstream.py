@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from torch import Tensor
 import adept_hub
 from adept_hub.cards import render_card
 from adept_hub.checkpoint import read_config
+from adept_hub.cli.main import main
 from adept_hub.spec import AnchorSpec, Start
 from adept_training.downstream.compare import make_plan
 from adept_training.downstream.datasets import open_data
@@ -24,6 +26,8 @@ from adept_training.downstream.predict import predict
 from adept_training.downstream.recipe import load_finetune_recipe
 from tests.house import (
     ANCHORS,
+    AP_HALF,
+    AP_PERFECT,
     LICENSE,
     NAME,
     PIXELS,
@@ -149,3 +153,13 @@ def test_scratch_is_like_the_house_in_pixels_and_anchors(house: House, house_dat
     plan = make_plan({"scratch": "scratch", "house": house.source}, ["100%"], 1, {"": load_finetune_recipe(None)})
     model = build_detector("scratch", 3, plan.variants[""].detector, 0, plan.spec, plan.pixels)
     assert (model.transform.image_mean, model.transform.image_std) == ([0.1, 0.2, 0.3], [0.4, 0.5, 0.6])
+
+
+@pytest.mark.parametrize(("which", "found", "ap"), [("val", "perfect", AP_PERFECT), ("other", "half", AP_HALF)])
+def test_each_validation_has_its_known_ap(which: str, found: str, ap: float, house_data: HouseData, capsys) -> None:
+    """Both files number their images alike; the detections of one are not the other's."""
+    annotations, detections = getattr(house_data, which), getattr(house_data, found)
+    words = ["evaluate", "x", "--data", *house_data.words(house_data.train, annotations)]
+    assert main([*words, "--detections", str(detections), "--json"]) == 0
+    metrics = json.loads(capsys.readouterr().out)["metrics"]
+    assert metrics["AP"] == pytest.approx(ap, abs=1e-3)
