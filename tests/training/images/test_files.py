@@ -208,14 +208,12 @@ def test_a_size_below_zero_does_not_lead_back(tmp_path: Path, kind: bytes) -> No
         open_images(tmp_path / "a.tar")
 
 
-def test_a_member_that_announces_too_much_is_unreadable(tmp_path: Path) -> None:
-    content = header("a.png", b"%011o\0" % len(PNG)) + PNG.ljust(512, b"\0")
-    (tmp_path / "a.tar").write_bytes(content + header("b.png", b"%011o\0" % 6_000_000_000) + bytes(1024))
-    try:
-        source = open_images(tmp_path / "a.tar")
-    except ImagesError as error:
-        assert "cannot be read" in str(error)  # noqa: PT017  # tarfile may notice it first
-    else:
-        assert source.read("a.tar/a.png") == PNG
-        with pytest.raises(ImageDecodeError, match="6,000,000,000 bytes"):
-            source.read("a.tar/b.png")
+def test_a_member_that_is_too_large_for_an_image_is_unreadable(tmp_path: Path) -> None:
+    content = header("a.png", b"%011o\0" % len(PNG)) + PNG.ljust(512, b"\0") + header("b.png", b"%011o\0" % 600_000_000)
+    with (tmp_path / "a.tar").open("wb") as file:
+        file.write(content)
+        file.truncate(len(content) + 600_000_512 + 1024)  # a hole on the disk
+    source = open_images(tmp_path / "a.tar")
+    assert source.read("a.tar/a.png") == PNG
+    with pytest.raises(ImageDecodeError, match="600,000,000 bytes; at most"):
+        source.read("a.tar/b.png")
