@@ -191,9 +191,8 @@ class _Faults:
     ) -> None:  # fmt: skip
         """Count those of one shard."""
         sides_B2 = np.repeat(sizes_R2, counts_R, axis=0)
-        sound_B = (
-            np.isfinite(boxes_B4).all(axis=1)
-            & (boxes_B4[:, :2] >= -_TOLERANCE).all(axis=1)
+        sound_B = (  # every comparison with NaN is false
+            (boxes_B4[:, :2] >= -_TOLERANCE).all(axis=1)
             & (boxes_B4[:, 2:] <= sides_B2 + _TOLERANCE).all(axis=1)
             & (boxes_B4[:, 2:] > boxes_B4[:, :2]).all(axis=1)
         )
