@@ -25,12 +25,18 @@ R = TypeVar("R")
 #: Hints whose values are materialized as tuples. An array is iterable too, and stays as it is.
 _SEVERAL = (Iterable, Collection, Sequence)
 _VAR_POSITIONAL, _VAR_KEYWORD = 0x04, 0x08  # inspect.CO_VARARGS, CO_VARKEYWORDS
-#: Options of other libraries' loading calls, and what does their work here.
+_DECIDED = "The checkpoint decides it; with another its features would mean something else."
+#: Options that torchvision's and others' calls take to build a detector, and what does their work here.
 _ELSEWHERE = {
     "device": "Move the model afterwards: model.to('cuda')",
     "dtype": "Convert the model afterwards: model.to(dtype)",
     "map_location": "Weights are loaded on the CPU; move the model afterwards: model.to('cuda')",
+    "pretrained": "It always loads; without weights: create_model(NAME, pretrained=False)",
     "strict": "Loading is always strict; promise less with parts=('backbone', 'fpn')",
+    "weights": "The first argument names them: a name, hf-hub:org/repo or a checkpoint folder",
+    "weights_backbone": "The first argument names all weights; promise less with parts='backbone'",
+    **dict.fromkeys(("image_mean", "image_std", "rpn_anchor_generator", "rpn_head", "box_roi_pool"), _DECIDED),
+    **dict.fromkeys(("box_head", "box_predictor", "mask_roi_pool", "mask_head", "mask_predictor"), _DECIDED),
 }
 
 
@@ -120,10 +126,10 @@ def _check_names(signature: _Signature, args: tuple[Any, ...], kwargs: Mapping[s
 def _unknown(signature: _Signature, name: str) -> str:
     known = [option for option in (*signature.own, *signature.options) if option != "self"]
     what = f"{signature.name}() has no option {name[:100]!r}."
+    if "min_size" in known and name in _ELSEWHERE:  # a call that builds a detector
+        return f"{what} {_ELSEWHERE[name]}"
     if hint := did_you_mean(name, known):
         return what + hint
-    if name in _ELSEWHERE:
-        return f"{what} {_ELSEWHERE[name]}"
     own = [option for option in signature.own if option != "self"]
     more = f", and {len(signature.options)} more that its documentation lists" if signature.options else ""
     return f"{what} Its options: {', '.join(own)}{more}."

@@ -69,12 +69,12 @@ def fetch(source: str | os.PathLike[str], options: FetchOptions | None = None) -
         folder = checkpoint_folder(parsed.path)
         return Fetched(folder, read_config(folder), str(folder))
     if isinstance(parsed, HubSource):
-        if options.revision and parsed.revision not in (None, options.revision):
+        if options.revision is not None and parsed.revision not in (None, options.revision):
             raise SourceError(
                 f"{source} names one revision and revision={options.revision!r} another.\n"
                 f"Give one of them: hf-hub:{parsed.repo}@{options.revision}"
             )
-        revision = options.revision or parsed.revision
+        revision = parsed.revision if options.revision is None else options.revision
         return _from_hub(parsed.repo, revision, options)
     return _named(parsed, options)
 
@@ -123,7 +123,7 @@ def _named(source: NamedSource, options: FetchOptions) -> Fetched:
         _check_promise(info, info.folder, config)
         origin = "the installed package" if info.base == BUNDLED else str(info.folder)
         return Fetched(info.folder, config, origin)
-    if options.revision and options.revision != location.revision:
+    if options.revision is not None and options.revision != location.revision:
         return _from_hub(location.repo, options.revision, options)  # another revision than the registry vouches for
     return _from_hub(location.repo, location.revision, options, info)
 

@@ -139,8 +139,10 @@ def test_other_libraries_options_are_answered() -> None:
         adept_hub.load_pretrained(SMALLEST, device="cuda")
     with pytest.raises(UnknownOptionError, match=r"no option 'num_clases'\. Did you mean 'num_classes'"):
         adept_hub.create_model(SMALLEST, num_clases=3)
-    with pytest.raises(UnknownOptionError, match="no option 'image_mean'"):  # the checkpoint's business
+    with pytest.raises(UnknownOptionError, match=r"no option 'image_mean'\. The checkpoint decides it"):
         adept_hub.load_pretrained(SMALLEST, image_mean=[0, 0, 0])
+    with pytest.raises(UnknownOptionError, match=r"create_model\(NAME, pretrained=False\)"):
+        adept_hub.load_pretrained(SMALLEST, pretrained=False)
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------
@@ -241,6 +243,8 @@ def test_a_revision_of_what_has_none_is_refused(make_checkpoint) -> None:
     for source in (folder, f"local-dir:{folder}", "adept_joint"):
         with pytest.raises(SourceError, match=r"revision 'v2': .*\n.*hf-hub:org/repo"):
             adept_hub.load_state_dict(source, revision="v2")
+    with pytest.raises(SourceError, match="'' is no"):
+        adept_hub.load_state_dict("hf-hub:org/repo", revision="")
     with pytest.raises(SourceError, match="names one revision and revision='v2' another"):
         adept_hub.load_state_dict("hf-hub:org/repo@v1", revision="v2")
 

@@ -116,7 +116,7 @@ class Registry(Mapping[str, "ModelInfo"]):
         """
         if name in self.deprecated:
             target = self.deprecated[name]
-            warnings.warn(f"The model name {name!r} is deprecated: use {target!r}.", FutureWarning, stacklevel=3)
+            warnings.warn(f"The model name {name!r} is deprecated: use {target!r}.", FutureWarning, stacklevel=4)
             name = target
         target = self.defaults.get(name, name)
         if target not in self._raw:
