@@ -15,7 +15,7 @@ from torch import nn
 
 from adept_hub.models import DetectorParts
 from adept_hub.spec import Preprocessing
-from adept_training.engine.probe import HeldOut, load_held_out, measure_rpn, pairs_won, split_keys
+from adept_training.engine.probe import HeldOut, best_proposals, load_held_out, measure_rpn, pairs_won, split_keys
 from tests.conftest import SMALL
 from tests.training.support import write_photographs
 
@@ -110,6 +110,16 @@ def test_objectness_auc_by_looking_at_every_anchor() -> None:
     within = _share(marked, lambda a, b: a == b)
     assert found["objectness_auc_level"] == pytest.approx(within, abs=1e-12)
     assert abs(found["objectness_auc"] - within) > 0.05
+
+
+@pytest.mark.parametrize("top", [2, 7])
+def test_as_many_proposals_as_are_asked_for_and_no_more(top: int) -> None:
+    held = HeldOut(torch.zeros((3, 64, 64, 3), dtype=torch.uint8), (torch.tensor([[0.0, 0, 30, 30]]),) * 3)
+    parts = DetectorParts(SMALL)
+    best = best_proposals(parts, _Ramp(), held, Preprocessing(), top)
+    assert [len(boxes) for boxes in best] == [top] * 3
+    more = best_proposals(parts, _Ramp(), held, Preprocessing(), 20)
+    assert all(torch.equal(few, many[:top]) for few, many in zip(best, more, strict=True)), "the best of them"
 
 
 def test_objectness_auc_needs_a_positive() -> None:
