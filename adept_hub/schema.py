@@ -4,15 +4,60 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import reprlib
 import types
 import typing
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from adept_hub.errors import AdeptError, CheckpointError
 from adept_hub.spelling import did_you_mean, in_words, nearest
 
 T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """What a number may be, declared at its field: ``seed: Annotated[int, Range(0, 2**63 - 1)] = 0``.
+
+    Attributes:
+        low: least value.
+        high: greatest value.
+        above: ``low`` itself is excluded.
+        below: ``high`` itself is excluded.
+    """
+
+    low: float
+    high: float
+    above: bool = False
+    below: bool = False
+
+    def holds(self, value: float) -> bool:
+        """Return whether a value lies within; NaN does not."""
+        return (self.low < value if self.above else self.low <= value) and (
+            value < self.high if self.below else value <= self.high
+        )
+
+    def __str__(self) -> str:
+        if isinstance(self.low, int) and isinstance(self.high, int) and not (self.above or self.below):
+            return f"{self.low}..{_power(self.high)}"
+        return f"in {'(' if self.above else '['}{self.low:g}, {self.high:g}{')' if self.below else ']'}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Length:
+    """How many values a list may have: ``sides: Annotated[tuple[int, ...], Length(1, 100)]``."""
+
+    low: int
+    high: int
+
+
+def _power(value: int) -> str:
+    large = value >= 1 << 20
+    for text, power in (("", value), (" - 1", value + 1)) if large else ():
+        if power & (power - 1) == 0:
+            return f"2**{power.bit_length() - 1}{text}"
+    return str(value)
 
 
 def to_dict(value: Any) -> Any:
@@ -36,10 +81,14 @@ def from_dict(cls: type[T], data: object, where: str = "config", error: type[Ade
         error: the class of the error.
 
     Raises:
-        error: a field is unknown, missing or of the wrong type; the message names it with its path.
+        error: a field is unknown, missing, of the wrong type or outside its `Range` or `Length`, or a number is not
+            finite; the message names it with its path.
     """
     try:
         return _build(cls, data, where)
+    except _Bounds as bounds:
+        path, why = bounds.args
+        raise error(f"{path.removeprefix(f'{where}.')} {why} ({where}).") from None
     except _Mismatch as mismatch:
         raise error(str(mismatch)) from None
 
@@ -79,6 +128,10 @@ class _Mismatch(Exception):  # noqa: N818  # never leaves this module
     pass
 
 
+class _Bounds(_Mismatch):
+    """A value of the right type that is out of bounds: its path, and what is wrong with it."""
+
+
 def _build(cls: type[T], data: object, where: str) -> T:
     if not isinstance(data, dict):
         raise _Mismatch(f"{where}: expected a mapping, found {type(data).__name__}.")
@@ -97,13 +150,15 @@ def _build(cls: type[T], data: object, where: str) -> T:
 
 @functools.cache
 def _declared(cls: type[Any]) -> tuple[dict[str, Any], dict[str, dataclasses.Field[Any]]]:
-    return typing.get_type_hints(cls), {f.name: f for f in dataclasses.fields(cls)}
+    return typing.get_type_hints(cls, include_extras=True), {f.name: f for f in dataclasses.fields(cls)}
 
 
 def _coerce(hint: Any, value: Any, where: str) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return value
+    if origin is Annotated:
+        return _bounded(_coerce(args[0], value, where), args[1:], where)
     if dataclasses.is_dataclass(hint):
         return _build(typing.cast("type[Any]", hint), value, where)
     if origin is Literal:
@@ -129,6 +184,19 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise _Mismatch(f"{where}: expected {hint.__name__}, found {reprlib.repr(value)}.")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _Bounds(where, f"is {value}; it must be finite")
+    return value
+
+
+def _bounded(value: Any, bounds: tuple[Any, ...], where: str) -> Any:
+    """The value itself, if it lies within what its field declares; null, where allowed, does."""
+    for bound in bounds:
+        if isinstance(bound, Range) and value is not None and not bound.holds(value):
+            raise _Bounds(where, f"is {reprlib.repr(value)}; it must be {bound}")
+        if isinstance(bound, Length) and not bound.low <= len(value) <= bound.high:
+            number = f"{bound.low}" if bound.low == bound.high else f"{bound.low} to {bound.high}"
+            raise _Bounds(where, f"has {len(value)} values; it must have {number}")
     return value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import yaml
 
 import adept_training
+from adept_hub import strict_yaml
 from adept_hub.errors import RecipeError
+from adept_hub.io.read import Door
 from adept_hub.schema import check_path, field_paths, to_dict
 from adept_hub.spelling import did_you_mean, in_words
 
@@ -57,7 +60,10 @@ def recipe_yaml(recipe: object) -> str:
     return text
 
 
-def _read(source: str | Path | None, folder: Path, kind: str) -> tuple[str, dict[str, Any]]:
+def _read(
+    source: str | Path | None, folder: Path, kind: str, above: tuple[Path, ...] = ()
+) -> tuple[str, dict[str, Any]]:  # fmt: skip
+    """One recipe and what it extends; ``above`` are the files that it is read for."""
     if source is None:
         return f"the default {kind}", {}
     path = Path(source)
@@ -69,14 +75,17 @@ def _read(source: str | Path | None, folder: Path, kind: str) -> tuple[str, dict
         raise RecipeError(
             f"There is no {kind} {str(source)!r}, neither a file nor a shipped one.{hint}\nShipped: {', '.join(names)}"
         )
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    data = Door(RecipeError).yaml(path)
     if data is None:
         data = {}
     if isinstance(data, dict) and "extends" in data:
-        data = _merge(_read(data.pop("extends"), folder, kind)[1], data)
+        base = data.pop("extends")
+        if not isinstance(base, str):
+            raise RecipeError(f"{path}: extends takes one {kind}, a name or a file, not {reprlib.repr(base)}.")
+        chain = (*above, path.resolve())
+        if any(file == path.resolve() for file in above):
+            raise RecipeError(f"{path} extends itself, by way of {' and '.join(file.name for file in above)}.")
+        data = _merge(_read(base, folder, kind, chain)[1], data)
     if not isinstance(data, dict):
         raise RecipeError(f"{path}: expected sections such as 'schedule:', found {type(data).__name__}.")
     return str(path), _with_floats(data)
@@ -113,6 +122,6 @@ def _change(cls: type[Any], data: dict[str, Any], setting: str, example: str) ->
         if not isinstance(place, dict):
             raise RecipeError(f"--set {setting}: {section!r} is no section.")
     try:
-        place[name] = _with_floats(yaml.safe_load(text))
-    except yaml.YAMLError as error:
+        place[name] = _with_floats(strict_yaml.loads(text))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RecipeError(f"--set {setting}: {text!r} is not a YAML value.") from error

@@ -256,8 +256,8 @@ def test_rate_is_scaled_warmed_and_stepped() -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("schedule.iterations=-1", "above zero"),
-        ("detector.rois=0", "above zero"),
+        ("schedule.iterations=-1", "must be 0"),
+        ("detector.rois=0", "must be 1"),
         ("nonsense.x=1", "unknown field"),
         ("optimiser.layers=last", "norms.policy=frozen"),
         ("detector.anchors=[1,2]", "need five"),
@@ -298,9 +298,10 @@ def test_crowds_and_images_that_vanish(tmp_path: Path) -> None:
 
 
 def test_a_warmup_that_never_ends_is_refused() -> None:
-    for settings in (["schedule.iterations=500"], ["schedule.warmup=-1"]):
-        with pytest.raises(RecipeError, match=r"never reached\.\nLet it follow .* schedule\.warmup=null"):
-            load_finetune_recipe("coco_1x", settings)
+    with pytest.raises(RecipeError, match=r"never reached\.\nLet it follow .* schedule\.warmup=null"):
+        load_finetune_recipe("coco_1x", ["schedule.iterations=500"])
+    with pytest.raises(RecipeError, match=r"schedule\.warmup is -1; it must be 0"):
+        load_finetune_recipe("coco_1x", ["schedule.warmup=-1"])
     recipe = load_finetune_recipe("coco_1x", ["schedule.iterations=500", "schedule.warmup=null"])
     assert recipe.warmup == 50
     assert load_finetune_recipe("coco_10pct").warmup == 1000

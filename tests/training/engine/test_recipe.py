@@ -61,7 +61,7 @@ def test_single_values_and_the_method_can_be_changed() -> None:
         (["schedule.epochs=5"], "warmup_epochs (10) must be below"),
         (["views.sizes=[16,16,8]"], "at least 32 pixels"),
         (["model.anchors.sizes=[1,2]"], "P2-P5 need four"),
-        (["method.momentum=1.0"], "must lie in [0, 1)"),
+        (["method.momentum=1.0"], "method.momentum is 1.0; it must be in [0, 1)"),
         (["export.tag=My-Photos"], "lower-case letters"),
         (['export.licence="\\tmine"'], "no licence identifier"),
         (["epochs=3"], "section.field=value"),

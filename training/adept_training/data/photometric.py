@@ -9,16 +9,21 @@ Legend: N images, C = 3 channels, H x W pixels, K boxes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from adept_hub.schema import Range
 from adept_hub.spec import Preprocessing
 
 _LUMA = (0.2989, 0.587, 0.114)
+
+Share = Annotated[float, Range(0.0, 1.0)]
+Change = Annotated[float, Range(0.0, 10.0)]
+Sigma = Annotated[float, Range(0.0, 100.0)]
 
 
 @dataclass(frozen=True)
@@ -26,17 +31,17 @@ class PhotometricRecipe:
     """SoCo's colours (BYOL's asymmetric pair); three values are those of V1, V2 and V3."""
 
     #: Largest change of brightness, contrast, saturation and hue.
-    jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.2, 0.1)
-    jitter_prob: float = 0.8
-    gray_prob: float = 0.2
-    blur_prob: tuple[float, float, float] = (1.0, 0.1, 0.1)
+    jitter: tuple[Change, Change, Change, Annotated[float, Range(0.0, 0.5)]] = (0.4, 0.4, 0.2, 0.1)
+    jitter_prob: Share = 0.8
+    gray_prob: Share = 0.2
+    blur_prob: tuple[Share, Share, Share] = (1.0, 0.1, 0.1)
     #: Standard deviation of the blur in pixels of the view, least and most.
-    blur_sigma: tuple[float, float] = (0.1, 2.0)
-    solarize_prob: tuple[float, float, float] = (0.0, 0.2, 0.2)
+    blur_sigma: tuple[Sigma, Sigma] = (0.1, 2.0)
+    solarize_prob: tuple[Share, Share, Share] = (0.0, 0.2, 0.2)
     #: Probability for each box of V2 and V3 of a square hole (SoCo's 100-epoch FPN recipe: 0.5).
-    cutout_prob: float = 0.0
+    cutout_prob: Share = 0.0
     #: Area of the hole as a fraction of its box's, least and most.
-    cutout_ratio: tuple[float, float] = (0.1, 0.3)
+    cutout_ratio: tuple[Share, Share] = (0.1, 0.3)
 
 
 class Colours(NamedTuple):

@@ -11,16 +11,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from adept_hub.schema import Range
+
 Array = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Pixels = npt.NDArray[np.uint8]
+Side = Annotated[int, Range(1, 4096)]
+Share = Annotated[float, Range(0.0, 1.0)]
+Area = Annotated[float, Range(0.0, 1.0, above=True)]
+Aspect = Annotated[float, Range(0.0, 100.0, above=True)]
 
 
 @dataclass(frozen=True)
@@ -28,27 +34,27 @@ class ViewsRecipe:
     """How views and their boxes are drawn; the defaults are the paper's where it speaks, SoCo's where it does not."""
 
     #: Side of V1, V2 and V3 in pixels.
-    sizes: tuple[int, int, int] = (224, 224, 112)
+    sizes: tuple[Side, Side, Side] = (224, 224, 112)
     #: V3 is V2 made smaller (paper) or an independent crop (SoCo's code).
     v3_mode: Literal["resize_v2", "independent"] = "resize_v2"
     #: One set of boxes for all three views (Eq. 6) or one for (V1, V2) and one for (V1, V3) (SoCo's code).
     box_sets: Literal["shared", "separate"] = "shared"
     #: Boxes an image, K.
-    boxes: int = 4
+    boxes: Annotated[int, Range(1, 1000)] = 4
     #: Area of the crop as a fraction of the photograph's, least and most.
-    crop_scale: tuple[float, float] = (0.5, 1.0)
+    crop_scale: tuple[Area, Area] = (0.5, 1.0)
     #: Width / height of the crop, least and most.
-    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    crop_ratio: tuple[Aspect, Aspect] = (3 / 4, 4 / 3)
     #: Boxes of V1 that were not drawn but go along, at most, so that the RPN need not call them background.
-    other_boxes: int = 0
+    other_boxes: Annotated[int, Range(0, 10_000)] = 0
     #: Probability of a horizontal flip, drawn for every view.
-    flip: float = 0.5
+    flip: Share = 0.5
     #: Probability that a box of V1 is jittered.
-    jitter_prob: float = 0.5
+    jitter_prob: Share = 0.5
     #: Each of x, y, w, h moves by at most this fraction of the width or height.
-    jitter_ratio: float = 0.1
+    jitter_ratio: Share = 0.1
     #: Crops drawn anew while too few boxes are common.
-    max_tries: int = 5
+    max_tries: Annotated[int, Range(1, 10_000)] = 5
 
 
 class Window(NamedTuple):

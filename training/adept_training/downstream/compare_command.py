@@ -8,6 +8,8 @@ import shlex
 import sys
 from pathlib import Path
 
+MAX_SEEDS = 10_000
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments; costs no torch."""
@@ -98,5 +100,7 @@ def check_seeds(seeds: int) -> None:
     """
     from adept_hub.errors import RecipeError
 
-    if seeds < 1:
-        raise RecipeError(f"--seeds is {seeds}; at least one is needed, and five for an interval worth its name.")
+    if not 1 <= seeds <= MAX_SEEDS:
+        raise RecipeError(
+            f"--seeds is {seeds}; it must be 1..{MAX_SEEDS}, and five or more for an interval worth its name."
+        )

@@ -6,6 +6,7 @@ Legend: C channels, H x W of an image.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -182,6 +183,13 @@ def make_optimiser(model: nn.Module, recipe: FinetuneRecipe) -> SGD:
     return SGD(groups, lr=recipe.peak_lr, momentum=recipe.optimiser.momentum)
 
 
+def iteration_seed(seed: int, step: int, rank: int) -> int:
+    """A seed for torch of 64 bits: distinct for every run's seed below 2**23, step and rank, and a digest above."""
+    if seed >= 1 << 23:
+        seed = int.from_bytes(hashlib.sha256(str(seed).encode()).digest()[:4]) >> 9
+    return (seed << 40) + (step << 10) + rank
+
+
 def train(fit: Fit, after_step: Callable[[int, dict[str, float] | None], bool]) -> None:
     """Run the iterations that are left.
 
@@ -203,7 +211,7 @@ def train(fit: Fit, after_step: Callable[[int, dict[str, float] | None], bool]) 
         waited = time.perf_counter() - asked
         set_training(fit.model, recipe, step)
         # torchvision samples anchors and RoIs from the global generator.
-        torch.manual_seed((recipe.engine.seed << 40) + (step << 10) + rank)
+        torch.manual_seed(iteration_seed(recipe.engine.seed, step, rank))
         for group in fit.optimiser.param_groups:
             group["lr"] = recipe.peak_lr * lr_factor(step, recipe)
         losses = fit._losses(batch)

@@ -10,14 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from adept_hub.calls import checked
 from adept_hub.convert.options import DOWNSTREAM_SIZES, Target
 from adept_hub.errors import RecipeError
-from adept_hub.schema import from_dict
+from adept_hub.schema import Length, Range, from_dict
 from adept_hub.spec import DetectorSpec
 from adept_training.recipe_files import read_recipe, recipe_folder, recipe_yaml, shipped
+
+Side = Annotated[int, Range(1, 16384)]
+Count = Annotated[int, Range(1, 100_000)]
+Share = Annotated[float, Range(0.0, 1.0)]
+Decay = Annotated[float, Range(0.0, 10.0)]
 
 
 @dataclass(frozen=True)
@@ -26,25 +31,25 @@ class DetectorRecipe:
 
     detector: Literal["faster_rcnn", "mask_rcnn", "cascade_rcnn"] = "faster_rcnn"
     #: Shorter sides of training images, pixels, one drawn for each; longer sides are kept below ``max_side``.
-    train_sides: tuple[int, ...] = (640, 672, 704, 736, 768, 800)
-    test_side: int = 800
-    max_side: int = 1333
+    train_sides: Annotated[tuple[Side, ...], Length(1, 1000)] = (640, 672, 704, 736, 768, 800)
+    test_side: Side = 800
+    max_side: Side = 1333
     #: Square-root areas of the anchors on P2-P6, pixels of the network's input. Empty: those that the source's RPN was
     #: trained with, and twice its last on P6 (scratch: those of the source that it is ``--like``); in comparisons, and
     #: for scratch alone, 32-512.
-    anchors: tuple[float, ...] = ()
+    anchors: tuple[Annotated[float, Range(0.0, 1e5, above=True)], ...] = ()
     #: RoIs an image that the head is trained on, and anchors that the RPN is.
-    rois: int = 512
-    rpn_anchors: int = 256
+    rois: Count = 512
+    rpn_anchors: Count = 256
     #: Proposals an image that the head sees, in training and in testing, after NMS.
-    train_proposals: int = 2000
-    test_proposals: int = 1000
+    train_proposals: Count = 2000
+    test_proposals: Count = 1000
     #: Detections of lower score are dropped; at most this many are kept an image.
-    score_threshold: float = 0.05
-    detections: int = 100
+    score_threshold: Share = 0.05
+    detections: Count = 100
     #: Before training the head's last layer is scaled so that its features have this mean length; 0: left as it is.
     #: A fresh head's have 6; docs/downstream.md says why it is more. 20 was chosen on the test images of one data set.
-    head_norm: float = 20.0
+    head_norm: Annotated[float, Range(0.0, 1e6)] = 20.0
     #: The box classifier: linear, or by cosine similarity times 20 (TFA).
     classifier: Literal["linear", "cosine"] = "linear"
     #: Whose losses: torchvision's smooth L1, or Detectron2's L1 and its normalization of the RPN's (the protocols).
@@ -61,14 +66,14 @@ class OptimiserRecipe:
     """SGD with momentum, as every detector's reference recipe."""
 
     #: At a batch of ``lr_batch``; scaled linearly to the batch there is, unless ``lr_batch`` is 0.
-    lr: float = 0.02
-    lr_batch: int = 16
-    momentum: float = 0.9
-    weight_decay: float = 2.5e-5
+    lr: Annotated[float, Range(0.0, 1e4, above=True)] = 0.02
+    lr_batch: Annotated[int, Range(0, 1_000_000)] = 16
+    momentum: Annotated[float, Range(0.0, 1.0, below=True)] = 0.9
+    weight_decay: Decay = 2.5e-5
     #: Of batch norms' gains and biases (Detectron2: none).
-    norm_decay: float = 0.0
+    norm_decay: Decay = 0.0
     #: Largest norm of the gradient; 0: not clipped.
-    clip: float = 0.0
+    clip: Annotated[float, Range(0.0, 1e9)] = 0.0
     #: What is trained: everything, or the box (and mask) predictors alone.
     layers: Literal["all", "last"] = "all"
 
@@ -78,13 +83,13 @@ class ScheduleRecipe:
     """Linear warm-up, then steps down."""
 
     #: 0: twelve passes over the images (COCO's 1x), but at least 500 iterations.
-    iterations: int = 0
+    iterations: Annotated[int, Range(0, 1_000_000_000)] = 0
     #: Shares of the iterations after which the rate is multiplied by ``gamma`` (60k and 80k of 90k).
-    steps: tuple[float, ...] = (2 / 3, 8 / 9)
-    gamma: float = 0.1
+    steps: Annotated[tuple[Share, ...], Length(0, 100)] = (2 / 3, 8 / 9)
+    gamma: Share = 0.1
     #: Iterations of warm-up; null: 1,000, but at most a tenth of all.
-    warmup: int | None = None
-    warmup_start: float = 0.001
+    warmup: Annotated[int | None, Range(0, 1_000_000_000)] = None
+    warmup_start: Share = 0.001
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,7 @@ class NormsRecipe:
 
     policy: Literal["train", "freeze_after_warmup", "frozen"] = "train"
     #: Batches over which statistics are measured anew before an evaluation (Detectron2's PRECISE_BN); 0: never.
-    precise_batches: int = 50
+    precise_batches: Annotated[int, Range(0, 100_000)] = 50
 
 
 @dataclass(frozen=True)
@@ -103,20 +108,20 @@ class EngineRecipe:
     """How the run is carried out."""
 
     #: Images an iteration, over all processes; 0: 16 with an accelerator, 2 without.
-    batch_size: int = 0
+    batch_size: Annotated[int, Range(0, 65_536)] = 0
     precision: Literal["fp32", "bf16"] = "fp32"
-    seed: int = 0
-    workers: int = 2
+    seed: Annotated[int, Range(0, 2**63 - 1)] = 0
+    workers: Annotated[int, Range(0, 256)] = 2
     #: Probability of a mirrored image.
-    flip: float = 0.5
+    flip: Share = 0.5
     #: Evaluations on the validation split, spread evenly; the last is at the end.
-    evaluations: int = 5
+    evaluations: Annotated[int, Range(0, 1000)] = 5
     #: Iterations between lines of the log, minutes between checkpoints, and how many are kept.
-    log_every: int = 20
-    checkpoint_minutes: float = 5.0
-    keep: int = 2
+    log_every: Annotated[int, Range(1, 1_000_000_000)] = 20
+    checkpoint_minutes: Annotated[float, Range(0.0, 1e6)] = 5.0
+    keep: Annotated[int, Range(1, 1000)] = 2
     #: Threads for the CPU's arithmetic; 0: torch's choice.
-    threads: int = 0
+    threads: Annotated[int, Range(0, 1024)] = 0
 
 
 @dataclass(frozen=True)
@@ -189,22 +194,9 @@ def load_finetune_recipe(source: str | Path | None = None, settings: Iterable[st
 
 
 def _check(recipe: FinetuneRecipe) -> None:
-    detector, engine = recipe.detector, recipe.engine
-    positive = {
-        "detector.train_sides": min(detector.train_sides, default=0), "detector.test_side": detector.test_side,
-        "detector.max_side": detector.max_side, "detector.rois": detector.rois, "optimiser.lr": recipe.optimiser.lr,
-        "detector.test_proposals": detector.test_proposals, "engine.log_every": engine.log_every,
-        "engine.keep": engine.keep, "detector.train_proposals": detector.train_proposals,
-    }  # fmt: skip
-    for name, value in positive.items():
-        if value <= 0:
-            raise RecipeError(f"{name} is {value}, but must be above zero.")
-    counts = {"engine.batch_size": engine.batch_size, "schedule.iterations": recipe.schedule.iterations}
-    for name, value in counts.items():
-        if value < 0:
-            raise RecipeError(f"{name} is {value}, but must be above zero, or 0 for automatic.")
+    detector = recipe.detector
     warmup, iterations = recipe.schedule.warmup or 0, recipe.schedule.iterations
-    if warmup < 0 or 0 < iterations <= warmup:
+    if 0 < iterations <= warmup:
         raise RecipeError(
             f"schedule.warmup is {warmup} of {iterations or 'automatic'} iterations: the full rate is never reached.\n"
             "Let it follow the iterations: --set schedule.warmup=null"

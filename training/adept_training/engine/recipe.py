@@ -7,18 +7,23 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from adept_hub.calls import checked
-from adept_hub.errors import RecipeError
+from adept_hub.errors import CheckpointError, RecipeError
 from adept_hub.names import is_name
-from adept_hub.schema import from_dict, to_dict
-from adept_hub.spec import DetectorSpec
-from adept_hub.validate import LICENCE
+from adept_hub.schema import Range, from_dict, to_dict
+from adept_hub.spec import CheckpointConfig, DetectorSpec, Provenance
+from adept_hub.validate import LICENCE, check_config
 from adept_training.data.photometric import PhotometricRecipe
 from adept_training.data.views import ViewsRecipe
 from adept_training.method.adept import MethodRecipe
 from adept_training.recipe_files import read_recipe, recipe_folder, recipe_yaml, shipped
+
+Rate = Annotated[float, Range(0.0, 1e4)]
+Scale = Annotated[float, Range(0.0, 1e6, above=True)]
+Minutes = Annotated[float, Range(0.0, 1e6)]
+Steps = Annotated[int, Range(0, 1_000_000_000)]
 
 
 @dataclass(frozen=True)
@@ -28,9 +33,9 @@ class DataRecipe:
     #: Preset of `adept proposals`.
     proposals: str = "paper"
     #: Loader processes.
-    workers: int = 4
+    workers: Annotated[int, Range(0, 256)] = 4
     #: Photographs kept out of training for the RPN's recall: at most this many, and at most one in twenty.
-    held_out: int = 200
+    held_out: Annotated[int, Range(0, 1_000_000)] = 200
 
 
 @dataclass(frozen=True)
@@ -39,31 +44,31 @@ class OptimiserRecipe:
 
     name: Literal["lars", "sgd", "adamw"] = "lars"
     #: Peak learning rate, at a batch of 256 when ``lr_scaling`` is linear.
-    lr: float = 0.1
+    lr: Rate = 0.1
     lr_scaling: Literal["none", "linear"] = "none"
-    momentum: float = 0.9
-    weight_decay: float = 1e-5
+    momentum: Annotated[float, Range(0.0, 1.0, below=True)] = 0.9
+    weight_decay: Annotated[float, Range(0.0, 10.0)] = 1e-5
     #: LARS's trust coefficient.
-    trust: float = 0.001
+    trust: Annotated[float, Range(0.0, 10.0, above=True)] = 0.001
     #: The RPN's own peak rate, by plain SGD with momentum; null: it is trained like the rest.
-    rpn_lr: float | None = None
+    rpn_lr: Annotated[float | None, Range(0.0, 1e4)] = None
     #: Multiples of the rate for backbone, FPN and RoI head, and for the predictor. In a short run the detector's
     #: features sink to a rank of two or three within 150 steps when both are 1, and keep theirs at 0.2 and 10.
-    detector_lr_scale: float = 1.0
-    predictor_lr_scale: float = 1.0
+    detector_lr_scale: Scale = 1.0
+    predictor_lr_scale: Scale = 1.0
     #: Largest norm of the gradient; 0: not clipped.
-    clip: float = 0.0
+    clip: Annotated[float, Range(0.0, 1e9)] = 0.0
 
 
 @dataclass(frozen=True)
 class ScheduleRecipe:
     """Linear warm-up, then half a cosine, both step by step."""
 
-    epochs: float = 100.0
-    warmup_epochs: float = 10.0
+    epochs: Scale = 100.0
+    warmup_epochs: Annotated[float, Range(0.0, 1e6)] = 10.0
     #: The first step's rate as a fraction of the peak.
-    warmup_start: float = 0.01
-    final_lr: float = 0.0
+    warmup_start: Annotated[float, Range(0.0, 1.0)] = 0.01
+    final_lr: Rate = 0.0
 
 
 @dataclass(frozen=True)
@@ -86,28 +91,28 @@ class EngineRecipe:
     """How the run is carried out; none of it but batch size, seed, precision and compile changes the weights."""
 
     #: Images a step, over all processes.
-    batch_size: int = 1024
+    batch_size: Annotated[int, Range(1, 65_536)] = 1024
     #: ``auto``: bf16 on a GPU that has it; on a CPU, that of fp32 and bf16 which is faster when the run begins.
     precision: Literal["auto", "fp64", "fp32", "bf16", "fp16"] = "auto"
-    seed: int = 0
+    seed: Annotated[int, Range(0, 2**63 - 1)] = 0
     channels_last: bool = True
     #: torch.compile for the networks: for GPUs; slow to start, and of no use on a CPU.
     compile: bool = False
     #: Minutes between checkpoints, and how many are kept.
-    checkpoint_minutes: float = 10.0
-    keep: int = 3
+    checkpoint_minutes: Minutes = 10.0
+    keep: Annotated[int, Range(1, 1000)] = 3
     #: Steps between lines of the log, and between probes of the held-out photographs (0: only first and last).
-    log_every: int = 10
-    probe_every: int = 500
+    log_every: Annotated[int, Range(1, 1_000_000_000)] = 10
+    probe_every: Steps = 500
     #: The run ends here at the latest. Learning rate and momentum then follow the clock where it is ahead of the
     #: steps, so that the schedule is complete; such a run cannot be repeated bit for bit.
-    max_minutes: float | None = None
+    max_minutes: Annotated[float | None, Range(0.0, 1e6, above=True)] = None
     #: Threads for the CPU's arithmetic; 0: torch's choice.
-    threads: int = 0
+    threads: Annotated[int, Range(0, 1024)] = 0
     #: Below this spread of the target's features the run is stopped as collapsed; 0: never.
-    collapse_spread: float = 0.02
+    collapse_spread: Annotated[float, Range(0.0, 1.0)] = 0.02
     #: Steps before the collapse is judged.
-    collapse_after: int = 200
+    collapse_after: Steps = 200
 
 
 @dataclass(frozen=True)
@@ -176,16 +181,6 @@ def check(recipe: Recipe) -> None:
         RecipeError: which ones, and what would do.
     """
     engine, views = recipe.engine, recipe.views
-    for value, name in (
-        (engine.batch_size, "engine.batch_size"),
-        (views.boxes, "views.boxes"),
-        (recipe.schedule.epochs, "schedule.epochs"),
-        (engine.log_every, "engine.log_every"),
-        (engine.keep, "engine.keep"),
-        (min(views.sizes), "views.sizes"),
-    ):
-        if value <= 0:
-            raise RecipeError(f"{name} is {value}, but must be above zero.")
     if engine.batch_size < 2:
         raise RecipeError("engine.batch_size is 1: batch norm needs at least two images a step.")
     if min(views.sizes) < 32:
@@ -195,11 +190,6 @@ def check(recipe: Recipe) -> None:
             f"schedule.warmup_epochs ({recipe.schedule.warmup_epochs:g}) must be below schedule.epochs "
             f"({recipe.schedule.epochs:g})."
         )
-    for scale in ("detector_lr_scale", "predictor_lr_scale"):
-        if getattr(recipe.optimiser, scale) <= 0:
-            raise RecipeError(f"optimiser.{scale} is {getattr(recipe.optimiser, scale):g}, but must be above zero.")
-    if not 0 <= recipe.method.momentum < 1:
-        raise RecipeError(f"method.momentum is {recipe.method.momentum:g}, but must lie in [0, 1).")
     if recipe.method.boxes == "ss+rpn" and not (recipe.method.trains_rpn and recipe.method.contrasts):
         raise RecipeError(f"method.boxes 'ss+rpn' needs an RPN and a contrast; {recipe.method.name} has not both.")
     if not is_name(f"name.{recipe.export.tag}"):
@@ -218,3 +208,29 @@ def check(recipe: Recipe) -> None:
     ):
         if len(sizes) != 4:
             raise RecipeError(f"{name} has {len(sizes)} values; P2-P5 need four.")
+    for (least, most), name in (
+        (views.crop_scale, "views.crop_scale"),
+        (views.crop_ratio, "views.crop_ratio"),
+        (recipe.colours.blur_sigma, "colours.blur_sigma"),
+        (recipe.colours.cutout_ratio, "colours.cutout_ratio"),
+        ((recipe.method.rpn.negative_iou, recipe.method.rpn.positive_iou), "method.rpn.negative_iou, positive_iou"),
+    ):
+        if least > most:
+            raise RecipeError(f"{name}: {least:g} is more than {most:g}; the lesser comes first.")
+    _check_export(recipe)
+
+
+def _check_export(recipe: Recipe) -> None:
+    """Refuse at the start what the checkpoint's config would refuse when all the training is done."""
+    provenance = Provenance(
+        recipe.method.name, recipe.export.data, 0, 0.0, recipe.export.network, recipe=to_dict(recipe)
+    )  # fmt: skip
+    config = CheckpointConfig(
+        name=f"{recipe.method.name}.{recipe.export.tag}", spec=recipe.model, provenance=provenance,
+        licence=recipe.export.licence, sha256="0" * 64, size=1 << 20, parts=recipe.method.parts,
+    )  # fmt: skip
+    try:
+        check_config(config, "the checkpoint that the run would leave")
+    except CheckpointError as error:
+        why = str(error).splitlines()[0]
+        raise RecipeError(f"{why}\nChange the recipe's model or export section.") from error

@@ -6,11 +6,12 @@ Legend: N images, K boxes an image, L levels, D dimensions, S sets of boxes on V
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from adept_hub.schema import Range
 from adept_hub.spec import PARTS, DetectorSpec, Preprocessing
 from adept_training.data.loader import Batch, BoxBatch, Sealed
 from adept_training.data.photometric import apply_colours
@@ -30,13 +31,13 @@ class MethodRecipe:
     head_mode: Literal["assigned", "all_levels"] = "assigned"
     #: Table 4: boxes of the contrast are selective search's, or the RPN's own best join them (unstable).
     boxes: Literal["ss", "ss+rpn"] = "ss"
-    projector_hidden: int = 4096
-    projection: int = 256
+    projector_hidden: Annotated[int, Range(1, 65_536)] = 4096
+    projection: Annotated[int, Range(1, 65_536)] = 256
     #: A batch norm without gain after the projector (SimSiam, MoCo v3). SoCo has none: what all boxes have in common
     #: is then half of the cosine, which falls in the first dozens of steps while nothing is learnt.
     projector_norm: bool = False
     #: The target's momentum at the first step; it rises to 1 along a cosine.
-    momentum: float = 0.99
+    momentum: Annotated[float, Range(0.0, 1.0, below=True)] = 0.99
     rpn: RPNRecipe = field(default_factory=RPNRecipe)
 
     @property

@@ -6,7 +6,7 @@ Legend: N images, K boxes an image, A anchors of all levels together, L levels, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,8 +16,11 @@ from torchvision.ops import box_iou
 
 from adept_hub.models.anchors import ExactAnchorGenerator
 from adept_hub.models.parts import STRIDES
+from adept_hub.schema import Range
 from adept_hub.spec import AnchorSpec
 from adept_training.method.precision import full
+
+Share = Annotated[float, Range(0.0, 1.0)]
 
 POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
 
@@ -27,16 +30,16 @@ class RPNRecipe:
     """Eq. 1 and what the paper leaves open (Detectron2's values)."""
 
     #: Weight of L_RPN in the sum.
-    weight: float = 1.0
+    weight: Annotated[float, Range(0.0, 1e6)] = 1.0
     #: Views on which the RPN learns. V1 alone is the plain reading of the paper.
     views: Literal["v1", "all"] = "v1"
-    positive_iou: float = 0.7
-    negative_iou: float = 0.3
-    batch_per_image: int = 256
-    positive_fraction: float = 0.5
-    smooth_l1_beta: float = 1 / 9
+    positive_iou: Share = 0.7
+    negative_iou: Share = 0.3
+    batch_per_image: Annotated[int, Range(1, 100_000)] = 256
+    positive_fraction: Share = 0.5
+    smooth_l1_beta: Annotated[float, Range(0.0, 1e3)] = 1 / 9
     #: Boxes with a shorter side (pixels of the view) are no targets.
-    min_box_size: float = 0.0
+    min_box_size: Annotated[float, Range(0.0, 1e5)] = 0.0
     #: Table 4's "det+RPN": L_RPN also trains FPN and backbone. The paper's method keeps it out.
     reaches_backbone: bool = False
 
