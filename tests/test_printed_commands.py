@@ -42,7 +42,8 @@ from tests.printed import (
 #: Options of programs that are not ours, and of our modules that are no command.
 FOREIGN = {
     "--config-file", "--num-gpus", "--cfg-options", "--nproc-per-node", "--upgrade", "--logdir", "--project",  # others'
-    "--nodes", "--ntasks-per-node", "--gpus-per-node", "--cpus-per-task", "--time", "--requeue", "--signal",  # SLURM's
+    "--nodes", "--ntasks-per-node", "--gpus-per-node", "--cpus-per-task", "--time", "--requeue", "--signal",
+    "--kill-on-bad-exit",  # SLURM's
     "--alias",  # python -m adept_hub.bundle
     "--steps", "--precision", "--compile", "--batch", "--rounds", "--variants", "--rpn-lr", "--scaling", "--memory",
 }  # fmt: skip
