@@ -86,13 +86,22 @@ def handwritten_part(card: str) -> str:
     return "\n".join(lines).strip()
 
 
-def write_card(folder: Path, config: CheckpointConfig, *, source: str = "") -> Path:
-    """Write the card into a checkpoint folder, with its pictures; an existing card's hand-written part is kept."""
-    path, before = folder / CARD, ""
-    if path.is_file():
-        home = folder if cached_blob(path) is None else folder.parent.parent  # the Hub's cache is made of links
+def write_card(
+    folder: Path, config: CheckpointConfig, *, source: str = "", replaces: Path | None = None
+) -> Path:  # fmt: skip
+    """Write the card into a checkpoint folder, with its pictures; an existing card's hand-written part is kept.
+
+    Args:
+        folder: of the checkpoint.
+        config: of the checkpoint.
+        source: what to load it by, in the card's examples.
+        replaces: the folder whose place this one takes, and whose card is therefore the existing one.
+    """
+    path, old, before = folder / CARD, (replaces or folder) / CARD, ""
+    if old.is_file():
+        home = old.parent if cached_blob(old) is None else old.parent.parent.parent  # the Hub's cache is made of links
         door = Door(CheckpointError, MAX_CARD_BYTES, inside=home, remedy="Remove it, and write the card again.")
-        before = handwritten_part(door.text(path))
+        before = handwritten_part(door.text(old))
     card = render_card(config, source=source, handwritten=before, pictures=card_pictures(folder))
     with atomic_file(path) as temporary:
         temporary.write_text(card, encoding="utf-8")

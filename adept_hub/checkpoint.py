@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -149,6 +149,7 @@ def write_checkpoint(
     preprocessing: Preprocessing | None = None,
     half: bool = False,
     overwrite: bool = False,
+    more: Callable[[Path, CheckpointConfig], object] | None = None,
 ) -> CheckpointConfig:
     """Write a checkpoint folder, whole or not at all.
 
@@ -157,6 +158,8 @@ def write_checkpoint(
         tensors: canonical keys; exactly those of ``parts``.
         preprocessing: mean and std of the network's input; ImageNet's by default.
         half: store weights as float16 (running statistics stay float32); they are loaded as float32.
+        overwrite: replace a folder that is there.
+        more: called with the folder before it takes its name, and the config, to put further files into it.
 
     Returns:
         The config as written, with digest and size.
@@ -192,6 +195,8 @@ def write_checkpoint(
             stored_dtype="float16" if half else "float32",
         )
         write_config(temporary, config)
+        if more is not None:
+            more(temporary, config)
     return config
 
 

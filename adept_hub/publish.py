@@ -108,7 +108,7 @@ def save_pretrained(
         provenance = replace(origin.provenance, metrics=()) if origin else UNKNOWN
     starts = origin.as_starts() if origin else provenance.starts
     given, claimed = inherit(starts[-1] if starts else None, licence or "unstated", relicense=relicense)
-    config = write_checkpoint(
+    return write_checkpoint(
         Path(folder),
         tensors,
         name=name,
@@ -119,9 +119,8 @@ def save_pretrained(
         parts=wanted,
         half=half,
         overwrite=overwrite,
+        more=lambda here, config: write_card(here, config, replaces=Path(folder)),
     )
-    write_card(Path(folder), config)
-    return config
 
 
 @checked

@@ -118,3 +118,28 @@ def test_the_hand_written_part_of_a_card() -> None:
     assert handwritten_part("---\r\na: 1\r\n---\r\nby hand") == "by hand"
     assert handwritten_part("# By hand\n\n---\n\nmore") == "# By hand\n\n---\n\nmore"
     assert json.dumps(handwritten_part("---\nlicense: mit\n---\n")) == '""'
+
+
+def test_a_checkpoint_appears_with_its_card_or_not_at_all(
+    make_checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, out = adept_hub.load_pretrained(make_checkpoint()[0], num_classes=4), tmp_path / "saved"
+    adept_hub.save_pretrained(model, out, name="adept_joint_r18_fpn32.first")
+    card = out / "README.md"
+    card.write_text(card.read_text().replace(f"{BEGIN}\n", f"{BEGIN}\n\nMine.\n\n"))
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    def fail(*_: object, **__: object) -> None:
+        raise CheckpointError("no card")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("adept_hub.publish.write_card", fail)
+        with pytest.raises(CheckpointError, match="no card"):
+            adept_hub.save_pretrained(model, out, name="adept_joint_r18_fpn32.second", overwrite=True)
+        with pytest.raises(CheckpointError, match="no card"):
+            adept_hub.save_pretrained(model, tmp_path / "new", name="adept_joint_r18_fpn32.second")
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert not (tmp_path / "new").exists()
+    adept_hub.save_pretrained(model, out, name="adept_joint_r18_fpn32.second", overwrite=True)
+    assert handwritten_part(card.read_text()) == "Mine."
+    assert "adept_joint_r18_fpn32.second" in card.read_text()

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
-from adept_hub.atomic import atomic_folder
 from adept_hub.calls import checked
 from adept_hub.checkpoint import CONFIG, read_config, read_tensors, write_checkpoint
 from adept_hub.convert.rescale import anchor_ratio
@@ -209,20 +208,19 @@ def save_detector(
         method, labels, trained.images, trained.epochs, "none", recipe=to_dict(config.recipe),
         starts=starts, relicensed=claimed, labeled=True,
     )  # fmt: skip
-    with atomic_folder(folder, overwrite=True) as temporary:
-        write_checkpoint(
-            temporary / "parts", canonical_state(model), name=f"{base}.finetuned",
-            spec=replace(spec, anchors=anchors_of(model)), provenance=provenance, licence=given, parts=PARTS,
-            preprocessing=preprocessing_of(model),
-        )  # fmt: skip
-        for path in (temporary / "parts").iterdir():
-            path.rename(temporary / path.name)
-        (temporary / "parts").rmdir()
-        predictors = {key: t.detach().cpu().contiguous() for key, t in predictor_state(model).items()}
-        path = temporary / PREDICTORS
-        save_file(predictors, path, metadata={"format": "pt"})
-        config = replace(config, predictors_sha256=sha256_file(path), predictors_size=path.stat().st_size)
-        (temporary / DETECTOR).write_text(json.dumps(to_dict(asdict(config)), indent=2) + "\n", encoding="utf-8")
+    write_checkpoint(
+        folder, canonical_state(model), name=f"{base}.finetuned", spec=replace(spec, anchors=anchors_of(model)),
+        provenance=provenance, licence=given, parts=PARTS, preprocessing=preprocessing_of(model), overwrite=True,
+        more=lambda here, _: _write_predictors(here, model, config),
+    )  # fmt: skip
+
+
+def _write_predictors(folder: Path, model: GeneralizedRCNN, config: DetectorConfig) -> None:
+    predictors = {key: t.detach().cpu().contiguous() for key, t in predictor_state(model).items()}
+    path = folder / PREDICTORS
+    save_file(predictors, path, metadata={"format": "pt"})
+    config = replace(config, predictors_sha256=sha256_file(path), predictors_size=path.stat().st_size)
+    (folder / DETECTOR).write_text(json.dumps(to_dict(asdict(config)), indent=2) + "\n", encoding="utf-8")
 
 
 def is_detector(folder: Path) -> bool:

@@ -67,7 +67,7 @@ def export_model(
         relicensed=origin.relicensed,
         labeled=origin.labeled,
     )
-    config = write_checkpoint(
+    return write_checkpoint(
         folder,
         tensors,
         name=f"{recipe.method.name}_r{recipe.model.depth}_fpn{_width(recipe)}.{recipe.export.tag}",
@@ -78,9 +78,8 @@ def export_model(
         preprocessing=model.preprocessing,
         half=recipe.export.half,
         overwrite=True,
+        more=lambda here, config: write_card(here, config, source=str(folder), replaces=folder),
     )
-    write_card(folder, config, source=str(folder))
-    return config
 
 
 def _width(recipe: Recipe) -> str:
