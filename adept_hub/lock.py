@@ -22,7 +22,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from adept_hub.atomic import disk_errors
+from adept_hub.disk import disk_errors
 from adept_hub.errors import AdeptError, FolderInUseError
 from adept_hub.io.read import Door
 

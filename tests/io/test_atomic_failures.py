@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from adept_hub import atomic as module
-from adept_hub.atomic import append_line, atomic_file, atomic_folder, clear_leavings, disk_errors
+from adept_hub.atomic import append_line, atomic_file, atomic_folder, clear_leavings
+from adept_hub.disk import disk_errors
 from adept_hub.errors import DiskFullError, IntegrityError, OutputExistsError
 
 

@@ -14,9 +14,9 @@ import torch
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 import adept_hub
-from adept_hub.atomic import disk_errors
 from adept_hub.convert.export import next_steps, read_export
 from adept_hub.convert.options import Framework
+from adept_hub.disk import disk_errors
 from adept_hub.errors import OutputExistsError
 from adept_hub.models.propose import propose
 from adept_hub.spec import CheckpointConfig

@@ -12,8 +12,9 @@ from typing import TextIO
 
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
-from adept_hub.atomic import atomic_file, disk_errors
+from adept_hub.atomic import atomic_file
 from adept_hub.calls import checked
+from adept_hub.disk import disk_errors
 from adept_hub.schema import to_dict
 from adept_training.downstream.detector import (
     SCRATCH,

@@ -11,7 +11,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, TextIO
 
-from adept_hub.atomic import disk_errors
+from adept_hub.disk import disk_errors
 from adept_training.engine.trackers import Tracker
 from adept_training.page import Tone
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from adept_hub.atomic import disk_errors
+from adept_hub.disk import disk_errors
 from adept_hub.errors import ProposalsError
 
 _INDEX = "index"

@@ -1,0 +1,76 @@
+"""The one translation of what a full disk or a location that cannot be written makes the libraries raise."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from adept_hub.errors import AdeptError, DiskFullError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DENIED = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
+#: What torch's writer raises for a failed write of any cause, and numpy's for a short one.
+_TORCH = re.compile(r"unexpected pos \d+ vs \d+|PytorchStreamWriter failed|file write failed|iostream error")
+_NUMPY = re.compile(r"\d+ requested and \d+ written")
+_SAFETENSORS = re.compile(r"\(os error (\d+)\)")
+#: While a file or folder is written it is called ``.NAME.adept-tmp-x1y2z3w4``.
+TEMPORARY = ".adept-tmp-"
+_NAMED = re.compile(r"\.(.+)\.adept-tmp-[a-z0-9_]{8}")
+
+
+@contextlib.contextmanager
+def disk_errors(target: Path) -> Iterator[None]:
+    """Turn a full disk, an exceeded quota or a location that cannot be written into the user's own error.
+
+    Raises:
+        DiskFullError: nothing could be written below ``target``, whichever library noticed.
+    """
+    try:
+        yield
+    except AdeptError:
+        raise
+    except Exception as error:
+        cause, target = _system_error(error), _final(target)
+        if cause is not None and cause.errno in FULL:
+            raise DiskFullError(
+                f"No space left while writing {target} ({cause.strerror}); nothing new is under that name.\n"
+                f"Free some space (df -h {shlex.quote(str(target.parent))}) or choose another place, "
+                "and run the same command again."
+            ) from error
+        if cause is not None and cause.errno in _DENIED and _concerns(cause, target):
+            raise DiskFullError(
+                f"{target} cannot be written: {cause.strerror}.\nChoose a place that you may write to."
+            ) from error
+        raise
+
+
+def _final(target: Path) -> Path:
+    """The name that a user knows: of a file in a temporary folder, the folder's name to be."""
+    for path in (target, *target.parents):
+        if found := _NAMED.fullmatch(path.name):
+            return path.with_name(found[1])
+    return target
+
+
+def _concerns(error: OSError, target: Path) -> bool:
+    """Whether an error is about ``target`` or a folder above it, and not about a file that was read meanwhile."""
+    if not isinstance(error.filename, str):
+        return True
+    named, home = Path(error.filename).absolute(), target.parent.absolute()
+    return named.is_relative_to(home) or home.is_relative_to(named)
+
+
+def _system_error(error: Exception) -> OSError | None:
+    """Return the operating system's error behind an exception of torch, safetensors, pyarrow or numpy."""
+    if isinstance(error, OSError):  # pyarrow's are OSErrors with a number
+        return OSError(errno.ENOSPC, "a write was cut short") if _NUMPY.search(str(error)) else error
+    if type(error).__name__ == "SafetensorError" and (found := _SAFETENSORS.search(str(error))):
+        return OSError(int(found[1]), os.strerror(int(found[1])))
+    if isinstance(error, RuntimeError) and _TORCH.search(str(error)):  # it does not say why
+        return OSError(errno.ENOSPC, "a write failed: the disk is full, or a quota or limit is reached")
+    return None
