@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
+from adept_hub.checkpoint import read_config, read_tensors, write_checkpoint
 from adept_hub.cli.main import main
 from adept_hub.errors import DataError, OutputExistsError, RecipeError, SourceError
 from adept_hub.spec import AnchorSpec
@@ -148,6 +149,16 @@ def test_compare_pairs_resumes_and_writes_one_page(make_checkpoint, voc: Path, t
     other = make_plan(plan.sources, plan.budgets, 1, {"recipe": load_finetune_recipe(None, TINY)})
     with pytest.raises(OutputExistsError, match="another recipe"):
         compare(other, data, out, accelerator="cpu")
+
+    # nor do runs of weights count that were replaced under the same name
+    retrained, config = Path(source), read_config(Path(source))
+    tensors = {key: tensor + 1 for key, tensor in read_tensors(retrained, config).items()}
+    write_checkpoint(
+        retrained, tensors, name=config.name, spec=config.spec, provenance=config.provenance, licence=config.licence,
+        parts=config.parts, overwrite=True,
+    )  # fmt: skip
+    with pytest.raises(OutputExistsError, match="mine with other weights than it has now"):
+        compare(plan, data, out, accelerator="cpu")
 
 
 def test_few_shots_in_both_choices_of_layers(

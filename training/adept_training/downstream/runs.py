@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -16,10 +17,11 @@ from pathlib import Path
 
 from adept_hub.atomic import append_line
 from adept_hub.errors import AdeptError, DataError, OutputExistsError
+from adept_hub.fetch import fetch
 from adept_hub.io.read import MAX_LOG, Door
 from adept_hub.schema import from_dict, to_dict
 from adept_hub.spec import DetectorSpec, Preprocessing
-from adept_training.downstream.detector import build_detector
+from adept_training.downstream.detector import SCRATCH, build_detector
 from adept_training.downstream.evaluate import evaluate
 from adept_training.downstream.loop import make_fabric, prepare, train
 from adept_training.downstream.recipe import FinetuneRecipe
@@ -45,6 +47,8 @@ class Cell:
     iterations: int
     seconds: float
     metrics: dict[str, float | None]
+    #: First 16 digits of the SHA-256 of the weights that it started from; empty: scratch.
+    weights: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,9 +86,11 @@ def run_plan(
 
     Raises:
         FolderInUseError: another process is writing ``out``.
-        OutputExistsError: ``out`` holds runs of other data or another recipe.
+        OutputExistsError: ``out`` holds runs of other data, another recipe or other weights of the same source.
     """
     done = _finished(out, plan.digest(data))
+    weights = {name: _weights(source) for name, source in plan.sources.items()}
+    _refuse_other_weights(out, done, weights)
     pool = pool or data.pool()
     total = len(plan.sources) * len(plan.budgets) * plan.seeds * len(plan.variants)
     count = 0
@@ -100,6 +106,7 @@ def run_plan(
                     if key in done:
                         continue
                     cell = _one(name, source, budget, seed, variant, recipe, subset, data, plan, accelerator)
+                    cell = replace(cell, weights=weights[name])
                     done[key] = cell
                     _keep(out, cell, plan.digest(data))
                     _log.info(
@@ -131,6 +138,20 @@ def _one(
         report = evaluate(fit.model, data.report_split)
     seconds = round(time.perf_counter() - started, 1)
     return Cell(name, str(budget), seed, variant, len(subset), recipe.schedule.iterations, seconds, report.flat())
+
+
+def _weights(source: str) -> str:
+    return "" if source == SCRATCH else fetch(source).config.sha256[:16]
+
+
+def _refuse_other_weights(out: Path, done: dict[tuple[str, str, int, str], Cell], weights: dict[str, str]) -> None:
+    """Refuse to count runs of weights that have since been replaced under the same name."""
+    for cell in done.values():
+        if cell.weights != weights.get(cell.source, cell.weights):
+            raise OutputExistsError(
+                f"{out / RUNS} holds runs of {cell.source} with other weights than it has now.\n"
+                f"Choose another --out, or remove it: rm -r {shlex.quote(str(out))}"
+            )
 
 
 def _keep(out: Path, cell: Cell, digest: str) -> None:
