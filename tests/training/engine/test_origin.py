@@ -89,6 +89,11 @@ def test_a_run_that_is_resumed_keeps_the_facts_without_being_told(
     (tmp_path / "run" / "start.json").write_text("{")
     with pytest.raises(ResumeError, match=r"start.json cannot be read"):
         start(source, tmp_path / "run", *settings, resume=True)
+    (tmp_path / "run" / "start.json").unlink()
+    with pytest.raises(ResumeError, match=r"has no start.json: .*mean and std.*not known"):
+        start(source, tmp_path / "run", *settings, resume=True)
+    with pytest.raises(ResumeError, match=r"has no start.json"):
+        start(source, tmp_path / "run", *settings, resume=True, init=house.folder)
 
 
 @pytest.mark.parametrize(

@@ -152,8 +152,9 @@ def test_a_torn_last_checkpoint_falls_back_to_the_one_before(source: ImageSource
 
 
 def test_resuming_something_else_is_refused(source: ImageSource, whole: Path, tmp_path: Path) -> None:
-    with pytest.raises(ResumeError, match="other recipe"):
-        _run(source, whole, "optimiser.lr=2.0", resume=True)
+    for setting in ("optimiser.lr=2.0", "engine.seed=5", "engine.batch_size=2"):
+        with pytest.raises(ResumeError, match="other recipe"):
+            _run(source, whole, setting, resume=True)
     with pytest.raises(ResumeError, match="other photographs"):
         pretrain(tiny(), write_photographs(tmp_path / "p", IMAGES + 1), RandomBoxes(), whole, resume=True)
     with pytest.raises(ResumeError, match="no checkpoint"):

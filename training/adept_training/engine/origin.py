@@ -58,9 +58,14 @@ def open_origin(
     Raises:
         RecipeError: separate training without a start or with one that lacks a part; another architecture.
         LicenseError: the license is more permissive than the start's.
-        ResumeError: ``init`` is not what the run started from.
+        ResumeError: ``init`` is not what the run started from, or the run did not record it.
     """
     before = recorded_origin(folder) if resume else None
+    if resume and before is None:
+        raise ResumeError(
+            f"{folder} has no {START}: what its run started from, mean and std included, is not known.\n"
+            "Start the run again with another --out."
+        )
     asked = license if is_stated(license) else recipe.export.licence
     if init is None and before is None:
         if not recipe.method.contrasts:
