@@ -7,7 +7,6 @@ a time. The process is forked from one that has imported everything, so that a s
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import os
 import random
 import signal
@@ -20,7 +19,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-#: How many moments are tried of each command; ``make hostile`` asks for more.
+from tests.fork_server import fork_server
+
+#: How many moments are tried of each command; ADEPT_KILLS asks for more.
 KILLS = int(os.environ.get("ADEPT_KILLS", "3"))
 _CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod")
 _PRELOADED = [
@@ -59,8 +60,7 @@ def run(
         below: the folder in which changes of files are counted.
         at: kill it before this change (from 0). after: kill it after so many seconds.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOADED)
+    context = fork_server(*_PRELOADED)
     ours, theirs = context.Pipe(duplex=False)
     log = below.parent / f"{below.name}.output"
     process = context.Process(target=_child, args=(theirs, str(below.resolve()), at, str(log), job, words))

@@ -68,6 +68,7 @@ def test_closing_the_terminal_saves_the_state(tmp_path: Path) -> None:
     ours, theirs = os.openpty()
 
     def take_the_terminal() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup, whose children ignore it
         os.setsid()
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import importlib.util
-import multiprocessing
 import os
 import sys
 import time
@@ -22,9 +21,7 @@ import adept_hub
 from adept_hub.checkpoint import read_tensors
 from adept_hub.errors import AdeptError
 from adept_hub.fetch import FetchOptions, fetch
-
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload([__name__])
+from tests.fork_server import fork_server
 
 
 def _child(pipe: Connection, environment: Mapping[str, str | None], work: Callable[..., str], args: Any) -> None:
@@ -64,9 +61,10 @@ class _Working:
     """Work under way in a process of its own."""
 
     def __init__(self, work: Callable[..., str], args: tuple[Any, ...], environment: Mapping[str, str | None]) -> None:
-        self.pipe, theirs = _context.Pipe(duplex=False)
+        context = fork_server(__name__)
+        self.pipe, theirs = context.Pipe(duplex=False)
         arguments = (theirs, dict(os.environ) | dict(environment), work, args)
-        self.process: BaseProcess = _context.Process(target=_child, args=arguments)
+        self.process: BaseProcess = context.Process(target=_child, args=arguments)
         self.process.start()
         theirs.close()
 
