@@ -35,8 +35,9 @@ $(VENV)/.dev: $(VENV)/.base requirements-frameworks.txt
 demo: $(VENV)/.base  ## bundled weights on bundled photographs: load, draw, export to three frameworks
 	@$(BIN)/adept demo --out demo_out
 
+# Files of tests go to two processes of one thread each, which is faster than one process of two.
 test: $(VENV)/.dev  ## every test, the real-framework ones included
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: $(VENV)/.dev  ## without the slow tests and the real frameworks
 	@$(BIN)/python -m pytest -m 'not slow and not frameworks'
