@@ -226,7 +226,7 @@ def test_files_that_contradict_themselves(change: dict[str, Any], message: str) 
         ({"size": "1000"}, "expected int"),
         ({"auto_map": "evil.py"}, "unknown field"),
         ({"epochs": 10**400}, "too large"),
-        ({"epochs": float("inf")}, "not finite"),
+        ({"epochs": float("inf")}, "it must be finite"),
     ],
 )
 def test_entries_that_do_not_say_which_bytes_they_mean(change: dict[str, Any], message: str) -> None:

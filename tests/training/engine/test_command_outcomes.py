@@ -12,6 +12,7 @@ import pytest
 import adept_training.engine.pretrain as module
 from adept_hub.checkpoint import read_config
 from adept_hub.cli.main import main
+from adept_training.engine.origin import Origin, record_origin
 from adept_training.engine.pretrain import Outcome
 from tests.training.support import TINY, tiny, write_photographs
 
@@ -76,8 +77,9 @@ def test_resume_takes_the_recipe_of_the_run(typed: Callable[..., int], asked: di
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     (tmp_path / "run" / "checkpoints" / "step-00000002.pt").touch()
     (tmp_path / "run" / "recipe.yaml").write_text(tiny("method.name=byol").to_yaml())
+    record_origin(Origin(license="cc-by-4.0"), tmp_path / "run")
     assert typed("--resume") == 0
-    assert asked["recipe"] == tiny("method.name=byol")
+    assert asked["recipe"] == tiny("method.name=byol", "export.licence=cc-by-4.0"), "its license too"
     assert asked["resume"] is True
     assert typed("--resume", "--recipe", "two_minutes") == 0
     assert asked["recipe"].model.depth == 18
