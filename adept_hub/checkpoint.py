@@ -12,15 +12,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from adept_hub import strict_json
 from adept_hub.atomic import atomic_file, atomic_folder
 from adept_hub.digest import sha256_file, verify
 from adept_hub.errors import CheckpointError, IntegrityError, PickleRefusedError, ShapeMismatchError, UnknownKeyError
+from adept_hub.io import strict_json
+from adept_hub.io.weights_file import broken, check_finite, check_header
 from adept_hub.models.contract import check_tensors, expected_tensors
 from adept_hub.schema import from_dict, to_dict
 from adept_hub.spec import CheckpointConfig, DetectorSpec, Preprocessing, Provenance
 from adept_hub.validate import MAX_CONFIG_BYTES, MAX_CONFIG_VALUES, check_config
-from adept_hub.weights_file import broken, check_finite, check_header
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"

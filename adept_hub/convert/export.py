@@ -22,10 +22,10 @@ from adept_hub.convert.norms import with_counters, with_norm
 from adept_hub.convert.options import Detector, Framework, Target, check_framework
 from adept_hub.convert.rescale import rescale_anchors
 from adept_hub.errors import CheckpointError
+from adept_hub.io.pickles import load_tensors_only
+from adept_hub.io.weights_file import read_safetensors
 from adept_hub.models.contract import check_tensors, part_of
-from adept_hub.pickles import load_tensors_only
 from adept_hub.spec import PARTS, AnchorSpec, CheckpointConfig, DetectorSpec
-from adept_hub.weights_file import read_safetensors
 
 #: Weights and config of each framework's export.
 FILES: Mapping[str, tuple[str, str]] = {

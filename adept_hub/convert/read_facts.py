@@ -117,9 +117,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
         CheckpointError: the file is missing, damaged, or holds no tensors.
         PickleRefusedError: it holds pickled objects other than tensors.
     """
-    from adept_hub.convert.array_pickles import is_array_pickle, load_arrays_only
-    from adept_hub.pickles import load_tensors_only
-    from adept_hub.weights_file import read_safetensors
+    from adept_hub.io.array_pickles import is_array_pickle, load_arrays_only
+    from adept_hub.io.pickles import load_tensors_only
+    from adept_hub.io.weights_file import read_safetensors
 
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist.")

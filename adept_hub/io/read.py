@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from xml.etree import ElementTree
 
-from adept_hub import strict_json, strict_yaml
 from adept_hub.errors import AdeptError
+from adept_hub.io import strict_json, strict_yaml
 
 #: Upper bounds by kind of file, bytes.
 MAX_SETTINGS = 4 << 20
@@ -97,7 +97,7 @@ class Door:
             raise self.refuse(path, f"is not UTF-8 text (byte {error.start})") from error
 
     def json(self, path: Path, *, unique: bool = True) -> Any:
-        """Return the values of a JSON file (see `adept_hub.strict_json.loads`)."""
+        """Return the values of a JSON file (see `adept_hub.io.strict_json.loads`)."""
         content = self.read(path)
         try:
             return strict_json.loads(content, unique=unique)
@@ -105,7 +105,7 @@ class Door:
             raise self.refuse(path, f"is not valid JSON ({_first_line(error)})") from error
 
     def yaml(self, path: Path) -> Any:
-        """Return the values of a YAML file (see `adept_hub.strict_yaml.loads`)."""
+        """Return the values of a YAML file (see `adept_hub.io.strict_yaml.loads`)."""
         import yaml
 
         content = self.text(path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from adept_hub import strict_json
+from adept_hub.io import strict_json
 
 _NAME = re.compile(r'\{"name": ?"([a-z0-9_.]+)",')
 #: A key: within a string the quotes would be escaped.

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adept_hub import strict_json
 from adept_hub.errors import RegistryError, UnknownModelError, UnpublishedWeightsError
+from adept_hub.io import strict_json
 from adept_hub.names import is_name, split_name
 from adept_hub.registry.lines import is_published_line, parse_line, read_lines
 from adept_hub.spelling import did_you_mean

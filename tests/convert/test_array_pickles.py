@@ -14,10 +14,10 @@ import pytest
 import torch
 from torchvision.models import resnet18
 
-from adept_hub.convert.array_pickles import load_arrays_only
 from adept_hub.convert.layouts import import_layout, recognise_layout
 from adept_hub.convert.read_facts import read_state
 from adept_hub.errors import CheckpointError, PickleRefusedError
+from adept_hub.io.array_pickles import load_arrays_only
 
 
 def written(tmp_path, content, protocol=4):

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from adept_hub.checkpoint import WEIGHTS, read_config, read_tensors
-from adept_hub.pickles import load_tensors_only
+from adept_hub.io.pickles import load_tensors_only
 from tests.hub.malicious import CASES, attack
 
 

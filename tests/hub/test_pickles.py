@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from adept_hub.errors import CheckpointError, PickleRefusedError
-from adept_hub.pickles import load_tensors_only
+from adept_hub.io.pickles import load_tensors_only
 
 STATE = {"conv.weight": torch.arange(24.0).reshape(2, 3, 2, 2), "bn.num_batches_tracked": torch.tensor(7)}
 

@@ -17,7 +17,7 @@ from adept_hub.checkpoint import WEIGHTS, read_config, read_tensors, write_confi
 from adept_hub.cli.main import main
 from adept_hub.digest import sha256_file
 from adept_hub.errors import CheckpointError, IntegrityError
-from adept_hub.weights_file import check_finite, read_safetensors
+from adept_hub.io.weights_file import check_finite, read_safetensors
 
 
 def poison(folder: Path, key: str, value: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from adept_hub.strict_yaml import loads
+from adept_hub.io.strict_yaml import loads
 
 
 @pytest.mark.parametrize("text", ["a: 1\na: 2\n", "x: {b: 1, c: 2, b: 1}\n", "a: 1\n'a': 2\n", "- {1: 2, 1: 3}\n"])

@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 import adept_training
-from adept_hub import strict_yaml
 from adept_hub.errors import RecipeError
+from adept_hub.io import strict_yaml
 from adept_hub.io.read import Door
 from adept_hub.schema import check_path, field_paths, to_dict
 from adept_hub.spelling import did_you_mean, in_words

@@ -19,7 +19,7 @@ from torch import Tensor
 from adept_hub.digest import verify
 from adept_hub.errors import CheckpointError, IntegrityError
 from adept_hub.io.read import Door
-from adept_hub.weights_file import broken, check_finite, check_header
+from adept_hub.io.weights_file import broken, check_finite, check_header
 from adept_training.downstream.recipe import DetectorRecipe
 
 DETECTOR, PREDICTORS = "detector.json", "predictors.safetensors"

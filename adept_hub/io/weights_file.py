@@ -10,8 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from adept_hub import strict_json
 from adept_hub.errors import AdeptError, CheckpointError
+from adept_hub.io import strict_json
 from adept_hub.io.read import Door
 from adept_hub.validate import MAX_WEIGHT_BYTES
 
