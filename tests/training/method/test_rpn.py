@@ -103,6 +103,19 @@ def test_a_negative_that_overlaps_an_undrawn_box_by_half_stays_one() -> None:
     assert labels.tolist() == [[NEGATIVE, IGNORED]]
 
 
+def test_an_overlap_of_exactly_a_threshold_is_positive_and_no_longer_negative() -> None:
+    """As Detectron2's Matcher: [0, 0.25) is background, [0.25, 0.5) ignored, [0.5, 1] an object; the best is 0.8."""
+    heights = torch.tensor([8.0, 5.0, 4.0, 2.5, 2.0])
+    anchors = torch.stack([heights * 0, heights * 0, heights * 0 + 10, heights], dim=1)
+    boxes, valid = torch.tensor([[[0, 0, 10, 10.0]]]), torch.ones(1, 1, dtype=torch.bool)
+    recipe = RPNRecipe(positive_iou=0.5, negative_iou=0.25)
+    labels, _ = label_anchors(anchors, boxes, valid, recipe)
+    assert labels.tolist() == [[POSITIVE, POSITIVE, IGNORED, IGNORED, NEGATIVE]]
+    far = torch.tensor([[[50, 50, 60, 60.0]]])
+    labels, _ = label_anchors(anchors, far, valid, recipe, (boxes, valid))
+    assert labels.tolist() == [[IGNORED, IGNORED, NEGATIVE, NEGATIVE, NEGATIVE]]
+
+
 def test_an_image_without_boxes_teaches_nothing() -> None:
     anchors = make_anchors(AnchorSpec(), _maps(64))
     boxes, valid = _boxes(1, 4, 64), torch.zeros(1, 4, dtype=torch.bool)
@@ -136,6 +149,9 @@ def test_sampling_is_uniform_and_depends_on_the_image_alone() -> None:
     assert counts.std().item() == pytest.approx(8.7, rel=0.15)
     assert counts.min() > 60
     assert counts.max() < 145
+    # All 62 bits of a seed count.
+    _, near = sample_anchors(labels[:3], torch.tensor([6, 6 + (1 << 33), 6 + (1 << 61)]), RECIPE)
+    assert len({tuple(row.tolist()) for row in near}) == 3
     _, alone = sample_anchors(labels[7:8], seeds[7:8], RECIPE)
     assert torch.equal(alone[0], background[7]), "the batch around an image does not matter"
 

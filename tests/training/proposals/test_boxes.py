@@ -33,6 +33,13 @@ def test_bounds_can_be_chosen():
     assert sizes_of(filter_boxes(given, SIZE, min_scale=0.0)) == [(10, 10), (40, 20), (50, 50)]
     assert sizes_of(filter_boxes(given, SIZE, min_scale=0.0, min_side=20)) == [(40, 20), (50, 50)]
     assert sizes_of(filter_boxes(given, SIZE, min_scale=0.0, max_ratio=1.5)) == [(10, 10), (50, 50)]
+    # The floor is of both sides, and inclusive.
+    assert sizes_of(filter_boxes(boxes((19, 30), (30, 19), (20, 30), (30, 20)), SIZE, min_scale=0.0, min_side=20)) == [
+        (20, 30),
+        (30, 20),
+    ]
+    assert sizes_of(filter_boxes(boxes((30, 50), (50, 30)), SIZE, min_scale=0.0, min_ratio=0.7)) == [(50, 30)]
+    assert sizes_of(filter_boxes(given, SIZE, min_scale=0.0, max_scale=0.3)) == [(10, 10), (40, 20)]
 
 
 def test_unique_keeps_the_first_of_each_in_order():
