@@ -137,6 +137,13 @@ def test_a_photograph_without_boxes_gives_whole_views_that_are_no_targets(boxes:
     assert np.array_equal(views.boxes1_S[0].ids_K, views.boxes2.ids_K), "they are still a pair"
 
 
+def test_a_box_as_wide_or_as_high_as_the_photograph_is_still_an_object() -> None:
+    boxes = np.array([[0, 40, WIDTH, 200], [50, 0, 250, HEIGHT], [0.4, 0.4, WIDTH - 0.4, HEIGHT - 0.4]], np.float32)
+    views = draw_views(np.random.default_rng(0), _photograph(BOXES), boxes, dataclasses.replace(RECIPE, boxes=3))
+    real = dict(zip(views.targets1.ids_K.tolist(), views.targets1.real_K.tolist(), strict=True))
+    assert real == {0: True, 1: True, 2: False}
+
+
 def test_jitter_moves_the_first_view_alone_by_at_most_a_tenth() -> None:
     recipe = dataclasses.replace(RECIPE, jitter_prob=1.0, flip=0.0)
     moved = 0

@@ -75,3 +75,21 @@ def test_retrieval_counts_images_that_find_themselves() -> None:
     prediction = target.clone()
     prediction[3] = target[0]
     assert retrieval(prediction, target).item() == 0.75
+
+
+def test_retrieval_takes_away_what_all_boxes_have_in_common() -> None:
+    """Every prediction leans far in one direction, and targets lean in it by different amounts.
+
+    By the cosine alone all images would find the one that leans most. What is compared is what differs, in either
+    network by its own mean.
+    """
+    own, common = torch.eye(5)[:4], torch.eye(5)[4]
+    lean = torch.tensor([0.3, 0.5, 0.8, 1.3])[:, None]
+    prediction, target = own + 6 * common, own + lean * common
+    raw = torch.nn.functional.cosine_similarity(prediction[:, None], target[None], dim=2)
+    assert raw.argmax(dim=1).tolist() == [3, 3, 3, 3]
+    assert retrieval(prediction[:, None], target[:, None]).item() == 1.0
+    # Of several boxes an image the first alone is looked for.
+    others = torch.randn(4, 2, 5, generator=torch.Generator().manual_seed(0))
+    both = [torch.cat([x[:, None], others], dim=1) for x in (prediction, target)]
+    assert retrieval(*both).item() == 1.0

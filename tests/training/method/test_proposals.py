@@ -47,6 +47,20 @@ def test_a_box_outside_the_other_view_is_no_pair() -> None:
     moved = carry(given, whole, corner, 100, 90)
     assert moved.ids_NK.tolist() == [[-1, 8]]
     torch.testing.assert_close(moved.boxes_NK4, torch.tensor([[[0.0, 0, 90, 90], [10, 10, 70, 70]]]))
+    assert moved.real_NK.tolist() == [[False, True]]
+    # One that only fills up stays one, wherever it lies.
+    filled = carry(given._replace(real_NK=torch.tensor([[True, False]])), whole, corner, 100, 90)
+    assert (filled.ids_NK.tolist(), filled.real_NK.tolist()) == ([[-1, -1]], [[False, False]])
+    torch.testing.assert_close(filled.boxes_NK4[0, 1], torch.tensor([0.0, 0, 90, 90]))
+
+
+def test_only_the_64_of_highest_objectness_are_looked_at() -> None:
+    """As many copies of one box leave nothing else; one copy fewer leaves the next one."""
+    for copies, expected in ((64, [True, False, False, False]), (63, [True, True, False, False])):
+        anchors = torch.tensor([[0.0, 0, 20, 20]] * copies + [[40, 40, 60, 60]] * 40)
+        logits = torch.linspace(5, 0, len(anchors))[None]
+        found = propose(logits, torch.zeros(1, len(anchors), 4), anchors, 64)
+        assert found.real_NK.tolist() == [expected]
 
 
 def test_joining_keeps_order() -> None:
