@@ -44,6 +44,29 @@ def test_two_processes_share_the_batch_of_one() -> None:
         assert one.places(step) == two[0].places(step) + two[1].places(step)
 
 
+def test_holes_lie_in_the_boxes_of_their_own_view(tmp_path: Path) -> None:
+    """Crops of their own, one with boxes mostly elsewhere than the other's; a hole's middle is a point of its box."""
+    source = write_photographs(tmp_path, 8)
+    recipe = tiny("views.v3_mode=independent", "colours.cutout_prob=1.0", "views.sizes=[64,80,48]")
+    samples = Samples(source, RandomBoxes(), tuple(source.keys()), recipe.views, recipe.colours, seed=3)
+    others = 0
+    for index in range(8):
+        batch = samples[0, index]
+        for view, boxes, other in ((1, batch.boxes2, batch.boxes3), (2, batch.boxes3, batch.boxes2)):
+            holes_K4 = torch.as_tensor(batch.views[view].colours.holes_K4)
+            assert (holes_K4[:, 2:] > holes_K4[:, :2]).all(), "one for each box"
+            boxes_K4, size = torch.as_tensor(boxes.boxes_NK4), recipe.views.sizes[view]
+            inside = (holes_K4 > 0).all(dim=1) & (holes_K4 < size).all(dim=1)  # not cut by the view's edge
+            middle_K2 = (holes_K4[:, :2] + holes_K4[:, 2:]) / 2
+
+            def within(boxes_K4: torch.Tensor, middle_K2: torch.Tensor = middle_K2) -> torch.Tensor:
+                return ((middle_K2 >= boxes_K4[:, :2] - 1) & (middle_K2 <= boxes_K4[:, 2:] + 1)).all(dim=1)
+
+            assert within(boxes_K4)[inside].all()
+            others += int((~within(torch.as_tensor(other.boxes_NK4)))[inside].sum())
+    assert others > 5, "the other view's boxes would be seen"
+
+
 def test_workers_change_nothing_and_a_start_in_the_middle_continues(tmp_path: Path) -> None:
     samples = _samples(tmp_path)
     order = Order(10, 4, seed=1)

@@ -143,6 +143,22 @@ def test_the_rpn_can_have_a_rate_of_its_own() -> None:
             assert not group["adapt"]
 
 
+def test_without_a_rate_of_its_own_the_rpn_has_the_plain_one_and_is_adapted() -> None:
+    network = Network(SMALL, 32, 16, SMALL.head_fc_channels)
+    recipe = OptimiserRecipe(lr=1.0, rpn_lr=None, detector_lr_scale=0.2)
+    groups = make_optimiser(network, recipe, 256).param_groups
+    for name, parameter in network.named_parameters():
+        (group,) = [g for g in groups if any(p is parameter for p in g["params"])]
+        assert group["peak"] == (0.2 if name.startswith("parts.") and ".rpn." not in name else 1.0), name
+        assert group["adapt"] is (parameter.ndim > 1), name
+
+
+def test_the_rate_ends_at_the_final_one() -> None:
+    """Half-way down the cosine it is the mean of the peak and the final rate."""
+    rates = [lr_at(step, 8.0, 20, 100, 0.5, 2.0) for step in (0, 10, 20, 60, 100, 130)]
+    assert rates == pytest.approx([4.0, 6.0, 8.0, 5.0, 2.0, 2.0])
+
+
 def test_detector_and_predictor_can_have_multiples_of_the_rate() -> None:
     network = Network(SMALL, 32, 16, SMALL.head_fc_channels)
     recipe = OptimiserRecipe(lr=1.0, rpn_lr=0.02, detector_lr_scale=0.2, predictor_lr_scale=10.0)

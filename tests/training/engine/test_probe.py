@@ -41,6 +41,26 @@ def test_boxes_are_scaled_to_the_view_each_once_without_the_whole_photograph(tmp
     np.testing.assert_allclose(held.boxes_M4[0], [[0, 0, 32, 32], [16, 16, 48, 48]])
 
 
+def test_a_box_as_wide_or_as_high_as_the_photograph_is_looked_for(tmp_path: Path) -> None:
+    class Long:
+        def boxes(self, key: str) -> np.ndarray:
+            return np.array([[0, 20, 96, 60], [24, 0, 72, 80], [0.5, 0, 96, 80]], dtype=np.float32)
+
+    held = load_held_out(write_photographs(tmp_path, 1), Long(), ["000.png"], 64)
+    np.testing.assert_allclose(held.boxes_M4[0], [[0, 16, 64, 48], [16, 0, 48, 64]])
+
+
+@pytest.mark.parametrize(
+    ("height", "expected"), [(39.0, (1, 1)), (35.0, (1, 1)), (33.0, (1, 0)), (25.0, (1, 0)), (23.0, (0, 0))]
+)
+def test_recall_counts_from_an_overlap_of_50_and_of_70_percent(height: float, expected: tuple[int, int]) -> None:
+    """The one proposal is 8..56 in both directions; a box within it of the same width has an IoU of height / 48."""
+    box = torch.tensor([[8.0, 8, 56, 8 + height]])
+    held = HeldOut(torch.zeros((1, 64, 64, 3), dtype=torch.uint8), (box,))
+    found = measure_rpn(DetectorParts(SMALL), _Oracle(), held, Preprocessing(), top=1)
+    assert (found["recall1_iou50"], found["recall1_iou70"]) == expected
+
+
 class _Oracle(nn.Module):
     """Says yes to one square anchor of 48 px on P3, whose centre is (column 4, row 4) x 8 = (32, 32)."""
 
