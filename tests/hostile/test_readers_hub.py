@@ -1,0 +1,38 @@
+"""Any bytes in the library's files: a sound value or one error of the right class (see `tests.hostile.property`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from adept_hub.checkpoint import parse_config
+from tests.hostile.property import IRREGULAR, Reader, check, check_irregular
+from tests.hostile.readers_hub import READERS, Make
+
+_BUNDLED = Path(__file__).parents[2] / "adept_hub" / "bundled"
+
+
+@pytest.fixture
+def made(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Reader, Path]:
+    make: Make
+    make, reader = request.param
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    config = next(_BUNDLED.glob("*/config.json"))
+    make(folder, parse_config(config.read_bytes(), str(config)))
+    return reader, folder
+
+
+@pytest.mark.parametrize("made", READERS, indirect=True, ids=lambda pair: str(pair[1]))
+def test_any_damage(made: tuple[Reader, Path]) -> None:
+    check(*made)
+
+
+@pytest.mark.parametrize("kind", IRREGULAR)
+@pytest.mark.parametrize("made", READERS, indirect=True, ids=lambda pair: str(pair[1]))
+def test_irregular(made: tuple[Reader, Path], kind: str) -> None:
+    if made[0].file == "text":
+        pytest.skip("no file of the library's")
+    check_irregular(*made, kind)
