@@ -13,7 +13,9 @@ from pathlib import Path
 from adept_hub.errors import AdeptError, DiskFullError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_DENIED = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
+_DENIED = (
+    errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EISDIR, errno.ELOOP,
+)  # fmt: skip
 #: What torch's writer raises for a failed write of any cause, and numpy's for a short one.
 _TORCH = re.compile(r"unexpected pos \d+ vs \d+|PytorchStreamWriter failed|file write failed|iostream error")
 _NUMPY = re.compile(r"\d+ requested and \d+ written")

@@ -18,6 +18,7 @@ from adept_hub.convert.facts import (
 from adept_hub.convert.options import DOWNSTREAM_SIZES, STRIDES, mmdet_scales
 from adept_hub.convert.remedies import remedy
 from adept_hub.convert.rescale import anchor_ratio
+from adept_hub.messages import LONGEST_VALUE
 from adept_hub.spec import CheckpointConfig, DetectorSpec
 
 #: Normalisation values closer than this (0-255) are the same.
@@ -86,7 +87,9 @@ def diagnose(facts: Facts, config: CheckpointConfig) -> list[Finding]:
 def _finding(
     facts: Facts, code: str, severity: Literal["error", "warning"], found: object, wanted: object, **values: object
 ) -> Finding:
-    return Finding(code, severity, str(found), str(wanted), remedy(code, facts.framework, **values))
+    has = str(found)  # a value of the user's file, of any length
+    shown = has if len(has) <= LONGEST_VALUE else f"{has[: LONGEST_VALUE - 3]}..."
+    return Finding(code, severity, shown, str(wanted), remedy(code, facts.framework, **values))
 
 
 def _pixels(facts: Facts, config: CheckpointConfig) -> Iterator[Finding]:

@@ -20,6 +20,8 @@ from adept_hub.io.read import Door
 from adept_hub.spec import CheckpointConfig, Metric
 
 FILES = ("metrics.json", "evaluations/*.json", "evaluations/*/*.json")
+#: Of a name on a card, characters.
+_LONGEST = 1000
 _FIGURES = Door(PublishError, 8 << 20, remedy="Evaluate again, or remove the file.")
 
 
@@ -96,15 +98,23 @@ def _read(path: Path) -> dict[str, Any]:
         numbers = [v for v in metrics.values() if v is not None]
         if not all(isinstance(v, int | float) and math.isfinite(v) for v in numbers):
             raise ValueError("a figure that is no number")
-        if not isinstance(content["split"], str) or not isinstance(content["images"], int):
+        if not isinstance(content["split"], str) or not _is_count(content["images"]):
             raise ValueError("no split or no number of images")
-        content["source"]
+        if not _is_count(content.get("trained_on") or 0):
+            raise ValueError("trained_on is no number of images")
+        shown = (*metrics, content["split"], str(content.get("data", "")), str(content["source"]))
+        if not all(len(text) <= _LONGEST and text.isprintable() for text in shown):
+            raise ValueError(f"a name that is longer than {_LONGEST} characters or cannot be printed")
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise PublishError(
             f"{path} holds no figures of adept evaluate: {str(error)[:200]}.\nEvaluate again, or remove the file."
         ) from error
     found: dict[str, Any] = content
     return found
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53
 
 
 def _last(path: Path) -> str:

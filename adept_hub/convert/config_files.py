@@ -38,12 +38,12 @@ def _read(
 ) -> dict[str, Any]:
     if path.suffix == ".py":
         return dict(run_python(path))
+    if not path.is_file():  # nor a link to itself, which cannot be resolved
+        based = f" (a base of {above[-1]})" if above else ""
+        raise CheckpointError(f"{path}{based} does not exist, or is not a regular file.")
     resolved = path.resolve()
     if resolved in above or len(above) >= _MAX_BASES:
         raise CheckpointError(f"{path} is based on itself: remove it from {base_key} in {above[-1]}.")
-    if not path.is_file():
-        based = f" (a base of {above[-1]})" if above else ""
-        raise CheckpointError(f"{path}{based} does not exist, or is not a regular file.")
     data = _parse(path)
     bases = data.pop(base_key, None) or []
     names = bases if isinstance(bases, list) else [bases]

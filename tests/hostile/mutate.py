@@ -28,7 +28,8 @@ RAW = [
     "[" * 20_000 + "]" * 20_000, '{"a":' * 20_000 + "1" + "}" * 20_000, "9" * 5000, "-9e999", "1e-999", "NaN",
     "2001-01-01", "!!binary aGk=", "!!set {a, b}", "!!timestamp 9999-99-99", "&a [*a]", "&a {b: *a}", "*nobody",
     "!!python/object/apply:os.system [id]", "{? [1] : 2}", "{<<: {a: 1}}", "0o17", "1:30", "", ",", "}", "\\", "#",
-    '"\\ud800"', "'\t'", "!!int x", "!!float []", "!<tag:yaml.org,2002:str> 1", "--- a\n--- b\n",
+    '"\\ud800"', "'\t'", "0x" + "f" * 5000, "1" + ":00" * 3000, "!!bool x",
+    "!!int x", "!!float []", "!<tag:yaml.org,2002:str> 1", "--- a\n--- b\n",
 ]  # fmt: skip
 #: Bytes that are put into a file somewhere.
 SPLICES = [
@@ -60,7 +61,9 @@ def mutate_tree(tree: Any, choose: Choose) -> tuple[str, Any]:
     if kind == "replace":
         holder[last] = choose(VALUES)
     elif kind == "retype":
-        holder[last] = choose([str, lambda v: [v], lambda v: {"x": v}, bool, lambda v: str(v)[:1], _number])(holder[last])
+        holder[last] = choose([str, lambda v: [v], lambda v: {"x": v}, bool, lambda v: str(v)[:1], _number])(
+            holder[last]
+        )
     elif kind == "remove":
         del holder[last]
     elif kind == "add" and isinstance(holder, dict):

@@ -1,4 +1,4 @@
-"""The library's readers, each with the valid file that is damaged: checkpoints, registries, figures, configs, pickles."""
+"""The library's readers, each with the valid file that is damaged: checkpoints, registries, configs, pickles."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from safetensors.torch import save_file
 
 from adept_hub.card_data import eval_results
@@ -22,7 +23,12 @@ from adept_hub.checkpoint import CONFIG, parse_config, read_config, replace_prov
 from adept_hub.convert.read_facts import read_state
 from adept_hub.doctor import diagnose_file, diagnose_stock
 from adept_hub.errors import (
-    CheckpointError, PublishError, RegistryError, SourceError, UnsupportedModelError,
+    CheckpointError,
+    DiskFullError,
+    PublishError,
+    RegistryError,
+    SourceError,
+    UnsupportedModelError,
 )  # fmt: skip
 from adept_hub.integrations.door import parse_address
 from adept_hub.lock import _name, _owner
@@ -44,8 +50,9 @@ Make = Callable[[Path, CheckpointConfig], None]
 def check_page(text: str) -> None:
     """Of a card: no control characters, and nothing that a browser would run or fetch."""
     assert not {c for c in text if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t"}, "control characters"
-    assert "<script" not in text, "a script"
-    assert text.startswith("---\n"), "no front matter"
+    front, body = text.removeprefix("---\n").split("\n---\n", 1)
+    assert "<script" not in body, "a script"
+    assert isinstance(yaml.safe_load(front), dict), "no front matter"
 
 
 # --- checkpoints ---------------------------------------------------------------------------------------------------
@@ -204,7 +211,8 @@ def doctor(framework: str, name: str, folder: Path) -> None:
 
 
 def tensors() -> dict[str, torch.Tensor]:
-    return {"a.weight": torch.arange(12.0).reshape(3, 4), "b": torch.ones(2, dtype=torch.int64), "c.half": torch.ones(5).half()}  # fmt: skip
+    counts, halves = torch.ones(2, dtype=torch.int64), torch.ones(5).half()
+    return {"a.weight": torch.arange(12.0).reshape(3, 4), "b": counts, "c.half": halves}
 
 
 def make_weights(name: str, folder: Path, _: CheckpointConfig) -> None:
@@ -233,7 +241,7 @@ CK, UN = CheckpointError, UnsupportedModelError
 READERS: list[tuple[Make, Reader]] = [
     (make_config, Reader("config.json", CONFIG, mutate_json, read_whole_config, (CK,), examples=2)),
     (make_config, Reader("provenance", CONFIG, mutate_provenance, change_provenance, (CK,), examples=2)),
-    (make_card, Reader("README.md", "README.md", mutate_lines, rewrite_card, (CK,))),
+    (make_card, Reader("README.md", "README.md", mutate_lines, rewrite_card, (CK, DiskFullError))),
     (make_registry, Reader("models.json", "models.json", mutate_json, partial(read_registry, name="models.json"),
                            (RegistryError,), examples=3)),
     (partial(make_registry, lines=True), Reader("models.jsonl", "models.jsonl", mutate_lines,

@@ -30,3 +30,26 @@ def test_what_is_told_apart(text: str, values) -> None:
 def test_objects_are_not_made() -> None:
     with pytest.raises(yaml.YAMLError):
         loads("!!python/object/apply:os.getcwd []")
+
+
+@pytest.mark.parametrize("text", ["&a [*a]", "&a {b: *a}", "a: &a [1, {b: [*a]}]", "&a {? [*a] : 1}"])
+def test_values_that_contain_themselves(text: str) -> None:
+    with pytest.raises(yaml.YAMLError, match="contain themselves"):
+        loads(text)
+
+
+def test_a_billion_values_by_aliases() -> None:
+    lines = ["a0: &a0 [x, x]", *(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 40))]
+    with pytest.raises(yaml.YAMLError, match="too many values behind aliases"):
+        loads("\n".join(lines))
+    assert loads("\n".join(lines[:4]))["a3"] == [[[["x"] * 2] * 2] * 2] * 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0x" + "f" * 5000, "0b" + "1" * 5000, "9" * 5000, "1" + ":00" * 5000, "1" + ":00" * 1000 + ".5", "!!bool x",
+     "!!timestamp x", "!!int x", "!!int ''", "2001-99-99"],
+)  # fmt: skip
+def test_numbers_beyond_all_bounds_and_tags_that_do_not_fit(text: str) -> None:
+    with pytest.raises(ValueError):
+        loads(f"a: {text}")
