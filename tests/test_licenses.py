@@ -39,6 +39,34 @@ def test_not_known_to_be(later: str, earlier: str) -> None:
     assert not as_restrictive(later, earlier)
 
 
+#: License -> every license that it follows, by the texts of both; by hand. What asks for nothing is followed by all.
+FREE = {"cc0-1.0", "unlicense", "pddl", "wtfpl", "0bsd"}
+NOTICE = {"mit", "isc", "bsd-2-clause"}
+FOLLOWS = {
+    **dict.fromkeys(FREE, set()),
+    **dict.fromkeys(NOTICE, NOTICE),
+    "bsd-3-clause": NOTICE,
+    "apache-2.0": NOTICE,
+    "cc-by-4.0": NOTICE,
+    "cc-by-nc-4.0": NOTICE | {"cc-by-4.0"},
+    "cc-by-nd-4.0": NOTICE | {"cc-by-4.0"},
+    "cc-by-nc-nd-4.0": NOTICE | {"cc-by-4.0", "cc-by-nc-4.0", "cc-by-nd-4.0"},
+    "cc-by-sa-4.0": NOTICE | {"cc-by-4.0"},
+    "cc-by-nc-sa-4.0": NOTICE | {"cc-by-4.0", "cc-by-nc-4.0"},
+    "mpl-2.0": NOTICE | {"apache-2.0"},
+    "lgpl-3.0": NOTICE | {"apache-2.0"},
+    "gpl-3.0": NOTICE | {"apache-2.0", "lgpl-3.0"},
+    "agpl-3.0": NOTICE | {"apache-2.0", "lgpl-3.0", "gpl-3.0"},
+}
+
+
+def test_the_whole_table_by_hand() -> None:
+    assert set(FOLLOWS) == set(CONDITIONS)
+    for later, earlier in itertools.product(CONDITIONS, repeat=2):
+        expected = earlier in FREE or earlier == later or earlier in FOLLOWS[later]
+        assert as_restrictive(later, earlier) is expected, (later, earlier)
+
+
 def test_it_is_an_order() -> None:
     for a, b, c in itertools.product(CONDITIONS, repeat=3):
         if as_restrictive(a, b) and as_restrictive(b, c):

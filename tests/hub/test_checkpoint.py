@@ -73,6 +73,7 @@ def test_half_files_keep_statistics_whole(make_checkpoint) -> None:
     tensors = read_tensors(folder, config)
     assert torch.equal(tensors["backbone.bn1.running_var"], parts.backbone.bn1.running_var)
     assert torch.equal(tensors["fpn.inner_blocks.0.0.weight"], parts.fpn.inner_blocks[0][0].weight.half().float())
+    assert {t.dtype for t in tensors.values()} == {torch.float32, torch.int64}, "half is for the file alone"
 
 
 def test_every_tensor_name_and_shape_counts(sparse) -> None:

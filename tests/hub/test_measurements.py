@@ -60,6 +60,18 @@ def test_seeds_become_a_mean_and_a_spread(run) -> None:
     assert sorted(found) == ["AP50", "TIDE_Loc", "rpn_recall"], "a figure that is none is left out"
 
 
+def test_a_figure_of_one_data_set_replaces_none_of_another(run) -> None:
+    """The checkpoint's own AP50 was measured on these images after fine-tuning on 1,205; this one after 12."""
+    folder, config = run
+    write(folder / "metrics.json", figures(trained_on=12, metrics={"AP50": 33.0}))
+    found = {(m.data, m.name): m.value for m in with_measurements(config, folder / "export").provenance.metrics}
+    assert found == {
+        ("bccd test, 72 images, fine-tuned on 1,205 images", "AP50"): 1.0,
+        ("bccd test, 72 images, fine-tuned on 12 images", "AP50"): 33.0,
+        ("held-out photographs", "rpn_recall"): 0.5,
+    }
+
+
 def test_figures_of_other_data_stay_apart(run) -> None:
     folder, config = run
     write(folder / "metrics.json", figures())

@@ -120,3 +120,17 @@ def test_a_file_that_vanished(tmp_path):
 def test_importing_images_is_cheap():
     code = "import sys, adept_training.images; sys.exit(bool({'torch', 'numba', 'pyarrow', 'cv2'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_shard_s_images_are_those_with_an_image_s_ending_in_any_case(tmp_path):
+    with tarfile.open(tmp_path / "photos.tar", "w") as tar:
+        for name in ("b.JPG", "a.json", "sub/c.Png", "d.cls", "README", "e.jpeg.txt"):
+            info = tarfile.TarInfo(name)
+            info.size = len(PNG)
+            tar.addfile(info, io.BytesIO(PNG))
+        folder = tarfile.TarInfo("looks-like.png")
+        folder.type = tarfile.DIRTYPE
+        tar.addfile(folder)
+    source = open_images(tmp_path / "photos.tar")
+    assert source.keys() == ["photos.tar/b.JPG", "photos.tar/sub/c.Png"]
+    assert source.read("photos.tar/b.JPG") == PNG

@@ -95,6 +95,16 @@ def test_anchors_on_boxes_that_were_not_drawn_can_be_ignored() -> None:
     assert labels.tolist() == [[POSITIVE, IGNORED, NEGATIVE]]
 
 
+def test_a_positive_stays_one_whatever_it_overlaps_besides() -> None:
+    """By its overlap, or as the best that a box has: an undrawn box at the same place takes nothing away."""
+    anchors = torch.tensor([[0, 0, 10, 10], [40, 40, 50, 50], [70, 70, 80, 80.0]])
+    boxes = torch.tensor([[[0, 0, 10, 9], [43, 43, 50, 50.0]]])  # IoU .9 with the first, .49 with the second
+    others = (torch.tensor([[[0, 0, 10, 10], [40, 40, 50, 50], [70, 70, 80, 80.0]]]), torch.ones(1, 3) > 0)
+    labels, index = label_anchors(anchors, boxes, torch.ones(1, 2, dtype=torch.bool), RECIPE, others)
+    assert labels.tolist() == [[POSITIVE, POSITIVE, IGNORED]]
+    assert index[0, :2].tolist() == [0, 1]
+
+
 def test_a_negative_that_overlaps_an_undrawn_box_by_half_stays_one() -> None:
     """It is ignored from ``positive_iou`` (0.7) on; anything between this and ``negative_iou`` (0.3) is background."""
     anchors, boxes = torch.tensor([[40, 40, 50, 45], [40, 40, 50, 48.0]]), torch.tensor([[[0, 0, 10, 10.0]]])

@@ -75,8 +75,7 @@ def _batch() -> Batch:
 def _model(*settings: str) -> Adept:
     torch.manual_seed(0)
     recipe = tiny(*SETTINGS, *settings)
-    model = Adept(recipe.model, recipe.method, recipe.views.sizes).eval()
-    model.preprocessing = PIXELS
+    model = Adept(recipe.model, recipe.method, recipe.views.sizes, PIXELS).eval()
     for network in (model.online, model.target):
         for parameter in network.parameters():  # the target is not the online network, and the RPN says something
             parameter.data.add_(torch.randn_like(parameter) * 0.02)
@@ -168,9 +167,8 @@ def test_the_rpn_learns_on_each_view_s_own_boxes_without_jitter(views: str, join
         # Its target is absent; the parts are the same.
         model = _model(f"method.rpn.views={views}")
         recipe = tiny(*SETTINGS, f"method.rpn.views={views}", f"method.name={name}")
-        separate = Adept(recipe.model, recipe.method, recipe.views.sizes).eval()
+        separate = Adept(recipe.model, recipe.method, recipe.views.sizes, PIXELS).eval()
         separate.online.load_state_dict(model.online.state_dict())
-        separate.preprocessing = PIXELS
         model = separate
     batch, recipe = _batch(), model.recipe.rpn
     targets, losses = (batch.targets1, batch.boxes2, batch.boxes3), []
