@@ -43,7 +43,7 @@ def test_not_known_to_be(later: str, earlier: str) -> None:
 FREE = {"cc0-1.0", "unlicense", "pddl", "wtfpl", "0bsd"}
 NOTICE = {"mit", "isc", "bsd-2-clause"}
 FOLLOWS = {
-    **dict.fromkeys(FREE, set()),
+    **{name: set[str]() for name in FREE},
     **dict.fromkeys(NOTICE, NOTICE),
     "bsd-3-clause": NOTICE,
     "apache-2.0": NOTICE,

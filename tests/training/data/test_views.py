@@ -120,6 +120,27 @@ def test_boxes_are_drawn_without_replacement_and_shared() -> None:
     assert not np.array_equal(both.boxes2.ids_K, both.boxes3.ids_K)
 
 
+def test_boxes_that_views_share_are_seen_by_both_crops() -> None:
+    """Small crops of their own, far apart as often as not: with shared sets a box lies in both, else in its own."""
+    small = {"crop_scale": (0.2, 0.3), "max_tries": 1}
+    apart = 0
+    for seed in range(60):
+        for recipe in (INDEPENDENT, SEPARATE):
+            views = draw_views(
+                np.random.default_rng(seed), _photograph(BOXES), BOXES, dataclasses.replace(recipe, **small)
+            )
+            seen = []
+            for window in views.windows_35[1:]:
+                x, y, w, h = (window[:4] * [WIDTH, HEIGHT, WIDTH, HEIGHT]).tolist()
+                seen.append({row for row, (x1, y1, x2, y2) in enumerate(BOXES.tolist())
+                             if x1 < x + w and x2 > x and y1 < y + h and y2 > y})  # fmt: skip
+            wanted = seen if recipe is SEPARATE else [seen[0] & seen[1]] * 2
+            apart += seen[0] != seen[1]
+            for boxes, expected in zip((views.boxes2, views.boxes3), wanted, strict=True):
+                assert set(boxes.ids_K[boxes.real_K].tolist()) == expected
+    assert apart > 60
+
+
 def test_too_few_boxes_are_filled_up_and_marked() -> None:
     views = draw_views(np.random.default_rng(0), _photograph(BOXES[:1]), BOXES[:1], RECIPE)
     assert views.boxes2.ids_K.tolist() == [0, 0, 0, 0]
