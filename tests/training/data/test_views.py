@@ -131,7 +131,7 @@ def test_boxes_that_views_share_are_seen_by_both_crops() -> None:
             )
             seen = []
             for window in views.windows_35[1:]:
-                x, y, w, h = (window[:4] * [WIDTH, HEIGHT, WIDTH, HEIGHT]).tolist()
+                x, y, w, h = (window[:4] * [WIDTH, HEIGHT, WIDTH, HEIGHT]).round().tolist()  # whole pixels
                 seen.append({row for row, (x1, y1, x2, y2) in enumerate(BOXES.tolist())
                              if x1 < x + w and x2 > x and y1 < y + h and y2 > y})  # fmt: skip
             wanted = seen if recipe is SEPARATE else [seen[0] & seen[1]] * 2
