@@ -18,6 +18,7 @@ from adept_hub.download import Announced, download
 from adept_hub.errors import DownloadError, FileTooLargeError, IntegrityError
 from adept_hub.hub_cache import RepoCache
 from adept_hub.hub_errors import TRANSPORT, explain, is_absence
+from adept_hub.io.paths import expanded
 from adept_hub.messages import redact
 from adept_hub.names import is_commit
 from adept_hub.patience import OPENING, patiently, within
@@ -47,7 +48,7 @@ class HubOptions:
     @property
     def cache(self) -> Path | None:
         """The cache folder, None for the client's own."""
-        return None if self.cache_dir is None else Path(self.cache_dir).expanduser()
+        return None if self.cache_dir is None else expanded(os.fspath(self.cache_dir), DownloadError)
 
 
 def cached_file(repo: str, filename: str, revision: str | None, options: HubOptions) -> Path | None:

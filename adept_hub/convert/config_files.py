@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from adept_hub.errors import CheckpointError, MissingExtraError
+from adept_hub.io.paths import expanded, is_file
 from adept_hub.io.read import Door
 
 _DOOR = Door(CheckpointError)
@@ -38,7 +39,7 @@ def _read(
 ) -> dict[str, Any]:
     if path.suffix == ".py":
         return dict(run_python(path))
-    if not path.is_file():  # nor a link to itself, which cannot be resolved
+    if not is_file(path):  # nor a link to itself, which cannot be resolved
         based = f" (a base of {above[-1]})" if above else ""
         raise CheckpointError(f"{path}{based} does not exist, or is not a regular file.")
     resolved = path.resolve()
@@ -51,7 +52,7 @@ def _read(
         raise CheckpointError(f"{path}: {base_key} must be a path or a list of paths.")
     merged: dict[str, Any] = {}
     for name in names:
-        base = path.parent / Path(name).expanduser()
+        base = path.parent / expanded(name, CheckpointError)
         merged = overlay(merged, _read(base, base_key, run_python, (*above, resolved)))
     return overlay(merged, data)
 

@@ -82,9 +82,11 @@ class Door:
         name = path if called is None else called
         with self.open(path, called) as stream:
             try:
-                content = stream.read(self.limit + 1)
+                content = read_at_most(stream, self.limit + 1)
             except OSError as error:
                 raise self.refuse(name, f"cannot be read ({error.strerror})") from error
+            except MemoryError as error:
+                raise self.refuse(name, "does not fit into memory") from error
         if len(content) > self.limit:  # it grew since it was opened
             raise self.refuse(name, f"has more than {self.limit:,} bytes")
         return content
@@ -144,6 +146,15 @@ class Door:
         name = str(path) if len(str(path)) <= 300 else f"{str(path)[:140]} ... {str(path)[-140:]}"
         printable = name.encode("utf-8", "backslashreplace").decode()
         return self.error(f"{printable} {why}." + (f"\n{self.remedy}" if self.remedy else ""))
+
+
+def read_at_most(stream: BinaryIO, count: int) -> bytes:
+    """Return at most ``count`` bytes of what is left of a file; ``stream.read(count)`` first takes as much memory."""
+    left = os.fstat(stream.fileno()).st_size - stream.tell()
+    content = stream.read(min(max(left, 0) + 1, count))
+    while len(content) < count and (more := stream.read(min(1 << 20, count - len(content)))):
+        content += more  # it grew meanwhile, or does not state its size
+    return content
 
 
 def parse_json(content: bytes | str, where: str, error: type[AdeptError], *, unique: bool = True) -> Any:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from adept_hub.calls import checked
 from adept_hub.errors import RegistryError, UnknownModelError, UnpublishedWeightsError
+from adept_hub.io.paths import expanded
 from adept_hub.registry.reader import Registry, check_registry, load_registry, parse_registry
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def registry() -> Registry:
 def registry_files() -> tuple[tuple[Path, Path], ...]:
     """Every registry file and the folder that its bundled checkpoints are in; the package's own is the first."""
     named = os.environ.get("ADEPT_REGISTRY", "")
-    own = (Path(text).expanduser().absolute() for text in named.split(os.pathsep) if text)
+    own = (expanded(text, RegistryError).absolute() for text in named.split(os.pathsep) if text)
     return (MODELS, BUNDLED), *((path, path.parent) for path in (*_installed(), *own))
 
 

@@ -32,6 +32,9 @@ SECONDS, MEGABYTES = 30, 400
 #: That one example can take before it is refused, so that what takes everything does not take the machine.
 GIGABYTES = 4
 
+#: What may lie where a regular file should.
+IRREGULAR = ("missing", "folder", "pipe", "link to a device", "link to itself", "empty", "sparse")
+
 Mutate = Callable[[bytes, Choose], tuple[str, bytes]]
 _WRITES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod", "os.link", "os.symlink")
 _PROGRAMS = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "os.startfile")
@@ -49,8 +52,8 @@ class Reader:
         read: called with the folder.
         errors: the classes that the reader may raise.
         seal: called with the folder after the damage, to make true what other files say of it (a digest).
-        writes: files that reading makes; in the folder, or in HOME.
         examples: times as many as of others.
+        irregular: what else than a regular file is tried.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Reader:
     errors: tuple[type[AdeptError], ...]
     seal: Callable[[Path], None] | None = None
     examples: float = 1.0
+    irregular: tuple[str, ...] = IRREGULAR
     outcomes: Counter[str] = field(default_factory=Counter, compare=False)
 
     def __str__(self) -> str:
@@ -178,8 +182,9 @@ def watched(folder: Path) -> Iterator[None]:
             return
         elif event not in _WRITES:
             return
-        if isinstance(values[0], int):  # a handle that was opened before, and seen then
-            return
+        folders = values[1:] if event != "open" else ()
+        if isinstance(values[0], int) or any(isinstance(value, int) and value >= 0 for value in folders):
+            return  # by a handle that was opened before, and seen then
         place = os.path.abspath(os.fsdecode(values[0]))  # noqa: PTH100  # no file system is asked
         if not place.startswith(tuple(homes)) and not place.endswith((".pyc", "__pycache__")):
             seen.append(f"{event} {place}")
@@ -198,10 +203,6 @@ def _begin_watching() -> None:
     if not getattr(sys, "_adept_watched", False):
         sys.addaudithook(lambda event, values: [watch(event, values) for watch in tuple(_watches)] and None)
         sys._adept_watched = True  # type: ignore[attr-defined]
-
-
-#: What may lie where a regular file should.
-IRREGULAR = ("missing", "folder", "pipe", "link to a device", "link to itself", "empty", "sparse")
 
 
 def make_irregular(path: Path, kind: str) -> None:

@@ -199,7 +199,8 @@ def make_config_of(framework: str, name: str, folder: Path, config: CheckpointCo
     from adept_hub.convert.facts import MMDET_STOCK
 
     values = DETECTRON2 if framework == "detectron2" else {"model": dict(MMDET_STOCK)}
-    (folder / name).write_text(json.dumps(values, default=list))
+    (folder / "base.json").write_text(json.dumps(values, default=list))
+    (folder / name).write_text(json.dumps({"_BASE_": "base.json", "_base_": ["base.json"], **values}, default=list))
     (folder / "config.text").write_text(json.dumps(full_config(config)))
 
 

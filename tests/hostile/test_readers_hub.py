@@ -31,8 +31,7 @@ def test_any_damage(made: tuple[Reader, Path]) -> None:
 
 
 @pytest.mark.parametrize("kind", IRREGULAR)
-@pytest.mark.parametrize("made", READERS, indirect=True, ids=lambda pair: str(pair[1]))
+@pytest.mark.parametrize("made", [p for p in READERS if p[1].file != "text"], indirect=True, ids=lambda p: str(p[1]))
 def test_irregular(made: tuple[Reader, Path], kind: str) -> None:
-    if made[0].file == "text":
-        pytest.skip("no file of the library's")
-    check_irregular(*made, kind)
+    if kind in made[0].irregular:
+        check_irregular(*made, kind)

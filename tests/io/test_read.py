@@ -145,3 +145,25 @@ def test_deep_yaml_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
     assert time.monotonic() - began < 5
     path.write_text("a: " + "[" * 50 + "]" * 50)
     assert Door(DataError).yaml(path)["a"]
+
+
+def test_memory_is_taken_for_what_is_there_alone(tmp_path: Path) -> None:
+    import tracemalloc
+
+    path = tmp_path / "x"
+    path.write_bytes(b"abc")
+    tracemalloc.start()
+    try:
+        assert Door(DataError, 1 << 33).read(path) == b"abc"
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_file_that_does_not_state_its_size() -> None:
+    path = Path("/proc/self/status")
+    if not path.exists():
+        pytest.skip("needs /proc")
+    assert len(Door(DataError).read(path)) > 500
+    with pytest.raises(DataError, match="more than 100 bytes"):
+        Door(DataError, 100).read(path)

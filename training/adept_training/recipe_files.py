@@ -13,6 +13,7 @@ import yaml
 import adept_training
 from adept_hub.errors import RecipeError
 from adept_hub.io import strict_yaml
+from adept_hub.io.paths import is_file
 from adept_hub.io.read import Door
 from adept_hub.schema import check_path, field_paths, to_dict
 from adept_hub.spelling import did_you_mean, in_words
@@ -67,9 +68,9 @@ def _read(
     if source is None:
         return f"the default {kind}", {}
     path = Path(source)
-    if not path.is_file():
+    if not is_file(path):
         path = folder / f"{source}.yaml"
-    if not path.is_file():
+    if not is_file(path):
         names = shipped(folder)
         hint = did_you_mean(str(source), names)
         raise RecipeError(

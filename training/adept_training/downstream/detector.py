@@ -18,8 +18,9 @@ from adept_hub.calls import checked
 from adept_hub.checkpoint import CONFIG, read_config, read_tensors, write_checkpoint
 from adept_hub.convert.rescale import anchor_ratio
 from adept_hub.digest import sha256_file
-from adept_hub.errors import CheckpointError
+from adept_hub.errors import CheckpointError, SourceError
 from adept_hub.fetch import fetch
+from adept_hub.io.paths import expanded, is_file
 from adept_hub.licenses import inherit
 from adept_hub.load import load_pretrained
 from adept_hub.models import DetectorParts, assemble_detector
@@ -225,12 +226,12 @@ def _write_predictors(folder: Path, model: GeneralizedRCNN, config: DetectorConf
 
 def is_detector(folder: Path) -> bool:
     """Whether a folder holds a detector with its predictors."""
-    return (folder / DETECTOR).is_file() and (folder / CONFIG).is_file()
+    return is_file(folder / DETECTOR) and is_file(folder / CONFIG)
 
 
 def find_detector(run: str) -> Path | None:
     """The detector of a run folder (the best, or else the last), of a detector's own folder, or None."""
-    path = Path(run.removeprefix("local-dir:")).expanduser()
+    path = expanded(run.removeprefix("local-dir:"), SourceError)
     return next((p for p in (path / "best", path / "last", path) if is_detector(p)), None)
 
 

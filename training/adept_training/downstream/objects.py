@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from adept_hub.io.paths import is_file
 from adept_training.downstream.identity import ImageKey, spelled
 from adept_training.downstream.masks import mask_fault
 from adept_training.downstream.problems import Problem
@@ -141,11 +142,3 @@ def name_below(folder: Path, name: str) -> str | None:
         name = name.replace("\\", "/")
     path = PurePosixPath(name)
     return None if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name else name
-
-
-def is_file(path: Path) -> bool:
-    """Whether a file is there; a name that no file can have is an answer, too."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # too long, or with a NUL
-        return False

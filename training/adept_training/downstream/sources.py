@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adept_hub.errors import DataError
+from adept_hub.io.paths import expanded, is_dir, is_file
 from adept_hub.io.read import Door
 from adept_hub.spelling import did_you_mean
 from adept_training.downstream.coco import read_coco
@@ -139,20 +140,20 @@ def _one(word: str, base: Path) -> Source:
     form, _, rest = word.partition(":")
     first, sign, second = rest.rpartition(":")
     if form == "coco" and sign:
-        annotations, folder = base / Path(first).expanduser(), base / Path(second).expanduser()
-        if not annotations.is_file():
+        annotations, folder = base / expanded(first, DataError), base / expanded(second, DataError)
+        if not is_file(annotations):
             raise DataError(f"There is no annotation file {annotations}.\nGive {HELP}.")
-        if not folder.is_dir():
+        if not is_dir(folder):
             raise DataError(f"There is no image folder {folder}.\nGive {HELP}.")
         return Source(f"coco:{annotations}:{folder}", folder, annotations)
     if form == "voc" and sign:
-        folder = base / Path(first).expanduser()
+        folder = base / expanded(first, DataError)
         if second not in set_names(folder):
             known = ", ".join(n for n in set_names(folder) if "_" not in n) or "none"
             raise DataError(f"{folder} has no image set {second!r}.\nIts sets (ImageSets/Main): {known}.")
         return Source(f"voc:{folder}:{second}", folder, set_name=second)
     if form == "voc":
-        names = set_names(base / Path(rest).expanduser())
+        names = set_names(base / expanded(rest, DataError))
         some = f" Its sets: {', '.join(names[:8])}." if names else ""
         raise DataError(f"{word!r} names a folder, but one of its image sets is needed here.\nWrite voc:DIR:SET.{some}")
     raise DataError(f"{word!r} names no labelled data set.\nGive {HELP}.")
@@ -160,7 +161,7 @@ def _one(word: str, base: Path) -> Source:
 
 def _voc_splits(word: str) -> dict[str, list[Source]]:
     place, *chosen = word.removeprefix("voc:").split(":")
-    folder = Path(place).expanduser()
+    folder = expanded(place, DataError)
     names = set_names(folder)
     if not names:
         raise DataError(

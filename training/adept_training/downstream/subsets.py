@@ -124,8 +124,8 @@ def _load_one(path: Path, split: Split) -> Iterator[LabelledImage]:
     content = Door(DataError, limit=MAX_ANNOTATIONS).json(path)
     try:
         ids = [read_id(value) for value in content["image_ids"]]
-        objects = [[tuple(row) for row in rows] for rows in content.get("objects", [])]
-    except (KeyError, TypeError, AttributeError) as error:
+        objects = [[_row(row) for row in rows] for rows in content.get("objects", [])]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise DataError(f"{path} is no subset file: {error}.\nIt is JSON with a list 'image_ids'.") from error
     known = {image.key.id: image for image in split.images}
     if strangers := [written for written, i in zip(content["image_ids"], ids, strict=True) if i not in known]:
@@ -141,11 +141,17 @@ def _load_one(path: Path, split: Split) -> Iterator[LabelledImage]:
         yield image if not objects else image.only(_places(image, objects[at], path))
 
 
+def _row(row: Any) -> tuple[float, ...]:
+    if not isinstance(row, list) or len(row) != 5 or not all(type(number) in (int, float) for number in row):
+        raise ValueError("an object is not five numbers: x1, y1, x2, y2, label")
+    return tuple(row)
+
+
 def _objects(image: LabelledImage) -> list[list[float]]:
     return [[*box, label] for box, label in zip(image.boxes_M4.tolist(), image.labels_M.tolist(), strict=True)]
 
 
-def _places(image: LabelledImage, wanted: list[tuple[Any, ...]], path: Path) -> npt.NDArray[np.bool_]:
+def _places(image: LabelledImage, wanted: list[tuple[float, ...]], path: Path) -> npt.NDArray[np.bool_]:
     """Where the wanted objects are; as many of those that are alike as are wanted."""
     left = Counter(wanted)
     keep_M = np.zeros(len(image), np.bool_)

@@ -8,9 +8,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from xml.etree import ElementTree
 
 from adept_hub.errors import DataError
+from adept_hub.io.paths import is_dir, is_file
 from adept_hub.io.read import Door
 from adept_training.downstream.identity import ImageKey, Part
-from adept_training.downstream.objects import Collector, is_file, name_below, size_fault
+from adept_training.downstream.objects import Collector, name_below, size_fault
 from adept_training.downstream.problems import Problem
 from adept_training.downstream.records import Split
 from adept_training.images import IMAGE_SUFFIXES
@@ -21,7 +22,8 @@ _SUFFIXES = (".jpg", *IMAGE_SUFFIXES)
 
 def set_names(folder: Path) -> list[str]:
     """The names of the folder's image sets, ``ImageSets/Main/*.txt``."""
-    return sorted(path.stem for path in (folder / "ImageSets" / "Main").glob("*.txt"))
+    sets = folder / "ImageSets" / "Main"
+    return sorted(path.stem for path in sets.glob("*.txt")) if is_dir(sets) else []
 
 
 def image_folder(folder: Path) -> Path:

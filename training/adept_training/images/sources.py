@@ -14,7 +14,8 @@ from typing import Protocol
 
 from adept_hub.calls import checked
 from adept_hub.errors import ImageDecodeError, ImagesError
-from adept_hub.io.read import Door
+from adept_hub.io.paths import exists, expanded, is_file
+from adept_hub.io.read import Door, read_at_most
 from adept_training.images.files import IMAGE_SUFFIXES, check_bytes, key_of, name_of, read_file, search
 from adept_training.text import one_line
 
@@ -103,13 +104,13 @@ def open_images(where: str | Path) -> ImageSource:
         from adept_training.images.hugging_face import open_hugging_face
 
         return open_hugging_face(str(where))
-    path = Path(where).expanduser()
-    if _BRACES.search(path.name) and not _exists(path):
+    path = expanded(where, ImagesError)
+    if _BRACES.search(path.name) and not exists(path):
         return _open_shards(path.parent, _expand(path.name))
-    if _exists(path) and path.is_dir():
+    if exists(path) and path.is_dir():
         return _open_folder(path)
-    if not _is_file(path):
-        kind = "is neither a folder nor a regular file" if _exists(path) else "does not exist"
+    if not is_file(path):
+        kind = "is neither a folder nor a regular file" if exists(path) else "does not exist"
         raise ImagesError(
             f"No such path: {one_line(str(where))} {kind}.\n"
             "Give a folder of photographs, a text file of paths, or WebDataset .tar shards."
@@ -158,7 +159,7 @@ def _read_text(path: Path) -> str:
         content = file.read(1 << 16)
         encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8")
         binary = b"\0" in content and encoding != "utf-16"
-        content += b"" if binary else file.read(MAX_LIST_BYTES)
+        content += b"" if binary else read_at_most(file, MAX_LIST_BYTES)
     text = "" if binary else content.decode(encoding, "surrogateescape" if encoding != "utf-16" else "replace")
     if binary or "\0" in text:
         raise ImagesError(
@@ -170,21 +171,7 @@ def _read_text(path: Path) -> str:
 
 def _found(name: str, bases: Sequence[Path]) -> Path | None:
     """The first of ``bases`` below which there is such a file."""
-    return next((base for base in bases if _is_file(base / name_of(name))), None)
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a name that is too long, or has a zero byte
-        return False
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
+    return next((base for base in bases if is_file(base / name_of(name))), None)
 
 
 def _open_shards(root: Path, shards: list[str]) -> ShardImages:
