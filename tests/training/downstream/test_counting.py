@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from adept_training.downstream.coco_metrics import coco_metrics, proposal_recall
+from adept_training.downstream.coco_metrics import coco_metrics
 from adept_training.downstream.identity import ImageKey
+from adept_training.downstream.recall import proposal_recall
 from adept_training.downstream.tide import tide
 from adept_training.downstream.voc_metrics import voc_metrics
 

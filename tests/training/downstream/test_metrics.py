@@ -15,10 +15,11 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from adept_training.downstream.coco_files import as_coco_json, detections_of
-from adept_training.downstream.coco_metrics import coco_metrics, proposal_recall
+from adept_training.downstream.coco_metrics import coco_metrics
 from adept_training.downstream.datasets import open_data
 from adept_training.downstream.detections import Detections
 from adept_training.downstream.identity import ImageKey
+from adept_training.downstream.recall import proposal_recall
 from adept_training.downstream.tide import MAIN, tide
 from adept_training.downstream.voc_metrics import eleven_points, voc_metrics
 

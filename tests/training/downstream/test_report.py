@@ -38,7 +38,7 @@ def test_confusion_worked_by_hand() -> None:
     expected[1, 1] = expected[1, 2] = 1  # the first right, the second taken for class 2
     expected[0, 3] = 2  # the second on the first, and the one of nothing
     expected[2, 0] = 1  # missed: what was there was too unsure
-    np.testing.assert_array_equal(confusion(truth, found), expected)
+    np.testing.assert_array_equal(confusion(truth, found).matrix(), expected)
 
 
 def test_the_page_holds_everything_and_fetches_nothing(voc: Path, tmp_path: Path) -> None:

@@ -5,6 +5,9 @@ Legend: D detections, M objects, K classes.
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass, field
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,13 +16,33 @@ from adept_training.downstream.records import Split
 from adept_training.downstream.voc_metrics import box_iou
 
 
-def confusion(split: Split, found: Found, score: float = 0.3, iou: float = 0.5) -> npt.NDArray[np.int64]:
-    """Counts (K + 1, K + 1): row the true class, column the predicted one, 0 being nothing.
+@dataclass(frozen=True)
+class Confusion:
+    """Counts by (true class, predicted class), 0 being nothing: those that occur, not a table of all K + 1 squared."""
+
+    classes: int
+    counts: Counter[tuple[int, int]] = field(default_factory=Counter)
+
+    def matrix(self) -> npt.NDArray[np.int64]:
+        """The same as a table (K + 1, K + 1): row the true class, column the predicted one."""
+        table = np.zeros((self.classes + 1,) * 2, np.int64)
+        for pair, count in self.counts.items():
+            table[pair] = count
+        return table
+
+    def mistaken(self, most: int) -> list[tuple[int, int, int]]:
+        """The pairs of two different classes that are taken for each other most, and how often."""
+        rows = [(i, j, n) for (i, j), n in self.counts.items() if i and j and i != j]
+        return sorted(rows, key=lambda row: (-row[2], row[0], row[1]))[:most]
+
+
+def confusion(split: Split, found: Found, score: float = 0.3, iou: float = 0.5) -> Confusion:
+    """Count which class is taken for which.
 
     Pairs are matched from the greatest IoU down; ``[k, 0]`` are objects that were missed, ``[0, k]`` detections of
     nothing. Crowds and difficult objects are left out, as are detections that match them best.
     """
-    counts = np.zeros((len(split.classes) + 1,) * 2, np.int64)
+    counts: Counter[tuple[int, int]] = Counter()
     for image in split.images:
         one = found.get(image.key, Detections.none())
         sure = one.scores_D >= score
@@ -34,11 +57,9 @@ def confusion(split: Split, found: Found, score: float = 0.3, iou: float = 0.5) 
         free_D, free_M = ~ignored_D, ~ignore_M
         while overlap_DM.size and overlap_DM.max() >= iou:
             d, m = np.unravel_index(overlap_DM.argmax(), overlap_DM.shape)
-            counts[image.labels_M[m], labels_D[d]] += 1
+            counts[int(image.labels_M[m]), int(labels_D[d])] += 1
             free_D[d] = free_M[m] = False
             overlap_DM[d], overlap_DM[:, m] = 0, 0
-        for label in labels_D[free_D]:
-            counts[0, label] += 1
-        for label in image.labels_M[free_M]:
-            counts[label, 0] += 1
-    return counts
+        counts.update((0, label) for label in labels_D[free_D].tolist())
+        counts.update((label, 0) for label in image.labels_M[free_M].tolist())
+    return Confusion(len(split.classes), counts)

@@ -9,9 +9,11 @@ from typing import Any
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from adept_hub.calls import checked
-from adept_training.downstream.coco_metrics import CocoMetrics, coco_metrics, proposal_recall
-from adept_training.downstream.detections import Found
-from adept_training.downstream.predict import predict
+from adept_training.downstream.coco_metrics import CocoMetrics, coco_metrics
+from adept_training.downstream.detections import Detections, Found
+from adept_training.downstream.identity import ImageKey
+from adept_training.downstream.predict import predict_each
+from adept_training.downstream.recall import RecallMeter
 from adept_training.downstream.records import Split
 from adept_training.downstream.tide import TideResult, tide
 from adept_training.downstream.verdict import found_nothing
@@ -71,17 +73,16 @@ class Evaluation:
         return report
 
 
-def judge(split: Split, found: Found, proposed: Found | None = None, *, masks: bool = False) -> Evaluation:
-    """Every figure of detections (and proposals) that were made before.
+def judge(split: Split, found: Found, proposals: dict[str, float] | None = None, *, masks: bool = False) -> Evaluation:
+    """Every figure of detections that were made before, beside those of proposals.
 
     Raises:
         ValueError: they are of images that the split does not have.
     """
-    if strangers := {*found, *(proposed or ())} - {image.key for image in split.images}:
+    if strangers := set(found) - {image.key for image in split.images}:
         raise ValueError(f"{split.name} lacks {len(strangers)} of the images, such as {min(strangers, key=str)}")
     return Evaluation(
-        split, found,
-        None if proposed is None else proposal_recall(split, proposed),
+        split, found, proposals,
         coco_metrics(split, found),
         coco_metrics(split, found, "segm") if masks and split.has_masks else None,
         voc_metrics(split, found),
@@ -92,10 +93,15 @@ def judge(split: Split, found: Found, proposed: Found | None = None, *, masks: b
 @checked
 def evaluate(model: GeneralizedRCNN, split: Split, *, heads: bool = True) -> Evaluation:
     """Run a detector over a split and judge it; without ``heads`` its RPN alone."""
-    found, proposed = predict(model, split, heads=heads)
+    found: dict[ImageKey, Detections] = {}
+    recall = RecallMeter()
+    for seen in predict_each(model, split, heads=heads):
+        recall.add(seen.image, seen.proposed.boxes_D4)
+        if seen.found is not None:
+            found[seen.image.key] = seen.found
     if not heads:
-        return Evaluation(split, {}, proposal_recall(split, proposed))
-    return judge(split, found, proposed, masks=model.roi_heads.has_mask())
+        return Evaluation(split, {}, recall.result())
+    return judge(split, found, recall.result(), masks=model.roi_heads.has_mask())
 
 
 def _plain(value: float) -> float | None:

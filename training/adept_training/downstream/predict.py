@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,18 +20,41 @@ from torchvision.models.detection.transform import resize_boxes
 from adept_training.downstream.detections import Detections
 from adept_training.downstream.identity import ImageKey
 from adept_training.downstream.pixels import readable_pixels
-from adept_training.downstream.records import Split
+from adept_training.downstream.records import LabelledImage, Split
 
 #: Proposals an image that are kept for AR@1000.
 PROPOSALS = 1000
 _MASK_THRESHOLD = 0.5
 
 
-@torch.inference_mode()
+@dataclass(frozen=True)
+class Seen:
+    """What a detector answers to one image: class-agnostic proposals (label 1), best first, and its detections."""
+
+    image: LabelledImage
+    proposed: Detections
+    #: None where the heads were not run.
+    found: Detections | None
+
+
 def predict(
     model: GeneralizedRCNN, split: Split, *, heads: bool = True
 ) -> tuple[dict[ImageKey, Detections], dict[ImageKey, Detections]]:
-    """Detections and class-agnostic proposals (label 1) by image.
+    """Return all detections and all proposals by image: some 50 kB an image; `predict_each` keeps none.
+
+    Args and raises as `predict_each`.
+    """
+    found: dict[ImageKey, Detections] = {}
+    proposed: dict[ImageKey, Detections] = {}
+    for seen in predict_each(model, split, heads=heads):
+        proposed[seen.image.key] = seen.proposed
+        if seen.found is not None:
+            found[seen.image.key] = seen.found
+    return found, proposed
+
+
+def predict_each(model: GeneralizedRCNN, split: Split, *, heads: bool = True) -> Iterator[Seen]:
+    """Yield the answer to every image in turn.
 
     Images go through one by one, so that no figure depends on what was padded beside them.
 
@@ -42,25 +66,29 @@ def predict(
         DataError: an image cannot be read: counted as empty, it would lower every metric without a word.
     """
     model.eval()
-    device = next(model.parameters()).device
-    found: dict[ImageKey, Detections] = {}
-    proposed: dict[ImageKey, Detections] = {}
     with _more_proposals(model) as limit:
         for image in split.images:
-            pixels_HWC = readable_pixels(image)
-            pixels_CHW = torch.from_numpy(np.ascontiguousarray(pixels_HWC.transpose(2, 0, 1))).to(device).float() / 255
-            original = [(int(pixels_CHW.shape[1]), int(pixels_CHW.shape[2]))]
-            batch, _ = model.transform([pixels_CHW])
-            features = model.backbone(batch.tensors)
-            boxes, _ = model.rpn(batch, features)
-            full = resize_boxes(boxes[0], list(batch.image_sizes[0]), list(original[0]))
-            # They come best first, without their scores; AR asks for the order alone.
-            proposed[image.key] = _as_detections(full, torch.linspace(1, 0, len(full)), torch.ones(len(full)))
-            if heads:
-                rows, _ = model.roi_heads(features, [boxes[0][:limit]], batch.image_sizes)
-                row = model.transform.postprocess(rows, batch.image_sizes, original)[0]
-                found[image.key] = _as_detections(row["boxes"], row["scores"], row["labels"], row.get("masks"))
-    return found, proposed
+            yield _predict_image(model, image, limit if heads else None)
+
+
+@torch.inference_mode()
+def _predict_image(model: GeneralizedRCNN, image: LabelledImage, limit: int | None) -> Seen:
+    """One image; the heads see the best ``limit`` proposals, or are not run."""
+    device = next(model.parameters()).device
+    pixels_HWC = readable_pixels(image)
+    pixels_CHW = torch.from_numpy(np.ascontiguousarray(pixels_HWC.transpose(2, 0, 1))).to(device).float() / 255
+    original = [(int(pixels_CHW.shape[1]), int(pixels_CHW.shape[2]))]
+    batch, _ = model.transform([pixels_CHW])
+    features = model.backbone(batch.tensors)
+    boxes, _ = model.rpn(batch, features)
+    full = resize_boxes(boxes[0], list(batch.image_sizes[0]), list(original[0]))
+    # They come best first, without their scores; AR asks for the order alone.
+    proposed = _as_detections(full, torch.linspace(1, 0, len(full)), torch.ones(len(full)))
+    if limit is None:
+        return Seen(image, proposed, None)
+    rows, _ = model.roi_heads(features, [boxes[0][:limit]], batch.image_sizes)
+    row = model.transform.postprocess(rows, batch.image_sizes, original)[0]
+    return Seen(image, proposed, _as_detections(row["boxes"], row["scores"], row["labels"], row.get("masks")))
 
 
 @contextmanager

@@ -128,14 +128,11 @@ def _confusion(page: Page, evaluation: Evaluation) -> None:
     if len(classes) <= _LARGEST_MATRIX:
         names = ["nothing", *classes]
         order = [*range(1, len(names)), 0]
-        rows = [[names[i], *(str(counts[i, j]) if i or j else "-" for j in order)] for i in order]
+        table = counts.matrix()
+        rows = [[names[i], *(str(table[i, j]) if i or j else "-" for j in order)] for i in order]
         page.table(["true \\ found as", *(names[j] if j else "missed" for j in order)], rows)
         return
-    off = counts.copy()
-    np.fill_diagonal(off, 0)
-    off[0] = off[:, 0] = 0
-    pairs = [np.unravel_index(i, off.shape) for i in np.argsort(-off, axis=None, kind="stable")[:15]]
-    rows = [[classes[i - 1], classes[j - 1], str(off[i, j])] for i, j in pairs if off[i, j]]
+    rows = [[classes[i - 1], classes[j - 1], str(times)] for i, j, times in counts.mistaken(15)]
     page.table(["true", "found as", "times"], rows)
 
 

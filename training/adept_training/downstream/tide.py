@@ -27,7 +27,7 @@ RIGHT, WRONG = 0.5, 0.1
 MAX_DETECTIONS = 100
 
 
-@dataclass
+@dataclass(slots=True)
 class TideError:
     """One error. ``detection`` and ``object`` are places in the image's arrays, -1 where there is none."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from adept_training.downstream.detections import Detections, Found
-from adept_training.downstream.records import Floats, Split
+from adept_training.downstream.records import Floats, LabelledImage, Split
 
 
 def voc_metrics(split: Split, found: Found, iou: float = 0.5) -> dict[str, dict[str, float]]:
@@ -17,8 +19,13 @@ def voc_metrics(split: Split, found: Found, iou: float = 0.5) -> dict[str, dict[
     harm. A class without objects is left out of the mean.
     """
     result: dict[str, dict[str, float]] = {"07": {}, "area": {}}
+    concerned: list[list[LabelledImage]] = [[] for _ in split.classes]
+    for image in split.images:
+        one = found.get(image.key, Detections.none())
+        for label in np.union1d(image.labels_M, one.labels_D).tolist():
+            concerned[label - 1].append(image)
     for label, name in enumerate(split.classes, start=1):
-        objects, scores_D, right_D = _match(split, found, label, iou)
+        objects, scores_D, right_D = _match(concerned[label - 1], found, label, iou)
         if objects == 0:
             result["07"][name] = result["area"][name] = float("nan")
             continue
@@ -48,11 +55,13 @@ def area_under(recall_D: Floats, precision_D: Floats) -> float:
     return float(np.sum(np.diff(recall) * precision[1:]))
 
 
-def _match(split: Split, found: Found, label: int, iou: float) -> tuple[int, Floats, npt.NDArray[np.bool_]]:
+def _match(
+    images: Sequence[LabelledImage], found: Found, label: int, iou: float
+) -> tuple[int, Floats, npt.NDArray[np.bool_]]:
     """Objects that count; scores of the detections that count, best first, and which are right."""
     rows: list[tuple[float, int, Floats]] = []
     truth: list[tuple[Floats, npt.NDArray[np.bool_]]] = []
-    for at, image in enumerate(split.images):
+    for at, image in enumerate(images):
         mine = image.labels_M == label
         truth.append((image.boxes_M4[mine], (image.crowd_M | image.difficult_M)[mine]))
         one = found.get(image.key, Detections.none())
