@@ -182,6 +182,8 @@ def watched(folder: Path) -> Iterator[None]:
             return
         elif event not in _WRITES:
             return
+        if event in ("os.link", "os.symlink"):
+            values = values[1:]  # what is made, not what it leads to
         folders = values[1:] if event != "open" else ()
         if isinstance(values[0], int) or any(isinstance(value, int) and value >= 0 for value in folders):
             return  # by a handle that was opened before, and seen then

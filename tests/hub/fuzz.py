@@ -9,7 +9,6 @@ machine does not matter; an attack's own making is included) and 200 MB. A chang
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import random
 import resource
@@ -26,14 +25,9 @@ from adept_hub.checkpoint import CONFIG, WEIGHTS, read_config, read_tensors
 from adept_hub.digest import sha256_file
 from adept_hub.errors import AdeptError
 from adept_hub.models.contract import expected_tensors
+from tests.hostile.mutate import dump, mutate_bytes, mutate_tree
 from tests.hub.headers import data_bytes, read_header
 from tests.hub.malicious_pickles import CASES
-
-VALUES: list[Any] = [
-    None, True, -1, 0, 1, 2**31, 2**63, 2**64, 10**400, 0.5, -0.0, 1e308, float("nan"), float("inf"), "", "x", "\0",
-    "../../etc/passwd", "/etc/passwd", "a" * 10_000, [], [[]], [0], [-1], [2**63], [1e9] * 50, {}, {"a": 1}, "\ud800",
-    {"__reduce__": ["os.system", "id"]}, "__import__('os').system('id')", "!!python/object/apply:os.system [id]",
-]  # fmt: skip
 
 
 @dataclass
@@ -44,48 +38,6 @@ class Report:
     seconds: float = 0.0
     megabytes: float = 0.0
     loaded: list[str] = field(default_factory=list)
-
-
-def spots(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Paths of everything in nested JSON values."""
-    found = [path]
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, item in items:
-        found += spots(item, (*path, key))
-    return found
-
-
-def mutate_json(data: dict[str, Any], rng: random.Random) -> tuple[str, Any]:
-    """One place of the JSON replaced, removed, doubled or nested; what was done, and the result."""
-    data = copy.deepcopy(data)
-    *parents, last = rng.choice([path for path in spots(data) if path])
-    holder = data
-    for key in parents:
-        holder = holder[key]
-    kind = rng.choice(["replace", "replace", "remove", "add", "nest"])
-    if kind == "replace":
-        holder[last] = rng.choice(VALUES)
-    elif kind == "remove":
-        del holder[last]
-    elif kind == "add" and isinstance(holder, dict):
-        holder[f"{last}{rng.choice(['x', '.', '/../x', 'é'])}"] = holder[last]
-    else:
-        for _ in range(rng.choice([1, 20, 500])):
-            holder[last] = [holder[last]]
-    return f"{kind} {'.'.join(map(str, (*parents, last)))}", data
-
-
-def mutate_bytes(content: bytes, rng: random.Random) -> tuple[str, bytes]:
-    """Bytes flipped, cut, inserted or repeated."""
-    at = rng.randrange(len(content))
-    kind = rng.choice(["flip", "cut", "insert", "repeat"])
-    if kind == "flip":
-        return f"flip {at}", content[:at] + bytes([content[at] ^ 1 << rng.randrange(8)]) + content[at + 1 :]
-    if kind == "cut":
-        return f"cut {at}", content[:at]
-    if kind == "insert":
-        return f"insert {at}", content[:at] + rng.choice([b"[", b"{", b'"', b"\xff", b"\0", b"9" * 5000]) + content[at:]
-    return f"repeat {at}", content[:at] * rng.choice([2, 50])
 
 
 class Folder:
@@ -113,20 +65,20 @@ class Folder:
         """One damaged folder; what was done. With ``promised`` the config has the digest of the damaged file."""
         kind = rng.choice(["header json", "header bytes", "header length", "config json", "config bytes"])
         if kind == "header json":
-            done, header = mutate_json(self.header, rng)
-            self.write(None, json.dumps(header).encode(), promised=promised)
+            done, header = mutate_tree(self.header, rng.choice)
+            self.write(None, dump(header), promised=promised)
         elif kind == "header bytes":
-            done, content = mutate_bytes(self.good, rng)
+            done, content = mutate_bytes(self.good, rng.choice)
             self.write(None, content, rng.choice([None, len(self.good)]), promised)
         elif kind == "header length":
             length = rng.choice([0, 1, 7, rng.randrange(2**20), rng.randrange(2**40), 2**63, 2**64 - 1])
             done = str(length)
             self.write(None, self.good, length, promised)
         elif kind == "config json":
-            done, config = mutate_json(self.config, rng)
-            self.write(json.dumps(config).encode("utf-8", "surrogatepass"), self.good)
+            done, config = mutate_tree(self.config, rng.choice)
+            self.write(dump(config), self.good)
         else:
-            done, content = mutate_bytes(json.dumps(self.config).encode(), rng)
+            done, content = mutate_bytes(json.dumps(self.config).encode(), rng.choice)
             self.write(content, self.good)
         return f"{kind}: {done}"
 
