@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     subset.add_argument("data", nargs="+", metavar="DATA", help=HELP)
     subset.add_argument("--labels", required=True, metavar="BUDGET", help="1%%, 10%%, 3img or 5shot, of train")
     subset.add_argument("--seed", type=int, default=0, help="default: 0")
-    subset.add_argument("--out", required=True, type=Path, metavar="DIR", help="for subset.json and annotations.json")
+    subset.add_argument("--out", required=True, type=Path, metavar="DIR", help="the folder to write")
     subset.add_argument("--skip-damaged", action="store_true", help="leave damaged images and objects out")
     for verb in (check, subset):
         verb.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
@@ -33,30 +33,33 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         DataError: ``args.data`` names no data set, or ``--labels`` no budget.
+        OutputExistsError, DiskFullError: about ``--out``, which appears whole or not at all.
     """
     return _subset(args) if args.verb == "subset" else _check(args)
 
 
 def _subset(args: argparse.Namespace) -> int:
+    from adept_hub.atomic import atomic_folder
     from adept_training.downstream.coco_files import save_annotations
     from adept_training.downstream.datasets import open_data
     from adept_training.downstream.subsets import draw, parse_budget, save_subset
 
-    data = open_data(args.data, skip_damaged=args.skip_damaged)
     budget = parse_budget(args.labels)
-    chosen = draw(data.train, budget, args.seed)
-    ids = save_subset(args.out / "subset.json", chosen, budget, args.seed)
-    files = save_annotations(args.out / "annotations.json", chosen)
+    with atomic_folder(args.out) as folder:  # what is in the way of it is told before the data are read
+        data = open_data(args.data, skip_damaged=args.skip_damaged)
+        chosen = draw(data.train, budget, args.seed)
+        ids = save_subset(folder / "subset.json", chosen, budget, args.seed)
+        files = save_annotations(folder / "annotations.json", chosen)
     sys.stdout.write(f"{len(chosen)} of {len(data.train)} images, {chosen.objects} objects.\n")
-    sys.stdout.write(f"Image ids (--labels {args.out / 'subset.json'}): {_listed(ids)}\n")
-    sys.stdout.write(f"COCO annotations (for any framework): {_listed([path for path, _ in files])}\n")
-    words = [f"coco:{path}:{part.folder}" for path, part in files]
+    sys.stdout.write(f"Image ids (--labels {args.out / 'subset.json'}): {_listed(args.out, ids)}\n")
+    sys.stdout.write(f"COCO annotations (for any framework): {_listed(args.out, [path for path, _ in files])}\n")
+    words = [f"coco:{args.out / path.name}:{part.folder}" for path, part in files]
     sys.stdout.write("".join(f"  adept data check {shlex.quote(word)}\n" for word in words))
     return 0
 
 
-def _listed(paths: list[Path]) -> str:
-    return ", ".join(map(str, paths))
+def _listed(folder: Path, paths: list[Path]) -> str:
+    return ", ".join(str(folder / path.name) for path in paths)
 
 
 def _check(args: argparse.Namespace) -> int:

@@ -1,10 +1,13 @@
 """One file, or one for each part of a split, under one name that reads all of them back.
 
-``found.json`` becomes ``found.part1.json``, ``found.part2.json``, ... in the order of the split's parts.
+``found.json`` becomes ``found.part1.json``, ``found.part2.json``, ... in the order of the split's parts. All are
+written before the first takes its name, and those of an earlier run are removed before; part 1, by which the others are
+found, comes last: a process that is killed on the way leaves parts that are refused, never those of two runs.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,11 +23,12 @@ def write_files(path: Path, texts: Sequence[str]) -> list[Path]:
         DiskFullError: they cannot be written.
     """
     paths = [path] if len(texts) == 1 else [_numbered(path, at) for at in range(1, len(texts) + 1)]
-    for one, text in zip(paths, texts, strict=True):
-        with atomic_file(one) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    if len(paths) > 1:
-        path.unlink(missing_ok=True)  # an earlier one would be read in their place
+    with contextlib.ExitStack() as stack:  # it is left in the opposite order
+        for one, text in zip(paths, texts, strict=True):
+            stack.enter_context(atomic_file(one)).write_text(text, encoding="utf-8")
+        if len(paths) > 1:
+            for earlier in (path, *paths):  # one of the whole name would be read in their place
+                earlier.unlink(missing_ok=True)
     return paths
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from adept_hub.atomic import atomic_file
 from adept_hub.calls import checked
 from adept_hub.errors import ProposalsError
 from adept_training.images import open_images
@@ -52,7 +53,8 @@ def show(table: str | Path, images: str | Path, out: str | Path, *, samples: int
         note = ", by fallback" if opened.fallback(keys[i]) else ""
         drawn.append((f"{keys[i]}: {kept} boxes kept{note}, {dropped} dropped (each counted once)", picture))
         files.append(folder / f"sample-{number:02d}.png")
-        picture.save(files[-1])
+        with atomic_file(files[-1]) as temporary:
+            picture.save(temporary, format="PNG")
     unreadable = Path(table) / UNREADABLE_FILE
     page = report.render(
         Path(table).name,
