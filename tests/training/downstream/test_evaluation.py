@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_api
 
-from adept_training.downstream.coco_metrics import coco_metrics, proposal_recall
+from adept_training.downstream.coco_metrics import coco_metrics
 from adept_training.downstream.detections import Detections
 from adept_training.downstream.evaluate import Evaluation, judge
+from adept_training.downstream.recall import proposal_recall
 from adept_training.downstream.records import Split
 from adept_training.downstream.tide import tide
 from adept_training.downstream.voc_metrics import voc_metrics
