@@ -14,11 +14,12 @@ from typing import Any
 
 from adept_hub.atomic import atomic_file, atomic_folder
 from adept_hub.cards import PICTURES, write_card
-from adept_hub.errors import AdeptError, PublishError
+from adept_hub.errors import AdeptError, PublishError, RegistryError
+from adept_hub.io.read import Door
 from adept_hub.measurements import check_inside, folders_of
 from adept_hub.names import split_name
 from adept_hub.registry import BUNDLED, MODELS
-from adept_hub.registry.reader import check_registry, parse_registry
+from adept_hub.registry.reader import MAX_REGISTRY_BYTES, check_registry, parse_registry
 from adept_hub.release import check_publishable
 from adept_hub.results import registry_entry
 
@@ -51,7 +52,7 @@ def bundle(checkpoint: Path, alias: str = "", *, models: Path = MODELS, bundled:
     if sum(picture.stat().st_size for picture in pictures) > MAX_PICTURE_BYTES:
         raise PublishError(f"The pictures of {config.name} have more than {MAX_PICTURE_BYTES:,} bytes together.")
     check_registry((models, bundled))
-    data: dict[str, Any] = json.loads(models.read_text(encoding="utf-8"))
+    data: dict[str, Any] = Door(RegistryError, MAX_REGISTRY_BYTES).json(models)
     with atomic_folder(bundled / config.name, overwrite=True) as folder:
         for name in ("model.safetensors", "config.json"):
             shutil.copyfile(checkpoint / name, folder / name)

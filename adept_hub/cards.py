@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from adept_hub.atomic import atomic_file
 from adept_hub.card_data import front_matter
-from adept_hub.digest import cached_blob
+from adept_hub.digest import home_of
 from adept_hub.errors import CheckpointError
 from adept_hub.io.read import Door
 from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec, Metric, Provenance
@@ -99,8 +99,8 @@ def write_card(
     """
     path, old, before = folder / CARD, (replaces or folder) / CARD, ""
     if old.is_file():
-        home = old.parent if cached_blob(old) is None else old.parent.parent.parent  # the Hub's cache is made of links
-        door = Door(CheckpointError, MAX_CARD_BYTES, inside=home, remedy="Remove it, and write the card again.")
+        remedy = "Remove it, and write the card again."
+        door = Door(CheckpointError, MAX_CARD_BYTES, inside=home_of(old), remedy=remedy)
         before = handwritten_part(door.text(old))
     card = render_card(config, source=source, handwritten=before, pictures=card_pictures(folder))
     with atomic_file(path) as temporary:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import reprlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from adept_hub.atomic import atomic_file, atomic_folder
-from adept_hub.digest import sha256_file, verify
-from adept_hub.errors import CheckpointError, IntegrityError, PickleRefusedError, ShapeMismatchError, UnknownKeyError
-from adept_hub.io import strict_json
-from adept_hub.io.weights_file import broken, check_finite, check_header
+from adept_hub.digest import home_of, sha256_file, verify
+from adept_hub.errors import CheckpointError, PickleRefusedError, ShapeMismatchError, UnknownKeyError
+from adept_hub.io.read import Door, parse_json
+from adept_hub.io.weights_file import check_finite, open_tensors
 from adept_hub.models.contract import check_tensors, expected_tensors
 from adept_hub.schema import from_dict, to_dict
 from adept_hub.spec import CheckpointConfig, DetectorSpec, Preprocessing, Provenance
-from adept_hub.validate import MAX_CONFIG_BYTES, MAX_CONFIG_VALUES, check_config
+from adept_hub.validate import MAX_CONFIG_BYTES, MAX_CONFIG_VALUES, MAX_WEIGHT_BYTES, check_config
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -36,33 +36,22 @@ def read_config(folder: Path) -> CheckpointConfig:
         CheckpointError: the folder or its config.json is missing or cannot be read.
         PickleRefusedError: ``folder`` is a pickled file.
     """
-    if folder.is_file() and folder.suffix in _PICKLED:
+    if folder.suffix in _PICKLED and os.path.isfile(folder):  # noqa: PTH113  # False of names that are too long, too
         raise PickleRefusedError(
             f"{folder} is a pickled file, which could run code when loaded; checkpoints here are safetensors folders.\n"
             f"Give the folder that holds {WEIGHTS} and {CONFIG}."
         )
     path = folder / CONFIG
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise CheckpointError(
             f"{folder} is not a checkpoint folder: it has no {CONFIG}.\n"
             f"A checkpoint folder holds {WEIGHTS} and {CONFIG}."
         )
-    return parse_config(read_limited(path, MAX_CONFIG_BYTES), str(path))
+    return parse_config(_door(path, MAX_CONFIG_BYTES).read(path), str(path))
 
 
-def read_limited(path: Path, limit: int) -> bytes:
-    """The content of a file that has at most ``limit`` bytes; of a larger one nothing is read.
-
-    Raises:
-        CheckpointError: it is larger.
-    """
-    with path.open("rb") as stream:
-        content = stream.read(limit + 1)
-    if len(content) > limit:
-        raise CheckpointError(
-            f"{path} has {path.stat().st_size:,} bytes; at most {limit:,} are read.\nIt is no file of a checkpoint."
-        )
-    return content
+def _door(path: Path, limit: int) -> Door:
+    return Door(CheckpointError, limit, inside=home_of(path), remedy="Fetch or export the checkpoint again.")
 
 
 def parse_config(content: bytes, where: str) -> CheckpointConfig:
@@ -73,11 +62,7 @@ def parse_config(content: bytes, where: str) -> CheckpointConfig:
     """
     if content.count(b",") > MAX_CONFIG_VALUES:
         raise CheckpointError(f"{where} holds more than {MAX_CONFIG_VALUES:,} values: it is no config of a checkpoint.")
-    try:
-        data = strict_json.loads(content)
-    except (ValueError, RecursionError) as error:  # not JSON, a name twice, NaN, a number or a depth beyond all bounds
-        why = str(error).splitlines()[0][:200]
-        raise CheckpointError(f"{where} is not JSON: {why}\nFetch or export the checkpoint again.") from error
+    data = parse_json(content, where, CheckpointError, remedy="Fetch or export the checkpoint again.")
     return check_config(from_dict(CheckpointConfig, data, where), where)
 
 
@@ -98,22 +83,18 @@ def read_tensors(folder: Path, config: CheckpointConfig, *, verified: bool = Tru
             this is known from the header, before any tensor is read.
     """
     path = folder / WEIGHTS
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise CheckpointError(f"{folder} has no {WEIGHTS}.\nFetch or export the checkpoint again.")
+    _door(path, MAX_WEIGHT_BYTES).check(path)
     if verified:
         verify(path, config.sha256, config.size)
-    check_header(path, IntegrityError)
-    try:
-        with safe_open(path, framework="pt") as file:
-            slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118  # safe_open is no mapping
-            shapes = {key: tuple(s.get_shape()) for key, s in slices.items()}
-            _check_printable(shapes, str(path))
-            check_tensors(shapes, config.spec, config.parts, str(path))
-            _check_dtypes({key: s.get_dtype() for key, s in slices.items()}, config.spec, str(path))
-            tensors = {key: file.get_tensor(key) for key in slices}
-    except SafetensorError as error:
-        why = broken(error)
-        raise IntegrityError(f"{path} is not a whole safetensors file: {why}.\nFetch or export it again.") from error
+    with open_tensors(path) as file:
+        slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118  # safe_open is no mapping
+        shapes = {key: tuple(s.get_shape()) for key, s in slices.items()}
+        _check_printable(shapes, str(path))
+        check_tensors(shapes, config.spec, config.parts, str(path))
+        _check_dtypes({key: s.get_dtype() for key, s in slices.items()}, config.spec, str(path))
+        tensors = {key: file.get_tensor(key) for key in slices}
     tensors = {key: t.float() if t.is_floating_point() else t for key, t in tensors.items()}
     check_finite(tensors, str(path), "loaded")
     return tensors

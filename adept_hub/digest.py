@@ -8,15 +8,24 @@ import os
 import re
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from adept_hub.atomic import atomic_file
 from adept_hub.errors import AdeptError, IntegrityError
+from adept_hub.io.read import Door
+
+if TYPE_CHECKING:
+    from io import BufferedReader
 
 
 def sha256_file(path: Path) -> str:
-    """Hexadecimal SHA-256 of the content of ``path``."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """Return the SHA-256 of a file's content, hexadecimal.
+
+    Raises:
+        IntegrityError: it cannot be read, or is not a regular file.
+    """
+    with Door(IntegrityError, 1 << 62).open(path) as stream:
+        return hashlib.file_digest(cast("BufferedReader", stream), "sha256").hexdigest()
 
 
 def cache_dir() -> Path:
@@ -37,7 +46,18 @@ def cached_blob(path: Path) -> Path | None:
         return path
     blob = path.resolve()
     is_blob = re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", blob.name) is not None
-    return blob if is_blob and blob.parent == repo.resolve() / "blobs" else None
+    return blob if is_blob and blob.parent == (repo / "blobs").resolve() else None
+
+
+def home_of(path: Path) -> Path | None:
+    """Return the folder that a checkpoint's file may not leave by a link: its own, or that of the Hub's blobs.
+
+    None of a file of this package, whose files an installer may link.
+    """
+    if path.absolute().is_relative_to(Path(__file__).parent):
+        return None
+    blob = cached_blob(path)
+    return path.parent if blob is None else blob.parent
 
 
 def again(path: Path) -> str:
@@ -90,8 +110,8 @@ def _identity(path: Path) -> str:
 
 def _recalled(stamp: Path) -> str:
     try:
-        return stamp.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        return Door(IntegrityError, limit=1000).text(stamp)
+    except IntegrityError:
         return ""
 
 

@@ -22,6 +22,7 @@ from adept_hub.digest import sha256_file
 from adept_hub.errors import DownloadError, IntegrityError
 from adept_hub.http_answer import Answer
 from adept_hub.hub_cache import RepoCache
+from adept_hub.io.read import Door
 from adept_hub.patience import Patience
 from adept_hub.xet import fetch_by_xet, has_xet
 
@@ -108,7 +109,7 @@ def _verify(file: Announced, path: Path) -> None:
 def git_hash(path: Path) -> str:
     """Return git's hash of a file's content, which is the ETag of a small file on the Hub."""
     digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
-    with path.open("rb") as stream:
+    with Door(IntegrityError, 1 << 62).open(path) as stream:
         while piece := stream.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()

@@ -22,7 +22,8 @@ from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]  # not re-exported
 
 from adept_hub.atomic import atomic_file
-from adept_hub.errors import DiskFullError, IntegrityError
+from adept_hub.errors import AdeptError, IntegrityError
+from adept_hub.io.read import Door
 
 try:
     import fcntl
@@ -119,10 +120,10 @@ class RepoCache:
         if revision == commit:
             return
         try:
-            if not (ref.is_file() and ref.read_text(encoding="utf-8") == commit):
+            if not (ref.is_file() and Door(IntegrityError, limit=1000).text(ref) == commit):
                 with atomic_file(ref) as temporary:
                     temporary.write_text(commit, encoding="utf-8")
-        except (OSError, DiskFullError) as error:
+        except (OSError, AdeptError) as error:
             _log.info("%s is not noted in the cache, so it is not there offline: %s", revision, error)
 
 

@@ -22,7 +22,8 @@ from adept_hub.spec import CheckpointConfig, Metric
 FILES = ("metrics.json", "evaluations/*.json", "evaluations/*/*.json")
 #: Of a name on a card, characters.
 _LONGEST = 1000
-_FIGURES = Door(PublishError, 8 << 20, remedy="Evaluate again, or remove the file.")
+#: `source` may be a path that is not UTF-8.
+_FIGURES = Door(PublishError, 8 << 20, remedy="Evaluate again, or remove the file.", surrogates=True)
 
 
 def folders_of(checkpoint: Path) -> tuple[Path, ...]:

@@ -18,6 +18,7 @@ from adept_hub.choices import chosen_parts
 from adept_hub.convert.export import import_state
 from adept_hub.convert.infer import infer_spec
 from adept_hub.errors import AdeptError, CheckpointError, PublishError
+from adept_hub.io.read import Door
 from adept_hub.licenses import inherit
 from adept_hub.model_tensors import unwrapped, whole_tensors
 from adept_hub.models.contract import part_of
@@ -229,7 +230,7 @@ def _remote_handwritten(api: HfApi, repo: str, commit: str | None) -> str:
             card = download_file(repo, CARD, commit, HubOptions(cache, False, api.token), MAX_CARD_BYTES)
         except CheckpointError:  # the repository has no card
             return ""
-        return handwritten_part(card.read_text(encoding="utf-8", errors="replace"))
+        return handwritten_part(Door(PublishError, MAX_CARD_BYTES).read(card).decode(errors="replace"))
 
 
 def _as_publish_error(error: AdeptError, repo: str) -> PublishError:

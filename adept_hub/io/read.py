@@ -10,13 +10,14 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from adept_hub.errors import AdeptError
 from adept_hub.io import strict_json, strict_yaml
+
+if TYPE_CHECKING:
+    from xml.etree import ElementTree
 
 #: Upper bounds by kind of file, bytes.
 MAX_SETTINGS = 4 << 20
@@ -28,21 +29,28 @@ MAX_IMAGE = 512 << 20
 _DEPTH = (RecursionError, OverflowError, MemoryError, LookupError, TypeError, AttributeError)
 
 
-@dataclass(frozen=True)
 class Door:
     """How a kind of file is read.
 
-    Attributes:
+    Args:
         error: the class that is raised for whatever is wrong with the file.
         limit: largest accepted size, bytes.
         inside: folder that the file must lie in after links are resolved; None: anywhere.
         remedy: last line of every message: what to type next.
+        surrogates: whether JSON may have lone surrogates, as records of our own have for file names that are not UTF-8.
     """
 
-    error: type[AdeptError]
-    limit: int = MAX_SETTINGS
-    inside: Path | None = None
-    remedy: str = ""
+    # Not a dataclass: importing those would take a third of the time of `adept list`.
+    def __init__(
+        self,
+        error: type[AdeptError],
+        limit: int = MAX_SETTINGS,
+        inside: Path | None = None,
+        remedy: str = "",
+        *,
+        surrogates: bool = False,
+    ) -> None:
+        self.error, self.limit, self.inside, self.remedy, self.surrogates = error, limit, inside, remedy, surrogates
 
     @contextlib.contextmanager
     def open(self, path: Path, called: str | None = None) -> Iterator[BinaryIO]:
@@ -91,6 +99,11 @@ class Door:
             raise self.refuse(name, f"has more than {self.limit:,} bytes")
         return content
 
+    def check(self, path: Path) -> None:
+        """Refuse what `open` would, of a file that a library opens by its name."""
+        with self.open(path):
+            pass
+
     def text(self, path: Path) -> str:
         """Return the content as UTF-8 text, without a byte order mark."""
         try:
@@ -98,11 +111,19 @@ class Door:
         except UnicodeDecodeError as error:
             raise self.refuse(path, f"is not UTF-8 text (byte {error.start})") from error
 
-    def json(self, path: Path, *, unique: bool = True) -> Any:
-        """Return the values of a JSON file (see `adept_hub.io.strict_json.loads`)."""
+    def json(self, path: Path, *, unique: bool = True, lenient: bool = False) -> Any:
+        """Return the values of a JSON file.
+
+        Args:
+            path: the file.
+            unique: as for `adept_hub.io.strict_json.loads`.
+            lenient: take what Python's own parser takes, where the caller reports NaN and the like by their place.
+        """
         content = self.read(path)
         try:
-            return strict_json.loads(content, unique=unique)
+            if lenient:
+                return strict_json.loads_leniently(content)
+            return strict_json.loads(content, unique=unique, surrogates=self.surrogates)
         except (ValueError, *_DEPTH) as error:
             raise self.refuse(path, f"is not valid JSON ({_first_line(error)})") from error
 
@@ -118,6 +139,8 @@ class Door:
 
     def xml(self, path: Path) -> ElementTree.Element:
         """Return the root of an XML file. Entities other than XML's own five are refused by the parser."""
+        from xml.etree import ElementTree
+
         content = self.read(path)
         try:
             return ElementTree.fromstring(content)
@@ -132,7 +155,7 @@ class Door:
             if not line.strip():
                 continue
             try:
-                record = strict_json.loads(line, unique=False)
+                record = strict_json.loads(line, unique=False, surrogates=True)
             except (ValueError, *_DEPTH):
                 record = None
             if isinstance(record, dict):
@@ -157,16 +180,46 @@ def read_at_most(stream: BinaryIO, count: int) -> bytes:
     return content
 
 
-def parse_json(content: bytes | str, where: str, error: type[AdeptError], *, unique: bool = True) -> Any:
+def parse_json(
+    content: bytes | str,
+    where: str,
+    error: type[AdeptError],
+    *,
+    remedy: str = "",
+    unique: bool = True,
+    surrogates: bool = False,
+) -> Any:
     """Return the values of JSON text that is no file: a header, a metadata field, a server's answer.
+
+    Args:
+        content: the text.
+        where: what it is called in the message.
+        error: the class of the error.
+        remedy: last line of the message: what to type next.
+        unique, surrogates: as for `adept_hub.io.strict_json.loads`.
 
     Raises:
         AdeptError: of class ``error``: not valid JSON, or nested too deeply.
     """
     try:
-        return strict_json.loads(content, unique=unique)
+        return strict_json.loads(content, unique=unique, surrogates=surrogates)
     except (ValueError, *_DEPTH) as problem:
-        raise error(f"{where} is not valid JSON ({_first_line(problem)}).") from problem
+        why = f"{where} is not valid JSON ({_first_line(problem)})."
+        raise error(f"{why}\n{remedy}" if remedy else why) from problem
+
+
+def parse_yaml(text: str, where: str, error: type[AdeptError]) -> Any:
+    """Return the values of YAML text that is no file: a setting of the command line.
+
+    Raises:
+        AdeptError: of class ``error``: not valid YAML, or nested too deeply.
+    """
+    import yaml
+
+    try:
+        return strict_yaml.loads(text)
+    except (yaml.YAMLError, ValueError, *_DEPTH) as problem:
+        raise error(f"{where} is not valid YAML ({_first_line(problem)}).") from problem
 
 
 def _first_line(error: BaseException) -> str:

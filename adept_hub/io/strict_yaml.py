@@ -14,13 +14,15 @@ _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _MAX_DIGITS = 4300
 #: Values once every alias is written out; a few lines of aliases of aliases would be billions.
 _MAX_VALUES = 10_000_000
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def loads(text: str) -> Any:
     """Return the values of a YAML text.
 
     Raises:
-        yaml.YAMLError: not YAML, a value that is no plain one, a name twice, or values that contain themselves.
+        yaml.YAMLError: not YAML, a value that is no plain one, a lone surrogate, a name twice, or values that contain
+            themselves.
         ValueError: a value that is not of the type that its tag states, or a number beyond all bounds.
         RecursionError: nested too deeply.
     """
@@ -34,6 +36,8 @@ def loads(text: str) -> Any:
         def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
             if node.tag in _NUMBERS and len(node.value) > _MAX_DIGITS:
                 raise ValueError(f"a number of {len(node.value):,} characters")
+            if isinstance(node.value, str) and _SURROGATE.search(node.value):
+                raise yaml.constructor.ConstructorError(None, None, "a text holds a lone surrogate", node.start_mark)
             return super().construct_scalar(node)
 
         def construct_document(self, node: yaml.Node) -> Any:

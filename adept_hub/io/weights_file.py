@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from adept_hub.errors import AdeptError, CheckpointError
-from adept_hub.io import strict_json
-from adept_hub.io.read import Door
+from adept_hub.errors import AdeptError, CheckpointError, IntegrityError
+from adept_hub.io.read import Door, parse_json
 from adept_hub.validate import MAX_WEIGHT_BYTES
 
 #: A detector of ours has at most 0.1 MB of header; safetensors itself would parse 100 MB of JSON.
@@ -38,11 +39,22 @@ def check_header(path: Path, error: type[AdeptError], *, longest: int = MAX_HEAD
                 "Fetch or export it again."
             )
         header = stream.read(length)
+    parse_json(header, f"{path} is not a whole safetensors file: its header", error, remedy="Fetch or export it again.")
+
+
+@contextlib.contextmanager
+def open_tensors(path: Path, remedy: str = "Fetch or export it again.") -> Iterator[Any]:
+    """Open a safetensors file whose header is bounded, as `safetensors.safe_open` does.
+
+    Raises:
+        IntegrityError: it is not a regular file, or not a whole safetensors file.
+    """
+    check_header(path, IntegrityError)
     try:
-        strict_json.loads(header)
-    except (ValueError, RecursionError) as problem:
-        why = str(problem).splitlines()[0][:200]
-        raise error(f"{path} is not a whole safetensors file: {why}.\nFetch or export it again.") from problem
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        raise IntegrityError(f"{path} is not a whole safetensors file: {broken(error)}.\n{remedy}") from error
 
 
 def read_safetensors(path: Path, *, longest: int = MAX_FOREIGN_HEADER_BYTES) -> dict[str, Tensor]:

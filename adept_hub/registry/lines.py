@@ -9,39 +9,48 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from adept_hub.io import strict_json
+from adept_hub.errors import RegistryError
+from adept_hub.io.read import parse_json
 
 _NAME = re.compile(r'\{"name": ?"([a-z0-9_.]+)",')
 #: A key: within a string the quotes would be escaped.
 _LOCATION = re.compile(r'"location"\s*:\s*\{')
 
 
-def read_lines(content: bytes) -> dict[str, Any]:
-    """A registry's JSON values, each of its checkpoints the line itself where its name could be read alone.
+def read_lines(content: bytes, where: str) -> dict[str, Any]:
+    """Return a registry's JSON values, each of its checkpoints the line itself where its name could be read alone.
+
+    Args:
+        content: of the file.
+        where: what it is called in messages.
 
     Raises:
-        ValueError, RecursionError: a line that had to be parsed is not JSON or has no name, or a name stands twice.
+        RegistryError: it is not UTF-8, a line that had to be parsed is not JSON or has no name, or a name stands twice.
     """
-    first, *lines = content.decode().removesuffix("\n").split("\n")
-    head = strict_json.loads(first)
+    try:
+        first, *lines = content.decode().removesuffix("\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise RegistryError(f"{where} is not UTF-8 text (byte {error.start}).") from error
+    head = parse_json(first, f"{where}, line 1,", RegistryError)
     if not isinstance(head, dict) or "checkpoints" in head:
-        raise ValueError("its first line is no registry without checkpoints")
+        raise RegistryError(f"{where}: its first line is no registry without checkpoints.")
     match = _NAME.match
-    pairs = [(found[1], line) if (found := match(line)) else _parsed(line) for line in lines]
+    pairs = [(found[1], line) if (found := match(line)) else _parsed(line, where) for line in lines]
     checkpoints = dict(pairs)
     if len(checkpoints) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"the name {next(name for name in names if names.count(name) > 1)[:200]!r} stands twice")
+        twice = next(name for name in names if names.count(name) > 1)
+        raise RegistryError(f"{where}: the name {twice[:200]!r} stands twice.")
     return head | {"checkpoints": checkpoints}
 
 
-def parse_line(line: str) -> Any:
-    """The entry in a line, without its name.
+def parse_line(line: str, where: str) -> Any:
+    """Return the entry in a line, without its name; ``where`` is what it is called in messages.
 
     Raises:
-        ValueError, RecursionError: it is not JSON.
+        RegistryError: it is not JSON.
     """
-    entry = strict_json.loads(line)
+    entry = parse_json(line, where, RegistryError)
     return {key: value for key, value in entry.items() if key != "name"} if isinstance(entry, dict) else entry
 
 
@@ -50,8 +59,8 @@ def is_published_line(line: str) -> bool:
     return _LOCATION.search(line) is not None
 
 
-def _parsed(line: str) -> tuple[str, Any]:
-    entry = strict_json.loads(line)
+def _parsed(line: str, where: str) -> tuple[str, Any]:
+    entry = parse_json(line, f"{where}, line {line[:60]!r},", RegistryError)
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-        raise ValueError(f"the line {line[:60]!r} has no name")
+        raise RegistryError(f"{where}: the line {line[:60]!r} has no name.")
     return entry.pop("name"), entry

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import functools
 import gc
-import stat
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adept_hub.errors import RegistryError, UnknownModelError, UnpublishedWeightsError
-from adept_hub.io import strict_json
+from adept_hub.io.read import Door, parse_json
 from adept_hub.names import is_name, split_name
 from adept_hub.registry.lines import is_published_line, parse_line, read_lines
 from adept_hub.spelling import did_you_mean
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 #: Ten thousand entries have 6 MB.
 MAX_REGISTRY_BYTES = 256 << 20
+_DOOR = Door(RegistryError, MAX_REGISTRY_BYTES, remedy="Name a JSON file in ADEPT_REGISTRY.")
 _GROUPS = ("architectures", "checkpoints", "defaults", "deprecated")
 
 
@@ -99,10 +99,7 @@ class Registry(Mapping[str, "ModelInfo"]):
         architecture, tag = split_name(name)
         raw = self._raw[name]
         if isinstance(raw, str):
-            try:
-                raw = parse_line(raw)
-            except (ValueError, RecursionError) as error:
-                raise RegistryError(f"{where} is not JSON: {str(error)[:200]}.") from error
+            raw = parse_line(raw, where)
         if not tag:
             return parse_architecture(name, raw, where)
         aliases = tuple(alias for alias, target in self.defaults.items() if target == name)
@@ -202,18 +199,10 @@ def read_registry_file(path: Path, *, unique: bool = False) -> object:
     collecting = gc.isenabled()
     gc.disable()  # 40,000 new objects and no garbage: looking for it would take a third of the time
     try:
-        facts = path.stat()
-        if not stat.S_ISREG(facts.st_mode) or facts.st_size > MAX_REGISTRY_BYTES:
-            raise RegistryError(
-                f"The registry {path} is not a regular file of at most {MAX_REGISTRY_BYTES >> 20} MB.\n"
-                "Name a JSON file in ADEPT_REGISTRY."
-            )
-        content = path.read_bytes()
-        return read_lines(content) if path.suffix == ".jsonl" else strict_json.loads(content, unique=unique)
-    except OSError as error:
-        raise RegistryError(f"The registry {path} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise RegistryError(f"The registry {path} is not JSON: {str(error)[:200]}.") from error
+        content = _DOOR.read(path, f"The registry {path}")
+        if path.suffix == ".jsonl":
+            return read_lines(content, f"The registry {path}")
+        return parse_json(content, f"The registry {path}", RegistryError, unique=unique)
     finally:
         if collecting:
             gc.enable()

@@ -142,7 +142,7 @@ def test_damaged_folders_and_pickles(capsys: pytest.CaptureFixture[str], make_ch
     weights.unlink()
     assert WEIGHTS in mistake(capsys, "pull", folder)
     (folder / CONFIG).write_text("{")
-    assert "is not JSON" in mistake(capsys, "pull", folder)
+    assert "is not valid JSON" in mistake(capsys, "pull", folder)
     (tmp_path / "model.pth").write_bytes(b"\x80\x02.")
     assert "pickled" in mistake(capsys, "pull", tmp_path / "model.pth")
 

@@ -12,9 +12,8 @@ import yaml
 
 import adept_training
 from adept_hub.errors import RecipeError
-from adept_hub.io import strict_yaml
 from adept_hub.io.paths import is_file
-from adept_hub.io.read import Door
+from adept_hub.io.read import Door, parse_yaml
 from adept_hub.schema import check_path, field_paths, to_dict
 from adept_hub.spelling import did_you_mean, in_words
 
@@ -122,7 +121,4 @@ def _change(cls: type[Any], data: dict[str, Any], setting: str, example: str) ->
         place = place.setdefault(section, {})
         if not isinstance(place, dict):
             raise RecipeError(f"--set {setting}: {section!r} is no section.")
-    try:
-        place[name] = _with_floats(strict_yaml.loads(text))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise RecipeError(f"--set {setting}: {text!r} is not a YAML value.") from error
+    place[name] = _with_floats(parse_yaml(text, f"--set {setting}: {text!r}", RecipeError))

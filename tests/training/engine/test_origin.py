@@ -87,7 +87,7 @@ def test_a_run_that_is_resumed_keeps_the_facts_without_being_told(
     assert (config.preprocessing, config.licence, config.provenance.relicensed) == (PIXELS, "mit", True)
     assert config.provenance.starts[-1].name == NAME
     (tmp_path / "run" / "start.json").write_text("{")
-    with pytest.raises(ResumeError, match=r"start.json cannot be read"):
+    with pytest.raises(ResumeError, match=r"start.json is not valid JSON"):
         start(source, tmp_path / "run", *settings, resume=True)
     (tmp_path / "run" / "start.json").unlink()
     with pytest.raises(ResumeError, match=r"has no start.json: .*mean and std.*not known"):

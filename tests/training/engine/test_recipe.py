@@ -65,7 +65,7 @@ def test_single_values_and_the_method_can_be_changed() -> None:
         (["export.tag=My-Photos"], "lower-case letters"),
         (['export.licence="\\tmine"'], "no licence identifier"),
         (["epochs=3"], "section.field=value"),
-        (["schedule.epochs=[3"], "not a YAML value"),
+        (["schedule.epochs=[3"], "is not valid YAML"),
         (["schedule.epochs=1", "schedule.epochs.more=3"], "is no section"),
     ],
 )

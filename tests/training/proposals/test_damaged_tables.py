@@ -45,7 +45,7 @@ def read(folder) -> dict[str, list]:
 # --- a torn index ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [*_ARRAYS, "fingerprint", "plan"])
+@pytest.mark.parametrize("name", [*_ARRAYS, "fingerprint"])
 @pytest.mark.parametrize("damage", ["empty", "cut", "garbage", "gone"])
 def test_a_torn_index_is_made_again(folder, name, damage) -> None:
     expected = read(folder)

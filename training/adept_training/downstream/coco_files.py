@@ -44,11 +44,7 @@ def load_detections(paths: Sequence[Path], split: Split) -> dict[ImageKey, Detec
     """
     found: dict[ImageKey, Detections] = {}
     for path, one in pair_files(paths, split):
-        try:
-            # Not as strict as the door's own: a NaN among the scores is named with its row.
-            rows = json.loads(Door(DataError, limit=MAX_ANNOTATIONS).read(path))
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path} is not valid JSON ({error!s:.120}).") from error
+        rows = Door(DataError, limit=MAX_ANNOTATIONS).json(path, lenient=True)  # a NaN is named with its row
         found |= detections_of(rows, one, str(path))
     if any(one.masks is None for one in found.values()):
         return {key: replace(one, masks=None) for key, one in found.items()}

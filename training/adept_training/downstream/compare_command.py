@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -66,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
         AdeptError: a user's mistake.
     """
     from adept_hub.cli.output import print_json, print_table
+    from adept_hub.errors import DataError
+    from adept_hub.io.read import MAX_LOG, Door
     from adept_training.downstream.compare import HTML, compare, make_plan, name_sources
     from adept_training.downstream.datasets import open_data
     from adept_training.downstream.finetune_command import settings_of
@@ -82,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     command = shlex.join(["adept", *sys.argv[1:]])
     result = compare(plan, data, args.out, metric=args.metric, command=command, accelerator=args.device, wait=args.wait)
     if args.json:
-        print_json(json.loads((args.out / "compare.json").read_text(encoding="utf-8")))
+        print_json(Door(DataError, MAX_LOG, surrogates=True).json(args.out / "compare.json"))
         return 0
     main = result.comparisons[0]
     print_table(main.head(), main.rows(), frozenset(range(1, len(main.budgets) + 1)))

@@ -8,6 +8,8 @@ import re
 import yaml
 
 from adept_hub.convert.options import Framework
+from adept_hub.errors import CheckpointError
+from adept_hub.io.read import parse_yaml
 from adept_training.downstream.detector import COSINE_SCALE, CosinePredictor, DetectorConfig
 from adept_training.downstream.recipe import DetectorRecipe
 
@@ -21,7 +23,7 @@ def finished_config(framework: Framework, text: str, config: DetectorConfig) -> 
 
 def _detectron2(text: str, recipe: DetectorRecipe) -> str:
     comments = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
-    content = yaml.safe_load(text)
+    content = parse_yaml(text, "The export's config", CheckpointError)
     content["INPUT"] |= {"MIN_SIZE_TEST": recipe.test_side, "MAX_SIZE_TEST": recipe.max_side}
     content["MODEL"]["ANCHOR_GENERATOR"]["SIZES"] = [[size] for size in recipe.anchors]
     content["MODEL"]["RPN"]["POST_NMS_TOPK_TEST"] = recipe.test_proposals

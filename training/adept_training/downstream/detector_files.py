@@ -13,13 +13,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from adept_hub.digest import verify
-from adept_hub.errors import CheckpointError, IntegrityError
+from adept_hub.errors import CheckpointError
 from adept_hub.io.read import Door
-from adept_hub.io.weights_file import broken, check_finite, check_header
+from adept_hub.io.weights_file import check_finite, open_tensors
 from adept_training.downstream.recipe import DetectorRecipe
 
 DETECTOR, PREDICTORS = "detector.json", "predictors.safetensors"
@@ -96,20 +95,15 @@ def read_predictors(folder: Path, expected: Mapping[str, Tensor], sha256: str, s
             than ``expected``, or values that are not finite.
     """
     path = folder / PREDICTORS
-    with Door(CheckpointError, 1 << 62, inside=folder, remedy=_REMEDY).open(path):
-        pass  # a regular file of this folder
-    check_header(path, IntegrityError)
+    Door(CheckpointError, 1 << 62, inside=folder, remedy=_REMEDY).check(path)
     if sha256:
         verify(path, sha256, size)
     else:
         _log.warning("%s has no SHA-256 of %s: whether that was changed is not known.", folder / DETECTOR, PREDICTORS)
-    try:
-        with safe_open(path, framework="pt") as file:
-            shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
-            _check_names(path, shapes, {key: tuple(tensor.shape) for key, tensor in expected.items()})
-            tensors = {key: file.get_tensor(key) for key in shapes}
-    except SafetensorError as error:
-        raise IntegrityError(f"{path} is not a whole safetensors file: {broken(error)}.\n{_REMEDY}") from error
+    with open_tensors(path, _REMEDY) as file:
+        shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+        _check_names(path, shapes, {key: tuple(tensor.shape) for key, tensor in expected.items()})
+        tensors = {key: file.get_tensor(key) for key in shapes}
     wrong = next((key for key, tensor in tensors.items() if tensor.dtype != expected[key].dtype), None)
     if wrong is not None:
         raise CheckpointError(

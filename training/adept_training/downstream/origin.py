@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from adept_hub.errors import RecipeError, ResumeError
 from adept_hub.fetch import fetch
+from adept_hub.io.read import MAX_ANNOTATIONS, Door
 from adept_hub.licenses import inherit
 from adept_hub.schema import to_dict
 from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec, Preprocessing, Start
@@ -69,15 +70,18 @@ def check_resumed(origin: Origin, folder: Path) -> None:
     """Refuse to continue a run from other weights than those that it started from.
 
     Raises:
-        ResumeError: the source's weights are not those that run.json records.
+        ResumeError: the source's weights are not those that run.json records, or it is damaged.
     """
     path = folder / RUN
-    try:
-        recorded = json.loads(path.read_text(encoding="utf-8")).get("starts")
-    except (OSError, ValueError, AttributeError):
+    if not os.path.lexists(path):
         return  # load_state judges whether there is a run at all
+    door = Door(ResumeError, MAX_ANNOTATIONS, remedy="Start the run again with another --out.", surrogates=True)
+    content = door.json(path)
+    recorded = content.get("starts") if isinstance(content, dict) else ""
+    if recorded is not None and not (isinstance(recorded, list) and all(isinstance(s, dict) for s in recorded)):
+        raise door.refuse(path, "is not what a run wrote")
     if recorded is not None and recorded != to_dict(origin.starts):
-        before = recorded[-1].get("name", "?") if recorded else "random values"
+        before = f"{recorded[-1].get('name', '?')!s:.200}" if recorded else "random values"
         raise ResumeError(
             f"The run in {folder} started from {before}, whose weights are not those of the source now.\n"
             "Continue it with the source that it started from, or start another with another --out."

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from adept_hub.disk import disk_errors
+from adept_hub.errors import ResumeError
+from adept_hub.io.read import Door
 from adept_training.engine.trackers import Tracker
 from adept_training.page import Tone
 
@@ -30,8 +32,8 @@ class Journal:
         if path is not None:
             with disk_errors(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = path.open("ab", buffering=0)
                 self._torn = not _ends_with_a_line(path)  # a sitting was killed while it wrote
+                self._file = path.open("ab", buffering=0)
 
     def record(self, kind: str, **values: Any) -> None:
         """One JSON object on a line, with the time of day in seconds; a number that is not finite is null.
@@ -83,7 +85,9 @@ def _plain(value: Any) -> Any:
 
 
 def _ends_with_a_line(path: Path) -> bool:
-    with path.open("rb") as file:
+    if not os.path.lexists(path):
+        return True
+    with Door(ResumeError, 1 << 62, remedy="Choose another --out.").open(path) as file:
         size = file.seek(0, os.SEEK_END)
         if size == 0:
             return True

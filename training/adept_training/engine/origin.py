@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from adept_hub.atomic import atomic_file
 from adept_hub.checkpoint import read_config, read_tensors
-from adept_hub.errors import AdeptError, RecipeError, ResumeError
+from adept_hub.errors import RecipeError, ResumeError
+from adept_hub.io.read import Door
 from adept_hub.licenses import inherit, is_stated
 from adept_hub.registry.training import training_command
 from adept_hub.schema import from_dict, to_dict
@@ -144,14 +146,14 @@ def recorded_origin(folder: Path) -> Origin | None:
         ResumeError: start.json is damaged.
     """
     path = folder / START
-    try:
-        return from_dict(Origin, json.loads(path.read_text(encoding="utf-8")), str(path))
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return None
-    except (OSError, ValueError, RecursionError, AdeptError) as error:
-        raise ResumeError(
-            f"{path} cannot be read: {str(error).splitlines()[0][:200]}\nStart the run again with another --out."
-        ) from error
+    door = Door(ResumeError, remedy="Start the run again with another --out.")
+    content = door.json(path)
+    try:
+        return from_dict(Origin, content, path.name, ResumeError)
+    except ResumeError as error:
+        raise door.refuse(path, f"is not what a run wrote ({str(error).splitlines()[0].rstrip('.')})") from error
 
 
 def _named(starts: tuple[Start, ...]) -> str:

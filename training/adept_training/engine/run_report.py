@@ -12,13 +12,14 @@ import yaml
 from PIL import Image
 
 from adept_hub.command_line import command_line
+from adept_hub.errors import ImageDecodeError
 from adept_training.engine.asked import next_commands
 from adept_training.engine.journal import duration
 from adept_training.engine.origin import recorded_origin
 from adept_training.engine.outcome import advice_of, asked_of, network_of, verdict_of
 from adept_training.engine.recipe import flatten
 from adept_training.engine.runlog import RunLog, read_log
-from adept_training.engine.watch import UNREADABLE_PICTURE, Watched, read_watched
+from adept_training.engine.watch import Watched, read_picture, read_watched
 from adept_training.lineage import write_starts
 from adept_training.page import Page
 from adept_training.plotting import lines_plot
@@ -222,10 +223,9 @@ def _pictures(page: Page, run: RunLog, of: str) -> None:
     if preview.is_file():
         page.heading(f"What the run was shown{of}")
         try:
-            with Image.open(preview) as picture:
-                shown = _jpeg(picture.convert("RGB"))
+            shown = _jpeg(Image.fromarray(read_picture(preview)))
             page.picture(shown, "The first samples: views, boxes by level, positive anchors.")
-        except UNREADABLE_PICTURE as error:
+        except ImageDecodeError as error:
             page.text(f"{preview} cannot be shown: {error}")
     watched = read_watched(run.folder, run.records)
     if watched is not None and watched.proposals:

@@ -11,6 +11,7 @@ import importlib.util
 import json
 import logging
 import os
+import shlex
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any, Protocol
 from adept_hub.atomic import atomic_file
 from adept_hub.choices import check_choice
 from adept_hub.errors import MissingExtraError, TrackerError
+from adept_hub.io.read import Door
 from adept_hub.schema import to_dict
 from adept_training.engine.recipe import Recipe, flatten
 
@@ -175,12 +177,21 @@ TRACKERS: dict[str, type[TensorBoard] | type[WandB] | type[MLflow] | type[Tracki
 
 
 def _known(folder: Path, name: str) -> str | None:
-    path = folder / _IDS
-    return json.loads(path.read_text(encoding="utf-8")).get(name) if path.is_file() else None
+    return _all_known(folder / _IDS).get(name)
 
 
 def _remember(folder: Path, name: str, run_id: str) -> None:
     path = folder / _IDS
-    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    known = _all_known(path)
     with atomic_file(path) as temporary:
         temporary.write_text(json.dumps({**known, name: run_id}), encoding="utf-8")
+
+
+def _all_known(path: Path) -> dict[str, str]:
+    if not os.path.lexists(path):
+        return {}
+    door = Door(TrackerError, remedy=f"Remove it to begin a run with the tracker again: rm {shlex.quote(str(path))}")
+    content = door.json(path)
+    if not isinstance(content, dict) or not all(isinstance(run_id, str) for run_id in content.values()):
+        raise door.refuse(path, "does not hold the ids of runs")
+    return content

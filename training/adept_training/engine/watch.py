@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
 from adept_hub.atomic import atomic_file
+from adept_hub.errors import ImageDecodeError
 from adept_training.engine.probe import HeldOut
+from adept_training.images import decode, read_file
 
 _log = logging.getLogger(__name__)
 
 COUNT, TOP = 4, 6
 SHEET = "held_out.png"
-#: What Pillow and numpy raise for a picture that a kill or a full disk has damaged.
-UNREADABLE_PICTURE = (OSError, ValueError, SyntaxError, ZeroDivisionError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,15 @@ def write_sheet(held: HeldOut, path: Path) -> None:
         Image.fromarray(np.concatenate(list(held.pixels_NHWC.numpy()), axis=1)).save(temporary, format="PNG")
 
 
+def read_picture(path: Path) -> npt.NDArray[np.uint8]:
+    """Return the pixels of a picture of the run, uint8 (H, W, 3).
+
+    Raises:
+        ImageDecodeError: it is missing, not a regular file, or damaged, by a kill or a full disk, say.
+    """
+    return decode(read_file(path, str(path)), str(path))
+
+
 def as_record(boxes_N: list[Tensor] | tuple[Tensor, ...]) -> list[list[list[float]]]:
     """Boxes for a line of the log, to a tenth of a pixel."""
     return [[[round(v, 1) for v in box] for box in boxes.tolist()] for boxes in boxes_N]
@@ -60,10 +70,9 @@ def read_watched(folder: Path, records: list[dict[str, Any]]) -> Watched | None:
     if not boxes or not (folder / SHEET).is_file():
         return None
     try:
-        with Image.open(folder / SHEET) as sheet:
-            pixels = np.asarray(sheet.convert("RGB"))
+        pixels = read_picture(folder / SHEET)
         views = np.stack(np.split(pixels, len(boxes[-1]), axis=1))
-    except UNREADABLE_PICTURE as error:
+    except (ImageDecodeError, ValueError) as error:
         _log.warning("%s cannot be shown: %s", folder / SHEET, error)
         return None
     proposals = {

@@ -6,14 +6,14 @@ import codecs
 import logging
 import math
 import re
-import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from adept_hub.calls import checked
 from adept_hub.errors import ImageDecodeError, ImagesError
+from adept_hub.io.archives import read_span, tar_members
 from adept_hub.io.paths import exists, expanded, is_file
 from adept_hub.io.read import Door, read_at_most
 from adept_training.images.files import IMAGE_SUFFIXES, check_bytes, key_of, name_of, read_file, search
@@ -24,6 +24,9 @@ _log = logging.getLogger(__name__)
 #: A list of paths is no longer than this; ImageNet-22k's has 0.7 GB.
 MAX_LIST_BYTES = 2_000_000_000
 MAX_SHARDS = 100_000
+#: Shards may have any size: of the one only headers are read, of the other one member.
+_SHARDS = Door(ImagesError, 1 << 62, remedy="Shards are uncompressed .tar files.")
+_SHARD = Door(ImageDecodeError, 1 << 62)
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
@@ -74,15 +77,7 @@ class ShardImages:
     def read(self, key: str) -> bytes:
         shard, offset, length = self.index[key]
         check_bytes(length, key)
-        try:
-            with (self.root / shard).open("rb") as file:
-                file.seek(offset)
-                content = file.read(length)
-        except OSError as error:
-            raise ImageDecodeError(f"{key} cannot be read: {error.strerror}.") from error
-        if len(content) != length:
-            raise ImageDecodeError(f"{key} cannot be read: {shard} is truncated.")
-        return content
+        return read_span(_SHARD, self.root / shard, one_line(key), offset, length)
 
     def subset(self, keys: Sequence[str]) -> ShardImages:
         return ShardImages(self.root, {key: self.index[key] for key in keys})
@@ -177,30 +172,12 @@ def _found(name: str, bases: Sequence[Path]) -> Path | None:
 def _open_shards(root: Path, shards: list[str]) -> ShardImages:
     index: dict[str, tuple[str, int, int]] = {}
     for shard in shards:
-        try:
-            for member in _members(root / shard):
-                if member.isfile() and member.name.lower().endswith(IMAGE_SUFFIXES):
-                    index[f"{key_of(shard)}/{member.name}"] = (shard, member.offset_data, member.size)
-        except (OSError, tarfile.TarError, ValueError, ArithmeticError, RecursionError, MemoryError) as error:
-            raise ImagesError(
-                f"The shard {root / shard} cannot be read: {error}.\nShards are uncompressed .tar files."
-            ) from error
+        for member in tar_members(_SHARDS, root / shard):
+            if member.name.lower().endswith(IMAGE_SUFFIXES):
+                index[f"{key_of(shard)}/{member.name}"] = (shard, member.offset_data, member.size)
     if not index:
         raise ImagesError(f"No images in the {len(shards)} shards of {root}.\nA shard holds 0001.jpg, 0002.jpg, ...")
     return ShardImages(root, index)
-
-
-def _members(path: Path) -> Iterator[tarfile.TarInfo]:
-    """The members of a tar file, each after the one before: a negative size would lead back, without end."""
-    if not path.is_file():
-        raise FileNotFoundError(2, "no such file")
-    before = -1
-    with tarfile.open(path, mode="r:", encoding="utf-8", errors="surrogateescape") as tar:
-        for member in tar:
-            if member.size < 0 or member.offset <= before:
-                raise tarfile.ReadError(f"{one_line(member.name)} has a size of {member.size} bytes")
-            before = member.offset
-            yield member
 
 
 def _expand(pattern: str) -> list[str]:

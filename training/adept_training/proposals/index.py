@@ -6,20 +6,22 @@ Legend: R rows (images), B boxes of all rows; 4 = x1, y1, x2, y2 in pixels of th
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from adept_hub.disk import disk_errors
 from adept_hub.errors import ProposalsError
+from adept_hub.io.read import Door
+from adept_training.proposals.table_files import map_arrays, new_array, sync
 
+_DOOR = Door(ProposalsError)
 _INDEX = "index"
 #: Of the index: one that an older version made is made again.
 _VERSION = 2
@@ -72,24 +74,23 @@ def open_index(folder: Path) -> Index:
     homes = [folder / _INDEX, Path.home() / ".cache" / "adept_hub" / "proposals" / fingerprint[:32]]
     for index in homes:
         if (found := _load(index, fingerprint)) is not None:
-            return found
+            return Index(found, plan.as_dict())
     for index in homes:
         if os.access(index.parent if index.parent == folder else Path.home(), os.W_OK):
             with disk_errors(index):
-                return _build(folder, index, fingerprint)
+                return Index(_build(folder, index, fingerprint), plan.as_dict())
     raise ProposalsError(f"Neither {folder} nor {Path.home()} can be written, so that no index can be made.")
 
 
-def _load(index: Path, fingerprint: str) -> Index | None:
-    """The index in that folder; None where there is none, an old one, or one that a crash left torn."""
+def _load(index: Path, fingerprint: str) -> Arrays | None:
+    """The arrays of the index in that folder; None where there is none, an old one, or one that a crash left torn."""
     try:
-        if (index / "fingerprint").read_text(encoding="utf-8") != fingerprint:
+        if _DOOR.text(index / "fingerprint") != fingerprint:
             return None
-        plan = json.loads((index / "plan.json").read_text(encoding="utf-8"))
-        arrays = {name: np.asarray(np.load(index / f"{name}.npy", mmap_mode="r")) for name in _ARRAYS}
-    except (OSError, ValueError, EOFError, TypeError, SyntaxError, MemoryError):
+        arrays = map_arrays(index, _ARRAYS)
+    except ProposalsError:
         return None
-    return Index(arrays, plan) if _fits(arrays) else None
+    return arrays if _fits(arrays) else None
 
 
 def _fits(arrays: Arrays) -> bool:
@@ -109,7 +110,7 @@ def _fits(arrays: Arrays) -> bool:
     )
 
 
-def _build(folder: Path, index: Path, fingerprint: str) -> Index:
+def _build(folder: Path, index: Path, fingerprint: str) -> Arrays:
     from adept_training.proposals.shards import read_plan, read_shard, shard_note
 
     plan = read_plan(folder)
@@ -121,8 +122,7 @@ def _build(folder: Path, index: Path, fingerprint: str) -> Index:
     temporary = Path(tempfile.mkdtemp(prefix=".index.", suffix=".tmp", dir=index.parent))
     temporary.chmod(0o755)  # a table is shared; mkdtemp is private
     try:
-        boxes_B4 = np.lib.format.open_memmap(temporary / "boxes_B4.npy", "w+", np.dtype(np.float32), (boxes, 4))
-        _reserve(temporary / "boxes_B4.npy")
+        boxes_B4 = new_array(temporary / "boxes_B4.npy", np.float32, (boxes, 4))
         starts = np.zeros(rows + 1, np.int64)
         sizes_R2 = np.zeros((rows, 2), np.int32)
         fallback_R = np.zeros(rows, np.bool_)
@@ -151,7 +151,7 @@ def _build(folder: Path, index: Path, fingerprint: str) -> Index:
             faults.look(boxes_B4[box:box_end], counts_R, sizes_R2[row:end], keys)
             row, box = end, box_end
         faults.refuse(folder)
-        boxes_B4.flush()
+        cast("np.memmap[Any, Any]", boxes_B4).flush()
         hashes_R = np.array([hash_of(name) for name in names], np.uint64)
         rows_R = np.argsort(hashes_R, kind="stable").astype(np.int32)
         _save(temporary, "starts", starts)
@@ -162,19 +162,11 @@ def _build(folder: Path, index: Path, fingerprint: str) -> Index:
         _save(temporary, "key_starts", np.cumsum([0, *map(len, names)], dtype=np.int64))
         _save(temporary, "hashes_R", hashes_R[rows_R])
         _save(temporary, "rows_R", rows_R)
-        (temporary / "plan.json").write_text(plan.as_json(), encoding="utf-8")
         (temporary / "fingerprint").write_text(fingerprint, encoding="utf-8")
-        _sync(temporary)
+        sync(temporary)
         return _move(temporary, index, fingerprint)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _reserve(path: Path) -> None:
-    """Take the space of a file that is written through memory, where a full disk would be a bus error."""
-    if hasattr(os, "posix_fallocate"):
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 @dataclass
@@ -216,14 +208,7 @@ def _save(folder: Path, name: str, array: npt.NDArray[Any]) -> None:
     np.save(folder / f"{name}.npy", array)
 
 
-def _sync(folder: Path) -> None:
-    """Bring every file to the disk, so that a power cut after the rename leaves no torn arrays."""
-    for path in folder.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-
-
-def _move(temporary: Path, index: Path, fingerprint: str) -> Index:
+def _move(temporary: Path, index: Path, fingerprint: str) -> Arrays:
     if index.exists() and _load(index, fingerprint) is None:
         shutil.rmtree(index)
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,8 +21,9 @@ import pyarrow.parquet as pq
 
 from adept_hub.atomic import atomic_file
 from adept_hub.errors import ProposalsError
-from adept_hub.io.read import Door
+from adept_hub.io.read import Door, parse_json
 from adept_training.proposals.boxes import Boxes
+from adept_training.proposals.table_files import read_columns, read_footer
 
 FORMAT = "adept-proposals"
 FORMAT_VERSION = 1
@@ -77,8 +79,11 @@ class Plan:
     def part(self, shard: int) -> str:
         return f"part-{shard:05d}.parquet"
 
+    def as_dict(self) -> dict[str, Any]:
+        return {"format": FORMAT, "version": FORMAT_VERSION, **asdict(self)}
+
     def as_json(self) -> str:
-        return json.dumps({"format": FORMAT, "version": FORMAT_VERSION, **asdict(self)}, sort_keys=True)
+        return json.dumps(self.as_dict(), sort_keys=True)
 
 
 def keys_digest(keys: Iterable[str]) -> str:
@@ -149,24 +154,20 @@ def write_shard(folder: Path, plan: Plan, shard: int, rows: Sequence[Row], unrea
 def shard_note(folder: Path, plan: Plan, shard: int) -> dict[str, Any]:
     """A shard's own metadata: rows, boxes and unreadable images. Raises ProposalsError for a foreign or broken one."""
     path = folder / plan.part(shard)
-    try:
-        footer = pq.read_metadata(path)
-        metadata = footer.metadata or {}
-        if metadata.get(_PLAN_KEY) != plan.as_json().encode():
-            raise ProposalsError(f"{path} belongs to another run than {folder / PLAN_FILE}.\nRemove it and run again.")
-        note = json.loads(metadata.get(_SHARD_KEY, b"null"))
-        if not _is_note(note, shard) or 4 * note["boxes"] > _numbers(footer):
-            raise ProposalsError(
-                f"{path} was not written by adept proposals.\nRemove it and run adept proposals again."
-            )
-        return {"rows": footer.num_rows, **note}
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         raise ProposalsError(
             f"The proposals in {folder} are not finished: {path.name} of {plan.shards} shards is missing.\n"
             "Run the same adept proposals command again: it continues where it stopped."
-        ) from None
-    except (OSError, ValueError, RecursionError, pa.ArrowException) as error:
-        raise _damaged(path, error) from error
+        )
+    footer = read_footer(path)
+    metadata = footer.metadata or {}
+    if metadata.get(_PLAN_KEY) != plan.as_json().encode():
+        raise ProposalsError(f"{path} belongs to another run than {folder / PLAN_FILE}.\nRemove it and run again.")
+    # Keys of images that could not be read may be file names that are not UTF-8.
+    note = parse_json(metadata.get(_SHARD_KEY, b"null"), f"{path}: its summary", ProposalsError, surrogates=True)
+    if not _is_note(note, shard) or 4 * note["boxes"] > _numbers(footer):
+        raise ProposalsError(f"{path} was not written by adept proposals.\nRemove it and run adept proposals again.")
+    return {"rows": footer.num_rows, **note}
 
 
 def _numbers(footer: pq.FileMetaData) -> int:
@@ -195,29 +196,8 @@ def read_shard(folder: Path, plan: Plan, shard: int, columns: Sequence[str] | No
     Raises:
         ProposalsError: damaged, or written by another program.
     """
-    path = folder / plan.part(shard)
     wanted = [field for field in _COLUMNS if columns is None or field.name in columns]
-    try:
-        schema = pq.read_schema(path)
-        for field in wanted:
-            found = schema.field(field.name).type if field.name in schema.names else None
-            if found != field.type:
-                raise ProposalsError(
-                    f"{path} was not written by adept proposals: its column {field.name!r} is {found}, not "
-                    f"{field.type}.\nMake the proposals again: adept proposals IMAGES --out ANOTHER"
-                )
-        table = pq.read_table(path, columns=[f.name for f in wanted], partitioning=None, use_threads=False)
-        table.validate(full=True)  # names that are not UTF-8, lists whose ends do not fit
-        if any(column.null_count for column in table.columns):
-            raise pa.ArrowInvalid("a row lacks a value")
-        return table
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> ProposalsError:
-    reason = " ".join(str(error).split())[:200]
-    return ProposalsError(f"{path} is damaged: {reason}.\nRemove it and run adept proposals again.")
+    return read_columns(folder / plan.part(shard), wanted)
 
 
 def write_atomically(path: Path, content: bytes | memoryview | pa.Buffer) -> None:

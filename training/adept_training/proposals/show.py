@@ -11,12 +11,15 @@ import numpy as np
 from adept_hub.atomic import atomic_file
 from adept_hub.calls import checked
 from adept_hub.errors import ProposalsError
+from adept_hub.io.read import MAX_LOG, Door
 from adept_training.images import open_images
 from adept_training.proposals import pictures, report
 from adept_training.proposals.measure import Statistics, measure
 from adept_training.proposals.presets import preset_from_dict
 from adept_training.proposals.shards import UNREADABLE_FILE, write_atomically
 from adept_training.proposals.store import ProposalTable
+
+_LOG = Door(ProposalsError, MAX_LOG)
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def show(table: str | Path, images: str | Path, out: str | Path, *, samples: int
         Path(table).name,
         statistics,
         _made(opened),
-        len(unreadable.read_text(encoding="utf-8").splitlines()) if unreadable.is_file() else 0,
+        len(_LOG.read(unreadable).splitlines()) if unreadable.is_file() else 0,
         drawn,
     )
     write_atomically(folder / "report.html", page.encode("utf-8"))

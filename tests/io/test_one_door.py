@@ -1,0 +1,115 @@
+"""No module opens, reads or parses bytes from elsewhere on its own: the doors do, and are listed with their reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import adept_hub
+import adept_training
+from tests.io.reads import Read, find_reads
+
+PACKAGES = tuple(Path(package.__file__).parent for package in (adept_hub, adept_training))
+
+#: The doors. Each bounds a file and requires a regular one before anything parses it (see test_hostile_readers).
+DOORS = {
+    "adept_hub.io.read": "the door",
+    "adept_hub.io.strict_json": "JSON, for the door alone",
+    "adept_hub.io.strict_yaml": "YAML, for the door alone",
+    "adept_hub.io.archives": "tar files, of which only members are read",
+    "adept_hub.io.weights_file": "safetensors, whose library maps a file by its name",
+    "adept_hub.io.pickles": "torch.save's files, whose library maps a file by its name",
+    "adept_hub.io.array_pickles": "Detectron2's pickles, by an unpickler that builds arrays only",
+    "adept_training.images.decode": "encoded images, from bytes or streams that the door gave",
+    "adept_training.proposals.table_files": "Parquet and NumPy arrays, whose libraries adept_hub does without",
+}
+
+#: What is no file from elsewhere: module:function -> why.
+ALLOWED = {
+    "adept_hub.atomic:append_line": "writes; the last byte says whether the last line was finished",
+    "adept_hub.atomic:_temporary": "locks a file or folder that it has made",
+    "adept_hub.atomic:_is_free": "locks, and reads nothing",
+    "adept_hub.atomic:_sync": "has the disk keep what was written, and reads nothing",
+    "adept_hub.hub_cache:RepoCache.partial": "writes; what it takes over is hashed when it is whole",
+    "adept_hub.convert.read_facts:_run_mmengine": "runs a program, with --run-config alone",
+    "adept_hub.integrations.detectron2:AdeptHandler._open": "hands Detectron2 the weights that it has just written",
+    "adept_hub.integrations.mmdet:load_from_adept": "hands MMEngine the tensors that it has just written",
+    "adept_hub.model_tensors:memory_is_read_only": "asks Linux, in /proc, about this process",
+    "adept_hub.registry:_may_be_installed": "searches what pip has installed, as Python itself does",
+    "adept_training.engine.state:_read": "a stream of the door whose SHA-256 was recorded, tensors only",
+    "adept_training.images.hugging_face:open_hugging_face": "the datasets library reads, and gives undecoded bytes",
+    "adept_training.proposals.report:render": "a template that is part of the package",
+}
+
+
+def reads() -> dict[str, list[Read]]:
+    found: dict[str, list[Read]] = {}
+    for package in PACKAGES:
+        for path in sorted(package.rglob("*.py")):
+            parts = (package.name, *path.relative_to(package).with_suffix("").parts)
+            is_package = parts[-1] == "__init__"
+            module = ".".join(parts[:-1] if is_package else parts)
+            found[module] = find_reads(path.read_text(), module if is_package else module.rpartition(".")[0])
+    return found
+
+
+READS = reads()
+
+
+def test_every_module_is_looked_at() -> None:
+    assert len(READS) > 200
+    assert {"adept_hub", "adept_hub.io.read", "adept_training.proposals.index"} <= set(READS)
+
+
+def test_bytes_from_elsewhere_come_through_the_door() -> None:
+    elsewhere = [
+        f"{module}:{read.function or '-'} reads with {read.reader} (line {read.line})"
+        for module, found in READS.items()
+        for read in found
+        if module not in DOORS and f"{module}:{read.function}" not in ALLOWED
+    ]
+    assert not elsewhere, "Use adept_hub.io.read.Door:\n" + "\n".join(elsewhere)
+
+
+def test_no_door_and_no_exception_is_left_behind() -> None:
+    functions = {f"{module}:{read.function}" for module, found in READS.items() for read in found}
+    assert [name for name in ALLOWED if name not in functions] == []
+    assert [module for module in DOORS if not READS.get(module)] == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "open(p)", "open(p, 'r+b')", "open(p, mode)", "p.open()", "p.open('rb')", "p.open('w+b')", "p.read_text()",
+        "map(Path.read_bytes, paths)", "import os; os.open(p, os.O_RDONLY)", "import io; io.open(p)",
+        "import json; json.load(f)", "import json as j; j.loads(s)", "from json import loads as parse; parse(s)",
+        "import yaml; yaml.safe_load(s)", "import csv; csv.reader(f)", "import tomllib; tomllib.loads(s)",
+        "import xml.etree.ElementTree as E; E.parse(p)", "from xml.etree.ElementTree import fromstring; fromstring(s)",
+        "import numpy as np; np.load(p)", "import numpy as np; np.fromfile(p)", "import torch; torch.load(p)",
+        "from PIL import Image; Image.open(p)", "import cv2; cv2.imread(p)", "import zipfile; zipfile.ZipFile(p)",
+        "import tarfile; tarfile.open(p)", "import pyarrow.parquet as pq; pq.read_table(p)",
+        "from safetensors import safe_open; safe_open(p)", "from safetensors.torch import load_file; load_file(p)",
+        "from torchvision.io import decode_image; decode_image(p)", "import pickle; pickle.loads(b)",
+        "from adept_hub.io import strict_json; strict_json.loads(b)", "import tokenize; tokenize.open(p)",
+        "from mmengine.config import Config; Config.fromfile(p)", "self.path.open()",
+    ],
+)  # fmt: skip
+def test_every_way_to_read_is_found(code: str) -> None:
+    body = "\n    ".join(code.split("; "))
+    assert [read.function for read in find_reads(f"def use(p):\n    {body}\n")] == ["use"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "open(p, 'w')", "p.open('ab')", "p.open(mode='xb')", "import os; os.open(p, os.O_WRONLY)",
+        "p.write_text(s)", "import json; json.dumps(s)", "from PIL import Image; Image.new('RGB', s)",
+        "from adept_hub.io.read import Door; Door(DataError).open(p)",
+        "from adept_hub.io.read import Door; d = Door(DataError); d.open(p)",
+        "from adept_training.proposals.store import ProposalTable; ProposalTable.open(p)",
+    ],
+)  # fmt: skip
+def test_writing_and_the_door_are_no_other_door(code: str) -> None:
+    body = "\n    ".join(code.split("; "))
+    assert find_reads(f"def use(p):\n    {body}\n") == []
