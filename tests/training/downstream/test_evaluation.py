@@ -39,7 +39,7 @@ def judged() -> tuple[Split, dict, dict, Evaluation]:
     images = tuple(replace(image, masks=_masked(image.boxes_M4, 200, 0)) for image in truth.images)
     truth = replace(truth, images=images, classes=("seen", "also seen", "third", "never there"))
     found = {key: replace(one, masks=_masked(one.boxes_D4, 200, 3)) for key, one in found.items()}
-    return truth, found, proposed, judge(truth, found, proposed, masks=True)
+    return truth, found, proposed, judge(truth, found, proposal_recall(truth, proposed), masks=True)
 
 
 def test_every_figure_has_its_own_name(judged: tuple[Split, dict, dict, Evaluation]) -> None:
