@@ -72,3 +72,17 @@ def test_mistakes_are_told(saved, tmp_path, where, message):
     datasets.Dataset.from_dict({"label": [1]}).save_to_disk(tmp_path / "numbers")
     with pytest.raises(ImagesError, match=message):
         open_images(where.format(saved=saved[0], numbers=tmp_path / "numbers"))
+
+
+def test_no_version_runs_the_script_of_a_data_set(monkeypatch):
+    seen = []
+
+    def load_dataset(name, **_):
+        seen.append(datasets.config.HF_DATASETS_TRUST_REMOTE_CODE)
+        raise ValueError("needs its script")
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_TRUST_REMOTE_CODE", True, raising=False)
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    with pytest.raises(ImagesError, match="needs its script"):
+        open_images("hf-datasets:org/photos")
+    assert seen == [False]

@@ -14,6 +14,8 @@ from adept_training.images.files import check_bytes, read_file
 PREFIX = "hf-datasets:"
 _GRAMMAR = re.compile(r"(?P<name>[^@:]+)(@(?P<revision>[^@:]+))?(:(?P<split>[^@:]+))?")
 
+_SCRIPTS = "HF_DATASETS_TRUST_REMOTE_CODE"
+
 
 @dataclass(frozen=True)
 class HuggingFaceImages:
@@ -55,6 +57,8 @@ def open_hugging_face(where: str) -> HuggingFaceImages:
     except ImportError:
         raise MissingExtraError(PREFIX, "datasets", "datasets") from None
 
+    if hasattr(datasets.config, _SCRIPTS):  # before version 4; some of those ran a data set's own script unasked
+        setattr(datasets.config, _SCRIPTS, False)
     match = _GRAMMAR.fullmatch(where.removeprefix(PREFIX))
     if match is None:
         raise ImagesError(f"{where} is not {PREFIX}NAME[@REVISION][:SPLIT], for example {PREFIX}org/photos:train.")
