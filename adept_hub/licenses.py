@@ -10,10 +10,12 @@ only**: then nothing is known, and anything else counts as more permissive. This
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 
 from adept_hub.errors import LicenseError
 from adept_hub.spec import Start
+from adept_hub.validate import LICENCE
 
 UNSTATED = frozenset({"", "unstated", "unknown", "none"})
 
@@ -63,8 +65,13 @@ def inherit(start: Start | None, asked: str, *, relicense: bool = False) -> tupl
         relicense: the right to grant ``asked`` is claimed.
 
     Raises:
-        LicenseError: ``asked`` is not known to be at least as restrictive as the start's license.
+        LicenseError: ``asked`` is not known to be at least as restrictive as the start's license, or is not one.
     """
+    if not LICENCE.fullmatch(asked):
+        raise LicenseError(
+            f"{reprlib.repr(asked)} is not a license identifier.\n"
+            "Write it as the Hub does (apache-2.0, cc-by-4.0, ...), or leave it out: --license apache-2.0"
+        )
     if start is None:
         return asked, False
     if not is_stated(asked):

@@ -224,6 +224,8 @@ def fault_of(command: str) -> str:
         return f"there is no command {words[0]!r}"
     if words[1:] in (["-h"], ["--help"]):
         return ""
+    if words[1:] == ["--list-settings"]:  # it ends there, as --help does
+        return "" if words[1] in options_of(words[0]) else f"no such option: {words[1]}"
     if "..." in words:  # the rest of a command that is told elsewhere
         given = [word.partition("=")[0] for word in words if word.startswith("--")]
         return next((f"no such option: {word}" for word in given if word not in options_of(words[0])), "")

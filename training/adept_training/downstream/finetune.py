@@ -28,7 +28,7 @@ from adept_training.downstream.detector import (
 from adept_training.downstream.evaluate import Evaluation, evaluate
 from adept_training.downstream.history import History, read_history, write_history
 from adept_training.downstream.loop import Fit, make_fabric, prepare, train
-from adept_training.downstream.origin import RUN, Origin, check_resumed, open_origin
+from adept_training.downstream.origin import RUN, Origin, check_detector_of, check_resumed, open_origin
 from adept_training.downstream.recipe import FinetuneRecipe
 from adept_training.downstream.records import Data, Split
 from adept_training.downstream.samples import LabelledSamples
@@ -130,9 +130,9 @@ def finetune(
     samples = LabelledSamples.of(split, masks, recipe.engine.flip, recipe.engine.seed)
     recipe = recipe.resolved(len(samples), fabric.device.type != "cpu")
     recipe = replace(recipe, detector=recipe.detector.with_anchors(origin.own_spec))
-    model = build_detector(
-        source, len(data.classes), recipe.detector, recipe.engine.seed, origin.spec, origin.pixels
-    )  # fmt: skip
+    check_detector_of(data.classes, recipe.detector, recipe.schedule.iterations)
+    classes, seed = len(data.classes), recipe.engine.seed
+    model = build_detector(source, classes, recipe.detector, seed, origin.spec, origin.pixels)
     fit = prepare(model, samples, recipe, fabric)
     identity = {"recipe": _recipe_digest(recipe), "labels": _labels_digest(samples), "source": source}
     first = fabric.is_global_zero
@@ -143,9 +143,8 @@ def finetune(
         progress = load_state(folder / "checkpoints", fit.model, fit.optimiser, identity)
         fit.step, run.seconds = progress.step, progress.seconds
         if fit.step >= recipe.schedule.iterations:
-            journal.say(
-                f"all {fit.step} iterations were done before: nothing is trained, the detector is evaluated again"
-            )
+            done = f"all {fit.step} iterations were done before"
+            journal.say(f"{done}: nothing is trained, the detector is evaluated again")
         run.history, lost = read_history(folder, fit.step)
         for text in (*progress.passed_over, *lost):
             journal.record("passed_over", step=fit.step, text=text)

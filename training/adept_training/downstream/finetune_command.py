@@ -46,9 +46,12 @@ def add_license_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     """``--recipe``, ``--set`` and short words for what is set most."""
+    from adept_training.settings_reference import add_list_argument
+
     parser.add_argument("--recipe", metavar="FILE|NAME", help="a YAML file or a shipped recipe of fine-tuning")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="SECTION.FIELD=VALUE",
-                        help="change one value of the recipe; repeatable")  # fmt: skip
+                        help="change one value of the recipe; repeatable (--list-settings lists them)")  # fmt: skip
+    add_list_argument(parser, "finetune")
     parser.add_argument("--detector", choices=("faster_rcnn", "mask_rcnn", "cascade_rcnn"), help="as detector.detector")
     parser.add_argument("--iterations", type=int, help="as schedule.iterations")
     parser.add_argument("--batch-size", type=int, help="as engine.batch_size; the learning rate is scaled to it")

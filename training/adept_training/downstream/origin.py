@@ -6,14 +6,15 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from adept_hub.errors import RecipeError, ResumeError
+from adept_hub.errors import CheckpointError, DataError, RecipeError, ResumeError
 from adept_hub.fetch import fetch
 from adept_hub.io.read import MAX_ANNOTATIONS, Door
 from adept_hub.licenses import inherit
 from adept_hub.schema import to_dict
 from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec, Preprocessing, Start
 from adept_training.downstream.detector import SCRATCH, Trained
-from adept_training.downstream.recipe import FinetuneRecipe
+from adept_training.downstream.detector_files import check_detector
+from adept_training.downstream.recipe import DetectorRecipe, FinetuneRecipe
 
 RUN = "run.json"
 
@@ -64,6 +65,19 @@ def open_origin(source: str, like: str | None, recipe: FinetuneRecipe, trained: 
     origin = Origin(config, model.spec if model else None, model.preprocessing if model else Preprocessing())
     inherit(origin.starts[-1] if config else None, trained.license, relicense=trained.relicense)
     return origin
+
+
+def check_detector_of(classes: tuple[str, ...], recipe: DetectorRecipe, iterations: int) -> None:
+    """Refuse at the start what the detector's own files would refuse when all the training is done.
+
+    Raises:
+        DataError: names of classes, or a setting, that a detector cannot have.
+    """
+    try:
+        check_detector("The detector that the run would leave", classes, recipe, iterations)
+    except CheckpointError as error:
+        why = str(error).splitlines()[0]
+        raise DataError(f"{why}\nChange the classes in the data set, or the recipe's detector section.") from error
 
 
 def check_resumed(origin: Origin, folder: Path) -> None:

@@ -21,6 +21,7 @@ TRACKER_NAMES = ("tensorboard", "wandb", "mlflow", "trackio")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments; costs no torch."""
     from adept_training.ownership import add_wait_argument
+    from adept_training.settings_reference import add_list_argument
 
     parser.add_argument("--images", required=True, help="a folder, a text file of paths, or WebDataset shards")
     parser.add_argument("--method", choices=[m for m in METHODS if m != "scratch"], help="which losses")
@@ -34,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="continue the run in --out exactly where it stopped")
     add_wait_argument(parser)
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="SECTION.FIELD=VALUE",
-                        help="change one value of the recipe; repeatable")  # fmt: skip
+                        help="change one value of the recipe; repeatable (--list-settings lists them)")  # fmt: skip
+    add_list_argument(parser, "pretrain")
     parser.add_argument("--preview", action="store_true",
                         help="first draw views, boxes, levels and positive anchors: RUN/preview.png")  # fmt: skip
     parser.add_argument("--track", dest="trackers", action="append", default=[], choices=TRACKER_NAMES,

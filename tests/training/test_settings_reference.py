@@ -1,0 +1,91 @@
+"""The reference of settings is that of the dataclasses: on the page, on the command line, and before any work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adept_hub.cli.main import main
+from adept_hub.errors import DataError, LicenseError, RecipeError
+from adept_hub.schema import field_paths
+from adept_training.downstream.detector import Trained
+from adept_training.downstream.finetune import finetune
+from adept_training.downstream.origin import open_origin
+from adept_training.downstream.recipe import FinetuneRecipe, load_finetune_recipe
+from adept_training.downstream.records import Data
+from adept_training.engine.recipe import Recipe, load_recipe
+from adept_training.settings_reference import page, settings_of
+from tests.printed import ROOT
+from tests.training.downstream.made import crowded
+
+KINDS = [(Recipe, load_recipe, "pretrain"), (FinetuneRecipe, load_finetune_recipe, "finetune")]
+
+
+def test_the_page_is_the_code_s() -> None:
+    written = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert written == page(), "python -m adept_training.settings_reference > docs/settings.md"
+    for guide in ("pretraining.md", "downstream.md"):
+        assert "(settings.md)" in (ROOT / "docs" / guide).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("cls", "load", "command"), KINDS)
+def test_every_field_is_listed_by_the_command(cls: type, load: object, command: str, capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--list-settings"])
+    assert ended.value.code == 0
+    listed = [line.split(" = ")[0] for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
+    assert listed == field_paths(cls)
+
+
+@pytest.mark.parametrize(("cls", "load", "command"), KINDS)
+def test_what_is_said_holds(cls: type, load: Callable[..., Any], command: str) -> None:
+    """The last value of every range in words is accepted or excluded as it says; every default can be typed."""
+    ranges = 0
+    for one in settings_of(cls):
+        load_type = load(None, [f"{one.path}={one.default}"]) if "[0.6667" not in one.default else None
+        assert load_type is None or load_type is not load
+        found = re.fullmatch(r"in ([\[(])(\S+), (\S+)([\])])(?: or null)?|(\d+)\.\.(\d+)(?: or null)?", one.allowed)
+        if not found:
+            continue
+        ranges += 1
+        low, high = (found[2], found[3]) if found[2] else (found[5], found[6])
+        for text, factor in ((low, -1), (high, 1)):
+            beyond = float(text) + factor * max(abs(float(text)), 1)
+            beyond = int(beyond) if found[5] else beyond
+            with pytest.raises(RecipeError, match=re.escape(one.path.rpartition(".")[2])):
+                load(None, [f"{one.path}={beyond}"])
+    assert ranges > 15
+
+
+def test_bounds_defaults_and_reasons_worked_by_hand() -> None:
+    rows = {one.path: (one.default, one.allowed, one.text) for one in settings_of(Recipe)}
+    assert rows["views.boxes"] == ("4", "1..1000", "Boxes an image, K.")
+    assert rows["method.momentum"][:2] == ("0.99", "in [0, 1)")
+    assert rows["optimiser.rpn_lr"][:2] == ("null", "in [0, 10000] or null")
+    assert rows["views.crop_ratio"] == ("[0.75, 1.333]", "each in (0, 100]",
+                                        "Width / height of the crop, least and most.")  # fmt: skip
+    assert rows["model.head_fc_channels"][1] == "1..8192"
+    assert rows["engine.keep"][2] == "", "the comment above it is another field's"
+    rows = {one.path: (one.default, one.allowed, one.text) for one in settings_of(FinetuneRecipe)}
+    assert rows["detector.train_sides"][1] == "each 1..16384; 1 to 1000 of them"
+    assert rows["engine.precision"][1] == "fp32, bf16"
+
+
+@pytest.mark.parametrize("bad", ["no/such", "x" * 200, "a\nb", "mit; rm"])
+def test_a_license_that_is_not_one_is_refused_at_the_start(bad: str) -> None:
+    with pytest.raises(LicenseError, match="is not a license identifier") as caught:
+        open_origin("scratch", None, load_finetune_recipe(), Trained(license=bad))
+    assert len(str(caught.value)) < 400
+
+
+def test_classes_that_no_detector_has_are_refused_before_the_first_step(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("adept_training.downstream.finetune.build_detector", lambda *_: pytest.fail("work"))
+    truth = crowded(6)
+    named = Data("made", type(truth)(truth.name, truth.images, ("a", "b" * 1001, "c"), truth.parts))
+    with pytest.raises(DataError, match="more than 1,000 characters"):
+        finetune("scratch", named, load_finetune_recipe(), tmp_path / "run", accelerator="cpu")
+    assert not (tmp_path / "run" / "run.json").exists()

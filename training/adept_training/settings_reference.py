@@ -1,0 +1,157 @@
+"""Every setting of the recipes, its default and its bounds, read from the dataclasses that check them.
+
+    python -m adept_training.settings_reference > docs/settings.md
+
+The same list is printed by ``adept pretrain --list-settings`` and ``adept finetune --list-settings``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+import inspect
+import json
+import sys
+import textwrap
+import types
+import typing
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from adept_hub.schema import Length, Range, to_dict
+from adept_hub.spec import AnchorSpec, DetectorSpec, LevelSpec
+from adept_hub.validate import MAX_CHANNELS
+
+_PAGE = """\
+# Settings
+
+Every value that a recipe can state or `--set section.field=value` change, with its default and what it may be. A value
+outside is refused before any work. Written by `python -m adept_training.settings_reference`, not by hand;
+`adept pretrain --list-settings` and `adept finetune --list-settings` print the same. What belongs together is checked
+as well (a warm-up below the whole schedule, a least value below the greatest), and so is, when a run begins, what its
+checkpoint will state: tag, license, description, anchors, architecture.
+"""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field of a recipe: where it is, what it is without being stated, what it may be, and what it does."""
+
+    path: str
+    default: str
+    allowed: str
+    text: str
+
+
+def settings_of(cls: type[Any], default: Any = None, prefix: str = "") -> list[Setting]:
+    """Return the settings of a recipe's dataclass in their order, sections within sections as ``section.field``."""
+    default = cls() if default is None else default
+    comments, found = _comments(cls), []
+    for name, hint in typing.get_type_hints(cls, include_extras=True).items():
+        value = getattr(default, name)
+        if dataclasses.is_dataclass(hint):
+            found += settings_of(typing.cast("type[Any]", hint), value, f"{prefix}{name}.")
+        elif typing.get_origin(hint) is not typing.ClassVar:
+            allowed = _within(cls, name) or _allowed(hint)
+            found.append(Setting(f"{prefix}{name}", _yaml(value), allowed, comments.get(name, "")))
+    return found
+
+
+def add_list_argument(parser: argparse.ArgumentParser, kind: Literal["pretrain", "finetune"]) -> None:
+    """Declare ``--list-settings``, which needs no other argument."""
+    parser.add_argument("--list-settings", action=_List, nargs=0, const=kind,
+                        help="list every SECTION.FIELD with its default and bounds, and exit")  # fmt: skip
+
+
+class _List(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        sys.stdout.writelines(f"{line}\n" for line in lines(settings_of(_recipes()[self.const])))
+        parser.exit()
+
+
+def lines(settings: Sequence[Setting]) -> Iterator[str]:
+    """Yield the list for a terminal."""
+    for one in settings:
+        yield f"{one.path} = {one.default}" + (f"   ({one.allowed})" if one.allowed else "")
+        yield from textwrap.wrap(one.text, 100, initial_indent="    ", subsequent_indent="    ")
+
+
+def page() -> str:
+    """Return docs/settings.md."""
+    titles = {"pretrain": "adept pretrain", "finetune": "adept finetune, fewshot and compare"}
+    text = _PAGE
+    for kind, cls in _recipes().items():
+        text += f"\n## {titles[kind]}\n\n| setting | default | may be | |\n|---|---|---|---|\n"
+        for one in settings_of(cls):
+            cells = (f"`{one.path}`", f"`{one.default}`", one.allowed, one.text)
+            text += f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
+    return text
+
+
+def _recipes() -> dict[str, type[Any]]:
+    from adept_training.downstream.recipe import FinetuneRecipe
+    from adept_training.engine.recipe import Recipe
+
+    return {"pretrain": Recipe, "finetune": FinetuneRecipe}
+
+
+def _allowed(hint: Any) -> str:
+    """What a value may be, in words."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        bounds = [bound for bound in args[1:] if isinstance(bound, (Range, Length))]
+        if bounds and isinstance(bounds[0], Length):
+            return f"{_allowed(args[0])}; {bounds[0].low} to {bounds[0].high} of them"
+        null = " or null" if type(None) in typing.get_args(args[0]) else ""
+        return f"{bounds[0]}{null}" if bounds else _allowed(args[0])
+    if origin is Literal:
+        return ", ".join(map(str, args))
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join("null" if arg is type(None) else _allowed(arg) for arg in args)
+    if origin is tuple:
+        return f"each {_allowed(args[0])}" if len(set(args)) == 1 or args[-1] is Ellipsis else "a list"
+    return {bool: "true, false", str: "text"}.get(hint, "")
+
+
+def _within(cls: type[Any], name: str) -> str:
+    """The bounds of the architecture, which `adept_hub.validate.check_config` holds for every checkpoint."""
+    if cls is DetectorSpec and name.endswith("channels"):
+        return f"1..{MAX_CHANNELS}"
+    four = {(AnchorSpec, "sizes"), (LevelSpec, "upper")}
+    if cls in (AnchorSpec, LevelSpec):
+        return f"{'four' if (cls, name) in four else '1 to 16'} numbers, each in (0, 1e+06)"
+    return ""
+
+
+def _yaml(value: Any) -> str:
+    """A value as ``--set`` takes it; fractions to four digits, for people."""
+
+    def rounded(item: Any) -> Any:
+        if isinstance(item, list):
+            return [rounded(each) for each in item]
+        return float(f"{item:.4g}") if isinstance(item, float) else item
+
+    plain = rounded(to_dict(value))
+    return plain if isinstance(plain, str) else json.dumps(plain)
+
+
+def _comments(cls: type[Any]) -> dict[str, str]:
+    """The comments ``#:`` above the fields of a dataclass, as plain text."""
+    source = textwrap.dedent(inspect.getsource(cls))
+    written, (node,) = source.splitlines(), ast.parse(source).body
+    found: dict[str, str] = {}
+    for field in typing.cast("ast.ClassDef", node).body:
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            above: list[str] = []
+            for line in reversed(written[: field.lineno - 1]):
+                if not line.strip().startswith("#:"):
+                    break
+                above.insert(0, line.strip().removeprefix("#:").strip())
+            found[field.target.id] = " ".join(above).replace("``", "`")
+    return found
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
