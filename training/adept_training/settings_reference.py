@@ -80,7 +80,7 @@ def lines(settings: Sequence[Setting]) -> Iterator[str]:
 
 def page() -> str:
     """Return docs/settings.md."""
-    titles = {"pretrain": "adept pretrain", "finetune": "adept finetune, fewshot and compare"}
+    titles = {"pretrain": "Of pre-training", "finetune": "Of fine-tuning, in finetune, fewshot and compare"}
     text = _PAGE
     for kind, cls in _recipes().items():
         text += f"\n## {titles[kind]}\n\n| setting | default | may be | |\n|---|---|---|---|\n"
