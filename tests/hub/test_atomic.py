@@ -15,9 +15,9 @@ from adept_hub.atomic import atomic_file, atomic_folder
 from adept_hub.errors import DiskFullError, OutputExistsError
 
 
-def _write_and_fail(path: Path, folder: Path) -> None:
+def _write_and_fail(path: Path) -> None:
     path.write_text("half")
-    folder.write_text("a folder is no file")
+    raise LookupError("of the caller's own")
 
 
 def test_a_file_appears_at_the_end(tmp_path: Path) -> None:
@@ -32,8 +32,10 @@ def test_a_file_appears_at_the_end(tmp_path: Path) -> None:
 def test_a_failure_keeps_the_old_file_and_leaves_nothing_else(tmp_path: Path) -> None:
     target = tmp_path / "file.txt"
     target.write_text("old")
-    with pytest.raises(IsADirectoryError), atomic_file(target) as temporary:
-        _write_and_fail(temporary, tmp_path)
+    with pytest.raises(LookupError), atomic_file(target) as temporary:
+        _write_and_fail(temporary)
+    with pytest.raises(DiskFullError, match="cannot be written: Is a directory"), atomic_file(target) as temporary:
+        temporary.parent.write_text("a folder is no file")
     assert target.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["file.txt"]
 
@@ -56,8 +58,8 @@ def test_an_empty_folder_is_no_obstacle_and_a_failed_replacement_keeps_the_old(t
     target.mkdir()
     with atomic_folder(target) as temporary:
         (temporary / "a").write_text("1")
-    with pytest.raises(IsADirectoryError), atomic_folder(target, overwrite=True) as temporary:
-        _write_and_fail(temporary / "b", tmp_path)
+    with pytest.raises(LookupError), atomic_folder(target, overwrite=True) as temporary:
+        _write_and_fail(temporary / "b")
     assert [p.name for p in target.iterdir()] == ["a"]
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
