@@ -17,6 +17,7 @@ from adept_hub.card_data import front_matter
 from adept_hub.digest import home_of
 from adept_hub.errors import CheckpointError
 from adept_hub.io.read import Door
+from adept_hub.messages import printable
 from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec, Metric, Provenance
 from adept_hub.validate import MAX_CARD_BYTES
 
@@ -76,14 +77,15 @@ def render_card(
 def handwritten_part(card: str) -> str:
     """What a person wrote on a card: the text between the markers, or the whole text of a card that has none.
 
-    A card without markers was written by hand; its front matter, which is generated, is left out.
+    A card without markers was written by hand; its front matter, which is generated, is left out. So are control
+    characters, which no page shows and a terminal would obey.
     """
     if BEGIN in card and END in card:
-        return card.split(BEGIN, 1)[1].split(END, 1)[0].strip()
+        return printable(card.split(BEGIN, 1)[1].split(END, 1)[0]).strip()
     lines = card.replace("\r\n", "\n").strip().split("\n")
     if lines[0].strip() == "---" and "---" in (line.strip() for line in lines[1:]):
         lines = lines[2 + [line.strip() for line in lines[1:]].index("---") :]
-    return "\n".join(lines).strip()
+    return printable("\n".join(lines)).strip()
 
 
 def write_card(

@@ -71,8 +71,8 @@ def load_tensors_only(path: Path) -> dict[str, Tensor]:
     size = path.stat().st_size
     if size > MAX_WEIGHT_BYTES:
         raise CheckpointError(f"{path} has {size:,} bytes; at most {MAX_WEIGHT_BYTES:,} are read.")
-    is_zip = zipfile.is_zipfile(path)
     try:
+        is_zip = zipfile.is_zipfile(path)  # raises for some damaged ends
         if is_zip:
             _check_archive(path, size)
         else:

@@ -233,7 +233,7 @@ READERS: list[tuple[Make, Reader]] = [
     (make_table, Reader("plan.json", "plan.json", mutate_json, read_table, P, examples=2)),
     (make_table, Reader("a shard of a table", "part-00001.parquet", mutate_parquet, read_table, P, examples=3)),
     (make_table, Reader("index", "index/starts.npy", mutate_bytes, read_table, P, examples=0.3)),
-    (make_table, Reader("index's plan", "index/plan.json", mutate_json, read_table, P, examples=0.3)),
+    (make_table, Reader("fingerprint", "index/fingerprint", mutate_bytes, read_table, P, examples=0.3)),
     (make_run, Reader("log.jsonl", "log.jsonl", mutate_lines, read_run, N, examples=2)),
     (make_run, Reader("log.jsonl, as a page", "log.jsonl", mutate_lines, report_run, N, examples=0.3)),
     (make_run, Reader("recipe.yaml of a run", "recipe.yaml", mutate_lines, read_run, N)),

@@ -9,10 +9,6 @@ import pytest
 from tests.hostile.property import IRREGULAR, Reader, check, check_irregular
 from tests.hostile.readers_runs import READERS, Make
 
-#: Read without the door as yet.
-PENDING = ("a shard of a table", "index", "index's plan", "run.json of a fine-tuning", "start.json")
-READERS = [pair for pair in READERS if pair[1].name not in PENDING]
-
 
 @pytest.fixture
 def made(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Reader, Path]:

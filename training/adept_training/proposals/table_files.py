@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tokenize
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,11 @@ _SHARD = Door(ProposalsError, MAX_SHARD, remedy="Remove it and run adept proposa
 #: They are mapped, never read whole.
 _ARRAY = Door(ProposalsError, 1 << 62)
 #: What pyarrow raises for damaged files.
-_DAMAGE = (OSError, ValueError, TypeError, RecursionError, MemoryError, OverflowError, pa.ArrowException)
+_DAMAGE = (
+    OSError, ValueError, TypeError, LookupError, RecursionError, MemoryError, OverflowError, pa.ArrowException,
+)  # fmt: skip
+#: What numpy raises beside for the header of an array; it runs Python's own parser on it.
+_HEADER = (EOFError, SyntaxError, tokenize.TokenError)
 
 
 def read_footer(path: Path) -> pq.FileMetaData:
@@ -84,7 +89,7 @@ def map_arrays(folder: Path, names: Iterable[str]) -> dict[str, npt.NDArray[Any]
         _ARRAY.check(path)
         try:
             arrays[path.stem] = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-        except (OSError, ValueError, EOFError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
+        except (*_DAMAGE, *_HEADER) as error:
             raise damaged(path, error) from error
     return arrays
 
