@@ -17,8 +17,9 @@ from adept_hub.cli.main import main
 from adept_hub.errors import LicenseError, PublishError, RegistryError
 from adept_hub.registry import model_info
 from adept_hub.registry.reader import check_registry
+from adept_hub.release import check_publishable
 from adept_hub.spec import Start
-from tests.house import LICENSE, NAME, PIXELS, SPEC, House, network_input, photograph
+from tests.house import LICENSE, NAME, PIXELS, SPEC, House, network_input, photograph, write_house
 from tests.hub.loopback import OWNER, Hub
 
 
@@ -95,6 +96,25 @@ def test_a_saved_detector_does_not_widen_the_license_of_its_origin(house: House,
     )
     assert (saved.licence, saved.provenance.relicensed) == ("mit", True)
     assert saved.provenance.starts == (Start(NAME, house.config.sha256, LICENSE),)
+
+
+@pytest.mark.parametrize(
+    ("own", "start", "published"),
+    [("mit", "cc-by-nc-4.0", False), ("cc-by-nc-4.0", "mit", True), ("gpl-3.0", "apache-2.0", True),
+     ("apache-2.0", "gpl-3.0", False), ("mit", "unstated", False), ("CC-BY-4.0", "cc-by-4.0", True)],
+)  # fmt: skip
+def test_what_is_published_is_at_least_as_restrictive_as_its_start(
+    own: str, start: str, published: bool, tmp_path: Path
+) -> None:
+    """Pairs of which one follows the other, so that the question cannot be asked the wrong way round."""
+    made = write_house(tmp_path / "house", licence=own)
+    provenance = replace(made.config.provenance, starts=(Start("far", "0" * 64, "mit"), Start("near", "1" * 64, start)))
+    write_config(made.folder, replace(made.config, provenance=provenance))
+    if published:
+        assert check_publishable(made.folder).licence == own
+        return
+    with pytest.raises(PublishError, match=f"started from near, .*its own, {own}, is not known"):
+        check_publishable(made.folder)
 
 
 def test_a_license_that_was_widened_by_hand_is_not_published(hub: Hub, house: House, tmp_path: Path) -> None:
