@@ -24,7 +24,7 @@ from adept_hub.http_answer import Answer
 from adept_hub.hub_cache import RepoCache
 from adept_hub.io.read import Door
 from adept_hub.patience import Patience
-from adept_hub.xet import fetch_by_xet, has_xet
+from adept_hub.xet import STALLED, fetch_by_xet, has_xet
 
 #: Bytes per second, over `WINDOW` seconds; below it a download ends. ``ADEPT_MIN_DOWNLOAD_RATE`` sets another, 0 none.
 LEAST_RATE = 1000.0
@@ -85,7 +85,8 @@ def download(file: Announced, cache: RepoCache, token: str | bool | None, limit:
             headers = build_hf_headers(token=token)
             if file.xet is not None and has_xet():
                 _empty(stream)
-                _check_count(file, fetch_by_xet(file.xet, partial, headers, file.size, most), most)
+                stalled = STALLED if least_rate() else None
+                _check_count(file, fetch_by_xet(file.xet, partial, headers, file.size, most, stalled), most)
             else:
                 _by_http(file, stream, headers | _PLAIN, most)
             _verify(file, partial)

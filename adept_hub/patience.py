@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from huggingface_hub import constants
 
+from adept_hub.client_log import LONGEST_WAIT
 from adept_hub.errors import DownloadError
 from adept_hub.hub_errors import first_line, is_transient, root_of
 
@@ -19,7 +20,6 @@ T = TypeVar("T")
 ATTEMPTS = 5
 #: Seconds for a server to begin its answer, redirects included, however slowly the headers drip.
 OPENING = 120.0
-_LONGEST_WAIT = 60.0
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Patience:
         self._failures += 1
         if not is_transient(error) or self._failures >= ATTEMPTS:
             raise error
-        seconds = min(_LONGEST_WAIT, max(2.0 ** (self._failures - 1), getattr(error, "wait", 0.0)))
+        seconds = min(LONGEST_WAIT, max(2.0 ** (self._failures - 1), getattr(error, "wait", 0.0)))
         why = first_line(root_of(error))
         _log.warning("%s: %s; again in %.0f s (%d of %d)", self._what, why, seconds, self._failures, ATTEMPTS - 1)
         time.sleep(seconds)

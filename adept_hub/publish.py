@@ -17,7 +17,7 @@ from adept_hub.checkpoint import write_checkpoint
 from adept_hub.choices import chosen_parts
 from adept_hub.convert.export import import_state
 from adept_hub.convert.infer import infer_spec
-from adept_hub.errors import AdeptError, CheckpointError, PublishError
+from adept_hub.errors import AdeptError, CheckpointError, DownloadError, PublishError
 from adept_hub.io.read import Door
 from adept_hub.licenses import inherit
 from adept_hub.model_tensors import unwrapped, whole_tensors
@@ -168,7 +168,7 @@ def push_to_hub(
     from adept_hub.client_log import one_line_per_retry
     from adept_hub.hub_errors import TRANSPORT, explain
 
-    refusals: tuple[type[Exception], ...] = (*TRANSPORT, RuntimeError)  # the last is LFS's
+    refusals: tuple[type[Exception], ...] = (*TRANSPORT, RuntimeError, DownloadError)  # RuntimeError is LFS's
     try:
         with one_line_per_retry(repo):
             return _commit(HfApi(token=token), release, repo, private, create_pr, revision, message)

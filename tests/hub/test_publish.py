@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -217,6 +218,17 @@ def test_a_busy_hub_gets_it_in_the_end(hub: Hub, run: Path) -> None:
     hub.fault("preupload", status=429, times=1)
     published = adept_hub.push_to_hub(run, "org/mine")
     assert hub.repos["org/mine"].refs["main"] == published.commit
+
+
+@pytest.mark.parametrize(("pattern", "status"), [("preupload", 429), ("PUT /lfs/", 503)])
+def test_a_hub_that_asks_for_an_hour_is_not_waited_for(hub: Hub, run: Path, pattern: str, status: int) -> None:
+    hub.fault(pattern, status=status, headers={"Retry-After": "3600"})
+    began = time.monotonic()
+    with pytest.raises(PublishError, match=rf"HTTP {status}; the Hub asks to wait 3601 s, more than 60") as caught:
+        adept_hub.push_to_hub(run, "org/mine")
+    assert time.monotonic() - began < 30
+    assert len(str(caught.value).splitlines()) <= 3
+    assert adept_hub.push_to_hub(run, "org/mine").commit, "and again then"
 
 
 @pytest.mark.parametrize("token", [None, "hf_stranger"])

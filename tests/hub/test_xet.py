@@ -57,3 +57,27 @@ def test_its_own_error_is_the_error(cache: RepoCache, monkeypatch: pytest.Monkey
     monkeypatch.setattr(xet, "xet_get", refuse)
     with pytest.raises(TRANSPORT, match="no such storage"):
         download.download(FILE, cache, False, limit=10_000)
+
+
+@pytest.mark.parametrize(("rate", "ends"), [("", True), ("0", False)])
+def test_a_storage_that_stalls_is_not_waited_for(cache: RepoCache, monkeypatch, rate: str, ends: bool) -> None:
+    stopped = threading.Event()
+
+    def stall(*, incomplete_path: Path, **_: object) -> None:
+        for byte in range(4):  # each write is within the time
+            with incomplete_path.open("r+b") as stream:
+                stream.seek(900)
+                stream.write(bytes([byte]))
+            time.sleep(0.3)
+        stopped.wait(1.5)
+
+    monkeypatch.setattr(xet, "xet_get", stall)
+    monkeypatch.setattr(xet, "_abort", stopped.set)
+    monkeypatch.setattr(download, "STALLED", 0.6)
+    monkeypatch.setenv("ADEPT_MIN_DOWNLOAD_RATE", rate)
+    began = time.monotonic()
+    with pytest.raises((DownloadError, IntegrityError)) as caught:
+        download.download(FILE, cache, False, limit=10_000)
+    assert ("Xet brought nothing for 1 s" in str(caught.value)) is ends
+    assert stopped.is_set() is ends
+    assert time.monotonic() - began > 1.2

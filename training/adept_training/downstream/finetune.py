@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -136,7 +135,7 @@ def finetune(
     fit = prepare(model, samples, recipe, fabric)
     identity = {"recipe": _recipe_digest(recipe), "labels": _labels_digest(samples), "source": source}
     first = fabric.is_global_zero
-    journal = Journal(folder / "log.jsonl" if first else Path(os.devnull), stream if first else None)
+    journal = Journal(folder / "log.jsonl" if first else None, stream if first else None)
     trained = replace(trained, images=len(samples))
     run = _Run(fit, data, split, folder, journal, identity, source, origin, trained)
     if resume:
