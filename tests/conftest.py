@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from adept_hub.checkpoint import write_checkpoint
+from adept_hub.checkpoint import read_config, write_checkpoint
 from adept_hub.models import DetectorParts
 from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec, Provenance
 from tests import loopback_env as _loopback_env  # noqa: F401  # no test reaches the real Hub
+from tests.convert.fixtures import dataset as dataset
 from tests.house import House, HouseData, write_house, write_house_data
+from tests.hub.fixtures import hub as hub
+from tests.hub.fixtures import loopback_only as loopback_only
+from tests.hub.fixtures import mine as mine
+from tests.hub.fixtures import published as published
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -23,6 +31,8 @@ SMALL = DetectorSpec(depth=18, fpn_channels=32, head_conv_channels=32, head_fc_c
 def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADEPT_CACHE", str(tmp_path_factory.mktemp("adept-cache")))
     monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
+    for variable in ("ADEPT_REGISTRY", "HF_TOKEN", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(variable, raising=False)
 
 
 @pytest.fixture
@@ -50,19 +60,17 @@ def random_parts(spec: DetectorSpec = SMALL, seed: int = 0) -> DetectorParts:
     return parts
 
 
-@pytest.fixture
-def make_checkpoint(tmp_path: Path) -> Callable[..., tuple[Path, CheckpointConfig, DetectorParts]]:
-    """A factory of checkpoint folders with random tensors: (folder, config, the parts they came from)."""
+@pytest.fixture(scope="session")
+def _templates(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Path, DetectorParts]]:
+    """Checkpoint folders with random tensors, each kind written once in a session."""
 
-    def make(
-        spec: DetectorSpec = SMALL, parts: tuple[str, ...] = PARTS, method: str = "adept_joint", half: bool = False
-    ) -> tuple[Path, CheckpointConfig, DetectorParts]:
+    @functools.cache
+    def template(spec: DetectorSpec, parts: tuple[str, ...], method: str, half: bool) -> tuple[Path, DetectorParts]:
         module = random_parts(spec)
-        tensors = {key: t for key, t in module.state_dict().items() if key.split(".")[0] in parts}
-        folder = tmp_path / "checkpoint"
-        config = write_checkpoint(
+        folder = tmp_path_factory.mktemp("template") / "checkpoint"
+        write_checkpoint(
             folder,
-            tensors,
+            {key: t for key, t in module.state_dict().items() if key.split(".")[0] in parts},
             name="adept_joint_r18_fpn32.test",
             spec=spec,
             provenance=Provenance(method, "random numbers", 1, 1.0, "target"),
@@ -70,7 +78,29 @@ def make_checkpoint(tmp_path: Path) -> Callable[..., tuple[Path, CheckpointConfi
             parts=parts,
             half=half,
         )
-        return folder, config, module
+        return folder, module
+
+    return template
+
+
+@pytest.fixture
+def make_checkpoint(
+    tmp_path: Path, _templates: Callable[..., tuple[Path, DetectorParts]]
+) -> Callable[..., tuple[Path, CheckpointConfig, DetectorParts]]:
+    """A factory of checkpoint folders with random tensors: (folder, config, a copy of the parts they came from)."""
+
+    def make(
+        spec: DetectorSpec = SMALL,
+        parts: tuple[str, ...] = PARTS,
+        method: str = "adept_joint",
+        half: bool = False,
+        folder: Path | None = None,
+    ) -> tuple[Path, CheckpointConfig, DetectorParts]:
+        folder = folder or tmp_path / "checkpoint"
+        template, module = _templates(spec, parts, method, half)
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(template, folder)
+        return folder, read_config(folder), copy.deepcopy(module)
 
     return make
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 import torch
-from frameworks_support import SMALL, config_of, random_tensors
-from probes import PROBES
 
 from adept_hub.convert.export import write_export
+from tests.convert.probes import PROBES
+from tests.frameworks_support import SMALL, config_of, random_tensors
 
 #: P5 is 3 x 5 of these, P6 2 x 3: odd sides, where strides and pooling rules differ between implementations.
 IMAGES = torch.randn(2, 3, 96, 160, generator=torch.Generator().manual_seed(1))

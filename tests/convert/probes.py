@@ -9,11 +9,11 @@ import runpy
 from pathlib import Path
 
 import torch
-from frameworks_support import register_mmdet
 from torch import Tensor
 from torchvision.models.detection.image_list import ImageList
 
 from adept_hub.models import DetectorParts, assemble_detector
+from tests.frameworks_support import register_mmdet
 
 TOP = 100
 

@@ -8,7 +8,6 @@ import os
 import pickle
 import tracemalloc
 
-import foreign
 import numpy as np
 import pytest
 import torch
@@ -18,6 +17,7 @@ from adept_hub.convert.layouts import import_layout, recognise_layout
 from adept_hub.convert.read_facts import read_state
 from adept_hub.errors import CheckpointError, PickleRefusedError
 from adept_hub.io.array_pickles import load_arrays_only
+from tests.convert import foreign
 
 
 def written(tmp_path, content, protocol=4):

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
-from frameworks_support import (
+
+from adept_hub.convert.export import write_export
+from adept_hub.convert.options import Target
+from adept_hub.models import DetectorParts, assemble_detector
+from tests.convert.probes import Detectron2Probe, canonical_probe
+from tests.frameworks_support import (
     SMALL,
     config_of,
     one_thread,  # noqa: F401  # an autouse fixture
     random_tensors,
 )
-from probes import Detectron2Probe, canonical_probe
-
-from adept_hub.convert.export import write_export
-from adept_hub.convert.options import Target
-from adept_hub.models import DetectorParts, assemble_detector
 
 SHAPE = (96, 160)
 CLASSES = 4

@@ -4,15 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from frameworks_support import (
-    LARGE,
-    SMALL,
-    config_of,
-    one_thread,  # noqa: F401  # an autouse fixture
-    random_tensors,
-    register_mmdet,
-)
-from probes import canonical_probe
 from torchvision.models.detection import (
     fasterrcnn_mobilenet_v3_large_fpn,
     fasterrcnn_resnet50_fpn,
@@ -27,6 +18,15 @@ from adept_hub.convert.options import Target
 from adept_hub.convert.strides import refuse_stride_in_1x1
 from adept_hub.errors import UnsupportedModelError
 from adept_hub.models import DetectorParts, assemble_detector
+from tests.convert.probes import canonical_probe
+from tests.frameworks_support import (
+    LARGE,
+    SMALL,
+    config_of,
+    one_thread,  # noqa: F401  # an autouse fixture
+    random_tensors,
+    register_mmdet,
+)
 
 
 def stock(builder):
@@ -219,7 +219,7 @@ def test_mmdet_s_own_configs_are_refused_in_its_own_words():
 @pytest.mark.frameworks
 @pytest.mark.parametrize("detector", ["faster_rcnn", "mask_rcnn", "cascade_rcnn"])
 def test_models_of_exported_configs_take_everything(detector, tmp_path):
-    from probes import Detectron2Probe, MmdetProbe
+    from tests.convert.probes import Detectron2Probe, MmdetProbe
 
     for framework, kind in (("detectron2", Detectron2Probe), ("mmdet", MmdetProbe)):
         write_export(random_tensors(SMALL), config_of(SMALL), framework, tmp_path / framework, Target(detector))

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from frameworks_support import one_thread, register_mmdet  # noqa: F401  # an autouse fixture
+
+from tests.frameworks_support import one_thread, register_mmdet  # noqa: F401  # an autouse fixture
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "frameworks.md"
 

@@ -6,7 +6,6 @@ import json
 
 import pytest
 import torch
-from frameworks_support import LARGE, SMALL, config_of, random_tensors, register_mmdet
 
 from adept_hub.cli.main import main
 from adept_hub.convert.detectron2 import config_yaml
@@ -16,6 +15,7 @@ from adept_hub.convert.mmdet import config_py
 from adept_hub.convert.options import Target
 from adept_hub.doctor import diagnose, diagnose_file, diagnose_stock
 from adept_hub.errors import CheckpointError, PickleRefusedError, UnsupportedModelError
+from tests.frameworks_support import LARGE, SMALL, config_of, random_tensors, register_mmdet
 
 FILES = {"detectron2": "config.yaml", "mmdet": "config.py"}
 

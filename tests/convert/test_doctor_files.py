@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from frameworks_support import LARGE, config_of, register_mmdet
 
 from adept_hub.cli.main import main
 from adept_hub.convert.detectron2 import config_yaml
@@ -17,6 +16,7 @@ from adept_hub.convert.options import Target
 from adept_hub.convert.read_facts import facts_of_file
 from adept_hub.doctor import diagnose_file
 from adept_hub.errors import CheckpointError
+from tests.frameworks_support import LARGE, config_of, register_mmdet
 
 STOCK = dict(MMDET_STOCK)
 

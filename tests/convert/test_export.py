@@ -8,12 +8,6 @@ import sys
 
 import pytest
 import torch
-from frameworks_support import (
-    SMALL,
-    config_of,
-    one_thread,  # noqa: F401  # an autouse fixture
-    random_tensors,
-)
 
 from adept_hub.convert.export import export_state, import_state, read_export, write_export
 from adept_hub.convert.options import Target
@@ -26,6 +20,12 @@ from adept_hub.errors import (
     UnsupportedDetectorError,
 )
 from adept_hub.spec import DetectorSpec
+from tests.frameworks_support import (
+    SMALL,
+    config_of,
+    one_thread,  # noqa: F401  # an autouse fixture
+    random_tensors,
+)
 
 FRAMEWORKS = ("torchvision", "detectron2", "mmdet")
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 import torch
-from frameworks_support import (
-    SMALL,
-    config_of,
-    one_thread,  # noqa: F401  # an autouse fixture
-    random_tensors,
-)
-from probes import PROBES, canonical_probe
 
 from adept_hub.convert.export import export_state, import_state, write_export
 from adept_hub.convert.finetuned import convert_detector
 from adept_hub.convert.options import Target
 from adept_hub.errors import IncompleteLoadError, UnknownKeyError
+from tests.convert.probes import PROBES, canonical_probe
+from tests.frameworks_support import (
+    SMALL,
+    config_of,
+    one_thread,  # noqa: F401  # an autouse fixture
+    random_tensors,
+)
 
 DETECTORS = ("faster_rcnn", "mask_rcnn", "cascade_rcnn")
 SHAPE = (96, 160)

@@ -10,18 +10,18 @@ import runpy
 
 import pytest
 import torch
-from agreement import IMAGES, assert_agree, exported
-from frameworks_support import (
+
+from adept_hub.convert.export import write_export
+from adept_hub.convert.options import Target
+from tests.convert.agreement import IMAGES, assert_agree, exported
+from tests.convert.probes import PROBES, canonical_probe
+from tests.frameworks_support import (
     LARGE,
     SMALL,
     config_of,
     one_thread,  # noqa: F401  # an autouse fixture
     random_tensors,
 )
-from probes import PROBES, canonical_probe
-
-from adept_hub.convert.export import write_export
-from adept_hub.convert.options import Target
 
 
 @pytest.mark.frameworks

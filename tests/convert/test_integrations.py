@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from frameworks_support import (
-    one_thread,  # noqa: F401  # an autouse fixture
-    register_mmdet,
-)
 
 from adept_hub.convert.export import export_state, write_export
 from adept_hub.convert.options import Target
 from adept_hub.errors import AdeptError, SourceError
 from adept_hub.integrations.door import cached_weights, parse_address
+from tests.frameworks_support import (
+    one_thread,  # noqa: F401  # an autouse fixture
+    register_mmdet,
+)
 
 
 @pytest.mark.parametrize(

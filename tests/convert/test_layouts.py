@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-import foreign
 import pytest
 import torch
-from frameworks_support import (
-    SMALL,
-    one_thread,  # noqa: F401  # an autouse fixture
-    random_tensors,
-)
 from torch import nn
 from torchvision.models import resnet18, resnet50
 
@@ -24,6 +18,12 @@ from adept_hub.convert.rescale import rescale_anchors
 from adept_hub.errors import CheckpointError, IncompleteLoadError, UnknownKeyError
 from adept_hub.models import DetectorParts
 from adept_hub.models.pooling import canonical_levels
+from tests.convert import foreign
+from tests.frameworks_support import (
+    SMALL,
+    one_thread,  # noqa: F401  # an autouse fixture
+    random_tensors,
+)
 
 
 def command(words):

@@ -12,17 +12,17 @@ import os
 import numpy as np
 import pytest
 import torch
-from agreement import assert_agree, exported
-from frameworks_support import (
+
+from adept_hub.convert.detect import plan_for_model
+from adept_hub.convert.options import Target
+from tests.convert.agreement import assert_agree, exported
+from tests.convert.probes import canonical_probe
+from tests.convert.steps import STEPS
+from tests.frameworks_support import (
     SMALL,
     one_thread,  # noqa: F401  # an autouse fixture
     random_tensors,
 )
-from probes import canonical_probe
-from steps import STEPS
-
-from adept_hub.convert.detect import plan_for_model
-from adept_hub.convert.options import Target
 
 FACTORS = (
     ("torchvision", "detectron2", "mmdet"),

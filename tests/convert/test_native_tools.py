@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from frameworks_support import one_thread, register_mmdet  # noqa: F401  # an autouse fixture
 
 from adept_hub.convert.export import export_state, write_export
 from adept_hub.convert.options import Target
+from tests.frameworks_support import one_thread, register_mmdet  # noqa: F401  # an autouse fixture
 
 CLASSES = 4
 

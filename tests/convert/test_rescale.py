@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from frameworks_support import SMALL, random_tensors
 from torchvision.models.detection._utils import BoxCoder
 
 from adept_hub.convert.rescale import rescale_anchors
 from adept_hub.errors import UnsupportedDetectorError
 from adept_hub.models.anchors import ExactAnchorGenerator
+from tests.frameworks_support import SMALL, random_tensors
 
 DOWNSTREAM = (32.0, 64.0, 128.0, 256.0, 512.0)
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from frameworks_support import (
+
+from adept_hub.convert.export import write_export
+from adept_hub.convert.options import Target
+from tests.convert.probes import PROBES
+from tests.convert.steps import STEPS
+from tests.frameworks_support import (
     SMALL,
     config_of,
     one_thread,  # noqa: F401  # an autouse fixture
     random_tensors,
 )
-from probes import PROBES
-from steps import STEPS
-
-from adept_hub.convert.export import write_export
-from adept_hub.convert.options import Target
 
 
 @pytest.mark.frameworks

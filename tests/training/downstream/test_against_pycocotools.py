@@ -12,8 +12,7 @@ from adept_training.downstream.detections import Detections, to_rle
 from adept_training.downstream.recall import RecallMeter, proposal_recall
 from adept_training.downstream.records import LabelledImage, Split
 from benchmarks.evaluation_reference import percent, reference_metrics, reference_recall
-
-from .made import image, split
+from tests.training.downstream.made import image, split
 
 SIDE = 260
 CLASSES = 5

@@ -14,8 +14,7 @@ from adept_training.downstream.datasets import open_data
 from adept_training.downstream.detector import load_detector
 from adept_training.downstream.finetune import finetune
 from adept_training.downstream.recipe import load_finetune_recipe
-
-from .conftest import TINY
+from tests.training.downstream.conftest import TINY
 
 SETTINGS = ["schedule.iterations=8", "engine.evaluations=4", "schedule.warmup=1", "norms.precise_batches=0"]
 

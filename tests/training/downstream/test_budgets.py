@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from adept_training.downstream.subsets import Budget, draw, parse_budget
-
-from .made import image, split
+from tests.training.downstream.made import image, split
 
 
 def test_a_shot_is_neither_a_crowd_nor_difficult() -> None:

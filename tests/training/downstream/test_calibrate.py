@@ -14,8 +14,7 @@ from adept_training.downstream.loop import make_fabric, prepare
 from adept_training.downstream.norms import batch_norms, set_training
 from adept_training.downstream.recipe import load_finetune_recipe
 from adept_training.downstream.samples import LabelledSamples
-
-from .conftest import TINY
+from tests.training.downstream.conftest import TINY
 
 
 @pytest.mark.parametrize("policy", ["train", "frozen"])

@@ -21,9 +21,8 @@ from adept_training.downstream.recipe import load_finetune_recipe, lr_factor
 from adept_training.downstream.runs import run_plan
 from adept_training.downstream.samples import Batches, LabelledSamples
 from adept_training.downstream.voc_metrics import voc_metrics
-
-from .conftest import TINY
-from .made import crowded, detections, image, imperfect, split
+from tests.training.downstream.conftest import TINY
+from tests.training.downstream.made import crowded, detections, image, imperfect, split
 
 
 @pytest.fixture

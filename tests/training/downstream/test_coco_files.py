@@ -21,8 +21,7 @@ from adept_training.downstream.identity import ImageKey
 from adept_training.downstream.records import Split
 from adept_training.downstream.subsets import Budget, draw, load_subset, save_subset
 from tests.house import AP_PERFECT, HouseData
-
-from .test_identity import joined, perfect
+from tests.training.downstream.test_identity import joined, perfect
 
 
 @pytest.fixture
@@ -209,7 +208,7 @@ def test_of_two_objects_with_one_box_a_shot_keeps_the_one_that_was_drawn(val: Sp
 
 
 def test_ids_of_one_stem_in_other_spellings_stay_three_images(tmp_path: Path) -> None:
-    from .test_label_paths import voc_set
+    from tests.training.downstream.test_label_paths import voc_set
 
     folder = voc_set(tmp_path / "voc", {"1": "1.png", "01": "01.png", "001": "001.png"})
     data, problems = check_data(f"voc:{folder}")

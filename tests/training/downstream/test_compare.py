@@ -25,8 +25,7 @@ from adept_training.downstream.runs import Cell
 from adept_training.downstream.stats import compare_pairs, interval, t95
 from adept_training.downstream.tables import summary, tabulate
 from tests.conftest import SMALL
-
-from .conftest import TINY
+from tests.training.downstream.conftest import TINY
 
 
 def test_intervals_are_student_s() -> None:

@@ -16,8 +16,7 @@ from adept_training.downstream.records import Data
 from adept_training.downstream.runs import Cell, Plan
 from adept_training.downstream.stats import Interval, compare_pairs, interval
 from adept_training.downstream.tables import summary, tabulate, tone
-
-from .made import crowded
+from tests.training.downstream.made import crowded
 
 
 def _cells(values: dict[str, list[float]], budget: str = "10%", metric: str = "AP") -> list[Cell]:

@@ -10,8 +10,7 @@ from adept_training.downstream.identity import ImageKey
 from adept_training.downstream.recall import proposal_recall
 from adept_training.downstream.tide import tide
 from adept_training.downstream.voc_metrics import voc_metrics
-
-from .made import detections, image, split
+from tests.training.downstream.made import detections, image, split
 
 FOUND, HARD, MISSED = [10.0, 10, 60, 60], [80.0, 80, 140, 140], [150.0, 10, 190, 40]
 

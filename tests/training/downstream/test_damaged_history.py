@@ -16,8 +16,7 @@ from adept_training.downstream.detector import DetectorConfig, build_detector, s
 from adept_training.downstream.history import read_history, write_history
 from adept_training.downstream.recipe import load_finetune_recipe
 from adept_training.downstream.runs import RUNS, Cell, _finished, _keep
-
-from .conftest import TINY
+from tests.training.downstream.conftest import TINY
 
 HISTORY = [(2, 12.5), (4, None), (6, 30.25)]
 

@@ -20,9 +20,8 @@ from adept_training.downstream.finetune import finetune
 from adept_training.downstream.problems import KINDS, of_kind
 from adept_training.downstream.recipe import load_finetune_recipe
 from adept_training.downstream.subsets import Budget, draw, load_subset, parse_budget, save_subset
-
-from .conftest import TINY
-from .made import crowded
+from tests.training.downstream.conftest import TINY
+from tests.training.downstream.made import crowded
 
 
 def picture(path: Path, seed: int, width: int = 40, height: int = 30) -> None:

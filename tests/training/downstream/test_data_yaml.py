@@ -18,8 +18,7 @@ from adept_training.downstream.identity import ImageKey
 from adept_training.downstream.problems import of_kind
 from adept_training.downstream.records import Split
 from tests.house import HouseData
-
-from .test_data import voc_folder
+from tests.training.downstream.test_data import voc_folder
 
 
 def write(data: HouseData, text: str) -> Path:

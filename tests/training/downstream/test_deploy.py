@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from frameworks_support import SMALL, one_thread, random_tensors, register_mmdet  # noqa: F401  # an autouse fixture
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
@@ -23,8 +22,8 @@ from adept_hub.spec import PARTS, Provenance
 from adept_training.downstream.deploy import deploy
 from adept_training.downstream.detector import DetectorConfig, build_detector, load_detector, save_detector, spec_of
 from adept_training.downstream.recipe import load_finetune_recipe
-
-from .conftest import TINY
+from tests.frameworks_support import SMALL, one_thread, random_tensors, register_mmdet  # noqa: F401  # an autouse fixture
+from tests.training.downstream.conftest import TINY
 
 DETECTORS = ("faster_rcnn", "mask_rcnn", "cascade_rcnn")
 PHOTOS = Path(adept_training.__file__).parent / "photographs"

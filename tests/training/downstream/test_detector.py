@@ -16,8 +16,7 @@ from adept_training.downstream.detector_files import DETECTOR
 from adept_training.downstream.finetune import finetune
 from adept_training.downstream.recipe import DetectorRecipe, load_finetune_recipe, protocol_names
 from tests.conftest import SMALL
-
-from .conftest import TINY
+from tests.training.downstream.conftest import TINY
 
 STOCK = (32, 64, 128, 256, 512)
 #: As written below on P2-P5, and twice the last on P6.

@@ -12,8 +12,7 @@ import pytest
 import adept_training.downstream.datasets as datasets
 from adept_hub.cli.main import main
 from adept_training.downstream.verdict import found_nothing, learned_nothing
-
-from .conftest import TINY
+from tests.training.downstream.conftest import TINY
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,7 @@ from adept_training.downstream.recall import proposal_recall
 from adept_training.downstream.records import Split
 from adept_training.downstream.tide import tide
 from adept_training.downstream.voc_metrics import voc_metrics
-
-from .made import crowded, imperfect
+from tests.training.downstream.made import crowded, imperfect
 
 
 def _masked(boxes_D4: np.ndarray, side: int, cut: int) -> tuple[dict, ...]:

@@ -27,9 +27,8 @@ from adept_training.downstream.norms import batch_norms, set_training
 from adept_training.downstream.recipe import load_finetune_recipe, lr_factor, protocol_names
 from adept_training.downstream.samples import Batches, LabelledSamples, make_batches
 from adept_training.engine.state import saved_states
-
-from .conftest import TINY
-from .made import image, split
+from tests.training.downstream.conftest import TINY
+from tests.training.downstream.made import image, split
 
 
 @pytest.fixture
@@ -149,7 +148,7 @@ def test_a_detector_learns(source: str, voc: Path) -> None:
 
 
 def test_masks_are_trained(make_checkpoint, tmp_path: Path) -> None:
-    from .test_data import save, write_coco
+    from tests.training.downstream.test_data import save, write_coco
 
     data = open_data(save(tmp_path, write_coco(tmp_path)))
     recipe = load_finetune_recipe(None, [*TINY, "detector.detector=mask_rcnn", "schedule.iterations=1"])

@@ -12,9 +12,8 @@ from adept_training.downstream import part_files
 from adept_training.downstream.part_files import is_written, pair_files, write_files
 from adept_training.downstream.records import Split
 from tests.hostile.kills import adept, files_of, leavings, moments, run
-
-from .conftest import write_voc
-from .made import image
+from tests.training.downstream.conftest import write_voc
+from tests.training.downstream.made import image
 
 
 def test_a_subset_appears_whole_or_not_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

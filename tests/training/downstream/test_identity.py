@@ -32,8 +32,7 @@ from adept_training.downstream.records import LabelledImage, Split
 from adept_training.downstream.report import write_predictions, write_report
 from adept_training.downstream.subsets import Budget, draw
 from tests.house import AP_BOTH, HouseData
-
-from .made import image, imperfect, split
+from tests.training.downstream.made import image, imperfect, split
 
 
 def perfect(truth: Split) -> dict[ImageKey, Detections]:

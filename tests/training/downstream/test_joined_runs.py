@@ -18,8 +18,7 @@ from adept_training.downstream.evaluate import judge
 from adept_training.downstream.finetune import finetune
 from adept_training.downstream.recipe import DetectorRecipe, load_finetune_recipe
 from tests.house import AP_BOTH, CLASSES, TUNE, House, HouseData
-
-from .test_identity import joined, perfect
+from tests.training.downstream.test_identity import joined, perfect
 
 
 def test_the_best_is_chosen_by_all_parts_of_a_joined_validation(

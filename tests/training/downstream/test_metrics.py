@@ -22,8 +22,7 @@ from adept_training.downstream.identity import ImageKey
 from adept_training.downstream.recall import proposal_recall
 from adept_training.downstream.tide import MAIN, tide
 from adept_training.downstream.voc_metrics import eleven_points, voc_metrics
-
-from .made import crowded, detections, image, imperfect, split
+from tests.training.downstream.made import crowded, detections, image, imperfect, split
 
 ASSET = Path(__file__).parent / "assets" / "coco256_detections.json.gz"
 

@@ -17,8 +17,7 @@ from adept_training.downstream.norms import batch_norms, without_statistics
 from adept_training.downstream.recipe import load_finetune_recipe
 from adept_training.downstream.samples import LabelledSamples
 from tests.conftest import SMALL
-
-from .conftest import TINY
+from tests.training.downstream.conftest import TINY
 
 SETTINGS = ["norms.policy=frozen", "norms.precise_batches=3", "detector.head_norm=0", "engine.flip=0.5"]
 

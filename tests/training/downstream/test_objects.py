@@ -19,8 +19,7 @@ from adept_training.downstream.objects import flag_of, size_fault
 from adept_training.downstream.problems import of_kind
 from adept_training.downstream.samples import LabelledSamples
 from adept_training.downstream.subsets import draw, parse_budget
-
-from .test_data import picture, save, voc_folder, write_coco
+from tests.training.downstream.test_data import picture, save, voc_folder, write_coco
 
 
 def counts(spec: str, **options) -> dict[str, int]:

@@ -9,8 +9,7 @@ from torch import nn
 from adept_training.downstream.detector import build_detector
 from adept_training.downstream.loop import make_optimiser
 from adept_training.downstream.recipe import load_finetune_recipe
-
-from .conftest import TINY
+from tests.training.downstream.conftest import TINY
 
 
 @pytest.mark.parametrize("norm_decay", [0.0, 0.3])

@@ -19,8 +19,7 @@ from adept_training.downstream.detector import build_detector
 from adept_training.downstream.predict import predict
 from adept_training.downstream.recipe import DetectorRecipe
 from adept_training.downstream.records import Split
-
-from .made import image, split
+from tests.training.downstream.made import image, split
 
 HEIGHT, WIDTH, SIDE = 50, 75, 96  # the network sees 96 x 144
 

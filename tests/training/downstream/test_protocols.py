@@ -9,12 +9,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from frameworks_support import register_mmdet
 
 from adept_hub.convert.export import write_export
 from adept_hub.convert.options import Target
 from adept_training.downstream.recipe import FinetuneRecipe, load_finetune_recipe, protocol_names
 from adept_training.recipe_files import recipe_folder
+from tests.frameworks_support import register_mmdet
 
 FOLDER = recipe_folder() / "downstream"
 #: Classes without the background: COCO's, SODA10M's, and those of one of TFA's splits of Pascal VOC.

@@ -16,9 +16,8 @@ from adept_training.downstream.datasets import open_data
 from adept_training.downstream.evaluate import judge
 from adept_training.downstream.identity import ImageKey
 from adept_training.downstream.report import write_predictions, write_report
-
-from .conftest import TINY
-from .made import detections, image, imperfect, split
+from tests.training.downstream.conftest import TINY
+from tests.training.downstream.made import detections, image, imperfect, split
 
 
 def test_confusion_worked_by_hand() -> None:

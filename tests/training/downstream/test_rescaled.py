@@ -19,8 +19,7 @@ from adept_training.downstream.detector import build_detector
 from adept_training.downstream.finetune import finetune
 from adept_training.downstream.recipe import load_finetune_recipe
 from tests.conftest import SMALL
-
-from .conftest import TINY
+from tests.training.downstream.conftest import TINY
 
 SIZES = ["detector.test_side=96", "detector.max_side=200", "detector.test_proposals=40"]
 #: Of the source; frameworks have 32-512 px.

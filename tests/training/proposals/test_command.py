@@ -7,8 +7,7 @@ from PIL import Image
 
 from adept_hub.cli.main import main
 from adept_training.proposals import ProposalTable
-
-from .photographs import skimage_photographs
+from tests.training.proposals.photographs import skimage_photographs
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +17,7 @@ from adept_training.engine.probe import load_held_out
 from adept_training.images import open_images
 from adept_training.proposals import ProposalTable, run_proposals
 from adept_training.proposals.match import compare, matching_keys
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from support import tiny
+from tests.training.support import tiny
 
 COUNT = 7
 

@@ -10,8 +10,7 @@ import skimage.data
 
 from adept_hub.errors import MissingExtraError
 from adept_training.proposals import search_regions, selective_search
-
-from .photographs import skimage_photographs
+from tests.training.proposals.photographs import skimage_photographs
 
 NAMES = ["astronaut", "coffee", "cells", "rocket"]
 COLOURS = np.random.default_rng(1).integers(0, 256, (40, 50, 3), dtype=np.uint8).repeat(3, 0).repeat(3, 1)

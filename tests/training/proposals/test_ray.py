@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from adept_training.proposals import run_proposals
-
-from .test_run import content_of, photographs, undisturbed  # noqa: F401 - fixtures
+from tests.training.proposals.test_run import content_of, photographs, undisturbed  # noqa: F401 - fixtures
 
 ray = pytest.importorskip("ray")
 

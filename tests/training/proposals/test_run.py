@@ -17,8 +17,7 @@ from adept_hub.errors import DiskFullError, ImageDecodeError, ImagesError, Outpu
 from adept_hub.lock import LOCK
 from adept_training.images import content_hash, decode
 from adept_training.proposals import ProposalTable, filter_boxes, run_proposals, selective_search
-
-from .photographs import skimage_photographs
+from tests.training.proposals.photographs import skimage_photographs
 
 UNREADABLE = "m/broken.jpg"
 

@@ -12,8 +12,7 @@ from PIL import Image
 from adept_hub.errors import ProposalsError
 from adept_training.images import decode
 from adept_training.proposals import search_regions, segment, selective_search
-
-from .photographs import load, skimage_photographs, workplace_photographs
+from tests.training.proposals.photographs import load, skimage_photographs, workplace_photographs
 
 rng = np.random.default_rng(0)
 

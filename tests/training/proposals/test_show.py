@@ -11,8 +11,7 @@ from adept_training.proposals.measure import anchors, box_iou, in_view, match_an
 from adept_training.proposals.pictures import draw, levels_of
 from adept_training.proposals.presets import PRESETS, preset_from_dict
 from adept_training.proposals.show import show
-
-from .photographs import skimage_photographs
+from tests.training.proposals.photographs import skimage_photographs
 
 
 @pytest.fixture(scope="module")
