@@ -130,3 +130,29 @@ def test_an_interval_of_a_difference_of_equals_is_zero_wide_and_says_so() -> Non
     assert same.judged
     assert not same.significant
     assert same.interval == Interval(0.0, 0.0, 3, (0.0, 0.0, 0.0))
+
+
+def test_each_cell_of_a_table_is_of_its_own_runs() -> None:
+    """Every run measures another value: of its source, budget, variant and metric; seeds are paired by number."""
+    base = {"scratch": 1.0, "joint": 100.0}
+    scale = {
+        ("1%", "last layer"): 1.0,
+        ("10%", "last layer"): 3.0,
+        ("1%", "all layers"): 7.0,
+        ("10%", "all layers"): 9.0,
+    }
+    cells = [
+        Cell(source, budget, seed, variant, 1, 1, 1.0, {"AP": value * factor + seed, "AP50": 2 * value * factor + seed})
+        for (budget, variant), factor in scale.items()
+        for source, value in base.items()
+        # The sources were run in other orders, and scratch has a seed more.
+        for seed in ((2, 0, 1) if source == "joint" else (0, 1, 2, 3))
+    ]
+    for (budget, variant), factor in scale.items():
+        for metric, double in (("AP", 1), ("AP50", 2)):
+            found = tabulate(cells, ["scratch", "joint"], ["1%", "10%"], metric, variant)
+            mine, theirs = found.means["joint", budget], found.means["scratch", budget]
+            assert (mine.mean, mine.count) == (100 * double * factor + 1, 3)
+            assert (theirs.mean, theirs.count) == (double * factor + 1.5, 4)
+            assert found.gains["joint", budget].interval.mean == pytest.approx(99 * double * factor)
+            assert found.gains["joint", budget].interval.half == pytest.approx(0), "in pairs the seeds cancel"
