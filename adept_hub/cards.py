@@ -5,6 +5,7 @@ What a person writes between the two markers of a card is kept when the card is 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from math import prod
@@ -98,9 +99,12 @@ def write_card(
         config: of the checkpoint.
         source: what to load it by, in the card's examples.
         replaces: the folder whose place this one takes, and whose card is therefore the existing one.
+
+    Raises:
+        CheckpointError: the existing card cannot be read, is not a regular file, or is a link out of its folder.
     """
     path, old, before = folder / CARD, (replaces or folder) / CARD, ""
-    if old.is_file():
+    if os.path.lexists(old):
         remedy = "Remove it, and write the card again."
         door = Door(CheckpointError, MAX_CARD_BYTES, inside=home_of(old), remedy=remedy)
         before = handwritten_part(door.text(old))

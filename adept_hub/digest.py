@@ -17,6 +17,9 @@ from adept_hub.io.read import Door
 if TYPE_CHECKING:
     from io import BufferedReader
 
+#: More than any checkpoint or training state has; a sparse file can claim it.
+_MAX_BYTES = 1 << 40
+
 
 def sha256_file(path: Path) -> str:
     """Return the SHA-256 of a file's content, hexadecimal.
@@ -24,7 +27,7 @@ def sha256_file(path: Path) -> str:
     Raises:
         IntegrityError: it cannot be read, or is not a regular file.
     """
-    with Door(IntegrityError, 1 << 62).open(path) as stream:
+    with Door(IntegrityError, _MAX_BYTES).open(path) as stream:
         return hashlib.file_digest(cast("BufferedReader", stream), "sha256").hexdigest()
 
 

@@ -22,8 +22,7 @@ from adept_hub.spec import CheckpointConfig, Metric
 FILES = ("metrics.json", "evaluations/*.json", "evaluations/*/*.json")
 #: Of a name on a card, characters.
 _LONGEST = 1000
-#: `source` may be a path that is not UTF-8.
-_FIGURES = Door(PublishError, 8 << 20, remedy="Evaluate again, or remove the file.", surrogates=True)
+_FIGURES = Door(PublishError, 8 << 20, remedy="Evaluate again, or remove the file.")
 
 
 def folders_of(checkpoint: Path) -> tuple[Path, ...]:

@@ -327,3 +327,13 @@ def test_a_subset_is_written_as_ids_and_as_a_coco_file(tmp_path: Path, capsys: p
         assert one.labels_M.tolist() == two.labels_M.tolist()
         assert one.masks == two.masks
     assert load_subset(tmp_path / "few" / "subset.json", whole).images[0].key.id == expected.images[0].key.id
+
+
+def test_a_voc_folder_without_a_set_to_train_on_is_not_trained_on_its_test_set(tmp_path: Path) -> None:
+    folder = voc_folder(tmp_path)
+    (folder / "ImageSets" / "Main" / "train.txt").unlink()
+    with pytest.raises(DataError, match="has no set named train or trainval, only test, val"):
+        open_data(f"voc:{folder}")
+    (folder / "ImageSets" / "Main" / "trainval.txt").write_text("img0\nimg1\n")
+    data = open_data(f"voc:{folder}")
+    assert [image.key.id for image in data.train.images] == ["img0", "img1"]

@@ -172,6 +172,8 @@ def _voc_splits(word: str) -> dict[str, list[Source]]:
         chosen = [name for name in _SPLITS if name in names]
         if "train" not in chosen:
             chosen = [name for name in ("trainval", "test") if name in names]
+            if "trainval" not in chosen:  # or the test set would be trained on
+                chosen = []
     if not chosen:
         known = ", ".join(names[:8])
         raise DataError(f"{folder} has no set named train or trainval, only {known}.\nSay voc:DIR:TRAIN:VAL.")
