@@ -39,6 +39,7 @@ ALLOWED = {
     "adept_hub.registry:_may_be_installed": "searches what pip has installed, as Python itself does",
     "adept_training.engine.state:_read": "a stream of the door whose SHA-256 was recorded, tensors only",
     "adept_training.images.hugging_face:open_hugging_face": "the datasets library reads, and gives undecoded bytes",
+    "adept_training.settings_reference:_comments": "the source of this package's own recipes",
     "adept_training.proposals.report:render": "a template that is part of the package",
 }
 
