@@ -42,15 +42,15 @@ class Writing:
 
 COMMANDS = {
     "export": Writing("export {in}/checkpoint --to detectron2 --out {out}"),
-    "export, mmdet": Writing("export {in}/checkpoint --to mmdet --out {out}"),
-    "import": Writing("import {in}/resnet18.pth --layout torchvision --out {out}", seconds=0.8),
+    "export, mmdet": Writing("export {in}/checkpoint --to mmdet --out {out}", seconds=2),
+    "import": Writing("import {in}/resnet18.pth --layout torchvision --out {out}", seconds=2),
     "card": Writing("card --all {out}", seconds=0.3),
     "data subset": Writing("data subset voc:{in}/voc --labels 2img --out {out}", seconds=0.3),
     "proposals": Writing("proposals {in}/photographs --out {out}/table --preset fixed --workers 1 --quiet",
                          varying=("fingerprint",), seconds=2),
     "evaluate": Writing("evaluate {in}/detector --data voc:{in}/voc --device cpu --report {out} "
                         "--save-detections {out}/found.json", varying=(".html",), seconds=3),
-    "deploy": Writing("deploy {in}/detector --to torchvision --out {out}"),
+    "deploy": Writing("deploy {in}/detector --to torchvision --out {out}", seconds=2),
     "deploy, onnx": Writing("deploy {in}/detector --to onnx --out {out}", seconds=8),
     "report": Writing("report {in}/run --out {out}/report.html", varying=(".html",), seconds=2),
     "finetune": Writing(f"finetune {{in}}/detector --data voc:{{in}}/voc --out {{out}} {_ONE}",

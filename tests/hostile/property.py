@@ -24,7 +24,7 @@ from adept_hub.errors import AdeptError
 from tests.hostile.mutate import Choose
 
 #: Of each reader.
-EXAMPLES = int(os.environ.get("ADEPT_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("ADEPT_EXAMPLES", "12"))
 SEED = int(os.environ.get("ADEPT_SEED", "0"))
 LONG = EXAMPLES > 100
 #: Seconds for one example, on a machine that may be busy; MB that the memory of all examples of a reader may grow by.
@@ -84,7 +84,7 @@ def check(reader: Reader, folder: Path) -> None:
 
     @seed(SEED)
     @settings(
-        max_examples=max(int(EXAMPLES * reader.examples), 5), deadline=None, database=None, print_blob=False,
+        max_examples=max(int(EXAMPLES * reader.examples), 3), deadline=None, database=None, print_blob=False,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(st.data())

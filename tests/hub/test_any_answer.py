@@ -132,6 +132,7 @@ def push(folder: str, name: str) -> int:
     return adept("push", folder, name)
 
 
+@pytest.mark.skipif(KILLS <= 3, reason="of the long form: make hostile")
 def test_a_push_that_is_killed(hub: Hub, make_checkpoint, tmp_path: Path) -> None:
     folder, config, _ = make_checkpoint(half=True)
     whole = run(push, str(folder), "org/whole", below=tmp_path)

@@ -19,6 +19,7 @@ from adept_hub.digest import verify
 from adept_hub.errors import CheckpointError
 from adept_hub.io.read import Door
 from adept_hub.io.weights_file import check_finite, open_tensors
+from adept_hub.validate import MAX_WEIGHT_BYTES
 from adept_training.downstream.recipe import DetectorRecipe
 
 DETECTOR, PREDICTORS = "detector.json", "predictors.safetensors"
@@ -95,7 +96,7 @@ def read_predictors(folder: Path, expected: Mapping[str, Tensor], sha256: str, s
             than ``expected``, or values that are not finite.
     """
     path = folder / PREDICTORS
-    Door(CheckpointError, 1 << 62, inside=folder, remedy=_REMEDY).check(path)
+    Door(CheckpointError, MAX_WEIGHT_BYTES, inside=folder, remedy=_REMEDY).check(path)
     if sha256:
         verify(path, sha256, size)
     else:
