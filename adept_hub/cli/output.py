@@ -67,6 +67,8 @@ class Outlet:
 
     def __getattr__(self, name: str) -> Any:
         if self._stream is None:
+            if name in ("encoding", "errors"):  # libraries ask for it when they are imported
+                return {"encoding": "utf-8", "errors": "strict"}[name]
             raise io.UnsupportedOperation(f"{name}: the stream is closed")
         return getattr(self._stream, name)
 

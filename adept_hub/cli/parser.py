@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -34,6 +35,11 @@ class Parser(argparse.ArgumentParser):
         unknown = [option for option in options if not any(name.startswith(option) for name in known)]
         hints = "".join(f". There is no {option}.{hint}" for option in unknown if (hint := did_you_mean(option, known)))
         super().error(f"{message}{hints}")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Write help and versions like every other output: argparse drops the error of a full disk."""
+        if message:
+            (file or sys.stderr).write(message)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:

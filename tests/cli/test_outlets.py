@@ -32,16 +32,22 @@ def shell(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+#: Python writes at once with it, and when it ends or is asked to without.
+UNBUFFERED = pytest.mark.parametrize("unbuffered", ["", "1"])
+
+
+@UNBUFFERED
 @pytest.mark.parametrize("words", ["list --all", "info adept_joint --json", "--help", "push --help"])
-def test_nobody_reads(words: str) -> None:
-    done = shell(f"adept {words} | true")
+def test_nobody_reads(words: str, unbuffered: str) -> None:
+    done = shell(f"adept {words} | true", PYTHONUNBUFFERED=unbuffered)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("words", ["list --all", "list --all --json"])
+@UNBUFFERED
+@pytest.mark.parametrize("words", ["list --all", "info adept_joint", "--help", "--version", "push --help"])
 @pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
-def test_a_full_disk_is_told_once(words: str) -> None:
-    done = shell(f"adept {words} > /dev/full")
+def test_a_full_disk_is_told_once(words: str, unbuffered: str) -> None:
+    done = shell(f"adept {words} > /dev/full", PYTHONUNBUFFERED=unbuffered)
     assert done.returncode == 1
     assert done.stderr.startswith("adept: ")
     assert len(done.stderr.splitlines()) == 1
@@ -52,6 +58,8 @@ def test_closed_streams(streams: str) -> None:
     done = shell(f"adept list --all {streams}")
     assert (done.returncode, done.stderr) == (0, "")
     assert shell(f"adept info no_such_model {streams}").returncode == 1
+    assert shell(f"adept --help {streams}").returncode == 0
+    assert shell(f"adept frobnicate {streams}").returncode == 2
 
 
 def test_a_stream_of_seven_bits(tmp_path: Path) -> None:
@@ -88,6 +96,7 @@ def test_a_stream_that_is_none_takes_everything() -> None:
     assert stream.write("text") == 4
     stream.flush()
     assert not stream.isatty()
+    assert (stream.encoding, stream.errors) == ("utf-8", "strict")
     with pytest.raises(OSError, match="closed"):
         stream.fileno()
 
