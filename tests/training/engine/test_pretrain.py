@@ -219,12 +219,10 @@ def test_joint_training_can_start_from_weights(source: ImageSource, whole: Path,
 
 
 def test_a_time_limit_completes_the_schedule(source: ImageSource, tmp_path: Path) -> None:
+    """By the clock of the machine; `test_time_limit.py` has the rates by a clock of its own."""
     outcome = _run(source, tmp_path / "r", "engine.max_minutes=0.05", "schedule.epochs=10000")
     assert 0 < outcome.steps < 30_000
     assert not outcome.interrupted
-    last = _log(tmp_path / "r", "train")[-1]
-    assert last["lr"] < 0.5
-    assert last["momentum"] > 0.996
     config = read_config(tmp_path / "r" / "export")
     assert config.provenance.epochs == pytest.approx(outcome.steps / 3, abs=1e-3), "epochs as seen, not as planned"
 
