@@ -10,6 +10,9 @@ from typing import Any, NoReturn
 #: Half of a character outside the basic plane, written as an escape; with its other half it is sound.
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
+#: Python's parser follows a thousand levels, and `copy`, `dataclasses` and `json.dumps` a few hundred.
+_MAX_DEPTH = 100
+
 
 def loads(content: bytes | str, *, unique: bool = True, surrogates: bool = False) -> Any:
     """Return the values in a JSON text.
@@ -17,8 +20,8 @@ def loads(content: bytes | str, *, unique: bool = True, surrogates: bool = False
     Args:
         content: text, or UTF-8 with or without its byte order mark.
         unique: refuse an object that says one name twice, of which Python would keep the last and others the first,
-            and numbers beyond a float, which Python would make infinite. It takes twice the time, which shows in files
-            of megabytes.
+            numbers beyond a float, which Python would make infinite, and values that are nested more deeply than what
+            reads them can follow. It takes twice the time, which shows in files of megabytes.
         surrogates: accept lone surrogates, which cannot be written as UTF-8 again.
 
     Raises:
@@ -28,6 +31,8 @@ def loads(content: bytes | str, *, unique: bool = True, surrogates: bool = False
     text = content if isinstance(content, str) else content.removeprefix(codecs.BOM_UTF8).decode()
     if unique:
         values = json.loads(text, parse_constant=_refuse, parse_float=_float, parse_int=_int, object_pairs_hook=_object)
+        if text.count("[") + text.count("{") > _MAX_DEPTH:
+            _check_depth(values)
     else:
         values = json.loads(text, parse_constant=_refuse)
     if not surrogates and _SURROGATE.search(text):
@@ -43,6 +48,20 @@ def loads_leniently(content: bytes) -> Any:
         RecursionError: nested too deeply.
     """
     return json.loads(content)
+
+
+def _check_depth(values: Any) -> None:
+    level = [values]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            item
+            for value in level
+            if isinstance(value, (dict, list))
+            for item in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return
+    raise RecursionError(f"nested more than {_MAX_DEPTH} levels deep")
 
 
 def _refuse(name: str) -> NoReturn:

@@ -72,6 +72,8 @@ FOUND: dict[str, dict[str, tuple[Change, str]]] = {
     "data YAML": {"a folder of nobody": (put(b"coco:train.json:.", b"coco:train.json:~nobody-x/y"), "DataError")},
     "recipe": {"a base with a name of 5,000 characters": (put(b"base.yaml", b"b" * 5000), "RecipeError")},
     "a shard of a table": {"a column of another's name": (a_column_twice, "ProposalsError")},
+    "plan.json": {"a preset that is nested 500 times": (
+        put(b'"preset": {', b'"preset": {"x": ' + b"[" * 500 + b"]" * 500 + b", "), "ProposalsError")},
     "index": {"a header of two lines": (put(b"{'descr'", b"z'descr'"), "read")},
     "run.json of a fine-tuning": {"starts that are a mapping": (put(b'"starts": []', b'"starts": {"a": 1}'),
                                                                 "ResumeError")},

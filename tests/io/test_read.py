@@ -167,3 +167,14 @@ def test_a_file_that_does_not_state_its_size() -> None:
     assert len(Door(DataError).read(path)) > 500
     with pytest.raises(DataError, match="more than 100 bytes"):
         Door(DataError, 100).read(path)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 300 + "]" * 300, '{"a":' * 300 + "1" + "}" * 300, '[{"a":' * 150 + "1" + "}]" * 150]
+)
+def test_values_that_are_nested_too_deeply_to_be_copied(text: str) -> None:
+    with pytest.raises(DataError, match="nested too deeply"):
+        parse_json(text, "a plan", DataError)
+    assert parse_json('["' + "[" * 300 + '"]', "a text", DataError) == ["[" * 300]
+    assert parse_json("[" * 90 + "]" * 90, "a plan", DataError)
+    assert parse_json("[" + "[]," * 300 + "[]]", "a plan", DataError)
