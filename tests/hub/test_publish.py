@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from huggingface_hub.utils import _http
 
 import adept_hub
 from adept_hub import digest
@@ -224,6 +225,10 @@ def test_a_busy_hub_gets_it_in_the_end(hub: Hub, run: Path) -> None:
 def test_a_hub_that_asks_for_an_hour_is_not_waited_for(hub: Hub, run: Path, pattern: str, status: int) -> None:
     hub.fault(pattern, status=status, headers={"Retry-After": "3600"})
     began = time.monotonic()
+    if not hasattr(_http, "_parse_retry_after"):  # an older client looks at no Retry-After and tries again at once
+        assert adept_hub.push_to_hub(run, "org/mine").commit
+        assert time.monotonic() - began < 30
+        return
     with pytest.raises(PublishError, match=rf"HTTP {status}; the Hub asks to wait 3601 s, more than 60") as caught:
         adept_hub.push_to_hub(run, "org/mine")
     assert time.monotonic() - began < 30
