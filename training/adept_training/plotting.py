@@ -9,6 +9,7 @@ from typing import Literal
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 #: Okabe and Ito's palette, which the colour-blind can tell apart.
 COLOURS = ("#555555", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#b3a400")
@@ -73,8 +74,10 @@ def canvas(width: float, height: float, layout: Literal["constrained"] | None = 
 
 
 def svg(figure: Figure) -> str:
-    """The figure as an SVG element."""
+    """The figure as an SVG element; names with dollar signs are names, not formulas."""
     buffer = io.StringIO()
+    for label in figure.findobj(Text):
+        label.set_parse_math(False)
     # Without a fixed salt and date, the same figures would give another file each time.
     with mpl.rc_context({"svg.hashsalt": "adept", "svg.fonttype": "none", "font.family": "sans-serif"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
