@@ -156,3 +156,18 @@ def test_each_cell_of_a_table_is_of_its_own_runs() -> None:
             assert (theirs.mean, theirs.count) == (double * factor + 1.5, 4)
             assert found.gains["joint", budget].interval.mean == pytest.approx(99 * double * factor)
             assert found.gains["joint", budget].interval.half == pytest.approx(0), "in pairs the seeds cancel"
+
+
+@pytest.mark.parametrize(("metric", "best"), [("AP", "soco"), ("TIDE_Loc", "joint")])
+def test_the_largest_gain_is_the_one_for_the_better(metric: str, best: str) -> None:
+    """Of AP more is better, of a cost less; the difference of the other source is larger, and a loss."""
+    better = 1.0 if metric == "AP" else -1.0
+    values = {
+        "scratch": [30.0, 31.0, 32.0],
+        best: [30.0 + 4 * better, 31.1 + 4 * better, 32.0 + 4 * better],
+        "third": [30.0 + 2 * better, 31.1 + 2 * better, 32.0 + 2 * better],
+        "loser": [30.0 - 9 * better, 31.1 - 9 * better, 32.0 - 9 * better],
+    }
+    found = _compared(values, metric)
+    assert "2 of 3 are significantly better, 1 significantly worse" in summary(found)
+    assert f"The largest significant gain is {best}'s with 10%: 4.0 ± 0.1 points." in summary(found)
