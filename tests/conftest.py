@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import functools
+import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -25,6 +27,14 @@ from tests.hub.fixtures import published as published
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 SMALL = DetectorSpec(depth=18, fpn_channels=32, head_conv_channels=32, head_fc_channels=64)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """No test depends on which ones ran before it in the same process."""
+    random.seed(11)
+    np.random.seed(12)
+    torch.manual_seed(13)
 
 
 @pytest.fixture(autouse=True)
