@@ -114,7 +114,7 @@ def explain(error: Exception, where: str, filename: str = "") -> AdeptError:
     if "CERTIFICATE_VERIFY_FAILED" in str(root_of(error)):
         return DownloadError(
             f"{where}: the certificate of {endpoint} is not trusted here: {first_line(root_of(error))}\n"
-            "Name the authority that signed it: SSL_CERT_FILE=authority.pem (huggingface_hub < 1: REQUESTS_CA_BUNDLE)"
+            "Name the authority that signed it: SSL_CERT_FILE=authority.pem"
         )
     return DownloadError(
         f"{where} is not in the cache and could not be fetched from {endpoint}: {first_line(root_of(error))}\n"

@@ -30,7 +30,7 @@ def trusting(authority: trustme.CA, tmp_path: Path) -> dict[str, str | None]:
     """The environment of one who trusts the authority; the variable's name depends on the client's version."""
     path = str(tmp_path / "authority.pem")
     authority.cert_pem.write_to_path(path)
-    return {"SSL_CERT_FILE": path, "REQUESTS_CA_BUNDLE": path}
+    return {"SSL_CERT_FILE": path}
 
 
 @pytest.fixture

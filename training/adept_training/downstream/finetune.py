@@ -276,12 +276,11 @@ def _log(run: _Run, values: dict[str, float]) -> None:
 
 
 def _describe(run: _Run) -> None:
+    split, report = run.train_split, str(getattr(run.fit.model, "load_report", "from scratch"))
+    ids = {part.source: [i.key.id for i in split.images if i.key.part == part.number] for part in split.parts}
     content = {
-        "source": run.source, "data": run.data.spec, "classes": list(run.data.classes),
-        "image_ids": {part.source: [image.key.id for image in run.train_split.images if image.key.part == part.number]
-                      for part in run.train_split.parts}, "load_report": str(
-            getattr(run.fit.model, "load_report", "from scratch")),
-        "starts": to_dict(run.origin.starts),
+        "source": run.source, "data": run.data.spec, "classes": list(run.data.classes), "image_ids": ids,
+        "load_report": report, "starts": to_dict(run.origin.starts),
     }  # fmt: skip
     with disk_errors(run.folder), atomic_file(run.folder / "recipe.yaml") as temporary:
         temporary.write_text(run.fit.recipe.to_yaml(), encoding="utf-8")
