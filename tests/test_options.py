@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -280,3 +281,17 @@ def test_the_remedy_for_a_checkpoint_without_an_rpn_works(make_checkpoint, tmp_p
     assert torch.equal(model.backbone.fpn.inner_blocks[0][0].weight, parts.fpn.inner_blocks[0][0].weight)
     assert not model.rpn.head.cls_logits.bias.any()
     monkeypatch.delitem(sys.modules, "build_model")
+
+
+def test_create_model_hands_every_option_of_a_pretrained_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A load that is meant to stay offline must, and a revision that was asked for must be the one that comes."""
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr("adept_hub.load.load_pretrained", lambda name, **options: seen.update(options, name=name))
+    asked: dict[str, Any] = {
+        "num_classes": 7, "detector": "mask_rcnn", "parts": ("fpn", "rpn"), "anchors": "stock", "revision": "b" * 40,
+        "cache_dir": "elsewhere", "offline": True, "token": False, "max_size": 640,
+    }  # fmt: skip
+    known = set(inspect.signature(adept_hub.load_pretrained).parameters)
+    adept_hub.create_model("hf-hub:org/x", pretrained=True, **asked)
+    assert seen == asked | {"name": "hf-hub:org/x"}
+    assert known - {"name", "options"} <= set(asked), "an option is new"

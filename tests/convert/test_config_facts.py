@@ -6,6 +6,7 @@ lost is seen without them. The checkpoint is the house's, which has no default a
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import pytest
 import yaml
 
 import adept_hub
+from adept_hub.convert.facts import MMDET_STOCK, detectron2_facts, mmdet_facts
+from tests.frameworks_support import register_mmdet
 from tests.house import House
 
 CLASSES = 6  # with the background
@@ -155,3 +158,22 @@ def test_an_mmdetection_config_line_by_line(detector: str, norm: str, house: Hou
     # MMDetection has no frozen norm for FPN and heads but the one that this module registers.
     expected = {"imports": ["adept_hub.integrations.mmdet"]} if norm == "FrozenBN" else None
     assert found.get("custom_imports") == expected
+
+
+@pytest.mark.frameworks
+def test_what_a_mmdetection_config_leaves_out_is_what_its_backbone_does() -> None:
+    register_mmdet()
+    from mmdet.models.backbones import ResNet
+
+    model = {**MMDET_STOCK, "backbone": {k: v for k, v in MMDET_STOCK["backbone"].items() if k != "norm_eval"}}
+    defaults = inspect.signature(ResNet.__init__).parameters
+    assert mmdet_facts(model).norm_eval is defaults["norm_eval"].default
+    assert mmdet_facts({**model, "backbone": {**model["backbone"], "norm_eval": False}}).norm_eval is False
+
+
+def test_one_list_of_anchor_sizes_is_every_level_s() -> None:
+    """Detectron2's DefaultAnchorGenerator broadcasts it; two lists or more are one for each level."""
+    model = {"ANCHOR_GENERATOR": {"SIZES": [[24, 48]]}}
+    assert detectron2_facts({"MODEL": model}).anchor_sizes == ((24, 48),) * 5
+    own = [[3], [9], [27], [81], [243]]
+    assert detectron2_facts({"MODEL": {"ANCHOR_GENERATOR": {"SIZES": own}}}).anchor_sizes == tuple(map(tuple, own))

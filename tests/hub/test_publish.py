@@ -360,3 +360,11 @@ def test_a_link_out_of_the_run_is_not_followed(hub: Hub, run: Path, tmp_path: Pa
     with pytest.raises(PublishError, match="is a link out of"):
         adept_hub.push_to_hub(run, "org/mine")
     assert hub.log == []
+
+
+def test_what_is_written_on_the_local_card_goes_before_the_published(hub: Hub, run: Path) -> None:
+    hub.repo("org/mine", {"README.md": f"# T\n{BEGIN}\nwritten last year\n{END}\n".encode()})
+    (run / "export" / "README.md").write_text(f"# T\n\n{BEGIN}\nwritten today\n{END}\n")
+    adept_hub.push_to_hub(run, "org/mine")
+    card = files_of(hub, "org/mine")["README.md"].decode()
+    assert card.split(BEGIN)[1].split(END)[0].strip() == "written today"

@@ -9,7 +9,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torchvision.transforms import RandomResizedCrop
 
 from adept_training.data.views import ViewsRecipe, Window, draw_views, random_crop
 
@@ -234,3 +236,15 @@ def test_a_sample_is_a_function_of_its_generator() -> None:
     a, b = (draw_views(np.random.default_rng([1, 2]), _photograph(BOXES), BOXES, ViewsRecipe()) for _ in range(2))
     assert all(np.array_equal(p, q) for p, q in zip(a.pixels, b.pixels, strict=True))
     assert np.array_equal(a.boxes1_S[0].boxes_K4, b.boxes1_S[0].boxes_K4)
+
+
+@pytest.mark.parametrize(("size", "crop"), [((10, 1000), (0, 491, 10, 17)), ((1000, 10), (492, 0, 15, 10))])
+def test_a_photograph_of_no_fitting_shape_gives_its_middle(
+    size: tuple[int, int], crop: tuple[int, int, int, int]
+) -> None:
+    """No crop of nearly all of it has a ratio between 0.6 and 1.5; torchvision's fallback is in the middle, too."""
+    ratio = (0.6, 1.5)
+    assert random_crop(np.random.default_rng(3), size, (0.9, 1.0), ratio) == crop
+    image = torch.zeros(1, size[1], size[0])
+    y, x, h, w = RandomResizedCrop.get_params(image, [0.9, 1.0], list(ratio))
+    assert (x, y, w, h) == crop

@@ -108,9 +108,10 @@ def test_killed_and_resumed_equals_undisturbed(source: str, voc: Path, tmp_path:
     last, _ = load_detector(tmp_path / "whole" / "last")
     assert evaluate(last, data.val).flat()["AP"] == config[-1][1]
 
-    changed = load_finetune_recipe(None, [*TINY, "optimiser.lr=0.5"])
-    with pytest.raises(ResumeError, match="other recipe"):
-        finetune(source, data, changed, tmp_path / "parted", accelerator="cpu", resume=True)
+    for setting in ("optimiser.lr=0.5", "engine.flip=0.25", "engine.seed=9"):
+        changed = load_finetune_recipe(None, [*TINY, setting])
+        with pytest.raises(ResumeError, match="other recipe"):
+            finetune(source, data, changed, tmp_path / "parted", accelerator="cpu", resume=True)
     fewer = data.train.subset(image.key for image in data.train.images[:2])
     with pytest.raises(ResumeError, match="other labels"):
         finetune(source, data, recipe, tmp_path / "parted", accelerator="cpu", resume=True, subset=fewer)

@@ -13,7 +13,7 @@ import pytest
 import adept_training.engine.pretrain as module
 from adept_hub.checkpoint import read_config
 from adept_hub.cli.main import main
-from adept_training.engine.outcome import advice_of, verdict_of
+from adept_training.engine.outcome import advice_of, has_finished, verdict_of
 from adept_training.engine.runlog import read_log
 from tests.training.support import TINY, tiny, write_photographs
 
@@ -154,9 +154,25 @@ def test_advice(last: float, steps: int, planned: int, word: str, advice: str, t
 
 
 def test_a_later_session_is_judged_by_the_first_probe_of_all(tmp_path: Path) -> None:
-    folder = _log(tmp_path / "r", 0.62, 0.21, 50, 400)
+    folder = _log(tmp_path / "r", 0.92, 0.21, 50, 400)
     lines = (folder / "log.jsonl").read_text().splitlines()
     resumed = json.dumps({"kind": "start", "step": 50, "steps": 400, "images": 99, "held_out": 5, "asked": {}})
-    probes = [json.dumps({"kind": "probe", "step": step, "target_objectness_auc": 0.22}) for step in (50, 400)]
+    probes = [json.dumps({"kind": "probe", "step": step, "target_objectness_auc": 0.71}) for step in (50, 400)]
     (folder / "log.jsonl").write_text("\n".join([*lines[:-1], resumed, *probes]) + "\n")
     assert verdict_of(read_log(folder)).word == "worse"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "minutes", "finished"), [(179.0, 3.0, False), (181.0, 3.0, True), (181.0, None, False)]
+)
+def test_a_run_that_its_time_limit_ended_has_finished(
+    seconds: float, minutes: float | None, finished: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "export").mkdir()
+    (tmp_path / "export" / "config.json").write_text("{}")
+    identity = {"recipe": "a", "photographs": "b"}
+    outcome = {"state": "done", "identity": identity, "steps": 8, "seconds": seconds}
+    (tmp_path / "run.json").write_text(json.dumps(outcome))
+    assert has_finished(tmp_path, identity, 9, minutes) is finished
+    assert has_finished(tmp_path, identity, 8, minutes), "every step was taken"
+    assert not has_finished(tmp_path, {**identity, "photographs": "c"}, 8, minutes)

@@ -86,3 +86,23 @@ def test_no_version_runs_the_script_of_a_data_set(monkeypatch):
     with pytest.raises(ImagesError, match="needs its script"):
         open_images("hf-datasets:org/photos")
     assert seen == [False]
+
+
+@pytest.mark.parametrize(
+    ("where", "asked"),
+    [
+        ("hf-datasets:org/photos", {"revision": None, "split": "train"}),
+        ("hf-datasets:org/photos@v2:test", {"revision": "v2", "split": "test"}),
+    ],
+)
+def test_the_revision_and_split_that_are_named_are_asked_for(monkeypatch, where, asked):
+    seen = {}
+
+    def load_dataset(name, **options):
+        seen.update(options, name=name)
+        raise ValueError("seen")
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    with pytest.raises(ImagesError, match="seen"):
+        open_images(where)
+    assert seen == {**asked, "name": "org/photos"}
