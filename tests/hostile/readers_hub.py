@@ -8,7 +8,7 @@ import pickle
 import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,8 @@ from tests.hub.registries import checkpoint as registered
 from tests.hub.registries import small
 
 #: A valid folder is made by these, once; ``config`` is that of a real checkpoint.
-Make = Callable[[Path, CheckpointConfig], None]
+Make = Callable[[Path], None]
+_BUNDLED = Path(__file__).parents[2] / "adept_hub" / "bundled"
 
 
 def check_page(text: str) -> None:
@@ -239,7 +240,21 @@ def read_weights(name: str, folder: Path) -> None:
 _CONFIGS = [("detectron2", "d2.yaml"), ("mmdet", "mmdet.yaml"), ("mmdet", "mmdet.json")]
 _WEIGHTS = ["new.pth", "old.pth", "arrays.pkl"]
 CK, UN = CheckpointError, UnsupportedModelError
-READERS: list[tuple[Make, Reader]] = [
+
+
+@cache
+def bundled_config() -> CheckpointConfig:
+    """Return the config of the bundled checkpoint, which every folder here is made from."""
+    path = next(_BUNDLED.glob("*/config.json"))
+    return parse_config(path.read_bytes(), str(path))
+
+
+@cache
+def _made(make: Callable[[Path, CheckpointConfig], None]) -> Make:
+    return lambda folder: make(folder, bundled_config())
+
+
+_READERS: list[tuple[Callable[[Path, CheckpointConfig], None], Reader]] = [
     (make_config, Reader("config.json", CONFIG, mutate_json, read_whole_config, (CK,), examples=2)),
     (make_config, Reader("provenance", CONFIG, mutate_provenance, change_provenance, (CK,), examples=2)),
     (make_card, Reader("README.md", "README.md", mutate_lines, rewrite_card, (CK, DiskFullError))),
@@ -263,3 +278,4 @@ READERS: list[tuple[Make, Reader]] = [
     *((partial(make_weights, name),
        Reader(name, name, mutate_bytes, partial(read_weights, name), (CK,), examples=2)) for name in _WEIGHTS),
 ]  # fmt: skip
+READERS: list[tuple[Make, Reader]] = [(_made(make), reader) for make, reader in _READERS]

@@ -2,36 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.hostile.property import IRREGULAR, Reader, check, check_irregular
-from tests.hostile.readers_runs import READERS, Make
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Make], Path]:
-    """A valid folder of each kind, made once: whoever damages it puts it back."""
-
-    @functools.cache
-    def made(make: Make) -> Path:
-        folder = tmp_path_factory.mktemp("folder")
-        make(folder)
-        return folder
-
-    return made
-
-
-@pytest.fixture
-def made(
-    request: pytest.FixtureRequest, folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> tuple[Reader, Path]:
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    make, reader = request.param
-    return reader, folders(make)
+from tests.hostile.readers_runs import READERS
 
 
 @pytest.mark.parametrize("made", READERS, indirect=True, ids=lambda pair: str(pair[1]))
