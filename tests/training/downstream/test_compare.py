@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from adept_hub.checkpoint import read_config, read_tensors, write_checkpoint
 from adept_hub.cli.main import main
@@ -25,6 +26,7 @@ from adept_training.downstream.runs import Cell
 from adept_training.downstream.stats import compare_pairs, interval, t95
 from adept_training.downstream.tables import summary, tabulate
 from tests.conftest import SMALL
+from tests.house import PIXELS, House
 from tests.training.downstream.conftest import TINY
 
 
@@ -213,6 +215,24 @@ def test_sources_of_different_architectures_are_refused(make_checkpoint, tmp_pat
     second, _, _ = make_checkpoint(replace(config.spec, fpn_channels=16))
     with pytest.raises(SourceError, match="different architectures"):
         make_plan({"a": str(kept), "b": str(second)}, ["1%"], 1, {})
+
+
+def test_scratch_sees_the_pixels_of_the_first_source(house: House, voc: Path, tmp_path: Path, monkeypatch) -> None:
+    seen = {}
+
+    def stop(model: GeneralizedRCNN, *_: object) -> None:
+        seen.setdefault(len(seen), (model.transform.image_mean, model.transform.image_std))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("adept_training.downstream.runs.prepare", stop)
+    recipe = {"recipe": load_finetune_recipe(None, TINY)}
+    for names in ("scratch", "house"), ("house", "scratch"):
+        sources = {name: house.source if name == "house" else "scratch" for name in names}
+        with pytest.raises(KeyboardInterrupt):
+            compare(make_plan(sources, ["2img"], 1, recipe), open_data(f"voc:{voc}"), tmp_path / names[0])
+    assert [[list(map(float, values)) for values in pair] for pair in seen.values()] == 2 * [
+        [list(PIXELS.mean), list(PIXELS.std)]
+    ]
 
 
 def test_all_sources_have_the_same_anchors(make_checkpoint) -> None:

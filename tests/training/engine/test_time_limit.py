@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
 
 from adept_training.engine.asked import Asked
 from adept_training.engine.pretrain import pretrain
@@ -37,3 +38,5 @@ def test_rate_and_momentum_follow_the_share_of_the_time_that_has_passed(
     cosine = [0.004 + 0.006 * (1 + math.cos(math.pi * (place - 4500) / 25_500)) / 2 for place in places[2:]]
     assert [r["lr"] for r in train] == pytest.approx(warm + cosine, rel=1e-4)
     assert [r["step"] for r in train] == list(range(1, 9))
+    # A resumed run has the rest of its time, not all of it again.
+    assert torch.load(tmp_path / "run" / "checkpoints" / "step-00000008.pt")["seconds"] == 3.0
