@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shlex
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +16,8 @@ import pytest
 import adept_training.engine.pretrain as module
 from adept_hub.checkpoint import read_config
 from adept_hub.cli.main import main
+from adept_training.engine.ending import judge_run
+from adept_training.engine.journal import Journal
 from adept_training.engine.outcome import advice_of, has_finished, verdict_of
 from adept_training.engine.runlog import read_log
 from tests.training.support import TINY, tiny, write_photographs
@@ -116,7 +121,10 @@ def test_resuming_a_finished_run_changes_nothing_and_says_so(
     assert "other recipe" in capsys.readouterr().err
 
 
-def _log(folder: Path, first: float, last: float, steps: int, planned: int, *settings: str) -> Path:
+def _log(
+    folder: Path, first: float | None, last: float | None, steps: int, planned: int, *settings: str, rank: float = 20.0
+) -> Path:
+    """A run's log; without ``first`` and ``last`` of a method that trains no RPN."""
     folder.mkdir()
     (folder / "recipe.yaml").write_text(tiny(*settings).to_yaml())
     records: list[dict[str, Any]] = [
@@ -124,7 +132,7 @@ def _log(folder: Path, first: float, last: float, steps: int, planned: int, *set
          "asked": {"images": "my photos", "proposals": "boxes"}},
         {"kind": "probe", "step": 0, "target_objectness_auc": first, "target_head_rank": 20.0},
         {"kind": "train", "step": steps, "loss": 1.0, "images_per_s": 2.0},
-        {"kind": "probe", "step": steps, "target_objectness_auc": last, "target_head_rank": 20.0},
+        {"kind": "probe", "step": steps, "target_objectness_auc": last, "target_head_rank": rank},
         {"kind": "end", "step": steps, "seconds": 600.0, "interrupted": False},
     ]  # fmt: skip
     (folder / "log.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
@@ -176,3 +184,40 @@ def test_a_run_that_its_time_limit_ended_has_finished(
     assert has_finished(tmp_path, identity, 9, minutes) is finished
     assert has_finished(tmp_path, identity, 8, minutes), "every step was taken"
     assert not has_finished(tmp_path, {**identity, "photographs": "c"}, 8, minutes)
+
+
+def test_a_collapsed_head_is_to_be_trained_more_gently(tmp_path: Path) -> None:
+    run = read_log(_log(tmp_path / "r", 0.6, 0.6, 400, 400, rank=2.0))
+    verdict = verdict_of(run)
+    assert (verdict.word, verdict.collapsed) == ("worse", True)
+    (line,) = advice_of(run, verdict, 600.0)
+    assert line.startswith("train the detector more gently: adept pretrain --images 'my photos'")
+    words = shlex.split(line.partition(": ")[2])
+    settings = [word for before, word in pairwise(words) if before == "--set"]
+    gentle = tiny(*settings).optimiser
+    assert (gentle.detector_lr_scale, gentle.predictor_lr_scale) == (0.2, 10)
+    assert tiny(*settings).method.projector_norm
+
+
+def test_what_no_probe_can_judge_is_left_to_labels(tmp_path: Path) -> None:
+    folder = _log(tmp_path / "a run", None, None, 400, 400)
+    train = json.dumps({"kind": "train", "step": 200, "loss": 2.0, "images_per_s": 2.0})
+    lines = (folder / "log.jsonl").read_text().splitlines()
+    (folder / "log.jsonl").write_text("\n".join([lines[0], train, *lines[2:]]) + "\n")
+    verdict = verdict_of(read_log(folder))
+    assert verdict.word == "not judged"
+    (line,) = advice_of(read_log(folder), verdict, 600.0)
+    assert shlex.split(line.partition(": ")[2]) == [
+        "adept", "compare", "scratch", str(folder), "--data", "DATA", "--out", str(folder / "compare")
+    ]  # fmt: skip
+
+
+def test_a_run_whose_log_was_removed_is_not_judged(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    run: Any = SimpleNamespace(folder=tmp_path, journal=Journal(None, stream), seconds=lambda: 60.0)
+    assert judge_run(run) == (None, [])
+    assert stream.getvalue().startswith("not judged: ")
+    _log(tmp_path / "r", 0.6, 0.9, 400, 400)
+    run.folder = tmp_path / "r"
+    verdict, advice = judge_run(run)
+    assert (verdict and verdict.word, advice) == ("better", [])

@@ -10,7 +10,7 @@ import pytest
 
 import adept_training.proposals as proposals
 from adept_hub.cli.main import main
-from adept_hub.errors import RecipeError
+from adept_hub.errors import ImagesError, RecipeError
 from adept_training.engine.preflight import check_sizes
 from adept_training.engine.recipe import load_recipe
 from tests.training.support import write_photographs
@@ -92,3 +92,8 @@ def test_the_remedy_for_too_few_images_passes_the_same_check(images: int, name: 
     followed = load_recipe(options.get("--recipe", name), settings, options.get("--method"))
     check_sizes(followed, images, processes)
     assert followed.method.name == recipe.method.name
+
+
+def test_a_batch_of_no_images_is_refused() -> None:
+    with pytest.raises(ImagesError, match="no photographs to train on"):
+        check_sizes(load_recipe("adept_joint_r50_100ep"), 0, 1)

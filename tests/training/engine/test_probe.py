@@ -165,3 +165,16 @@ def _share(marked: list[tuple[int, bool, float]], counts: Callable[[int, int], b
                 pairs += 1
                 won += 1.0 if score > other_score else 0.5 if score == other_score else 0.0
     return won / pairs
+
+
+def test_an_image_that_cannot_be_read_is_not_held_out(tmp_path: Path) -> None:
+    source = write_photographs(tmp_path, 2)
+    (tmp_path / "000.png").write_bytes(b"no PNG")
+    held = load_held_out(source, _All(), ["000.png", "001.png"], 64)
+    assert [boxes.tolist() for boxes in held.boxes_M4] == [[[16.0, 16.0, 48.0, 48.0]]]
+    assert held.pixels_NHWC.shape == (1, 64, 64, 3)
+
+
+class _All:
+    def boxes(self, key: str) -> np.ndarray:
+        return np.array([[24, 20, 72, 60]], dtype=np.float32)

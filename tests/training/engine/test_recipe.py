@@ -113,3 +113,29 @@ def test_a_recipe_may_extend_another(tmp_path: Path) -> None:
     assert dataclasses.replace(recipe, method=base.method) == base
     with pytest.raises(RecipeError, match="needs an RPN and a contrast"):
         load_recipe(path, ["method.boxes=ss+rpn"], "soco")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "views.crop_scale=[0.5, 0.4]", "views.crop_ratio=[2.0, 0.5]", "colours.blur_sigma=[2.0, 0.1]",
+        "colours.cutout_ratio=[0.8, 0.3]",
+    ],
+)  # fmt: skip
+def test_a_range_begins_with_its_lesser_end(setting: str) -> None:
+    name, _, (least, most) = *setting.partition("=")[:2], yaml.safe_load(setting.partition("=")[2])
+    with pytest.raises(RecipeError, match=rf"{name}: {least:g} is more than {most:g}"):
+        load_recipe(None, [setting])
+    assert load_recipe(None, [f"{name}=[{most}, {least}]"])
+    assert load_recipe(None, [f"{name}=[{most}, {most}]"]), "a range of one value"
+
+
+def test_an_iou_between_the_thresholds_is_neither() -> None:
+    with pytest.raises(RecipeError, match=r"0\.6 is more than 0\.5"):
+        load_recipe(None, ["method.rpn.negative_iou=0.6", "method.rpn.positive_iou=0.5"])
+
+
+@pytest.mark.parametrize("setting", ["model.fpn_channels=99999999", "model.anchors.ratios=[]"])
+def test_what_the_checkpoint_could_not_record_is_refused_at_the_start(setting: str) -> None:
+    with pytest.raises(RecipeError, match=r"\nChange the recipe's model or export section"):
+        load_recipe(None, [setting])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -78,3 +79,14 @@ def test_folders_that_are_no_runs(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text('{"iteration": 3}\n')
     with pytest.raises(NotARunError, match="no log of pre-training"):
         read_log(tmp_path)
+
+
+def test_a_terminal_that_is_closed_does_not_end_the_run(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    journal = Journal(tmp_path / "log.jsonl", stream)
+    stream.close()
+    journal.say("one")
+    journal.say("two")
+    journal.record("end", step=3, interrupted=False)
+    journal.close()
+    assert json.loads((tmp_path / "log.jsonl").read_text())["step"] == 3

@@ -16,7 +16,7 @@ from lightning_fabric.plugins.precision import MixedPrecision
 from torch import nn
 
 import adept_training.engine.pretrain as module
-from adept_hub.errors import RecipeError
+from adept_hub.errors import RecipeError, ResumeError, TrainingDivergedError
 from adept_training.engine.pretrain import pretrain
 from adept_training.engine.state import Progress, load_state, save_state, saved_states
 from tests.training.support import RandomBoxes, tiny, write_photographs
@@ -97,3 +97,28 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path) -> None:
     momenta = (state["optimiser"]["state"] for state in (one, two))
     for mine, theirs in zip(*(m.values() for m in momenta), strict=True):
         assert torch.equal(mine["momentum_buffer"], theirs["momentum_buffer"])
+
+
+def test_nothing_to_resume_is_an_error_that_names_the_folder(tmp_path: Path) -> None:
+    model = nn.Linear(2, 2)
+    with pytest.raises(ResumeError, match=rf"no checkpoint in {tmp_path} .*\n.*without --resume"):
+        load_state(tmp_path, model, torch.optim.SGD(model.parameters(), 0.1), {})
+
+
+def test_parameters_that_are_not_finite_are_never_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint is due in the very step that spoils the weights, before their loss is logged."""
+    update = module.set_lr
+
+    def spoil(optimiser: torch.optim.Optimizer, place: int, *rest: float) -> float:
+        if place == 2:
+            optimiser.param_groups[0]["params"][0].data.fill_(float("nan"))
+        return update(optimiser, place, *rest)
+
+    monkeypatch.setattr(module, "set_lr", spoil)
+    recipe = tiny("engine.checkpoint_minutes=1e-9", "engine.log_every=100", "schedule.epochs=3")
+    source = write_photographs(tmp_path / "p", 8)
+    with pytest.raises(
+        TrainingDivergedError, match=r"no longer finite at step 3\.\n.*step-00000002\.pt.*optimiser\.lr"
+    ):
+        pretrain(recipe, source, RandomBoxes(), tmp_path / "r")
+    assert [path.name for path in saved_states(tmp_path / "r" / "checkpoints")][-1] == "step-00000002.pt"
