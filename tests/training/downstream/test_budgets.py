@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
-from adept_training.downstream.subsets import Budget, draw, parse_budget
+from adept_hub.errors import DataError
+from adept_training.downstream.subsets import Budget, draw, load_subset, parse_budget, save_subset
 from tests.training.downstream.made import image, split
 
 
@@ -63,3 +68,28 @@ def test_images_without_objects_are_no_labels_and_shares_are_rounded() -> None:
 )  # fmt: skip
 def test_budgets_in_words(text: str, words: str) -> None:
     assert parse_budget(text).in_words() == words
+
+
+def _subset(path: Path) -> tuple[dict[str, Any], Any]:
+    """A file of one shot of each class, and the split that it was drawn from."""
+    pool = split(*(image(i, [[0, 0, 10, 10], [20, 0, 40, 10]], [1, 2]) for i in ("a", "07", "7")), classes=2)
+    save_subset(path, draw(pool, Budget(1, "shot"), 3), Budget(1, "shot"), 3)
+    return json.loads(path.read_text()), pool
+
+
+@pytest.mark.parametrize("row", [[0, 0, 10, 10], [0, 0, 10, 10, "1"], [0, 0, 10, 10, True], "0 0 10 10 1", None])
+def test_an_object_of_a_subset_is_five_numbers(row: Any, tmp_path: Path) -> None:
+    content, pool = _subset(tmp_path / "s.json")
+    assert len(load_subset(tmp_path / "s.json", pool)) == len(content["image_ids"])
+    content["objects"][0][0] = row
+    (tmp_path / "s.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match="no subset file: an object is not five numbers"):
+        load_subset(tmp_path / "s.json", pool)
+
+
+def test_a_subset_has_the_objects_of_each_of_its_images(tmp_path: Path) -> None:
+    content, pool = _subset(tmp_path / "s.json")
+    (tmp_path / "s.json").write_text(json.dumps({**content, "objects": [*content["objects"], []]}))
+    count = len(content["image_ids"])
+    with pytest.raises(DataError, match=rf"names {count} images and the objects of {count + 1}\."):
+        load_subset(tmp_path / "s.json", pool)

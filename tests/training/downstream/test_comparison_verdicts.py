@@ -171,3 +171,13 @@ def test_the_largest_gain_is_the_one_for_the_better(metric: str, best: str) -> N
     found = _compared(values, metric)
     assert "2 of 3 are significantly better, 1 significantly worse" in summary(found)
     assert f"The largest significant gain is {best}'s with 10%: 4.0 ± 0.1 points." in summary(found)
+
+
+@pytest.mark.parametrize(("budgets", "words"), [(8, ""), (9, "With 9 comparisons about 0.5 would look significant")])
+def test_of_many_comparisons_some_are_significant_by_chance(budgets: int, words: str) -> None:
+    names = [f"{k}img" for k in range(1, budgets + 1)]
+    cells = [cell for name in names for cell in _cells({"scratch": [1.0, 2.0, 3.1], "soco": [2.0, 3.0, 4.0]}, name)]
+    text = summary(tabulate(cells, ["scratch", "soco"], names, "AP", "recipe"))
+    assert f"{budgets} of {budgets} are significantly better" in text
+    assert ("by chance" in text) == bool(words)
+    assert words in text

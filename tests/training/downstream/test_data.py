@@ -112,10 +112,18 @@ def test_yaml_says_the_same_and_joins_lists(tmp_path: Path) -> None:
         ("voc:nowhere", "no Pascal VOC folder"),
         ("x.yaml", "cannot be read"),
         (["a", "b", "c", "d"], "at most three"),
+        ([], "No data set is given"),
+        (",", "No data set is given"),
+        ("coco:ann.json:here", "no image folder .*here"),
+        (["voc:pascal:train", "voc:pascal:tset"], r"no image set 'tset'\.\nIts sets .*: test, train\."),
     ],
 )
 def test_what_is_no_data_set_is_refused(spec, message: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "ann.json").write_text("{}")
+    (tmp_path / "pascal" / "ImageSets" / "Main").mkdir(parents=True)
+    for name in ("train", "test", "cat_train"):
+        (tmp_path / "pascal" / "ImageSets" / "Main" / f"{name}.txt").touch()
     with pytest.raises(DataError, match=message):
         open_data(spec)
 

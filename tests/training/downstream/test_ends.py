@@ -106,6 +106,9 @@ def blind(monkeypatch: pytest.MonkeyPatch) -> None:
         (["compare", "scratch", "adept_joint", "--out", "new", "--seeds", "0"], "--seeds"),
         (["fewshot", "scratch", "adept_joynt", "--out", "new"], "adept list"),
         (["fewshot", "scratch", "adept_joint", "--out", "new", "--metric", "mAP"], "--metric"),
+        (["fewshot", "scratch", "--out", "new", "--layers", "all,first"], "not 'first'"),
+        (["fewshot", "scratch", "--out", "new", "--shots", "1,0"], "not '1,0'"),
+        (["fewshot", "scratch", "--out", "new", "--shots", "1,two"], "not '1,two'"),
         (["fewshot", "scratch", "adept_joint", "--out", "new", "--set", "engine.batchsize=3"], "batchsize"),
     ],
 )
@@ -120,3 +123,9 @@ def test_mistakes_are_told_before_images_are_read(
     assert told in error
     assert len(error.splitlines()) <= 3
     assert not (tmp_path / "new").exists()
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(tuned: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    steps = ["schedule.iterations=6", "schedule.warmup=0", "optimiser.clip=0", "engine.evaluations=0"]
+    assert main([*tuned, "--lr", "1e4", *(word for step in steps for word in ("--set", step))]) == 1
+    assert "Lower optimiser.lr" in capsys.readouterr().err

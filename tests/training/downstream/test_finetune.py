@@ -261,12 +261,13 @@ def test_rate_is_scaled_warmed_and_stepped() -> None:
         ("nonsense.x=1", "unknown field"),
         ("optimiser.layers=last", "norms.policy=frozen"),
         ("detector.anchors=[1,2]", "need five"),
+        ("detector.detector=cascade_rcnn;detector.classifier=cosine", "cosine is for one box predictor"),
         ("iterations=5", "section.field=value"),
     ],
 )
 def test_recipes_that_are_refused(setting: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        load_finetune_recipe(None, [setting])
+        load_finetune_recipe(None, setting.split(";"))
 
 
 def test_a_mirrored_image_has_mirrored_boxes(voc: Path) -> None:

@@ -123,3 +123,8 @@ def test_polygons_may_lean_over_the_edge_and_have_many_corners() -> None:
     assert mask_fault([circle], WIDTH, HEIGHT) == ""
     scribble = [0, 0, 2 * WIDTH, HEIGHT] * 3000  # each corner a pixel's memory for every pixel on the way
     assert "longer" in mask_fault([scribble], WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize("mask", ["text", 3, True])
+def test_what_is_no_segmentation_at_all_is_named(mask: object) -> None:
+    assert mask_fault(mask, WIDTH, HEIGHT) == "neither polygons nor an RLE"

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from adept_training.downstream.detector import build_detector
-from adept_training.downstream.loop import make_optimiser
+from adept_training.downstream.loop import iteration_seed, make_optimiser
 from adept_training.downstream.recipe import load_finetune_recipe
 from tests.training.downstream.conftest import TINY
 
@@ -36,3 +36,13 @@ def test_norms_and_the_rest_have_each_its_own_decay(norm_decay: float, make_chec
         optimiser.step()
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.detach(), expected[name], rtol=1e-4, atol=1e-5, msg=name)
+
+
+def test_every_seed_step_and_process_has_random_numbers_of_its_own() -> None:
+    """Of 64 bits, signed as torch takes them, also for seeds that do not fit."""
+    seeds = [0, 1, (1 << 23) - 1, 1 << 23, (1 << 23) + 1, 1 << 62, 3 << 62]
+    steps, ranks = [0, 1, (1 << 30) - 1], [0, 1, 1023]
+    made = [iteration_seed(seed, step, rank) for seed in seeds for step in steps for rank in ranks]
+    assert len(set(made)) == len(made)
+    assert all(0 <= value < 1 << 63 for value in made)
+    assert iteration_seed(5, 3, 2) == 5 * 2**40 + 3 * 2**10 + 2

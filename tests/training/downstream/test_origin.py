@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import pytest
 
 from adept_hub.checkpoint import read_config
 from adept_hub.cli.main import main
-from adept_hub.errors import LicenseError, RecipeError, ResumeError
+from adept_hub.errors import DataError, LicenseError, RecipeError, ResumeError
 from adept_hub.spec import Start
 from adept_training.downstream.datasets import open_data
 from adept_training.downstream.finetune import finetune
+from adept_training.downstream.origin import check_detector_of
 from adept_training.downstream.recipe import load_finetune_recipe
 from tests.house import LICENSE, NAME, TUNE, House, HouseData, write_house
 
@@ -79,3 +81,40 @@ def test_what_a_run_started_from_is_in_its_report(tuned: Path, house_data: House
     assert NAME in page
     assert LICENSE in page
     assert read_config(tuned / "last").provenance.starts[0].sha256 in page
+
+
+@pytest.mark.parametrize("content", ['{"starts": 3}', '{"starts": [1]}', '{"starts": "x"}', "[]"])
+def test_a_run_whose_record_of_its_start_is_damaged_is_not_continued(
+    content: str, house: House, house_data: HouseData, tmp_path: Path
+) -> None:
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / "checkpoints" / "step-00000001.pt").touch()
+    (tmp_path / "run" / "run.json").write_text(content)
+    recipe = load_finetune_recipe(None, QUICK)
+    with pytest.raises(ResumeError, match=r"run\.json .*is not what a run wrote(.|\n)*another --out"):
+        finetune(house.source, open_data(house_data.words()), recipe, tmp_path / "run", resume=True, accelerator="cpu")
+
+
+def test_a_checkpoint_that_is_passed_over_is_in_the_log(house: House, house_data: HouseData, tmp_path: Path) -> None:
+    data, recipe = open_data(house_data.words()), load_finetune_recipe(None, [*QUICK, "schedule.iterations=3"])
+    for resume, stop_at in ((False, 1), (True, 2)):
+        finetune(
+            house.source, data, recipe, tmp_path / "run", accelerator="cpu", resume=resume, stop_at=stop_at
+        )  # fmt: skip
+    damaged = tmp_path / "run" / "checkpoints" / "step-00000002.pt"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    told = io.StringIO()
+    finetune(house.source, data, recipe, tmp_path / "run", accelerator="cpu", resume=True, stop_at=2, stream=told)
+    records = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    (record,) = (record for record in records if record["kind"] == "passed_over")
+    assert record["step"] == 1
+    assert record["text"].startswith(f"{damaged} is passed over: ")
+    assert record["text"] in told.getvalue()
+
+
+def test_classes_that_no_detector_can_have_are_refused_before_training() -> None:
+    recipe = load_finetune_recipe(None, TUNE).detector.with_anchors(None)
+    check_detector_of(("zebra",), recipe, 3)
+    for classes in ((), ("z" * 100_000,)):
+        with pytest.raises(DataError, match=r"The detector that the run would leave: .*\nChange the classes"):
+            check_detector_of(classes, recipe, 3)
