@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from adept_hub.errors import NotARunError
-from adept_training.engine.journal import Journal
+from adept_training.engine.journal import Journal, tinted
 from adept_training.engine.runlog import read_log
 
 
@@ -90,3 +90,21 @@ def test_a_terminal_that_is_closed_does_not_end_the_run(tmp_path: Path) -> None:
     journal.record("end", step=3, interrupted=False)
     journal.close()
     assert json.loads((tmp_path / "log.jsonl").read_text())["step"] == 3
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_only_a_terminal_that_wants_colors_gets_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    tones = ("good", "caution", "bad", "neutral")
+    shown = [tinted("text", tone, Terminal()) for tone in tones]
+    assert shown == ["\x1b[32mtext\x1b[0m", "\x1b[33mtext\x1b[0m", "\x1b[31mtext\x1b[0m", "text"]
+    assert [tinted("text", tone, io.StringIO()) for tone in tones] == ["text"] * 4
+    for name, value in (("NO_COLOR", "1"), ("TERM", "dumb")):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            assert [tinted("text", tone, Terminal()) for tone in tones] == ["text"] * 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -122,3 +123,6 @@ def test_parameters_that_are_not_finite_are_never_saved(tmp_path: Path, monkeypa
     ):
         pretrain(recipe, source, RandomBoxes(), tmp_path / "r")
     assert [path.name for path in saved_states(tmp_path / "r" / "checkpoints")][-1] == "step-00000002.pt"
+    end = json.loads((tmp_path / "r" / "log.jsonl").read_text().splitlines()[-1])
+    assert (end["kind"], end["step"], end["interrupted"]) == ("end", 3, False)
+    assert "no longer finite" in end["error"]
