@@ -29,6 +29,7 @@ class Writing:
         seconds: about how long it takes.
         resumes: words that a second start needs.
         at_once: the folder appears with all its files, or not at all.
+        keeps: a second start goes on from what the first one finished.
     """
 
     words: str
@@ -36,6 +37,7 @@ class Writing:
     seconds: float = 1.0
     resumes: str = ""
     at_once: bool = False
+    keeps: bool = False
 
     def argv(self, inputs: Path, out: Path, *, resume: bool = False) -> list[str]:
         words = f"{self.words} {self.resumes if resume else ''}".split()
@@ -43,39 +45,42 @@ class Writing:
 
 
 COMMANDS = {
-    "export": Writing("export {in}/checkpoint --to detectron2 --out {out}", at_once=True),
-    "export, mmdet": Writing("export {in}/checkpoint --to mmdet --out {out}", seconds=2, at_once=True),
-    "import": Writing("import {in}/resnet18.pth --layout torchvision --out {out}", seconds=2, at_once=True),
+    "export": Writing("export {in}/checkpoint --to detectron2 --out {out}", seconds=0.6, at_once=True),
+    "export, mmdet": Writing("export {in}/checkpoint --to mmdet --out {out}", at_once=True),
+    "import": Writing("import {in}/resnet18.pth --layout torchvision --out {out}", at_once=True),
     "card": Writing("card --all {out}", seconds=0.3),
     "data subset": Writing("data subset voc:{in}/voc --labels 2img --out {out}", seconds=0.3),
     "proposals": Writing("proposals {in}/photographs --out {out}/table --preset fixed --workers 1 --quiet",
-                         varying=("fingerprint",), seconds=2),
+                         varying=("fingerprint",), seconds=2, keeps=True),
     "evaluate": Writing("evaluate {in}/detector --data voc:{in}/voc --device cpu --report {out} "
-                        "--save-detections {out}/found.json", varying=(".html",), seconds=3),
-    "deploy": Writing("deploy {in}/detector --to torchvision --out {out}", seconds=2, at_once=True),
-    "deploy, onnx": Writing("deploy {in}/detector --to onnx --out {out}", seconds=8, at_once=True),
-    "report": Writing("report {in}/run --out {out}/report.html", varying=(".html",), seconds=2),
+                        "--save-detections {out}/found.json", varying=(".html",), seconds=2),
+    "deploy": Writing("deploy {in}/detector --to torchvision --out {out}", at_once=True),
+    "deploy, detectron2": Writing("deploy {in}/detector --to detectron2 --out {out}", at_once=True),
+    "deploy, mmdet": Writing("deploy {in}/detector --to mmdet --out {out}", at_once=True),
+    "deploy, onnx": Writing("deploy {in}/detector --to onnx --out {out}", seconds=3, at_once=True),
+    "report": Writing("report {in}/run --out {out}/report.html", varying=(".html",)),
     "finetune": Writing(f"finetune {{in}}/detector --data voc:{{in}}/voc --out {{out}} {_ONE}",
-                        varying=(".jsonl", ".json", ".html", ".pt", ".sha256", ".md"), seconds=8, resumes="--resume"),
+                        varying=(".jsonl", ".json", ".html", ".pt", ".sha256", ".md"), seconds=4, resumes="--resume",
+                        keeps=True),
     "compare": Writing(f"compare {_BOTH} --images 2 --seeds 1 {_ONE}",
-                       varying=(".jsonl", ".html", ".json", ".csv", ".md"), seconds=10),
-    "fewshot": Writing(f"fewshot {_BOTH} --shots 1 --seeds 1 {_ONE}",
-                       varying=(".jsonl", ".html", ".json", ".csv", ".md"), seconds=10),
+                       varying=(".jsonl", ".html", ".json", ".csv", ".md"), seconds=4, keeps=True),
+    "fewshot": Writing(f"fewshot {{in}}/detector --data voc:{{in}}/voc --out {{out}} --shots 1 --seeds 1 {_ONE}",
+                       varying=(".jsonl", ".html", ".json", ".csv", ".md"), seconds=4, keeps=True),
 }  # fmt: skip
 
 
 def make_inputs(folder: Path, checkpoint: Path) -> Path:
     """Everything that the commands read."""
     import torch
-    from torchvision.models import resnet18
 
+    from adept_hub.models.parts import _RESNETS
     from adept_hub.spec import DetectorSpec
     from adept_training.downstream.detector import DetectorConfig, build_detector, save_detector
     from adept_training.downstream.recipe import load_finetune_recipe
     from tests.hostile.readers_runs import make_run
 
     shutil.copytree(checkpoint, folder / "checkpoint")
-    torch.save(resnet18(weights=None).state_dict(), folder / "resnet18.pth")
+    torch.save(_RESNETS[18](weights=None).state_dict(), folder / "resnet18.pth")
     write_voc(folder / "voc", images=3)
     write_photographs(folder / "photographs", 6)
     spec = DetectorSpec(depth=18, fpn_channels=16, head_conv_channels=16, head_fc_channels=32)

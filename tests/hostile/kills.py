@@ -15,20 +15,18 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from tests.fork_server import fork_server
 
 #: How many moments are tried of each command; ADEPT_KILLS asks for more.
-KILLS = int(os.environ.get("ADEPT_KILLS", "3"))
+KILLS = int(os.environ.get("ADEPT_KILLS", "2"))
+LONG = KILLS > 3
 _CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod")
-_PRELOADED = [
-    "adept_hub.cli.main", "adept_hub.load", "adept_training.downstream.compare", "adept_training.downstream.datasets",
-    "adept_training.downstream.deploy", "adept_training.downstream.finetune", "adept_training.engine.pretrain",
-    "adept_training.proposals.run", "tests.training.support",
-]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -47,8 +45,28 @@ def moments(changes: int, count: int = KILLS, seed: int = 0) -> list[int]:
     """``count`` of the first ``changes`` moments, spread evenly but not regularly; the last is always among them."""
     rng = random.Random(seed)
     edges = [round(changes * i / count) for i in range(count + 1)]
-    chosen = {rng.randrange(a, max(b, a + 1)) for a, b in itertools.pairwise(edges[:-1])}
+    chosen = {rng.randrange(a, b) for a, b in itertools.pairwise(edges[:-1]) if a < b}
     return sorted(chosen | {changes - 1})
+
+
+def chains(whole: Ended, seed: int = 0, *, resumes: bool = False) -> list[list[dict[str, float]]]:
+    """Moments (``at`` or ``after`` of `run`) at which one start after another is killed, before one that may end.
+
+    In the short form a command that begins again from nothing is killed twice, then ends; one that goes on from what it
+    kept ends after each kill. In the long form all do, and those with few changes are killed by the clock too.
+    """
+    chosen: list[dict[str, float]] = [{"at": at} for at in moments(whole.changes, seed=seed)]
+    if not LONG:
+        return [[moment] for moment in chosen] if resumes else [chosen]
+    missing, rng = KILLS - len(chosen), random.Random(seed)
+    return [[moment] for moment in chosen + [{"after": rng.uniform(0, whole.seconds)} for _ in range(missing)]]
+
+
+def start(job: Callable[..., object], *words: Any) -> BaseProcess:
+    """Start ``job(*words)`` in a process in which everything is imported."""
+    process = fork_server("tests.hostile.preloaded").Process(target=job, args=words)
+    process.start()
+    return process
 
 
 def run(
@@ -60,12 +78,10 @@ def run(
         below: the folder in which changes of files are counted.
         at: kill it before this change (from 0). after: kill it after so many seconds.
     """
-    context = fork_server(*_PRELOADED)
-    ours, theirs = context.Pipe(duplex=False)
+    ours, theirs = Pipe(duplex=False)
     log = below.parent / f"{below.name}.output"
-    process = context.Process(target=_child, args=(theirs, str(below.resolve()), at, str(log), job, words))
     began = time.monotonic()
-    process.start()
+    process = start(_child, theirs, str(below.resolve()), at, str(log), job, words)
     theirs.close()
     if after is not None:
         process.join(after)

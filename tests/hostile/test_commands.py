@@ -15,12 +15,18 @@ from pathlib import Path
 import pytest
 
 from tests.hostile.commands import COMMANDS, check_whole, make_inputs
-from tests.hostile.kills import KILLS, adept, files_of, moments, run
+from tests.hostile.kills import LONG, chains, files_of, run
+from tests.hostile.thin import thin_adept, thin_networks
 
-#: In the short form those that take a second or less, once: `tests/hostile/test_kills.py` has some of the others.
-LONG = KILLS > 3
-KILLED = [name for name, command in COMMANDS.items() if LONG or command.seconds < 1]
-FILLED = [name for name, command in COMMANDS.items() if LONG or command.seconds <= 1]
+#: In the short form without those that `tests/hostile/test_kills.py` looks at more closely.
+KILLED = [name for name in COMMANDS if LONG or name not in ("finetune", "compare")]
+FILLED = [name for name, command in COMMANDS.items() if LONG or command.seconds < 1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _thin() -> Iterator[None]:
+    with thin_networks():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -42,20 +48,21 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_killed(name: str, inputs: Path, tmp_path: Path) -> None:
     command, home = COMMANDS[name], tmp_path / "home"
     home.mkdir()
-    whole = run(adept, *command.argv(inputs, home / "out"), below=home)
+    whole = run(thin_adept, *command.argv(inputs, home / "out"), below=home)
     assert whole.status == 0, whole.output
     expected = files_of(home / "out")
     shutil.rmtree(home / "out")
-    for at in moments(whole.changes, KILLS if LONG else 2, seed=sum(name.encode())):
-        dead = run(adept, *command.argv(inputs, home / "out"), below=home, at=at)
-        assert dead.killed or dead.status == 0, dead.output  # threads may make one change less
-        check_whole(command, home / "out", expected, finished=False)
+    for chain in chains(whole, seed=sum(name.encode()), resumes=command.keeps):
+        for moment in chain:
+            dead = run(thin_adept, *command.argv(inputs, home / "out"), below=home, **moment)
+            assert dead.killed or dead.status == 0, dead.output  # threads may make one change less
+            check_whole(command, home / "out", expected, finished=False)
         begun = (home / "out" / "checkpoints").exists() and any((home / "out" / "checkpoints").glob("step-*.pt"))
-        again = run(adept, *command.argv(inputs, home / "out", resume=begun), below=home)
+        again = run(thin_adept, *command.argv(inputs, home / "out", resume=begun), below=home)
         if again.status == 1 and "already" in again.output:  # it was whole before it was killed
-            again = run(adept, *command.argv(inputs, home / "other"), below=home)
+            again = run(thin_adept, *command.argv(inputs, home / "other"), below=home)
             shutil.rmtree(home / "other")
-        assert again.status == 0, (at, again.output)
+        assert again.status == 0, (chain, again.output)
         check_whole(command, home / "out", expected, finished=True)
         shutil.rmtree(home / "out")
 
@@ -85,7 +92,7 @@ def small_disk() -> Iterator[Callable[[int], Path]]:
 def test_a_full_disk(name: str, inputs: Path, tmp_path: Path, small_disk: Callable[[int], Path]) -> None:
     command = COMMANDS[name]
     disk = small_disk(1 << 20)
-    whole = run(adept, *command.argv(inputs, disk / "out"), below=disk)
+    whole = run(thin_adept, *command.argv(inputs, disk / "out"), below=disk)
     assert whole.status == 0, whole.output
     expected, needed = files_of(disk / "out"), _used(disk)
     shutil.rmtree(disk / "out")
@@ -93,7 +100,7 @@ def test_a_full_disk(name: str, inputs: Path, tmp_path: Path, small_disk: Callab
         small_disk(max(int(needed * part), 4))
         if part == 0:  # files of a page or two would find their place
             (disk / "ballast").write_bytes(bytes(4096))
-        full = run(adept, *command.argv(inputs, disk / "out"), below=disk)
+        full = run(thin_adept, *command.argv(inputs, disk / "out"), below=disk)
         (disk / "ballast").unlink(missing_ok=True)
         if full.status == 0 and part > 0:
             assert _used(disk) <= int(needed * part) + 4, "what fitted is what was needed"
@@ -107,7 +114,7 @@ def test_a_full_disk(name: str, inputs: Path, tmp_path: Path, small_disk: Callab
             check_whole(command, disk / "out", expected, finished=False)
         small_disk(1 << 20)
         begun = (disk / "out" / "checkpoints").exists() and any((disk / "out" / "checkpoints").glob("step-*.pt"))
-        again = run(adept, *command.argv(inputs, disk / "out", resume=begun), below=disk)
+        again = run(thin_adept, *command.argv(inputs, disk / "out", resume=begun), below=disk)
         assert again.status == 0, (part, again.output)
         check_whole(command, disk / "out", expected, finished=True)
         shutil.rmtree(disk / "out")

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import os
+import select
+import signal
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +17,9 @@ from adept_hub.checkpoint import read_config, read_tensors
 from adept_hub.errors import AdeptError
 from adept_training.downstream.detector import load_detector
 from adept_training.engine.state import saved_states
-from tests.hostile.kills import KILLS, adept, files_of, leavings, moments, run
+from adept_training.images import open_images
+from tests.hostile.kills import KILLS, LONG, adept, files_of, leavings, moments, run, start
+from tests.hostile.thin import thin_adept, thin_networks
 from tests.training.downstream.conftest import TINY, write_voc
 from tests.training.support import RandomBoxes, tiny, write_photographs
 
@@ -20,7 +27,13 @@ Source = Callable[..., tuple[Path, object, object]]
 
 
 @pytest.fixture(scope="module")
-def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def thin() -> Iterator[None]:
+    with thin_networks():
+        yield
+
+
+@pytest.fixture(scope="module")
+def detector(thin: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fine-tuned detector of random numbers."""
     from adept_hub.spec import DetectorSpec
     from adept_training.downstream.detector import DetectorConfig, build_detector, save_detector
@@ -34,62 +47,39 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    "form", ["detectron2", *(pytest.param(form, marks=pytest.mark.slow) for form in ("torchvision", "mmdet", "onnx"))]
-)
-def test_deploy(detector: Path, form: str, tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    words = ("deploy", str(detector), "--to", form, "--out", str(home / "out"))
-    whole = run(adept, *words, below=home)
-    assert whole.status == 0, whole.output
-    expected = files_of(home / "out")
-    (home / "out").rename(tmp_path / "kept")
-    for at in moments(whole.changes):
-        dead = run(adept, *words, below=home, at=at)
-        assert dead.killed, dead.output
-        if (home / "out").exists():
-            assert files_of(home / "out") == expected, at
-            (home / "out").rename(tmp_path / f"killed{at}")
-        again = run(adept, *words, below=home)
-        assert again.status == 0, again.output
-        assert files_of(home / "out") == expected
-        assert leavings(home) == []
-        (home / "out").rename(tmp_path / f"again{at}")
-
-
-def test_export(make_checkpoint: Source, tmp_path: Path) -> None:
+def test_at_any_time(make_checkpoint: Source, tmp_path: Path) -> None:
+    """Killed by the clock: torch and safetensors write where no change is noticed."""
     folder, home = make_checkpoint()[0], tmp_path / "home"
     home.mkdir()
     words = ("export", str(folder), "--to", "detectron2", "--out", str(home / "out"))
     whole = run(adept, *words, below=home)
     expected = files_of(home / "out")
     (home / "out").rename(tmp_path / "kept")
-    times = [whole.seconds * (i + 1) / (KILLS + 1) for i in range(KILLS)]  # torch writes where no change is noticed
-    for at, after in [*((at, None) for at in moments(whole.changes)), *((None, after) for after in times)]:
-        run(adept, *words, below=home, at=at, after=after)
+    for after in [whole.seconds * (i + 1) / (KILLS + 1) for i in range(KILLS)]:
+        run(adept, *words, below=home, after=after)
         if (home / "out").exists():
             assert files_of(home / "out") == expected
-            (home / "out").rename(tmp_path / f"killed{at}{after}")
+            (home / "out").rename(tmp_path / f"killed{after}")
         assert run(adept, *words, below=home).status == 0
         assert files_of(home / "out") == expected
         assert leavings(home) == []
-        (home / "out").rename(tmp_path / f"again{at}{after}")
+        (home / "out").rename(tmp_path / f"again{after}")
 
 
 def pretrain(images: Path, folder: Path) -> None:
+    from adept_training.engine.asked import Asked
     from adept_training.engine.pretrain import pretrain
-    from adept_training.images import open_images
 
-    settings = ("engine.checkpoint_minutes=0", "engine.keep=2", "schedule.epochs=2", "engine.batch_size=8",
-                "data.held_out=1")  # fmt: skip
-    resume = bool(saved_states(folder / "checkpoints"))
-    pretrain(tiny(*settings), open_images(images), RandomBoxes(), folder, resume=resume)
+    settings = ("engine.checkpoint_minutes=0", "engine.keep=2", "schedule.epochs=3", "engine.batch_size=3",
+                "data.held_out=1", "views.sizes=[48,32,32]")  # fmt: skip
+    resume, asked = bool(saved_states(folder / "checkpoints")), Asked(report=LONG)
+    with thin_networks():
+        pretrain(tiny(*settings), open_images(images), RandomBoxes(), folder, resume=resume, asked=asked)
 
 
 @pytest.mark.slow
-def test_pretrain(tmp_path: Path) -> None:
-    write_photographs(tmp_path / "photographs", 20)
+def test_pretrain(thin: None, tmp_path: Path) -> None:
+    write_photographs(tmp_path / "photographs", 4)  # a step per epoch, and a state after each
     whole = run(pretrain, tmp_path / "photographs", tmp_path / "whole", below=tmp_path / "whole")
     assert whole.status == 0, whole.output
     expected = read_tensors(tmp_path / "whole" / "export", read_config(tmp_path / "whole" / "export"))
@@ -107,16 +97,16 @@ def test_pretrain(tmp_path: Path) -> None:
 
 
 def finetune(detector: Path, voc: Path, folder: Path) -> int:
-    settings = [*TINY, "engine.checkpoint_minutes=0", "schedule.iterations=4"]
+    settings = [*TINY, "engine.checkpoint_minutes=0", "engine.evaluations=1", "schedule.iterations=3"]
     words = [word for setting in settings for word in ("--set", setting)]
     resume = ["--resume"] if saved_states(folder / "checkpoints") else []
-    return adept("finetune", str(detector), "--data", f"voc:{voc}", "--device", "cpu", "--out", str(folder), *words,
-                 *resume)  # fmt: skip
+    return thin_adept("finetune", str(detector), "--data", f"voc:{voc}", "--device", "cpu", "--out", str(folder),
+                      *words, *resume)  # fmt: skip
 
 
 @pytest.mark.slow
 def test_finetune(detector: Path, tmp_path: Path) -> None:
-    voc = write_voc(tmp_path / "voc", images=4)
+    voc = write_voc(tmp_path / "voc", images=2)
     whole = run(finetune, detector, voc, tmp_path / "whole", below=tmp_path / "whole")
     assert whole.status == 0, whole.output
     for at in moments(whole.changes):
@@ -137,13 +127,13 @@ def test_finetune(detector: Path, tmp_path: Path) -> None:
 
 def compare(detector: Path, voc: Path, folder: Path) -> int:
     settings = [word for setting in [*TINY, "schedule.iterations=1"] for word in ("--set", setting)]
-    return adept("compare", "scratch", str(detector), "--data", f"voc:{voc}", "--device", "cpu", "--out", str(folder),
-                 "--images", "2", "--seeds", "1", *settings)  # fmt: skip
+    return thin_adept("compare", "scratch", str(detector), "--data", f"voc:{voc}", "--device", "cpu",
+                      "--out", str(folder), "--images", "2", "--seeds", "1", *settings)  # fmt: skip
 
 
 @pytest.mark.slow
 def test_compare(detector: Path, tmp_path: Path) -> None:
-    voc = write_voc(tmp_path / "voc", images=3)
+    voc = write_voc(tmp_path / "voc", images=2)
     whole = run(compare, detector, voc, tmp_path / "whole", below=tmp_path / "whole")
     assert whole.status == 0, whole.output
     for at in moments(whole.changes):
@@ -155,7 +145,39 @@ def test_compare(detector: Path, tmp_path: Path) -> None:
         assert leavings(folder) == leavings(folder / "subsets") == []
 
 
+def pretrain_at_terminal(folder: Path, terminal: str) -> None:
+    """A run without end, whose controlling terminal is another one than that of the tests."""
+    from adept_training.engine.asked import Asked
+    from adept_training.engine.pretrain import pretrain
+
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup, whose children ignore it
+    os.setsid()
+    # The first terminal that a session opens is the one that controls it.
+    with open(os.open(terminal, os.O_RDWR), "w", buffering=1) as stream, thin_networks():  # noqa: PTH123
+        pretrain(tiny("schedule.epochs=10000"), open_images(folder / "photographs"), RandomBoxes(), folder / "run",
+                 stream=stream, asked=Asked(report=False))  # fmt: skip
+
+
+@pytest.mark.slow
+def test_closing_the_terminal_saves_the_state(tmp_path: Path) -> None:
+    write_photographs(tmp_path / "photographs", 4)
+    ours, theirs = os.openpty()
+    process = start(pretrain_at_terminal, tmp_path, os.ttyname(theirs))
+    shown = b""
+    while b"step 2/" not in shown:
+        assert process.is_alive(), shown.decode()
+        shown += os.read(ours, 1000) if select.select([ours], [], [], 1)[0] else b""
+    os.close(theirs)
+    os.close(ours)
+    process.join(120)
+    assert process.exitcode is not None, "it goes on without its terminal"
+    assert saved_states(tmp_path / "run" / "checkpoints"), "nothing was saved"
+    last = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
+    assert (last["kind"], last["interrupted"]) == ("end", True)
+
+
 def test_the_harness_kills_where_it_should(tmp_path: Path) -> None:
+    assert run(is_preloaded, below=tmp_path / "x").status == 5, "a fork server does not report what it cannot import"
     whole = run(three_files, tmp_path / "a", below=tmp_path)
     assert (whole.killed, whole.status, whole.changes) == (False, 7, 4)
     for at, left in enumerate([None, [], ["0"], ["0", "1"]]):
@@ -164,6 +186,10 @@ def test_the_harness_kills_where_it_should(tmp_path: Path) -> None:
         assert left == (sorted(p.name for p in folder.iterdir()) if folder.exists() else None)
     with pytest.raises(AdeptError):
         load_detector(tmp_path / "a")
+
+
+def is_preloaded() -> int:
+    return 5 if "tests.hostile.preloaded" in sys.modules else 0
 
 
 def three_files(folder: Path) -> int:
