@@ -67,6 +67,7 @@ def test_a_run_that_got_worse_is_red_everywhere(
     # two steps, all that were planned: more epochs are what to try, and the command runs as it is printed
     (advice,) = re.findall(r"^  more epochs: (adept .*)$", out, re.M)
     assert "schedule.epochs=150" in advice, "two steps in one epoch: 300 steps are 150 times as many"
+    assert content["verdict"]["try"] == [f"more epochs: {advice}"]
     assert main(["report", str(run), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["runs"][0]["verdict"]["word"] == "worse"
     again = shlex.split(advice)[1:]
@@ -114,7 +115,9 @@ def test_resuming_a_finished_run_changes_nothing_and_says_so(
     assert main([*words, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["finished_before"], told["steps"], told["interrupted"]) == (True, 2, False)
+    assert told["verdict"] == json.loads((photographs / "run" / "run.json").read_text())["verdict"]
     assert told["verdict"]["word"] in ("too short", "worse")
+    assert told["verdict"]["try"], "what to try is as good advice later"
     assert before == {path: path.read_bytes() for path in (photographs / "run").rglob("*") if path.is_file()}
     # with another recipe it is no run to be resumed, finished or not
     assert main([*words, "--set", "optimiser.lr=0.5"]) == 1
