@@ -82,6 +82,15 @@ def voc_folder(folder: Path) -> Path:
     return folder
 
 
+def test_images_are_in_the_order_of_their_ids_whatever_that_of_the_file(tmp_path: Path) -> None:
+    content = write_coco(tmp_path)
+    expected = [(one.key, one.boxes_M4.tolist()) for one in open_data(save(tmp_path, content)).train.images]
+    content["images"] = content["images"][1:] + content["images"][:1]
+    found = open_data(save(tmp_path, content)).train.images
+    assert [(one.key, one.boxes_M4.tolist()) for one in found] == expected
+    assert len(expected) > 2
+
+
 def test_voc_counts_from_one_and_includes_the_last_pixel(tmp_path: Path) -> None:
     data = open_data(f"voc:{voc_folder(tmp_path)}")
     image = data.train.images[0]
@@ -236,11 +245,14 @@ def test_training_on_damaged_data_is_refused_or_goes_without(damaged, make_check
     with pytest.raises(DataError, match="adept data check") as refused:
         open_data(specs)
     assert "categories-differ" in str(refused.value)
+    assert "--skip-damaged" not in str(refused.value), "it would not help"
     with pytest.raises(DataError, match="categories-differ"):
         open_data(specs, skip_damaged=True)
     content = json.loads(Path(specs[0].split(":")[1]).read_text())
     content["categories"] = [c for c in content["categories"] if c != "dog" and c["name"] != "unseen"]
     specs[0] = save(tmp_path, content)
+    with pytest.raises(DataError, match=r"--skip-damaged\. See every case: adept data check"):
+        open_data(specs)
     data = open_data(specs, skip_damaged=True)
     assert len(data.train) == 4 + 1  # the four sound ones and the copy of one
     recipe = load_finetune_recipe(None, [*TINY, "detector.detector=mask_rcnn", "schedule.iterations=3"])

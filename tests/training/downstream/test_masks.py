@@ -128,3 +128,14 @@ def test_polygons_may_lean_over_the_edge_and_have_many_corners() -> None:
 @pytest.mark.parametrize("mask", ["text", 3, True])
 def test_what_is_no_segmentation_at_all_is_named(mask: object) -> None:
     assert mask_fault(mask, WIDTH, HEIGHT) == "neither polygons nor an RLE"
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_an_outline_is_as_long_as_the_greater_of_its_steps(axis: int) -> None:
+    """There and back along one axis: each step passes 15 pixels, though it moves none along the other."""
+    longest = WIDTH * HEIGHT + 4 * (WIDTH + HEIGHT)
+    for steps, fault in ((longest // 15 // 2 * 2, ""), (longest // 15 // 2 * 2 + 2, "longer")):
+        points = np.full((steps, 2), 5.0)
+        points[:, axis] = np.where(np.arange(steps) % 2, 16.0, 1.0)
+        found = mask_fault([points.reshape(-1).tolist()], WIDTH, HEIGHT)
+        assert ("longer" in found) == bool(fault), (steps, found)

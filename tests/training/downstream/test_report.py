@@ -102,3 +102,14 @@ def test_the_command_on_a_run_with_a_report(
     path = voc / "Annotations" / f"{text}.xml"
     path.write_text(path.read_text().replace("red", "green").replace("blue", "green"))
     assert main(words) == 1
+
+
+def test_of_many_classes_the_page_lists_what_is_mistaken_for_what(tmp_path: Path) -> None:
+    """41 classes: each object of class k > 1 found as class k - 1, so that no other name is right."""
+    boxes = [[4 * k, 0, 4 * k + 3, 10] for k in range(41)]
+    truth = split(image("a", boxes, range(1, 42)), classes=41)
+    one = detections(boxes[1:3], [0.9, 0.8], [1, 2])
+    write_report(judge(truth, {ImageKey(1, "a"): one}), tmp_path / "report.html", "t", "adept evaluate")
+    cells = re.findall(r"<td[^>]*>(class \d+)</td><td[^>]*>(class \d+)</td><td[^>]*>(\d+)</td>",
+                       (tmp_path / "report.html").read_text())  # fmt: skip
+    assert cells == [("class 2", "class 1", "1"), ("class 3", "class 2", "1")]

@@ -54,6 +54,12 @@ def test_words_and_tones(first: dict[str, float], last: dict[str, float], word: 
     assert found.collapsed == (last["target_head_rank"] < 4)
 
 
+@pytest.mark.parametrize("rank", [2.6, 20.0])
+def test_a_short_run_that_collapsed_is_marked(rank: float) -> None:
+    found = _judge(_probe(0.60, 0.55), _probe(0.75, 0.90, rank=rank), steps=50)
+    assert (found.word, found.collapsed) == ("too short", rank < 4)
+
+
 @pytest.mark.parametrize(
     ("boxes", "change", "word"),
     [
