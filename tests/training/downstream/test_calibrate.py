@@ -71,3 +71,16 @@ def test_every_head_of_a_cascade_is_calibrated_by_its_own_length(make_checkpoint
         assert all(torch.equal(one, two) for one, two in others)
         torch.testing.assert_close(weight[1] / weight[0], (weight[1] / weight[0])[:1, :1].expand_as(weight[0]))
         torch.testing.assert_close(bias[1], bias[0] * (weight[1] / weight[0])[0, 0])
+
+
+def test_a_head_whose_features_are_zero_is_left_as_it_is(make_checkpoint, voc: Path) -> None:
+    recipe = load_finetune_recipe(None, [*TINY, "detector.head_norm=6"])
+    samples = LabelledSamples.of(open_data(f"voc:{voc}").train, False, 0.0, 0)
+    model = build_detector(str(make_checkpoint()[0]), 2, recipe.detector, 0)
+    last = [module for module in model.roi_heads.box_head.modules() if isinstance(module, torch.nn.Linear)][-1]
+    with torch.no_grad():
+        last.weight.zero_()
+        last.bias.fill_(-1.0)  # behind it a ReLU
+    prepare(model, samples, recipe, make_fabric(recipe, "cpu"))
+    assert (last.weight == 0).all()
+    assert (last.bias == -1).all()

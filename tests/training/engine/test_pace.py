@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import datetime
+import io
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 
+import adept_training.engine.run as module
+from adept_training.engine.journal import Journal
 from adept_training.engine.pace import Pace
+from adept_training.engine.state import Progress
+from tests.training.support import tiny
 
 NOON = datetime.datetime(2024, 2, 28, 12, 0)
 
@@ -51,3 +59,21 @@ def test_days_are_warned_of(seconds: float, warned: bool) -> None:
     if warned:
         assert "2024-03-01 19:33" in lines[0], "200,000 s are 2 days, 7 hours, 33 minutes; 2024 is a leap year"
         assert "2.3 days" in lines[1]
+
+
+def test_the_time_of_earlier_sessions_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resumed at step 20 with 4 of 5 minutes spent; steps 22 and 23 take 3 s each."""
+    stream, clock = io.StringIO(), iter([100.0, 106.0])
+    run: Any = SimpleNamespace(
+        progress=Progress(21), steps=440, recipe=tiny("engine.max_minutes=5"), journal=Journal(None, stream),
+        fabric=SimpleNamespace(device=torch.device("cpu")), seconds=lambda: 240.0,
+    )  # fmt: skip
+    monkeypatch.setattr(module.time, "perf_counter", lambda: next(clock))
+    module.Run.time_pace(run, 1)
+    module.Run.time_pace(run, 2)
+    run.progress.step = 23
+    module.Run.time_pace(run, 3)
+    # 60 s are 20 more steps; 240 s + 417 x 3 s = 1,491 s for all of them; 240 s + 77 x 3 s = 471 s for a hundred.
+    told = stream.getvalue()
+    assert "pace: 3.0 s a step; at this pace 43 of 440 steps before engine.max_minutes (5)" in told
+    assert "--minutes 25 for all steps, --minutes 8 at the very least" in told
