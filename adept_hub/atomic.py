@@ -15,6 +15,7 @@ from pathlib import Path
 
 from adept_hub.disk import FULL, TEMPORARY, disk_errors
 from adept_hub.errors import OutputExistsError
+from adept_hub.io.paths import resolved, what_is
 
 try:
     import fcntl
@@ -53,7 +54,7 @@ def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
             because another process was faster, at the end.
         DiskFullError: it cannot be written.
     """
-    real = target.resolve()  # beside the folder, not beside a link to it, which may be on another disk
+    real = resolved(target)  # beside the folder, not beside a link to it, which may be on another disk
     with disk_errors(target):
         real.parent.mkdir(parents=True, exist_ok=True)
         _sweep(real.parent)
@@ -110,6 +111,8 @@ def clear_leavings(folder: Path, *patterns: str) -> None:
 
 
 def _exists(target: Path) -> OutputExistsError:
+    if not target.is_dir() and not target.is_file():
+        return OutputExistsError(f"{target} {what_is(target)}, not a folder.\nChoose another place.")
     what = "is already there, and is not empty" if target.is_dir() else "is already there"
     return OutputExistsError(
         f"{target} {what}.\nChoose another place, or remove it first: rm -r {shlex.quote(str(target))}"

@@ -15,6 +15,7 @@ from torch import Tensor
 from adept_hub.atomic import atomic_file, atomic_folder
 from adept_hub.digest import home_of, sha256_file, verify
 from adept_hub.errors import CheckpointError, PickleRefusedError, ShapeMismatchError, UnknownKeyError
+from adept_hub.io.paths import is_dir, what_is
 from adept_hub.io.read import Door, parse_json
 from adept_hub.io.weights_file import check_finite, open_tensors
 from adept_hub.models.contract import check_tensors, expected_tensors
@@ -43,9 +44,9 @@ def read_config(folder: Path) -> CheckpointConfig:
         )
     path = folder / CONFIG
     if not os.path.lexists(path):
+        why = f"it has no {CONFIG}" if is_dir(folder) else f"it {what_is(folder)}"
         raise CheckpointError(
-            f"{folder} is not a checkpoint folder: it has no {CONFIG}.\n"
-            f"A checkpoint folder holds {WEIGHTS} and {CONFIG}."
+            f"{folder} is not a checkpoint folder: {why}.\nA checkpoint folder holds {WEIGHTS} and {CONFIG}."
         )
     return parse_config(_door(path, MAX_CONFIG_BYTES).read(path), str(path))
 

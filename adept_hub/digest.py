@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from adept_hub.atomic import atomic_file
 from adept_hub.errors import AdeptError, IntegrityError
+from adept_hub.io.paths import resolved
 from adept_hub.io.read import Door
 
 if TYPE_CHECKING:
@@ -47,9 +48,9 @@ def cached_blob(path: Path) -> Path | None:
         return None
     if not path.is_symlink():
         return path
-    blob = path.resolve()
+    blob = resolved(path)
     is_blob = re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", blob.name) is not None
-    return blob if is_blob and blob.parent == (repo / "blobs").resolve() else None
+    return blob if is_blob and blob.parent == resolved(repo / "blobs") else None
 
 
 def home_of(path: Path) -> Path | None:
@@ -102,7 +103,7 @@ def verify(path: Path, sha256: str, size: int, *, force: bool = False) -> None:
 
 
 def _stamp(path: Path, sha256: str) -> Path:
-    name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+    name = hashlib.sha256(str(resolved(path)).encode()).hexdigest()[:16]
     return cache_dir() / "verified" / f"{name}-{sha256[:16]}.json"
 
 

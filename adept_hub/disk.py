@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from adept_hub.errors import AdeptError, DiskFullError
+from adept_hub.io.paths import not_a
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DENIED = (
     errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EISDIR, errno.ELOOP,
 )  # fmt: skip
+_SHAPES = (errno.EEXIST, errno.ENOTDIR, errno.ELOOP)
 #: What torch's writer raises for a failed write of any cause, and numpy's for a short one.
 _TORCH = re.compile(r"unexpected pos \d+ vs \d+|PytorchStreamWriter failed|file write failed|iostream error")
 _NUMPY = re.compile(r"\d+ requested and \d+ written")
@@ -45,6 +47,9 @@ def disk_errors(target: Path) -> Iterator[None]:
                 "and run the same command again."
             ) from error
         if cause is not None and cause.errno in _DENIED and _concerns(cause, target):
+            blocked = next((path for path in (target, *target.parents) if os.path.lexists(path)), target)
+            if cause.errno in _SHAPES and not blocked.is_dir():
+                raise DiskFullError(f"{not_a('a folder', blocked)}\nChoose another place.") from error
             raise DiskFullError(
                 f"{target} cannot be written: {cause.strerror}.\nChoose a place that you may write to."
             ) from error

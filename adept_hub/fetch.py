@@ -12,6 +12,7 @@ from adept_hub.calls import checked
 from adept_hub.checkpoint import CARD, CONFIG, WEIGHTS, read_config
 from adept_hub.digest import again, sha256_file
 from adept_hub.errors import CheckpointError, DownloadError, FileTooLargeError, IntegrityError, SourceError
+from adept_hub.io.paths import exists, what_is
 from adept_hub.names import HubSource, LocalSource, NamedSource, check_revision, is_commit, parse_source
 from adept_hub.registry import BUNDLED, ModelInfo, registry
 from adept_hub.spec import CheckpointConfig
@@ -64,8 +65,8 @@ def fetch(source: str | os.PathLike[str], options: FetchOptions | None = None) -
     parsed = parse_source(source)
     if isinstance(parsed, LocalSource):
         _refuse_revision(source, options, "a folder has no revisions")
-        if not parsed.path.exists():
-            raise SourceError(f"{parsed.path} does not exist.\nGive a checkpoint folder, or a name: adept list")
+        if not exists(parsed.path):
+            raise SourceError(f"{parsed.path} {what_is(parsed.path)}.\nGive a checkpoint folder, or a name: adept list")
         folder = checkpoint_folder(parsed.path)
         return Fetched(folder, read_config(folder), str(folder))
     if isinstance(parsed, HubSource):

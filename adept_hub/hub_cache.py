@@ -23,6 +23,7 @@ from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]  # 
 
 from adept_hub.atomic import atomic_file
 from adept_hub.errors import AdeptError, IntegrityError
+from adept_hub.io.paths import resolved
 from adept_hub.io.read import Door
 
 try:
@@ -94,7 +95,7 @@ class RepoCache:
         """Return the file of a commit if it is here with this content; None if not."""
         path = self.folder / "snapshots" / commit / filename
         is_copy = path.is_file() and not path.is_symlink()
-        return path if is_copy or (path.exists() and path.resolve() == self.blob(etag).resolve()) else None
+        return path if is_copy or (path.exists() and resolved(path) == resolved(self.blob(etag))) else None
 
     def link(self, commit: str, filename: str, etag: str) -> Path:
         """Make ``snapshots/COMMIT/FILE`` lead to the blob; a copy of it where links are not possible."""

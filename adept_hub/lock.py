@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 
 from adept_hub.disk import disk_errors
 from adept_hub.errors import AdeptError, FolderInUseError
+from adept_hub.io.paths import resolved
 from adept_hub.io.read import Door
 
 _log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ def own_folder(folder: Path, *, wait: bool = False) -> Iterator[None]:
         FolderInUseError: another process holds it; the message names the process, its host and its command.
         DiskFullError: the folder cannot be made or written.
     """
-    key = (os.getpid(), threading.get_ident(), folder.resolve())
+    key = (os.getpid(), threading.get_ident(), resolved(folder))
     if key in _entered:
         _entered[key] += 1
         try:
@@ -61,7 +62,7 @@ def own_folder(folder: Path, *, wait: bool = False) -> Iterator[None]:
     with disk_errors(folder):
         made = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.resolve() / LOCK, thread_local=False)
+        lock = FileLock(resolved(folder) / LOCK, thread_local=False)
     _acquire(lock, folder, wait)
     _entered[key] = 1
     try:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from adept_hub.errors import PublishError
+from adept_hub.io.paths import resolved
 from adept_hub.io.read import Door
 from adept_hub.spec import CheckpointConfig, Metric
 
@@ -42,7 +43,7 @@ def with_measurements(config: CheckpointConfig, checkpoint: Path) -> CheckpointC
         for path in (path for pattern in FILES for path in sorted(folder.glob(pattern))):
             check_inside(path, folder)
             paths.append(path)
-    found = read_measurements(paths, {config.name, *(_last(folder.resolve()) for folder in folders)})
+    found = read_measurements(paths, {config.name, *(_last(resolved(folder)) for folder in folders)})
     measured = {(metric.name, metric.data) for metric in found}
     kept = tuple(m for m in config.provenance.metrics if (m.name, m.data) not in measured)
     return replace(config, provenance=replace(config.provenance, metrics=(*kept, *found)))
@@ -55,7 +56,7 @@ def check_inside(path: Path, folder: Path) -> None:
         PublishError: it is.
     """
     try:
-        is_inside = path.resolve().is_relative_to(folder.resolve())
+        is_inside = resolved(path).is_relative_to(resolved(folder))
     except (OSError, RuntimeError):  # a loop of links
         is_inside = False
     if not is_inside:

@@ -9,6 +9,8 @@ from pathlib import Path
 from adept_hub.cli.output import print_json
 from adept_hub.command_line import command_line
 from adept_hub.errors import SourceError
+from adept_hub.io.paths import is_file as is_regular
+from adept_hub.io.paths import not_a
 from adept_hub.spec import FRAMEWORKS
 
 DEFAULT = "adept_joint"
@@ -41,9 +43,9 @@ def run(args: argparse.Namespace) -> int:
     from adept_hub.fetch import FetchOptions, fetch
 
     path = Path(args.what)
-    is_file = path.is_file()
+    is_file = is_regular(path)
     if not is_file and path.suffix in (".yaml", ".yml", ".py", ".json", ".pth", ".pt", ".pkl", ".safetensors"):
-        raise SourceError(f"{path} does not exist.\nGive a config or weights file, or a checkpoint: adept list")
+        raise SourceError(f"{not_a('a file', path)}\nGive a config or weights file, or a checkpoint: adept list")
     source = args.weights if is_file else args.what
     config = fetch(source, FetchOptions(offline=args.offline)).config
     if is_file:

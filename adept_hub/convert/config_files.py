@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from adept_hub.errors import CheckpointError, MissingExtraError
-from adept_hub.io.paths import expanded, is_file
+from adept_hub.io.paths import expanded, is_file, resolved, what_is
 from adept_hub.io.read import Door
 
 _DOOR = Door(CheckpointError)
@@ -41,9 +41,9 @@ def _read(
         return dict(run_python(path))
     if not is_file(path):  # nor a link to itself, which cannot be resolved
         based = f" (a base of {above[-1]})" if above else ""
-        raise CheckpointError(f"{path}{based} does not exist, or is not a regular file.")
-    resolved = path.resolve()
-    if resolved in above or len(above) >= _MAX_BASES:
+        raise CheckpointError(f"{path}{based} {what_is(path)}; a config file is needed.")
+    file = resolved(path)
+    if file in above or len(above) >= _MAX_BASES:
         raise CheckpointError(f"{path} is based on itself: remove it from {base_key} in {above[-1]}.")
     data = _parse(path)
     bases = data.pop(base_key, None) or []
@@ -53,7 +53,7 @@ def _read(
     merged: dict[str, Any] = {}
     for name in names:
         base = path.parent / expanded(name, CheckpointError)
-        merged = overlay(merged, _read(base, base_key, run_python, (*above, resolved)))
+        merged = overlay(merged, _read(base, base_key, run_python, (*above, file)))
     return overlay(merged, data)
 
 

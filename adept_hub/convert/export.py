@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Iterable, Mapping
@@ -22,6 +23,7 @@ from adept_hub.convert.norms import with_counters, with_norm
 from adept_hub.convert.options import Detector, Framework, Target, check_framework
 from adept_hub.convert.rescale import rescale_anchors
 from adept_hub.errors import CheckpointError
+from adept_hub.io.paths import resolved
 from adept_hub.io.pickles import load_tensors_only
 from adept_hub.io.weights_file import read_safetensors
 from adept_hub.models.contract import check_tensors, part_of
@@ -135,13 +137,12 @@ def write_export(
     """
     target = target or Target()
     state = export_state(tensors, config.spec, framework, target)
-    out = out.resolve()
     text = config_text(config, framework, target, out, {part_of(key) for key in tensors})
     weights, name = FILES[framework]
     with atomic_folder(out, overwrite=overwrite) as temporary:
         write_weights(temporary / weights, wrapped(state, framework))
         (temporary / name).write_text(text, encoding="utf-8")
-    return [out / weights, out / name]
+    return [resolved(out) / weights, resolved(out) / name]
 
 
 @checked
@@ -152,7 +153,7 @@ def config_text(
     if framework == "torchvision":
         return torchvision.build_model_py(config, target, parts)
     if framework == "detectron2":
-        return detectron2.config_yaml(config, target, str(out.resolve() / FILES[framework][0]))
+        return detectron2.config_yaml(config, target, str(resolved(out) / FILES[framework][0]))
     return mmdet.config_py(config, target)
 
 
@@ -195,7 +196,7 @@ def read_export(folder: Path, framework: Framework) -> dict[str, Tensor]:
     """
     check_framework(framework)
     path = folder / FILES[framework][0]
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise CheckpointError(f"{folder} holds no export for {framework}: it has no {path.name}.")
     state = read_safetensors(path) if framework == "torchvision" else load_tensors_only(path)
     cascade = any(re.search(r"(box|bbox)_head\.2\.(conv1|shared_convs|0\.0)\.", key) for key in state)

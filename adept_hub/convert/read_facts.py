@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from adept_hub.convert.config_files import read_plain_config
 from adept_hub.convert.facts import Config, Facts, detectron2_facts, mmdet_facts
 from adept_hub.errors import CheckpointError, UnsupportedModelError
+from adept_hub.io.paths import is_file, not_a
 from adept_hub.schema import from_dict
 
 if TYPE_CHECKING:
@@ -99,8 +100,8 @@ def _run_mmengine(path: Path) -> Config:
             f"{path} is a Python config, which needs mmengine, and mmengine is not installed here.\n"
             "Run adept doctor where you train: pip install mmengine"
         ) from error
-    if not path.is_file():
-        raise CheckpointError(f"{path} does not exist.")
+    if not is_file(path):
+        raise CheckpointError(not_a("a config file", path))
     try:
         found: Config = MMConfig.fromfile(str(path)).to_dict()
     except Exception as error:  # the file is a program: it may raise anything
@@ -121,8 +122,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
     from adept_hub.io.pickles import load_tensors_only
     from adept_hub.io.weights_file import read_safetensors
 
-    if not path.is_file():
-        raise CheckpointError(f"{path} does not exist.")
+    if not is_file(path):
+        raise CheckpointError(not_a("a file of weights", path))
     if path.suffix == ".pkl" and is_array_pickle(path):
         return load_arrays_only(path)
     if path.suffix != ".safetensors":

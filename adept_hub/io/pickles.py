@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from adept_hub.errors import CheckpointError, PickleRefusedError
+from adept_hub.io.read import Door
 from adept_hub.validate import MAX_WEIGHT_BYTES
 
 #: Where checkpoints keep their state dict, outermost first; SoCo and MoCo: ``model``; MMDetection: ``state_dict``;
@@ -66,11 +67,8 @@ def load_tensors_only(path: Path) -> dict[str, Tensor]:
         PickleRefusedError: the file would import something that is no tensor; the message names it.
         CheckpointError: it is damaged, claims more than it holds, or has no state dict.
     """
-    if not path.is_file():
-        raise CheckpointError(f"{path} is not a file.")
+    Door(CheckpointError, MAX_WEIGHT_BYTES).check(path)
     size = path.stat().st_size
-    if size > MAX_WEIGHT_BYTES:
-        raise CheckpointError(f"{path} has {size:,} bytes; at most {MAX_WEIGHT_BYTES:,} are read.")
     try:
         is_zip = zipfile.is_zipfile(path)  # raises for some damaged ends
         if is_zip:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from adept_hub.errors import AdeptError
 from adept_hub.io import strict_json, strict_yaml
+from adept_hub.io.paths import resolved, what_is
 
 if TYPE_CHECKING:
     from xml.etree import ElementTree
@@ -68,15 +69,15 @@ class Door:
         """
         name = path if called is None else called
         try:
-            if self.inside is not None and not path.resolve().is_relative_to(self.inside.resolve()):
+            if self.inside is not None and not resolved(path).is_relative_to(resolved(self.inside)):
                 raise self.refuse(name, f"links to a file outside {self.inside}")
             handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         except (OSError, ValueError, RuntimeError) as error:  # NUL in a name: ValueError; a loop of links: RuntimeError
-            raise self.refuse(name, f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
+            raise self.refuse(name, _unopened(path, error)) from error
         try:
             facts = os.fstat(handle)
             if not stat.S_ISREG(facts.st_mode):
-                raise self.refuse(name, "is not a regular file")
+                raise self.refuse(name, f"{what_is(path)}, not a regular file")
             if facts.st_size > self.limit:
                 raise self.refuse(name, f"has {facts.st_size:,} bytes; at most {self.limit:,} are read")
         except AdeptError:
@@ -169,6 +170,16 @@ class Door:
         name = str(path) if len(str(path)) <= 300 else f"{str(path)[:140]} ... {str(path)[-140:]}"
         printable = name.encode("utf-8", "backslashreplace").decode()
         return self.error(f"{printable} {why}." + (f"\n{self.remedy}" if self.remedy else ""))
+
+
+def _unopened(path: Path, error: Exception) -> str:
+    """Return why a file cannot be opened; of a socket or a link to nothing the system would state another reason."""
+    found = what_is(path)
+    if found.startswith(("is a link", "is not")):
+        return found
+    if found == "is a socket":
+        return f"{found}, not a regular file"
+    return f"cannot be read ({getattr(error, 'strerror', None) or error})"
 
 
 def read_at_most(stream: BinaryIO, count: int) -> bytes:

@@ -108,7 +108,7 @@ def test_a_pipe_is_not_waited_for(hub: Hub, run: Path, name: str) -> None:
     (run / name).parent.mkdir(exist_ok=True)
     (run / name).unlink(missing_ok=True)
     os.mkfifo(run / name)
-    with pytest.raises(PublishError, match="is not a regular file"):
+    with pytest.raises(PublishError, match="is a named pipe, not a regular file"):
         adept_hub.push_to_hub(run, "org/mine")
     assert hub.log == []
 

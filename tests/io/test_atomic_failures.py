@@ -117,9 +117,9 @@ def test_what_the_disk_has_not_done_is_not_laid_to_it(tmp_path: Path, error: Exc
 def test_a_folder_below_a_file_is_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for below in (tmp_path / "file" / "out", tmp_path / "file" / "deep" / "out"):
-        with pytest.raises(DiskFullError, match="cannot be written"), atomic_folder(below):
+        with pytest.raises(DiskFullError, match="file is a file, not a folder"), atomic_folder(below):
             pass
-        with pytest.raises(DiskFullError, match="cannot be written"), atomic_file(below):
+        with pytest.raises(DiskFullError, match="file is a file, not a folder"), atomic_file(below):
             pass
 
 

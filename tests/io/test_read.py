@@ -55,7 +55,7 @@ def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
     thread.start()
     thread.join(10)
     assert len(errors) == 1
-    assert "is not a regular file" in str(errors[0])
+    assert "is a named pipe, not a regular file" in str(errors[0])
 
 
 def test_a_device_is_refused() -> None:

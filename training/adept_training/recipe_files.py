@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import reprlib
 from collections.abc import Iterable
@@ -12,7 +13,7 @@ import yaml
 
 import adept_training
 from adept_hub.errors import RecipeError
-from adept_hub.io.paths import is_file
+from adept_hub.io.paths import is_file, not_a, resolved
 from adept_hub.io.read import Door, parse_yaml
 from adept_hub.schema import check_path, field_paths, to_dict
 from adept_hub.spelling import did_you_mean, in_words
@@ -71,6 +72,8 @@ def _read(
         path = folder / f"{source}.yaml"
     if not is_file(path):
         names = shipped(folder)
+        if os.path.lexists(source):
+            raise RecipeError(f"{not_a('a recipe', Path(source))}\nShipped: {', '.join(names)}")
         hint = did_you_mean(str(source), names)
         raise RecipeError(
             f"There is no {kind} {str(source)!r}, neither a file nor a shipped one.{hint}\nShipped: {', '.join(names)}"
@@ -82,8 +85,8 @@ def _read(
         base = data.pop("extends")
         if not isinstance(base, str):
             raise RecipeError(f"{path}: extends takes one {kind}, a name or a file, not {reprlib.repr(base)}.")
-        chain = (*above, path.resolve())
-        if any(file == path.resolve() for file in above):
+        chain = (*above, resolved(path))
+        if any(file == resolved(path) for file in above):
             raise RecipeError(f"{path} extends itself, by way of {' and '.join(file.name for file in above)}.")
         data = _merge(_read(base, folder, kind, chain)[1], data)
     if not isinstance(data, dict):

@@ -145,7 +145,7 @@ def test_a_list_of_devices_and_pipes(tmp_path: Path) -> None:
     for key in ("/dev/zero", "pipe.png"):
         with pytest.raises(ImageDecodeError, match="not a regular file"):
             source.read(key)
-    with pytest.raises(ImagesError, match="neither a folder nor a regular file"):
+    with pytest.raises(ImagesError, match="is a named pipe"):
         open_images(tmp_path / "pipe.png")
 
 
@@ -177,7 +177,7 @@ def test_ranges_are_bounded_before_they_are_expanded(tmp_path: Path, pattern: st
 
 def test_a_path_that_is_too_long_or_has_a_zero_byte(tmp_path: Path) -> None:
     for where in (f"{tmp_path}/{'x' * 5000}", f"{tmp_path}/a\0b"):
-        with pytest.raises(ImagesError, match="does not exist") as caught:
+        with pytest.raises(ImagesError, match=r"File name too long|null character") as caught:
             open_images(where)
         assert len(str(caught.value)) < 400
 

@@ -94,7 +94,7 @@ def test_a_shard_that_was_cut_after_opening(tmp_path):
     [
         ({}, ".", "is empty"),
         ({"a.txt": b"x", "b/c.pdf": b"x"}, ".", "No images among the 2 files"),
-        ({}, "nowhere", "No such path"),
+        ({}, "nowhere", "does not exist"),
         ({"list.txt": b"\n\n"}, "list.txt", "list .* is empty"),
         ({"list.txt": b"nowhere.png\n"}, "list.txt", "neither next to the list"),
         ({"photo.png": PNG}, "photo.png", "neither a folder"),

@@ -73,7 +73,7 @@ def test_bad_usage_is_status_2(arguments, capsys):
 @pytest.mark.parametrize(
     ("make", "arguments", "message"),
     [
-        ("nothing", ["nowhere", "--out", "x"], "No such path"),
+        ("nothing", ["nowhere", "--out", "x"], "does not exist"),
         ("folder", ["empty", "--out", "x"], "is empty"),
         ("strict", ["bad", "--out", "x", "--strict", "--workers", "1"], "is not a readable image"),
         ("nothing", ["show", "nowhere", "--images", ".", "--out", "x"], "No proposals in nowhere"),

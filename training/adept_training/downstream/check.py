@@ -9,6 +9,7 @@ from pathlib import Path
 
 from adept_hub.calls import checked
 from adept_hub.errors import ImageDecodeError
+from adept_hub.io.paths import resolved
 from adept_training.downstream.pixels import other_size
 from adept_training.downstream.problems import Problem
 from adept_training.downstream.records import Data, LabelledImage, Split
@@ -101,7 +102,7 @@ def _look(image: LabelledImage, decode_all: bool) -> _Seen:
             marks: tuple[object, ...] = (content_hash(content),)
         else:
             width, height = read_file_size(image.path, name)
-            marks = (image.path.resolve(),)
+            marks = (resolved(image.path),)
     except (FileNotFoundError, NotADirectoryError):
         return _Seen("missing-image", str(image.path))
     except ImageDecodeError as error:

@@ -12,6 +12,7 @@ from adept_hub.atomic import atomic_file
 from adept_hub.calls import checked
 from adept_hub.errors import SourceError
 from adept_hub.fetch import fetch
+from adept_hub.io.paths import resolved
 from adept_hub.spec import DetectorSpec, Preprocessing
 from adept_training.downstream.detector import SCRATCH
 from adept_training.downstream.metric_names import check_metric, title_of
@@ -200,6 +201,6 @@ def _recipe_in_words(plan: Plan) -> str:
 
 def _short(word: str) -> str:
     path = Path(word.removeprefix("local-dir:"))
-    if path.exists() and path.name in ("export", "best", "last") and path.resolve().parent.name:
-        return path.resolve().parent.name
+    if path.exists() and path.name in ("export", "best", "last") and resolved(path).parent.name:
+        return resolved(path).parent.name
     return path.name if path.exists() else word

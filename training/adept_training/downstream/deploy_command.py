@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
+
+from adept_hub.io.paths import is_dir, not_a
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +34,9 @@ def run(args: argparse.Namespace) -> int:
 
     folder = find_detector(args.run)
     if folder is None:
-        raise SourceError(f"{args.run} holds no fine-tuned detector.\n{_instead(args)}")
+        is_there = os.path.lexists(args.run) and not is_dir(Path(args.run))
+        why = not_a("a run folder", Path(args.run)) if is_there else f"{args.run} holds no fine-tuned detector."
+        raise SourceError(f"{why}\n{_instead(args)}")
     paths = deploy(folder, args.to, args.out)
     if args.json:
         sys.stdout.write(json.dumps({"framework": args.to, "files": [str(path) for path in paths]}, indent=2) + "\n")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from adept_hub.atomic import atomic_file
 from adept_hub.errors import DataError
+from adept_hub.io.paths import not_a
 from adept_training.downstream.records import Split
 
 
@@ -45,7 +46,7 @@ def pair_files(given: Sequence[Path], split: Split) -> list[tuple[Path, Split]]:
         paths = [path for path in written if path.is_file()] or paths
     for path in paths:
         if not path.is_file():
-            raise DataError(f"There is no file {path}.")
+            raise DataError(not_a("a file", path))
     if len(paths) == len(splits):
         return list(zip(paths, splits, strict=True))
     if len(splits) == 1:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adept_hub.errors import DataError
-from adept_hub.io.paths import expanded, is_dir, is_file
+from adept_hub.io.paths import expanded, is_dir, is_file, not_a, resolved, what_is
 from adept_hub.io.read import Door
 from adept_hub.spelling import did_you_mean
 from adept_training.downstream.coco import read_coco
@@ -35,7 +35,7 @@ class Source:
     @property
     def place(self) -> tuple[Path, Path | None]:
         """What its ids are unique within: the JSON, or the VOC folder, whose stems all sets share."""
-        return self.folder.resolve(), None if self.annotations is None else self.annotations.resolve()
+        return resolved(self.folder), None if self.annotations is None else resolved(self.annotations)
 
 
 def read_data(specs: str | Path | Sequence[str]) -> tuple[Data, list[Problem]]:
@@ -142,9 +142,9 @@ def _one(word: str, base: Path) -> Source:
     if form == "coco" and sign:
         annotations, folder = base / expanded(first, DataError), base / expanded(second, DataError)
         if not is_file(annotations):
-            raise DataError(f"There is no annotation file {annotations}.\nGive {HELP}.")
+            raise DataError(f"{not_a('an annotation file', annotations)}\nGive {HELP}.")
         if not is_dir(folder):
-            raise DataError(f"There is no image folder {folder}.\nGive {HELP}.")
+            raise DataError(f"{not_a('an image folder', folder)}\nGive {HELP}.")
         return Source(f"coco:{annotations}:{folder}", folder, annotations)
     if form == "voc" and sign:
         folder = base / expanded(first, DataError)
@@ -164,9 +164,9 @@ def _voc_splits(word: str) -> dict[str, list[Source]]:
     folder = expanded(place, DataError)
     names = set_names(folder)
     if not names:
+        why = "it has no ImageSets/Main/*.txt" if is_dir(folder) else f"it {what_is(folder)}"
         raise DataError(
-            f"{folder} is no Pascal VOC folder: it has no ImageSets/Main/*.txt.\n"
-            "A VOC folder holds Annotations, ImageSets and JPEGImages."
+            f"{folder} is no Pascal VOC folder: {why}.\nA VOC folder holds Annotations, ImageSets and JPEGImages."
         )
     if not chosen:
         chosen = [name for name in _SPLITS if name in names]

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from adept_hub.io.paths import resolved
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -31,7 +33,7 @@ class Asked:
         made = folder / "proposals"
         proposals = self.proposals or (str(made) if made.is_dir() else None)
         changes = [word for setting in settings for word in ("--set", setting)]
-        other = folder.with_name(f"{folder.resolve().name}-2")
+        other = folder.with_name(f"{resolved(folder).name}-2")
         return self._words(other, proposals, "--recipe", str(folder / "recipe.yaml"), *changes)
 
     def _words(self, out: Path, proposals: str | None, *more: str) -> str:

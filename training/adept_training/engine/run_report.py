@@ -13,6 +13,7 @@ from PIL import Image
 
 from adept_hub.command_line import command_line
 from adept_hub.errors import ImageDecodeError
+from adept_hub.io.paths import resolved
 from adept_training.engine.asked import next_commands
 from adept_training.engine.journal import duration
 from adept_training.engine.origin import recorded_origin
@@ -105,7 +106,7 @@ def try_to_report(folder: Path, write: Callable[[], None]) -> None:
 
 def _names(folders: Sequence[Path]) -> list[str]:
     """The last part of each path, or as many as tell them apart."""
-    paths = [folder.resolve().parts for folder in folders]
+    paths = [resolved(folder).parts for folder in folders]
     for count in range(1, max(len(parts) for parts in paths) + 1):
         names = [str(Path(*parts[-count:])) for parts in paths]
         if len(set(names)) == len(names):

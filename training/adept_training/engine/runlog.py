@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from adept_hub.errors import AdeptError, NotARunError
+from adept_hub.io.paths import is_dir, what_is
 from adept_hub.io.read import MAX_LOG, Door
 from adept_hub.schema import from_dict
 from adept_training.engine.asked import Asked
@@ -111,10 +113,9 @@ def read_log(folder: Path) -> RunLog:
         NotARunError: no log there, or nothing in it.
     """
     path = folder / LOG
-    if not path.is_file():
-        raise NotARunError(
-            f"{folder} holds no pre-training run: there is no {LOG}.\nRUN is the --out of adept pretrain."
-        )
+    if not os.path.lexists(path):
+        why = f"there is no {LOG}" if is_dir(folder) else f"it {what_is(folder)}"
+        raise NotARunError(f"{folder} holds no pre-training run: {why}.\nRUN is the --out of adept pretrain.")
     kept: list[dict[str, Any]] = []
     records, torn = Door(NotARunError, MAX_LOG).json_lines(path)
     if records and not any("kind" in record for record in records):

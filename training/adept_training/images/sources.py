@@ -14,7 +14,7 @@ from typing import Protocol
 from adept_hub.calls import checked
 from adept_hub.errors import ImageDecodeError, ImagesError
 from adept_hub.io.archives import read_span, tar_members
-from adept_hub.io.paths import exists, expanded, is_file
+from adept_hub.io.paths import exists, expanded, is_file, what_is
 from adept_hub.io.read import Door, read_at_most
 from adept_training.images.files import IMAGE_SUFFIXES, check_bytes, key_of, name_of, read_file, search
 from adept_training.text import one_line
@@ -105,9 +105,8 @@ def open_images(where: str | Path) -> ImageSource:
     if exists(path) and path.is_dir():
         return _open_folder(path)
     if not is_file(path):
-        kind = "is neither a folder nor a regular file" if exists(path) else "does not exist"
         raise ImagesError(
-            f"No such path: {one_line(str(where))} {kind}.\n"
+            f"{one_line(str(where))} {what_is(path)}.\n"
             "Give a folder of photographs, a text file of paths, or WebDataset .tar shards."
         )
     return _open_shards(path.parent, [path.name]) if path.suffix == ".tar" else _open_list(path)

@@ -16,6 +16,7 @@ import numpy as np
 from adept_hub.atomic import clear_leavings
 from adept_hub.calls import checked
 from adept_hub.errors import DiskFullError, ImageDecodeError, ImagesError, OutputExistsError, ProposalsError
+from adept_hub.io.paths import not_a
 from adept_hub.lock import own_folder
 from adept_training.images import ImageSource, decoder_version, open_images
 from adept_training.ownership import launched
@@ -113,7 +114,7 @@ def run_proposals(
     keys = source.keys()
     plan = Plan(len(keys), shard_size, keys_digest(keys), chosen.as_dict(), engine_version(chosen), decoder_version())
     if folder.exists() and not folder.is_dir():
-        raise OutputExistsError(f"{folder} is a file.\nGive --out a folder.")
+        raise OutputExistsError(f"{not_a('a folder', folder)}\nGive --out a folder.")
     with own_folder(folder, wait=wait or launched()[1] > 1):
         _begin(folder, plan)
         start = time.monotonic()

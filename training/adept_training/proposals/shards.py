@@ -96,7 +96,7 @@ def keys_digest(keys: Iterable[str]) -> str:
 def read_plan(folder: Path) -> Plan:
     """The plan of a table. Raises ProposalsError when there is none, or when it is not one of ours."""
     path = folder / PLAN_FILE
-    if not path.exists():
+    if not os.path.lexists(path):
         raise ProposalsError(
             f"No proposals in {folder} (it has no {PLAN_FILE}).\nMake them: adept proposals IMAGES --out {folder}"
         )
