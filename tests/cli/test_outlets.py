@@ -91,6 +91,15 @@ def test_a_progress_bar_moves_in_its_line(capsys) -> None:
     assert capsys.readouterr().err == "\r50%\x1b[K\x1b[A[2J"
 
 
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
+def test_nobody_has_to_read_what_is_reported() -> None:
+    with FULL.open("w", buffering=1) as full:
+        assert output.ErrorOutlet(full).write("told\n") == 5
+        with pytest.raises(OSError, match="No space"):
+            output.Outlet(full).write("a result\n")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
+
+
 def test_a_stream_that_is_none_takes_everything() -> None:
     stream = output.Outlet(None)
     assert stream.write("text") == 4

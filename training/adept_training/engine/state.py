@@ -189,6 +189,7 @@ def _check_tensors(content: Mapping[str, Any], model: nn.Module, optimiser: Opti
     for name, tensor in own.items():
         if not isinstance(found[name], Tensor) or _form(found[name]) != _form(tensor):
             raise _Damaged(f"its {name} is no tensor of the model's")
+        _check_finite(found[name], name)
     expected, groups, states = optimiser.state_dict(), *(content["optimiser"].get(k) for k in ("param_groups", "state"))
     if not isinstance(groups, list) or len(groups) != len(expected["param_groups"]) or not isinstance(states, dict):
         raise _Damaged("its optimizer has other groups")
@@ -205,6 +206,14 @@ def _check_tensors(content: Mapping[str, Any], model: nn.Module, optimiser: Opti
         for value in values.values():
             if isinstance(value, Tensor) and value.ndim and value.shape != params[index].shape:
                 raise _Damaged("its optimizer has states of other shapes")
+            if isinstance(value, Tensor):
+                _check_finite(value, "its optimizer")
+
+
+def _check_finite(tensor: Tensor, name: str) -> None:
+    """Refuse what would spread to every weight at the next step; a sum is finite only if all of its terms are."""
+    if tensor.is_floating_point() and not tensor.sum().isfinite() and not tensor.isfinite().all():
+        raise _Damaged(f"{name} holds NaN or infinity")
 
 
 def _form(tensor: Tensor) -> tuple[Any, ...]:
