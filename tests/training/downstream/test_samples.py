@@ -11,7 +11,7 @@ from PIL import Image
 
 from adept_training.downstream.identity import ImageKey, Part
 from adept_training.downstream.records import LabelledImage, Split
-from adept_training.downstream.samples import LabelledSamples
+from adept_training.downstream.samples import Batches, LabelledSamples, make_batches
 
 HEIGHT, WIDTH = 30, 80
 #: A right triangle and an L, neither of which is its own mirror image, in the left half of the image.
@@ -75,3 +75,12 @@ def test_half_of_the_samples_are_mirrored_and_each_epoch_anew(truth: Split) -> N
     ]
     assert 80 < sum(mirrored) < 160, "three in ten of 400"
     assert len({tuple(mirrored[20 * i : 20 * i + 20]) for i in range(20)}) > 15, "not the same in every seed"
+
+
+def test_samples_are_made_by_as_many_workers_as_are_asked_for(truth: Split) -> None:
+    samples = LabelledSamples.of(truth, False, 0.5, 7)
+    loader = make_batches(samples, Batches(1, 1, 0, 0, 3), 2)
+    assert loader.num_workers == 2
+    alone = list(make_batches(samples, Batches(1, 1, 0, 0, 3), 0))
+    for batch, expected in zip(loader, alone, strict=True):
+        assert torch.equal(batch[0][0], expected[0][0])
