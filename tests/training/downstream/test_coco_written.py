@@ -21,11 +21,10 @@ from .made import image, split
 @pytest.fixture
 def two() -> Split:
     """Parts from two folders, which number the categories alike and share no id."""
-    first = split(image("a", [[0, 0, 10, 10]], [1]), classes=2)
-    second = split(image("b", [[20, 0, 60, 10]], [2], part=2), classes=2)
+    images = image("a", [[0, 0, 10, 10]], [1]), image("b", [[20, 0, 60, 10]], [2], part=2)
     parts = [
-        replace(one, parts=(Part(number, folder, Path(folder), (11, 12)),))
-        for number, folder, one in ((1, "x", first), (2, "y", second))
+        Split("val", (one,), ("class 1", "class 2"), (Part(number, folder, Path(folder), (11, 12)),))
+        for number, folder, one in ((1, "x", images[0]), (2, "y", images[1]))
     ]
     return Split.join("val", parts)
 
