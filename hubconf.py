@@ -9,10 +9,10 @@ from typing import Unpack as _Unpack
 
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN as _GeneralizedRCNN
 
-from adept_hub.calls import checked as _checked
+from adept_hub.arguments.calls import checked as _checked
 from adept_hub.load import create_model as _create_model
 from adept_hub.load import load_pretrained as _load_pretrained
-from adept_hub.load_options import LoadOptions as _LoadOptions
+from adept_hub.loading.options import LoadOptions as _LoadOptions
 
 dependencies = ["torch", "torchvision", "huggingface_hub", "safetensors"]
 

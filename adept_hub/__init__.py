@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from adept_hub.load import load_into as load_into
     from adept_hub.load import load_pretrained as load_pretrained
     from adept_hub.load import load_state_dict as load_state_dict
-    from adept_hub.publish import push_to_hub as push_to_hub
-    from adept_hub.publish import save_pretrained as save_pretrained
+    from adept_hub.load_report import LoadReport as LoadReport
+    from adept_hub.publish.push import push_to_hub as push_to_hub
+    from adept_hub.publish.push import save_pretrained as save_pretrained
     from adept_hub.registry import ModelInfo as ModelInfo
     from adept_hub.registry import is_model as is_model
     from adept_hub.registry import is_model_pretrained as is_model_pretrained
     from adept_hub.registry import list_models as list_models
     from adept_hub.registry import list_pretrained as list_pretrained
     from adept_hub.registry import model_info as model_info
-    from adept_hub.report import LoadReport as LoadReport
 
 __version__ = "0.1.0.dev0"
 
 _HOME = {
-    "LoadReport": "report",
+    "LoadReport": "load_report",
     "ModelInfo": "registry",
     "create_model": "load",
     "export": "load",
@@ -39,8 +39,8 @@ _HOME = {
     "load_pretrained": "load",
     "load_state_dict": "load",
     "model_info": "registry",
-    "push_to_hub": "publish",
-    "save_pretrained": "publish",
+    "push_to_hub": "publish.push",
+    "save_pretrained": "publish.push",
 }
 
 __all__ = sorted(_HOME)  # a list of str, sorted

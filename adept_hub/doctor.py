@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from adept_hub.calls import checked
+from adept_hub.arguments.calls import checked
 from adept_hub.convert.facts import (
     MMDET_STOCK,
     TORCHVISION_STOCK,
@@ -16,10 +16,10 @@ from adept_hub.convert.facts import (
     mmdet_facts,
 )
 from adept_hub.convert.options import DOWNSTREAM_SIZES, STRIDES, mmdet_scales
-from adept_hub.convert.remedies import remedy
 from adept_hub.convert.rescale import anchor_ratio
-from adept_hub.messages import LONGEST_VALUE
+from adept_hub.frameworks.remedies import remedy
 from adept_hub.spec import CheckpointConfig, DetectorSpec
+from adept_hub.words.messages import LONGEST_VALUE
 
 #: Normalisation values closer than this (0-255) are the same.
 _PIXEL_TOLERANCE = 0.5
@@ -71,7 +71,7 @@ def diagnose_file(path: Path, config: CheckpointConfig, framework: str, *, run_c
         MissingExtraError: PyYAML is not installed.
         UnsupportedModelError: the weights are no two-stage FPN detector's.
     """
-    from adept_hub.convert.read_facts import facts_of_file
+    from adept_hub.frameworks.read_facts import facts_of_file
 
     return diagnose(facts_of_file(path, framework, run_config=run_config), config)
 

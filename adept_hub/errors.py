@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from adept_hub.messages import clean
-from adept_hub.spelling import did_you_mean
+from adept_hub.words.messages import clean
+from adept_hub.words.spelling import did_you_mean
 
 
 class AdeptError(Exception):

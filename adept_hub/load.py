@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
-from adept_hub.calls import checked
-from adept_hub.choices import check_choice, check_num_classes, chosen_parts
+from adept_hub.arguments.calls import checked
+from adept_hub.arguments.choices import check_choice, check_num_classes, chosen_parts
 from adept_hub.convert.detect import plan_for_model
 from adept_hub.convert.export import export_state, write_export
 from adept_hub.convert.options import (
@@ -29,21 +29,21 @@ from adept_hub.convert.options import (
     check_framework,
 )
 from adept_hub.convert.pixels import pixel_notes
-from adept_hub.convert.recognise import recognise
+from adept_hub.convert.recognize import recognise
 from adept_hub.convert.rescale import rescale_anchors
 from adept_hub.convert.strides import refuse_other_strides, refuse_stride_in_1x1
 from adept_hub.errors import OptionValueError, UnsupportedDetectorError
-from adept_hub.fetch import FetchOptions, fetch
-from adept_hub.load_account import notes, part_rows
-from adept_hub.model_tensors import own_tensors
+from adept_hub.hub.fetch import FetchOptions, fetch
+from adept_hub.load_report import LoadReport
+from adept_hub.loading.account import notes, part_rows
+from adept_hub.loading.promise import promised_parts, promised_tensors
+from adept_hub.loading.transfer import plainly, transfer, verify
 from adept_hub.models import DetectorParts, assemble_detector
 from adept_hub.models.options import DetectorOptions
 from adept_hub.models.skeleton import skeleton
-from adept_hub.promise import promised_parts, promised_tensors
+from adept_hub.models.wrapped import own_tensors
 from adept_hub.registry import registry
-from adept_hub.report import LoadReport
 from adept_hub.spec import FRAMEWORKS, PARTS, DetectorSpec
-from adept_hub.transfer import plainly, transfer, verify
 
 Source = str | os.PathLike[str]
 
@@ -87,7 +87,7 @@ def load_pretrained(
             FasterRCNN and MaskRCNN (``min_size``, ``box_detections_per_img``, ...).
 
     Raises:
-        AdeptError: any of the errors of `adept_hub.fetch.fetch` and `adept_hub.checkpoint.read_tensors`.
+        AdeptError: any of the errors of `adept_hub.hub.fetch.fetch` and `adept_hub.checkpoint.folder.read_tensors`.
         IncompleteLoadError: the checkpoint lacks a promised part.
         UnsupportedDetectorError: ``detector`` or ``num_classes`` cannot be built.
         UnknownOptionError, OptionTypeError: an option that does not exist, or a value of another type.

@@ -102,8 +102,8 @@ class Provenance:
     ``exported_network`` says which of BYOL's two networks the file holds; ``notes`` are limitations of these very
     weights, a sentence each. ``starts`` is the whole chain of checkpoints that they go back to, the oldest first and
     the direct start last; empty if they started from random values. ``relicensed`` records that a person claimed the
-    right to grant another license than the direct start's (see `adept_hub.licenses`), ``labeled`` that labels were
-    trained on, here or in one of the starts.
+    right to grant another license than the direct start's (see `adept_hub.checkpoint.licenses`), ``labeled`` that
+    labels were trained on, here or in one of the starts.
     """
 
     method: str

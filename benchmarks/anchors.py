@@ -24,18 +24,18 @@ from typing import Any, NamedTuple
 
 import torch
 
-from adept_hub.checkpoint import read_tensors, write_checkpoint
+from adept_hub.checkpoint.folder import read_tensors, write_checkpoint
 from adept_hub.convert.options import DOWNSTREAM_SIZES, Target
 from adept_hub.convert.rescale import rescale_anchors
-from adept_hub.fetch import fetch
-from adept_training.downstream.datasets import open_data
-from adept_training.downstream.detector import build_detector
-from adept_training.downstream.evaluate import evaluate
-from adept_training.downstream.loop import make_fabric, prepare, train
-from adept_training.downstream.recipe import FinetuneRecipe, load_finetune_recipe
-from adept_training.downstream.records import Data
-from adept_training.downstream.samples import LabelledSamples
-from adept_training.downstream.subsets import draw, parse_budget
+from adept_hub.hub.fetch import fetch
+from adept_training.finetuning.detector import build_detector
+from adept_training.finetuning.loop import make_fabric, prepare, train
+from adept_training.finetuning.recipe import FinetuneRecipe, load_finetune_recipe
+from adept_training.finetuning.samples import LabelledSamples
+from adept_training.labels.datasets import open_data
+from adept_training.labels.records import Data
+from adept_training.labels.subsets import draw, parse_budget
+from adept_training.metrics.evaluate import evaluate
 
 SETS = ("coco256", "bccd")
 OPTIONS = ("downstream", "rescaled", "pretraining")

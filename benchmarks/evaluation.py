@@ -20,15 +20,15 @@ from pathlib import Path
 
 import numpy as np
 
-from adept_training.downstream.coco_metrics import coco_metrics
-from adept_training.downstream.confusion import confusion
-from adept_training.downstream.detections import Detections
-from adept_training.downstream.evaluate import judge
-from adept_training.downstream.identity import ImageKey, Part
-from adept_training.downstream.recall import RecallMeter
-from adept_training.downstream.records import Floats, LabelledImage, Split
-from adept_training.downstream.tide import tide
-from adept_training.downstream.voc_metrics import voc_metrics
+from adept_training.labels.identity import ImageKey, Part
+from adept_training.labels.records import Floats, LabelledImage, Split
+from adept_training.metrics.coco import coco_metrics
+from adept_training.metrics.confusion import confusion
+from adept_training.metrics.detections import Detections
+from adept_training.metrics.evaluate import judge
+from adept_training.metrics.recall import RecallMeter
+from adept_training.metrics.tide import tide
+from adept_training.metrics.voc import voc_metrics
 from benchmarks.evaluation_reference import percent, reference_metrics, reference_recall
 
 SIDE, PROPOSALS, DETECTIONS = 640, 1000, 100

@@ -23,12 +23,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from adept_hub.fetch import fetch
-from adept_training.downstream.datasets import open_data
-from adept_training.downstream.finetune import finetune
-from adept_training.downstream.recipe import FinetuneRecipe, load_finetune_recipe
-from adept_training.downstream.records import Data
-from adept_training.downstream.runs import Cell, Plan, run_plan
+from adept_hub.hub.fetch import fetch
+from adept_training.comparing.runs import Cell, Plan, run_plan
+from adept_training.finetuning.recipe import FinetuneRecipe, load_finetune_recipe
+from adept_training.finetuning.run import finetune
+from adept_training.labels.datasets import open_data
+from adept_training.labels.records import Data
 
 #: The architecture of every arm: that of the bundled weights, ResNet-18 with an FPN of 128 channels.
 ARCHITECTURE = "adept_joint"

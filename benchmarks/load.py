@@ -24,7 +24,7 @@ import torch
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 
 import adept_hub
-from adept_hub.checkpoint import write_checkpoint
+from adept_hub.checkpoint.folder import write_checkpoint
 from adept_hub.models import DetectorParts
 from adept_hub.spec import PARTS, DetectorSpec, Provenance
 

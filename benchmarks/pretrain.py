@@ -29,12 +29,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from adept_training.data.loader import Batch, BoxBatch, Order, Samples, Steps, ViewBatch, make_loader
 from adept_training.data.photometric import Colours, apply_colours
-from adept_training.engine.compiled import compile_networks
-from adept_training.engine.optim import make_optimiser
-from adept_training.engine.recipe import Recipe, load_recipe
 from adept_training.images import open_images
 from adept_training.method.adept import Adept
 from adept_training.method.networks import update_target
+from adept_training.pretraining.compiled import compile_networks
+from adept_training.pretraining.optim import make_optimiser
+from adept_training.pretraining.recipe import Recipe, load_recipe
 
 VARIANTS = {
     "all_levels": ("method.name=soco", "method.head_mode=all_levels"),

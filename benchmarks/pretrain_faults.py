@@ -21,9 +21,9 @@ import numpy as np
 import torch
 import yaml
 
-from adept_training.engine.state import saved_states
 from adept_training.images import open_images
 from adept_training.proposals import run_proposals
+from adept_training.runtime.state import saved_states
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 RECIPE = {

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-import adept_training.engine.pretrain as module
+import adept_training.pretraining.pretrain as module
 from adept_training.images import open_images
 from tests.training.support import RandomBoxes, tiny, write_photographs
 

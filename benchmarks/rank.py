@@ -12,13 +12,13 @@ from pathlib import Path
 
 import torch
 
-from adept_hub.checkpoint import read_tensors
-from adept_hub.fetch import fetch
+from adept_hub.checkpoint.folder import read_tensors
+from adept_hub.hub.fetch import fetch
 from adept_hub.models.parts import DetectorParts
 from adept_hub.spec import Preprocessing
-from adept_training.engine.probe import load_held_out, split_keys
-from adept_training.engine.rank import head_rank
 from adept_training.images import open_images
+from adept_training.pretraining.watch.probe import load_held_out, split_keys
+from adept_training.pretraining.watch.rank import head_rank
 from adept_training.proposals import ProposalTable
 
 

@@ -35,15 +35,15 @@ from pycocotools.cocoeval import COCOeval
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 from torchvision.transforms.functional import hflip, pil_to_tensor
 
-from adept_hub.checkpoint import read_config, read_tensors
+from adept_hub.checkpoint.folder import read_config, read_tensors
 from adept_hub.convert.export import write_export
-from adept_training.downstream.datasets import open_data
-from adept_training.downstream.finetune import finetune
-from adept_training.downstream.finetune_command import side_settings
-from adept_training.downstream.recipe import load_finetune_recipe
-from adept_training.downstream.records import Split
-from adept_training.downstream.stats import interval
-from adept_training.downstream.subsets import Budget, draw
+from adept_training.cli.finetune import side_settings
+from adept_training.finetuning.recipe import load_finetune_recipe
+from adept_training.finetuning.run import finetune
+from adept_training.labels.datasets import open_data
+from adept_training.labels.records import Split
+from adept_training.labels.subsets import Budget, draw
+from adept_training.metrics.stats import interval
 
 Record = tuple[Path, torch.Tensor, torch.Tensor]
 BATCH, LONGEST = 2, 1333 / 800

@@ -15,14 +15,14 @@ import json
 import sys
 from pathlib import Path
 
-from adept_training.engine.asked import Asked
-from adept_training.engine.pretrain import pretrain
-from adept_training.engine.recipe import Recipe, load_recipe
-from adept_training.engine.run_report import figures, write_report
-from adept_training.engine.runlog import read_log
-from adept_training.engine.state import saved_states
 from adept_training.images import ImageSource, open_images
+from adept_training.pretraining.asked import Asked
+from adept_training.pretraining.pretrain import pretrain
+from adept_training.pretraining.recipe import Recipe, load_recipe
+from adept_training.pretraining.watch.log import read_log
+from adept_training.pretraining.watch.report import figures, write_report
 from adept_training.proposals import ProposalTable
+from adept_training.runtime.state import saved_states
 
 ROWS = ("det_ss", "detrpn_ssrpn", "det_ssrpn", "detrpn_ss")
 SMALL = (

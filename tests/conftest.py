@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from adept_hub.checkpoint import read_config, write_checkpoint
+from adept_hub.checkpoint.folder import read_config, write_checkpoint
 from adept_hub.models import DetectorParts
 from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec, Provenance
 from tests import loopback_env as _loopback_env  # noqa: F401  # no test reaches the real Hub

@@ -15,7 +15,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from adept_hub.checkpoint import write_checkpoint
+from adept_hub.checkpoint.folder import write_checkpoint
 from adept_hub.models import DetectorParts
 from adept_hub.spec import PARTS, AnchorSpec, CheckpointConfig, DetectorSpec, LevelSpec, Preprocessing, Provenance
 from tests.frameworks_support import random_tensors

@@ -1,8 +1,8 @@
 """Every command that a message, a help text or a document prints, and whether the real parsers take it.
 
 A command is ``adept NAME ...`` at the start of a line, after a colon or a question mark, in back quotes with an option,
-in a shell block, or put together by `adept_hub.command_line.command_line`. It goes on to the end of its line, which is
-what a user pastes. Any other ``adept NAME`` is a mention, of which only the name is checked.
+in a shell block, or put together by `adept_hub.words.command_line.command_line`. It goes on to the end of its line,
+which is what a user pastes. Any other ``adept NAME`` is a mention, of which only the name is checked.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from adept_hub.cli.main import build_parser, commands
-from adept_training.downstream.finetune_command import settings_of
-from adept_training.downstream.recipe import load_finetune_recipe, protocol_names
-from adept_training.engine.recipe import load_recipe, recipe_names
+from adept_training.cli.finetune import settings_of
+from adept_training.finetuning.recipe import load_finetune_recipe, protocol_names
+from adept_training.pretraining.recipe import load_recipe, recipe_names
 
 ROOT = Path(__file__).resolve().parents[1]
 _FOLDERS = ("adept_hub", "training/adept_training", "training/recipes")
@@ -243,7 +243,7 @@ def _meaning(name: str, args: argparse.Namespace) -> str:
     if name in TUNING and not is_blank(args.recipe):
         return _loads(load_finetune_recipe, args.recipe, protocol_names(), settings_of(args))
     if name == "proposals" and getattr(args, "preset", None) is not None and not is_blank(args.preset):
-        from adept_training.proposals.presets import PRESETS
+        from adept_training.proposals.search.presets import PRESETS
 
         return "" if args.preset in PRESETS else f"there is no preset {args.preset!r}"
     return ""

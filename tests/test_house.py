@@ -14,7 +14,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.rpn import RPNHead
 
 import adept_hub
-from adept_hub.checkpoint import read_config
+from adept_hub.checkpoint.folder import read_config
 from adept_hub.convert.facts import MMDET_STOCK, TORCHVISION_STOCK, detectron2_facts, merge, mmdet_facts
 from adept_hub.doctor import diagnose
 from adept_hub.errors import UnsupportedModelError

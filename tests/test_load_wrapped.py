@@ -108,7 +108,7 @@ def share_of(rank: int, folder: str, store: str) -> None:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
-    from adept_hub.checkpoint import read_config, read_tensors
+    from adept_hub.checkpoint.folder import read_config, read_tensors
 
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)

@@ -16,11 +16,11 @@ import pytest
 
 import adept_hub
 from adept_hub.cli.main import build_parser, commands
+from adept_hub.io.schema import to_dict
 from adept_hub.registry import list_models, model_info
 from adept_hub.registry.training import training_command
-from adept_hub.schema import to_dict
-from adept_training.downstream.recipe import FinetuneRecipe
-from adept_training.engine.recipe import Recipe, flatten, load_recipe
+from adept_training.finetuning.recipe import FinetuneRecipe
+from adept_training.pretraining.recipe import Recipe, flatten, load_recipe
 from tests.printed import (
     DOCUMENTS,
     HOLE,
@@ -44,7 +44,7 @@ FOREIGN = {
     "--config-file", "--num-gpus", "--cfg-options", "--nproc-per-node", "--upgrade", "--logdir", "--project",  # others'
     "--nodes", "--ntasks-per-node", "--gpus-per-node", "--cpus-per-task", "--time", "--requeue", "--signal",
     "--kill-on-bad-exit",  # SLURM's
-    "--alias",  # python -m adept_hub.bundle
+    "--alias",  # python -m adept_hub.publish.bundle
     "--steps", "--precision", "--compile", "--batch", "--rounds", "--variants", "--rpn-lr", "--scaling", "--memory",
 }  # fmt: skip
 #: The last line are benchmarks', which stand in documents alone.

@@ -19,9 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the card that the checkpoint's config gives, or write cards."""
-    from adept_hub.cards import render_card, write_card
-    from adept_hub.fetch import FetchOptions, fetch
-    from adept_hub.measurements import with_measurements
+    from adept_hub.cards.card import render_card, write_card
+    from adept_hub.cards.measurements import with_measurements
+    from adept_hub.hub.fetch import FetchOptions, fetch
 
     if args.all is not None:
         return _all(args.all, args.results)
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _all(cards: Path, results: Path | None) -> int:
-    from adept_hub.results import write_cards, write_results
+    from adept_hub.cards.tables import write_cards, write_results
 
     for path in [*write_cards(cards), *(write_results(results) if results else [])]:
         print(path)

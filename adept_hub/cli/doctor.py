@@ -7,11 +7,11 @@ import dataclasses
 from pathlib import Path
 
 from adept_hub.cli.output import print_json
-from adept_hub.command_line import command_line
 from adept_hub.errors import SourceError
 from adept_hub.io.paths import is_file as is_regular
 from adept_hub.io.paths import not_a
 from adept_hub.spec import FRAMEWORKS
+from adept_hub.words.command_line import command_line
 
 DEFAULT = "adept_joint"
 
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print every disagreement with its remedy; exit status 1 if one of them is an error, 0 for warnings alone."""
     from adept_hub.doctor import diagnose_file, diagnose_stock
-    from adept_hub.fetch import FetchOptions, fetch
+    from adept_hub.hub.fetch import FetchOptions, fetch
 
     path = Path(args.what)
     is_file = is_regular(path)

@@ -27,10 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the checkpoint folder and say what is in it."""
-    from adept_hub.checkpoint import write_checkpoint
-    from adept_hub.convert.layouts import LAYOUTS, import_layout, recognise_layout
-    from adept_hub.convert.read_facts import read_state
-    from adept_hub.digest import sha256_file
+    from adept_hub.checkpoint.folder import write_checkpoint
+    from adept_hub.foreign.import_weights import LAYOUTS, import_layout, recognise_layout
+    from adept_hub.frameworks.read_facts import read_state
+    from adept_hub.io.digest import sha256_file
     from adept_hub.models.contract import part_of
     from adept_hub.spec import PARTS, Preprocessing, Provenance, Start
 

@@ -6,9 +6,9 @@ import argparse
 from dataclasses import replace
 
 from adept_hub.cli.output import print_json, print_table
+from adept_hub.io.schema import to_dict
 from adept_hub.registry import ModelInfo, model_info
 from adept_hub.registry.training import training_command
-from adept_hub.schema import to_dict
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 
 from adept_hub.cli.output import print_json, print_table
-from adept_hub.command_line import command_line
 from adept_hub.registry import list_models, model_info
 from adept_hub.spec import METHODS
+from adept_hub.words.command_line import command_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, TextIO, cast
 
-from adept_hub.messages import printable, redact
+from adept_hub.words.messages import printable, redact
 
 #: What progress bars move the cursor with: to the start of the line, up one, and to clear the rest of it.
 _BAR_MOVES = re.compile(r"(\r|\x1b\[[AK])")

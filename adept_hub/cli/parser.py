@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from adept_hub.spelling import did_you_mean
+from adept_hub.words.spelling import did_you_mean
 
 
 class Parser(argparse.ArgumentParser):

@@ -29,9 +29,9 @@ def add_source(parser: argparse.ArgumentParser, *, optional: bool = False) -> No
 
 def run(args: argparse.Namespace) -> int:
     """Fetch, verify every byte, and say where the folder is."""
-    from adept_hub.checkpoint import WEIGHTS, read_tensors
-    from adept_hub.digest import verify
-    from adept_hub.fetch import FetchOptions, fetch
+    from adept_hub.checkpoint.folder import WEIGHTS, read_tensors
+    from adept_hub.hub.fetch import FetchOptions, fetch
+    from adept_hub.io.digest import verify
 
     fetched = fetch(args.source, FetchOptions(args.revision, args.cache_dir, args.offline, force=args.force))
     verify(fetched.folder / WEIGHTS, fetched.config.sha256, fetched.config.size, force=True)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from adept_hub.cli.output import print_json, print_table
-from adept_hub.command_line import command_line
+from adept_hub.words.command_line import command_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Publish, and say what went up and how it is loaded."""
-    from adept_hub.publish import push_to_hub
+    from adept_hub.publish.push import push_to_hub
 
     published = push_to_hub(
         args.folder,

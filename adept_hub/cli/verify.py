@@ -48,9 +48,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _verify(source: str, cache_dir: str | None) -> _Outcome:
-    from adept_hub.checkpoint import WEIGHTS, read_tensors
-    from adept_hub.digest import verify
-    from adept_hub.fetch import FetchOptions, fetch
+    from adept_hub.checkpoint.folder import WEIGHTS, read_tensors
+    from adept_hub.hub.fetch import FetchOptions, fetch
+    from adept_hub.io.digest import verify
 
     try:
         fetched = fetch(source, FetchOptions(cache_dir=cache_dir, offline=True))

@@ -8,15 +8,15 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from adept_hub.calls import checked
-from adept_hub.choices import chosen_parts
+from adept_hub.arguments.calls import checked
+from adept_hub.arguments.choices import chosen_parts
 from adept_hub.convert.export import key_table
 from adept_hub.convert.norms import NORMED_PARTS, fold_into_convs, without_counters
 from adept_hub.convert.options import CASCADE_STAGES
-from adept_hub.convert.recognise import Recognised, recognise
-from adept_hub.convert.remedies import remedy
+from adept_hub.convert.recognize import Recognised, recognise
 from adept_hub.convert.structure import Structure, part_of_key, read_structure
 from adept_hub.errors import UnsupportedModelError
+from adept_hub.frameworks.remedies import remedy
 from adept_hub.models.contract import part_of
 from adept_hub.spec import PARTS, DetectorSpec
 

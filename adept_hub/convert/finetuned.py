@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from adept_hub.calls import checked
+from adept_hub.arguments.calls import checked
 from adept_hub.convert.export import key_table
 from adept_hub.convert.keymap import KeyTable, Row
 from adept_hub.convert.options import CASCADE_STAGES, Detector, Framework, check_framework

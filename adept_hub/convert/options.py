@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypedDict, get_args
 
-from adept_hub.calls import checked
-from adept_hub.choices import check_choice, check_num_classes
+from adept_hub.arguments.calls import checked
+from adept_hub.arguments.choices import check_choice, check_num_classes
 from adept_hub.errors import UnsupportedDetectorError
 from adept_hub.spec import FRAMEWORKS, DetectorSpec
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from adept_hub.convert.recognise import recognise
-from adept_hub.convert.remedies import remedy
+from adept_hub.convert.recognize import recognise
 from adept_hub.errors import UnsupportedModelError
-from adept_hub.model_tensors import own_tensors, plain_name
+from adept_hub.frameworks.remedies import remedy
+from adept_hub.models.wrapped import own_tensors, plain_name
 
 #: Stage and number of a block; torchvision and MMDetection count stages from 1, Detectron2 from 2.
 _BLOCK = re.compile(r"(?:.*\.)?(?P<stage>layer[1-4]|res[2-5])\.(?P<block>\d+)")

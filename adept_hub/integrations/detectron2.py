@@ -12,7 +12,7 @@ from detectron2.utils.file_io import PathManager
 from iopath.common.file_io import PathHandler
 
 from adept_hub.errors import SourceError
-from adept_hub.integrations.door import PREFIX, cached_weights
+from adept_hub.integrations.url_handler import PREFIX, cached_weights
 
 
 class AdeptHandler(PathHandler):  # type: ignore[misc]  # iopath is untyped

@@ -17,8 +17,8 @@ from mmengine.registry import MODELS
 from mmengine.runner.checkpoint import CheckpointLoader
 from torchvision.ops import FrozenBatchNorm2d
 
-from adept_hub.calls import checked
-from adept_hub.integrations.door import PREFIX, cached_weights
+from adept_hub.arguments.calls import checked
+from adept_hub.integrations.url_handler import PREFIX, cached_weights
 
 
 @CheckpointLoader.register_scheme(prefixes=PREFIX, force=True)  # type: ignore[untyped-decorator]  # mmengine is untyped

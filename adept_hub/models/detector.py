@@ -13,8 +13,8 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from adept_hub.calls import checked
-from adept_hub.choices import check_choice, check_num_classes
+from adept_hub.arguments.calls import checked
+from adept_hub.arguments.choices import check_choice, check_num_classes
 from adept_hub.errors import UnsupportedDetectorError
 from adept_hub.models.anchors import ExactAnchorGenerator
 from adept_hub.models.cascade import CascadeRoIHeads

@@ -19,7 +19,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adept_hub.calls import checked
+from adept_hub.arguments.calls import checked
 from adept_hub.errors import RegistryError, UnknownModelError, UnpublishedWeightsError
 from adept_hub.io.paths import expanded
 from adept_hub.registry.reader import Registry, check_registry, load_registry, parse_registry
@@ -169,7 +169,7 @@ def is_model_pretrained(name: str) -> bool:
 
 
 def _check_method(method: str, known: Registry) -> None:
-    from adept_hub.choices import check_choice  # with dataclasses, which a listing does without
+    from adept_hub.arguments.choices import check_choice  # with dataclasses, which a listing does without
     from adept_hub.spec import METHODS
 
     check_choice("method", method, dict.fromkeys((*METHODS, *sorted(known.methods()))))

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from adept_hub.errors import RegistryError, SourceError
+from adept_hub.io.schema import from_dict
 from adept_hub.names import check_repo, is_commit, is_name, split_name
-from adept_hub.schema import from_dict
 from adept_hub.spec import DetectorSpec, Metric, Preprocessing
 
 #: Names that Windows keeps for itself in every folder, with and without a suffix.

@@ -17,7 +17,7 @@ from adept_hub.errors import RegistryError, UnknownModelError, UnpublishedWeight
 from adept_hub.io.read import Door, parse_json
 from adept_hub.names import is_name, split_name
 from adept_hub.registry.lines import is_published_line, parse_line, read_lines
-from adept_hub.spelling import did_you_mean
+from adept_hub.words.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from adept_hub.registry.entries import ModelInfo

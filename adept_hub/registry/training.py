@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from adept_hub.command_line import command_line
 from adept_hub.spec import DetectorSpec
+from adept_hub.words.command_line import command_line
 
 #: Shipped recipes of the paper's architecture, by method, and the one for the small architecture and few images.
 _RECIPES = {

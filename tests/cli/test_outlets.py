@@ -12,7 +12,7 @@ import pytest
 
 from adept_hub.cli import output
 from adept_hub.cli.main import main
-from tests.hub.registries import checkpoint, small, write
+from tests.registry.registries import checkpoint, small, write
 
 ADEPT = [sys.executable, "-m", "adept_hub.cli.main"]
 FULL = Path("/dev/full")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.hostile.kills import files_of, leavings
-from tests.training.downstream.conftest import TINY, write_voc
+from tests.training.conftest import TINY, write_voc
 from tests.training.support import write_photographs
 
 _SET = " ".join(f"--set {setting}" for setting in TINY)
@@ -75,8 +75,8 @@ def make_inputs(folder: Path, checkpoint: Path) -> Path:
 
     from adept_hub.models.parts import _RESNETS
     from adept_hub.spec import DetectorSpec
-    from adept_training.downstream.detector import DetectorConfig, build_detector, save_detector
-    from adept_training.downstream.recipe import load_finetune_recipe
+    from adept_training.finetuning.detector import DetectorConfig, build_detector, save_detector
+    from adept_training.finetuning.recipe import load_finetune_recipe
     from tests.hostile.readers_runs import make_run
 
     shutil.copytree(checkpoint, folder / "checkpoint")

@@ -8,11 +8,11 @@ import numpy as np
 from PIL import Image
 
 from adept_training.proposals import get_preset
-from adept_training.proposals.search import selective_search
+from adept_training.proposals.search.selective import selective_search
 
 _MODULES = (
-    "adept_hub.cli.main", "adept_hub.load", "adept_training.downstream.compare", "adept_training.downstream.datasets",
-    "adept_training.downstream.deploy", "adept_training.downstream.finetune", "adept_training.engine.pretrain",
+    "adept_hub.cli.main", "adept_hub.load", "adept_training.comparing.compare", "adept_training.labels.datasets",
+    "adept_training.deploying.deploy", "adept_training.finetuning.run", "adept_training.pretraining.pretrain",
     "adept_training.proposals.run", "matplotlib.backends.backend_svg", "onnx", "tests.training.support",
 )  # fmt: skip
 

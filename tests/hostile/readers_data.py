@@ -16,19 +16,19 @@ import yaml
 from PIL import Image
 
 from adept_hub.errors import AdeptError, DataError, ImageDecodeError, ImagesError, RecipeError
-from adept_training.downstream.check import check_data
-from adept_training.downstream.coco_files import load_detections, save_annotations, save_detections
-from adept_training.downstream.recipe import load_finetune_recipe
-from adept_training.downstream.records import Split
-from adept_training.downstream.sources import read_data
-from adept_training.downstream.subsets import draw, load_subset, parse_budget, save_subset
-from adept_training.engine.recipe import load_recipe
+from adept_training.finetuning.recipe import load_finetune_recipe
 from adept_training.images import open_images
 from adept_training.images.decode import decode, read_size
+from adept_training.labels.check import check_data
+from adept_training.labels.records import Split
+from adept_training.labels.sources import read_data
+from adept_training.labels.subsets import draw, load_subset, parse_budget, save_subset
+from adept_training.metrics.coco_files import load_detections, save_annotations, save_detections
+from adept_training.pretraining.recipe import load_recipe
 from tests.hostile.mutate import RAW, Choose, mutate_bytes, mutate_json, mutate_lines, mutate_xml
 from tests.hostile.property import Reader
 from tests.house import write_house_data
-from tests.training.downstream.conftest import TINY, write_voc
+from tests.training.conftest import TINY, write_voc
 from tests.training.support import TINY as TINY_PRETRAIN
 
 Make = Callable[[Path], None]
@@ -63,7 +63,7 @@ def check_split(split: Split) -> None:
         assert ((image.labels_M > 0) & (image.labels_M <= len(split.classes))).all(), "a label of no class"
         for mask in image.masks or ():
             if mask is not None:
-                from adept_training.downstream.detections import to_rle
+                from adept_training.metrics.detections import to_rle
 
                 to_rle(mask, image.height, image.width)
 

@@ -17,10 +17,10 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from adept_hub.card_data import eval_results
-from adept_hub.cards import render_card, write_card
-from adept_hub.checkpoint import CONFIG, parse_config, read_config, replace_provenance
-from adept_hub.convert.read_facts import read_state
+from adept_hub.cards.card import render_card, write_card
+from adept_hub.cards.card_data import eval_results
+from adept_hub.cards.measurements import with_measurements
+from adept_hub.checkpoint.folder import CONFIG, parse_config, read_config, replace_provenance
 from adept_hub.doctor import diagnose_file, diagnose_stock
 from adept_hub.errors import (
     CheckpointError,
@@ -30,18 +30,18 @@ from adept_hub.errors import (
     SourceError,
     UnsupportedModelError,
 )  # fmt: skip
-from adept_hub.integrations.door import parse_address
-from adept_hub.lock import _name, _owner
-from adept_hub.measurements import with_measurements
+from adept_hub.frameworks.read_facts import read_state
+from adept_hub.integrations.url_handler import parse_address
+from adept_hub.io.lock import _name, _owner
+from adept_hub.io.schema import to_dict
 from adept_hub.names import parse_source
 from adept_hub.registry.reader import check_registry, load_registry
 from adept_hub.registry.training import training_command
-from adept_hub.schema import to_dict
 from adept_hub.spec import FRAMEWORKS, CheckpointConfig, Metric, Start
 from tests.hostile.mutate import Choose, mutate_bytes, mutate_json, mutate_lines, mutate_safetensors
 from tests.hostile.property import Reader
-from tests.hub.registries import checkpoint as registered
-from tests.hub.registries import small
+from tests.registry.registries import checkpoint as registered
+from tests.registry.registries import small
 
 #: A valid folder is made by these, once; ``config`` is that of a real checkpoint.
 Make = Callable[[Path], None]

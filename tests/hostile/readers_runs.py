@@ -15,28 +15,28 @@ import torch
 from PIL import Image
 from torch import nn
 
-from adept_hub.digest import sha256_file
 from adept_hub.errors import CheckpointError, DataError, NotARunError, OutputExistsError, ProposalsError, ResumeError
-from adept_hub.schema import from_dict
+from adept_hub.io.digest import sha256_file
+from adept_hub.io.schema import from_dict
 from adept_hub.spec import DetectorSpec, Preprocessing, Start
-from adept_training.downstream.detector import DetectorConfig, build_detector, predictor_state, save_detector
-from adept_training.downstream.detector_files import check_detector, read_detector_json, read_predictors
-from adept_training.downstream.history import read_history
-from adept_training.downstream.origin import Origin as TuneOrigin
-from adept_training.downstream.origin import check_resumed
-from adept_training.downstream.recipe import load_finetune_recipe
-from adept_training.downstream.runs import Cell, _finished
-from adept_training.engine.optim import LARS
-from adept_training.engine.origin import Origin, record_origin, recorded_origin
-from adept_training.engine.outcome import has_finished, read_outcome
-from adept_training.engine.run_report import figures, write_report
-from adept_training.engine.runlog import read_log
-from adept_training.engine.state import Progress, load_state, save_state, saved_states
+from adept_training.comparing.runs import Cell, _finished
+from adept_training.finetuning.detector import DetectorConfig, build_detector, predictor_state, save_detector
+from adept_training.finetuning.detector_files import check_detector, read_detector_json, read_predictors
+from adept_training.finetuning.history import read_history
+from adept_training.finetuning.origin import Origin as TuneOrigin
+from adept_training.finetuning.origin import check_resumed
+from adept_training.finetuning.recipe import load_finetune_recipe
+from adept_training.pretraining.optim import LARS
+from adept_training.pretraining.origin import Origin, record_origin, recorded_origin
+from adept_training.pretraining.watch.log import read_log
+from adept_training.pretraining.watch.outcome import has_finished, read_outcome
+from adept_training.pretraining.watch.report import figures, write_report
 from adept_training.proposals import ProposalTable, get_preset
-from adept_training.proposals.shards import Plan, Row, Unreadable, keys_digest, write_atomically, write_shard
+from adept_training.proposals.table.shards import Plan, Row, Unreadable, keys_digest, write_atomically, write_shard
+from adept_training.runtime.state import Progress, load_state, save_state, saved_states
 from tests.hostile.mutate import VALUES, Choose, mutate_bytes, mutate_json, mutate_lines, mutate_safetensors
 from tests.hostile.property import IRREGULAR, Reader
-from tests.training.downstream.conftest import TINY
+from tests.training.conftest import TINY
 from tests.training.support import tiny
 
 Make = Callable[[Path], None]

@@ -31,7 +31,7 @@ def _thin() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from adept_hub.checkpoint import write_checkpoint
+    from adept_hub.checkpoint.folder import write_checkpoint
     from adept_hub.models import DetectorParts
     from adept_hub.spec import PARTS, DetectorSpec, Provenance
 

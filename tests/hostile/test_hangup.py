@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from adept_training.engine.journal import Journal
-from adept_training.engine.stop import stop_signals
+from adept_training.runtime.journal import Journal
+from adept_training.runtime.stop import stop_signals
 
 
 def test_a_hangup_is_noted_unless_it_was_to_be_ignored() -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from adept_hub.cli.main import main
-from adept_hub.lock import own_folder
-from tests.training.downstream.conftest import write_voc
+from adept_hub.io.lock import own_folder
+from tests.training.conftest import write_voc
 from tests.training.support import write_photographs
 
 #: Words of each command; {} is the folder of the test, whose ``out`` is held.

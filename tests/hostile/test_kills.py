@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from adept_hub.checkpoint import read_config, read_tensors
+from adept_hub.checkpoint.folder import read_config, read_tensors
 from adept_hub.errors import AdeptError
-from adept_training.downstream.detector import load_detector
-from adept_training.engine.state import saved_states
+from adept_training.finetuning.detector import load_detector
 from adept_training.images import open_images
+from adept_training.runtime.state import saved_states
 from tests.hostile.kills import KILLS, LONG, adept, files_of, leavings, moments, run, start
 from tests.hostile.thin import thin_adept, thin_networks
-from tests.training.downstream.conftest import TINY, write_voc
+from tests.training.conftest import TINY, write_voc
 from tests.training.support import RandomBoxes, tiny, write_photographs
 
 Source = Callable[..., tuple[Path, object, object]]
@@ -36,8 +36,8 @@ def thin() -> Iterator[None]:
 def detector(thin: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fine-tuned detector of random numbers."""
     from adept_hub.spec import DetectorSpec
-    from adept_training.downstream.detector import DetectorConfig, build_detector, save_detector
-    from adept_training.downstream.recipe import load_finetune_recipe
+    from adept_training.finetuning.detector import DetectorConfig, build_detector, save_detector
+    from adept_training.finetuning.recipe import load_finetune_recipe
 
     spec = DetectorSpec(depth=18, fpn_channels=16, head_conv_channels=16, head_fc_channels=32)
     recipe = load_finetune_recipe(None, TINY).detector
@@ -67,8 +67,8 @@ def test_at_any_time(make_checkpoint: Source, tmp_path: Path) -> None:
 
 
 def pretrain(images: Path, folder: Path) -> None:
-    from adept_training.engine.asked import Asked
-    from adept_training.engine.pretrain import pretrain
+    from adept_training.pretraining.asked import Asked
+    from adept_training.pretraining.pretrain import pretrain
 
     settings = ("engine.checkpoint_minutes=0", "engine.keep=2", "schedule.epochs=3", "engine.batch_size=3",
                 "data.held_out=1", "views.sizes=[48,32,32]")  # fmt: skip
@@ -147,8 +147,8 @@ def test_compare(detector: Path, tmp_path: Path) -> None:
 
 def pretrain_at_terminal(folder: Path, terminal: str) -> None:
     """A run without end, whose controlling terminal is another one than that of the tests."""
-    from adept_training.engine.asked import Asked
-    from adept_training.engine.pretrain import pretrain
+    from adept_training.pretraining.asked import Asked
+    from adept_training.pretraining.pretrain import pretrain
 
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup, whose children ignore it
     os.setsid()

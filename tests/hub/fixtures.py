@@ -10,8 +10,8 @@ import pytest
 
 from adept_hub.spec import CheckpointConfig
 from tests.hub.loopback import Hub
-from tests.hub.registries import small, write
 from tests.loopback_env import HUB
+from tests.registry.registries import small, write
 
 
 @pytest.fixture

@@ -21,13 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from adept_hub.checkpoint import CONFIG, WEIGHTS, read_config, read_tensors
-from adept_hub.digest import sha256_file
+from adept_hub.checkpoint.folder import CONFIG, WEIGHTS, read_config, read_tensors
 from adept_hub.errors import AdeptError
+from adept_hub.io.digest import sha256_file
 from adept_hub.models.contract import expected_tensors
+from tests.foreign.malicious_pickles import CASES
 from tests.hostile.mutate import dump, mutate_bytes, mutate_tree
 from tests.hub.headers import data_bytes, read_header
-from tests.hub.malicious_pickles import CASES
 
 
 @dataclass
@@ -145,7 +145,7 @@ def run_attacks(checkpoint: Path) -> Report:
 
 def main() -> None:
     """Fuzz as often as asked, and print what happened."""
-    from adept_hub.checkpoint import write_checkpoint
+    from adept_hub.checkpoint.folder import write_checkpoint
     from adept_hub.models import DetectorParts
     from adept_hub.spec import PARTS, DetectorSpec, Provenance
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from adept_hub.checkpoint import CONFIG, WEIGHTS, parse_config, read_config, read_tensors
+from adept_hub.checkpoint.folder import CONFIG, WEIGHTS, parse_config, read_config, read_tensors
 from adept_hub.names import check_repo, check_revision, parse_source
 from adept_hub.registry import parse_registry
 from tests.hub.headers import data_bytes, read_header

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import adept_hub
-from adept_hub.checkpoint import read_tensors
+from adept_hub.checkpoint.folder import read_tensors
 from adept_hub.errors import AdeptError
-from adept_hub.fetch import FetchOptions, fetch
+from adept_hub.hub.fetch import FetchOptions, fetch
 from tests.fork_server import fork_server
 
 

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from adept_hub import http_answer, patience
-from adept_hub.checkpoint import CARD, CONFIG, WEIGHTS
+from adept_hub.checkpoint.folder import CARD, CONFIG, WEIGHTS
 from adept_hub.errors import AdeptError, CheckpointError, DownloadError, SourceError
-from adept_hub.fetch import FetchOptions, fetch
+from adept_hub.hub import answer as http_answer
+from adept_hub.hub import retries as patience
+from adept_hub.hub.fetch import FetchOptions, fetch
 from tests.hostile.kills import KILLS, adept, files_of, moments, run
 from tests.hostile.mutate import SPLICES, VALUES, Choose, mutate_bytes
 from tests.hostile.property import EXAMPLES, SEED, check_message, limited, watched

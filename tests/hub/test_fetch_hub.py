@@ -11,9 +11,9 @@ import pytest
 import torch
 
 import adept_hub
-from adept_hub.checkpoint import CONFIG, WEIGHTS, read_tensors
+from adept_hub.checkpoint.folder import CONFIG, WEIGHTS, read_tensors
 from adept_hub.errors import CheckpointError, DownloadError, IntegrityError
-from adept_hub.fetch import FetchOptions, fetch
+from adept_hub.hub.fetch import FetchOptions, fetch
 from tests.hub.loopback import OWNER, Hub
 from tests.hub.processes import Fetching
 

@@ -11,13 +11,13 @@ import torch
 import yaml
 
 import adept_hub
-from adept_hub.bundle import bundle
-from adept_hub.checkpoint import CONFIG, read_config, write_config
+from adept_hub.checkpoint.folder import CONFIG, read_config, write_config
 from adept_hub.cli.main import main
 from adept_hub.errors import LicenseError, PublishError, RegistryError
+from adept_hub.publish.bundle import bundle
+from adept_hub.publish.release import check_publishable
 from adept_hub.registry import model_info
 from adept_hub.registry.reader import check_registry
-from adept_hub.release import check_publishable
 from adept_hub.spec import Start
 from tests.house import LICENSE, NAME, PIXELS, SPEC, House, network_input, photograph, write_house
 from tests.hub.loopback import OWNER, Hub
@@ -62,7 +62,7 @@ def registered(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         json.dumps({"format_version": 1, "architectures": {"adept_joint_r18_fpn24": entry}, "checkpoints": {}})
     )
     monkeypatch.setenv("ADEPT_REGISTRY", str(models))
-    monkeypatch.setattr("adept_hub.bundle.MAX_BYTES", 1 << 30)
+    monkeypatch.setattr("adept_hub.publish.bundle.MAX_BYTES", 1 << 30)
     bundle(house.folder, models=models, bundled=models.parent)
     return models
 

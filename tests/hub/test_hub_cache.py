@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants, try_to_load_from_cache
 
-from adept_hub import hub_cache
-from adept_hub.checkpoint import CONFIG, WEIGHTS
+from adept_hub.checkpoint.folder import CONFIG, WEIGHTS
 from adept_hub.errors import IntegrityError
-from adept_hub.fetch import FetchOptions, fetch
-from adept_hub.hub_cache import RepoCache
+from adept_hub.hub import cache as hub_cache
+from adept_hub.hub.cache import RepoCache
+from adept_hub.hub.fetch import FetchOptions, fetch
 from tests.hub.loopback import Hub
 
 ETAG = "0" * 64

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from adept_hub import download, http_answer, hub_errors, patience
-from adept_hub.checkpoint import CARD, CONFIG, WEIGHTS
+from adept_hub.checkpoint.folder import CARD, CONFIG, WEIGHTS
 from adept_hub.errors import CheckpointError, DownloadError, IntegrityError, SourceError
-from adept_hub.fetch import FetchOptions, fetch
+from adept_hub.hub import answer as http_answer
+from adept_hub.hub import download
+from adept_hub.hub import errors as hub_errors
+from adept_hub.hub import retries as patience
+from adept_hub.hub.fetch import FetchOptions, fetch
 from tests.hub import lies
 from tests.hub.loopback import Hub
 

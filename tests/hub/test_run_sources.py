@@ -9,7 +9,7 @@ import pytest
 
 from adept_hub.cli.main import main
 from adept_hub.errors import CheckpointError, SourceError
-from adept_hub.fetch import fetch
+from adept_hub.hub.fetch import fetch
 from adept_hub.load import load_pretrained
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from adept_hub import patience
 from adept_hub.cli.main import main
 from adept_hub.errors import AdeptError, DownloadError, PublishError
-from adept_hub.fetch import FetchOptions, fetch
-from adept_hub.publish import push_to_hub
+from adept_hub.hub import retries as patience
+from adept_hub.hub.fetch import FetchOptions, fetch
+from adept_hub.publish.push import push_to_hub
 from tests.hub.loopback import Hub
 from tests.hub.processes import Fetching
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from adept_hub.checkpoint import WEIGHTS
+from adept_hub.checkpoint.folder import WEIGHTS
 from tests.hub.loopback import OWNER, Hub
 from tests.hub.processes import Fetching, Pushing
 from tests.hub.proxy import Proxy

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from adept_hub import download, xet
-from adept_hub.download import Announced
 from adept_hub.errors import DownloadError, IntegrityError
-from adept_hub.hub_cache import RepoCache
-from adept_hub.hub_errors import TRANSPORT
+from adept_hub.hub import download, xet
+from adept_hub.hub.cache import RepoCache
+from adept_hub.hub.download import Announced
+from adept_hub.hub.errors import TRANSPORT
 
 FILE = Announced("org/small", "model.safetensors", "http://127.0.0.1:9", "0" * 64, "0" * 40, 1000, xet=object())
 

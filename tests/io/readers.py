@@ -16,11 +16,10 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from adept_hub.cards import write_card
-from adept_hub.checkpoint import CARD, CONFIG, WEIGHTS, read_config, read_tensors, write_checkpoint
+from adept_hub.cards.card import write_card
+from adept_hub.cards.measurements import with_measurements
+from adept_hub.checkpoint.folder import CARD, CONFIG, WEIGHTS, read_config, read_tensors, write_checkpoint
 from adept_hub.convert.facts import MMDET_STOCK
-from adept_hub.convert.read_facts import facts_of_file, read_state
-from adept_hub.digest import sha256_file
 from adept_hub.errors import (
     AdeptError,
     CheckpointError,
@@ -36,33 +35,34 @@ from adept_hub.errors import (
     ResumeError,
     TrackerError,
 )
-from adept_hub.measurements import with_measurements
+from adept_hub.frameworks.read_facts import facts_of_file, read_state
+from adept_hub.io.digest import sha256_file
 from adept_hub.registry.reader import check_registry
 from adept_hub.spec import PARTS, Preprocessing, Provenance
-from adept_training.downstream.coco_files import load_detections
-from adept_training.downstream.datasets import open_data
-from adept_training.downstream.detector_files import PREDICTORS, read_detector_json, read_predictors
-from adept_training.downstream.history import read_history
-from adept_training.downstream.origin import Origin, check_resumed
-from adept_training.downstream.recipe import load_finetune_recipe
-from adept_training.downstream.runs import _finished
-from adept_training.downstream.subsets import Budget, load_subset, save_subset
-from adept_training.engine.journal import Journal
-from adept_training.engine.origin import recorded_origin
-from adept_training.engine.outcome import read_outcome
-from adept_training.engine.recipe import load_recipe
-from adept_training.engine.runlog import read_log
-from adept_training.engine.state import Progress, load_state, save_state
-from adept_training.engine.trackers import _known
-from adept_training.engine.watch import read_picture
+from adept_training.comparing.runs import _finished
+from adept_training.finetuning.detector_files import PREDICTORS, read_detector_json, read_predictors
+from adept_training.finetuning.history import read_history
+from adept_training.finetuning.origin import Origin, check_resumed
+from adept_training.finetuning.recipe import load_finetune_recipe
 from adept_training.images import decode, open_images, read_file, read_file_size
-from adept_training.proposals.presets import get_preset
-from adept_training.proposals.shards import Plan, Row, keys_digest, read_shard, shard_note, write_shard
-from adept_training.proposals.store import ProposalTable
+from adept_training.labels.datasets import open_data
+from adept_training.labels.subsets import Budget, load_subset, save_subset
+from adept_training.metrics.coco_files import load_detections
+from adept_training.pretraining.origin import recorded_origin
+from adept_training.pretraining.recipe import load_recipe
+from adept_training.pretraining.watch.log import read_log
+from adept_training.pretraining.watch.outcome import read_outcome
+from adept_training.pretraining.watch.pictures import read_picture
+from adept_training.proposals.search.presets import get_preset
+from adept_training.proposals.table.shards import Plan, Row, keys_digest, read_shard, shard_note, write_shard
+from adept_training.proposals.table.store import ProposalTable
+from adept_training.runtime.journal import Journal
+from adept_training.runtime.state import Progress, load_state, save_state
+from adept_training.runtime.trackers import _known
 from tests.conftest import SMALL, random_parts
-from tests.hub.registries import checkpoint as registered
-from tests.hub.registries import small
-from tests.training.downstream.conftest import write_voc
+from tests.registry.registries import checkpoint as registered
+from tests.registry.registries import small
+from tests.training.conftest import write_voc
 
 TENSORS = {"a.weight": torch.arange(12.0).reshape(3, 4), "b": torch.ones(5)}
 PLAN = Plan(1, 1, keys_digest(["a"]), get_preset("paper").as_dict(), {"name": "test"}, "test")

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from adept_hub import lock as module
 from adept_hub.errors import FolderInUseError
-from adept_hub.lock import LOCK, OWNER, own_folder
+from adept_hub.io import lock as module
+from adept_hub.io.lock import LOCK, OWNER, own_folder
 
 HOLD = """
 import os, sys, time
 from pathlib import Path
-from adept_hub.lock import own_folder
+from adept_hub.io.lock import own_folder
 with own_folder(Path(sys.argv[1])):
     print("held", flush=True)
     if "fork" in sys.argv and os.fork() == 0:

@@ -18,26 +18,26 @@ DOORS = {
     "adept_hub.io.strict_json": "JSON, for the door alone",
     "adept_hub.io.strict_yaml": "YAML, for the door alone",
     "adept_hub.io.archives": "tar files, of which only members are read",
-    "adept_hub.io.weights_file": "safetensors, whose library maps a file by its name",
-    "adept_hub.io.pickles": "torch.save's files, whose library maps a file by its name",
-    "adept_hub.io.array_pickles": "Detectron2's pickles, by an unpickler that builds arrays only",
+    "adept_hub.checkpoint.weights_file": "safetensors, whose library maps a file by its name",
+    "adept_hub.foreign.tensor_files": "torch.save's files, whose library maps a file by its name",
+    "adept_hub.foreign.array_pickles": "Detectron2's pickles, by an unpickler that builds arrays only",
     "adept_training.images.decode": "encoded images, from bytes or streams that the door gave",
     "adept_training.proposals.table_files": "Parquet and NumPy arrays, whose libraries adept_hub does without",
 }
 
 #: What is no file from elsewhere: module:function -> why.
 ALLOWED = {
-    "adept_hub.atomic:append_line": "writes; the last byte says whether the last line was finished",
-    "adept_hub.atomic:_temporary": "locks a file or folder that it has made",
-    "adept_hub.atomic:_is_free": "locks, and reads nothing",
-    "adept_hub.atomic:_sync": "has the disk keep what was written, and reads nothing",
-    "adept_hub.hub_cache:RepoCache.partial": "writes; what it takes over is hashed when it is whole",
-    "adept_hub.convert.read_facts:_run_mmengine": "runs a program, with --run-config alone",
+    "adept_hub.io.write:append_line": "writes; the last byte says whether the last line was finished",
+    "adept_hub.io.write:_temporary": "locks a file or folder that it has made",
+    "adept_hub.io.write:_is_free": "locks, and reads nothing",
+    "adept_hub.io.write:_sync": "has the disk keep what was written, and reads nothing",
+    "adept_hub.hub.cache:RepoCache.partial": "writes; what it takes over is hashed when it is whole",
+    "adept_hub.frameworks.read_facts:_run_mmengine": "runs a program, with --run-config alone",
     "adept_hub.integrations.detectron2:AdeptHandler._open": "hands Detectron2 the weights that it has just written",
     "adept_hub.integrations.mmdet:load_from_adept": "hands MMEngine the tensors that it has just written",
-    "adept_hub.model_tensors:memory_is_read_only": "asks Linux, in /proc, about this process",
+    "adept_hub.models.wrapped:memory_is_read_only": "asks Linux, in /proc, about this process",
     "adept_hub.registry:_may_be_installed": "searches what pip has installed, as Python itself does",
-    "adept_training.engine.state:_read": "a stream of the door whose SHA-256 was recorded, tensors only",
+    "adept_training.runtime.state:_read": "a stream of the door whose SHA-256 was recorded, tensors only",
     "adept_training.images.hugging_face:open_hugging_face": "the datasets library reads, and gives undecoded bytes",
     "adept_training.settings_reference:_comments": "the source of this package's own recipes",
     "adept_training.proposals.report:render": "a template that is part of the package",
@@ -60,7 +60,7 @@ READS = reads()
 
 def test_every_module_is_looked_at() -> None:
     assert len(READS) > 200
-    assert {"adept_hub", "adept_hub.io.read", "adept_training.proposals.index"} <= set(READS)
+    assert {"adept_hub", "adept_hub.io.read", "adept_training.proposals.table.index"} <= set(READS)
 
 
 def test_bytes_from_elsewhere_come_through_the_door() -> None:
@@ -108,7 +108,7 @@ def test_every_way_to_read_is_found(code: str) -> None:
         "p.write_text(s)", "import json; json.dumps(s)", "from PIL import Image; Image.new('RGB', s)",
         "from adept_hub.io.read import Door; Door(DataError).open(p)",
         "from adept_hub.io.read import Door; d = Door(DataError); d.open(p)",
-        "from adept_training.proposals.store import ProposalTable; ProposalTable.open(p)",
+        "from adept_training.proposals.table.store import ProposalTable; ProposalTable.open(p)",
     ],
 )  # fmt: skip
 def test_writing_and_the_door_are_no_other_door(code: str) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from adept_training.engine.recipe import Recipe, load_recipe
 from adept_training.images import ImageSource, open_images
+from adept_training.pretraining.recipe import Recipe, load_recipe
 
 TINY = (
     "model.depth=18", "model.fpn_channels=16", "model.head_conv_channels=16", "model.head_fc_channels=32",

@@ -12,12 +12,12 @@ from typing import Annotated, Any
 import pytest
 
 from adept_hub.errors import RecipeError
-from adept_hub.schema import Length, Range, from_dict
+from adept_hub.io.schema import Length, Range, from_dict
 from adept_hub.spec import DetectorSpec
-from adept_training.downstream.compare_command import check_seeds
-from adept_training.downstream.loop import iteration_seed
-from adept_training.downstream.recipe import FinetuneRecipe, load_finetune_recipe, protocol_names
-from adept_training.engine.recipe import Recipe, load_recipe, recipe_names
+from adept_training.cli.compare import check_seeds
+from adept_training.finetuning.loop import iteration_seed
+from adept_training.finetuning.recipe import FinetuneRecipe, load_finetune_recipe, protocol_names
+from adept_training.pretraining.recipe import Recipe, load_recipe, recipe_names
 
 
 def numbers(cls: type[Any], path: str = "") -> Iterator[tuple[str, Any, Range | None]]:

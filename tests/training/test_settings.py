@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from adept_hub.errors import OptionTypeError, RecipeError
-from adept_hub.schema import field_paths
-from adept_training.downstream.recipe import FinetuneRecipe, load_finetune_recipe
-from adept_training.engine.recipe import Recipe, load_recipe
+from adept_hub.io.schema import field_paths
+from adept_training.finetuning.recipe import FinetuneRecipe, load_finetune_recipe
+from adept_training.pretraining.recipe import Recipe, load_recipe
 
 KINDS = [(Recipe, load_recipe), (FinetuneRecipe, load_finetune_recipe)]
 

@@ -11,16 +11,16 @@ import pytest
 
 from adept_hub.cli.main import main
 from adept_hub.errors import DataError, LicenseError, RecipeError
-from adept_hub.schema import field_paths
-from adept_training.downstream.detector import Trained
-from adept_training.downstream.finetune import finetune
-from adept_training.downstream.origin import open_origin
-from adept_training.downstream.recipe import FinetuneRecipe, load_finetune_recipe
-from adept_training.downstream.records import Data
-from adept_training.engine.recipe import Recipe, load_recipe
+from adept_hub.io.schema import field_paths
+from adept_training.finetuning.detector import Trained
+from adept_training.finetuning.origin import open_origin
+from adept_training.finetuning.recipe import FinetuneRecipe, load_finetune_recipe
+from adept_training.finetuning.run import finetune
+from adept_training.labels.records import Data
+from adept_training.pretraining.recipe import Recipe, load_recipe
 from adept_training.settings_reference import page, settings_of
 from tests.printed import ROOT
-from tests.training.downstream.made import crowded
+from tests.training.made import crowded
 
 KINDS = [(Recipe, load_recipe, "pretrain"), (FinetuneRecipe, load_finetune_recipe, "finetune")]
 
@@ -83,7 +83,7 @@ def test_a_license_that_is_not_one_is_refused_at_the_start(bad: str) -> None:
 
 
 def test_classes_that_no_detector_has_are_refused_before_the_first_step(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("adept_training.downstream.finetune.build_detector", lambda *_: pytest.fail("work"))
+    monkeypatch.setattr("adept_training.finetuning.run.build_detector", lambda *_: pytest.fail("work"))
     truth = crowded(6)
     named = Data("made", type(truth)(truth.name, truth.images, ("a", "b" * 1001, "c"), truth.parts))
     with pytest.raises(DataError, match="more than 1,000 characters"):

@@ -20,9 +20,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from adept_hub.schema import Length, Range, to_dict
+from adept_hub.checkpoint.validate import MAX_CHANNELS
+from adept_hub.io.schema import Length, Range, to_dict
 from adept_hub.spec import AnchorSpec, DetectorSpec, LevelSpec
-from adept_hub.validate import MAX_CHANNELS
 
 _PAGE = """\
 # Settings
@@ -91,8 +91,8 @@ def page() -> str:
 
 
 def _recipes() -> dict[str, type[Any]]:
-    from adept_training.downstream.recipe import FinetuneRecipe
-    from adept_training.engine.recipe import Recipe
+    from adept_training.finetuning.recipe import FinetuneRecipe
+    from adept_training.pretraining.recipe import Recipe
 
     return {"pretrain": Recipe, "finetune": FinetuneRecipe}
 
@@ -116,7 +116,7 @@ def _allowed(hint: Any) -> str:
 
 
 def _within(cls: type[Any], name: str) -> str:
-    """The bounds of the architecture, which `adept_hub.validate.check_config` holds for every checkpoint."""
+    """The bounds of the architecture, which `adept_hub.checkpoint.validate.check_config` holds for every checkpoint."""
     if cls is DetectorSpec and name.endswith("channels"):
         return f"1..{MAX_CHANNELS}"
     four = {(AnchorSpec, "sizes"), (LevelSpec, "upper")}

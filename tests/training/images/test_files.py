@@ -12,7 +12,7 @@ import pytest
 
 from adept_hub.errors import ImageDecodeError, ImagesError
 from adept_training.images import open_images, read_file, read_file_size
-from adept_training.text import is_utf8, one_line
+from adept_training.images.text import is_utf8, one_line
 from tests.training.images.test_sources import PNG, write
 
 

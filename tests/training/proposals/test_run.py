@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from adept_hub.errors import DiskFullError, ImageDecodeError, ImagesError, OutputExistsError, ProposalsError
-from adept_hub.lock import LOCK
+from adept_hub.io.lock import LOCK
 from adept_training.images import content_hash, decode
 from adept_training.proposals import ProposalTable, filter_boxes, run_proposals, selective_search
 from tests.training.proposals.photographs import skimage_photographs
@@ -166,7 +166,8 @@ def test_shards_of_webdataset(photographs, undisturbed, tmp_path):
 
 SLOW_RUN = """
 import sys, time
-from adept_training.proposals import command, propose, run
+from adept_training.cli import proposals as command
+from adept_training.proposals import propose, run
 import argparse
 def slow(original):
     def work(*arguments):

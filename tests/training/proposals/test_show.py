@@ -9,7 +9,7 @@ from adept_hub.models.anchors import ExactAnchorGenerator
 from adept_training.proposals import ProposalTable, get_preset, run_proposals
 from adept_training.proposals.measure import anchors, box_iou, in_view, match_anchors, measure
 from adept_training.proposals.pictures import draw, levels_of
-from adept_training.proposals.presets import PRESETS, preset_from_dict
+from adept_training.proposals.search.presets import PRESETS, preset_from_dict
 from adept_training.proposals.show import show
 from tests.training.proposals.photographs import skimage_photographs
 

@@ -20,7 +20,7 @@ from adept_hub.errors import ImageDecodeError, ImagesError
 from adept_training.data.photometric import Colours, PhotometricRecipe, draw_colours
 from adept_training.data.views import Array, ViewsRecipe, draw_views
 from adept_training.images import ImageSource, decode
-from adept_training.proposals.store import ProposalTable
+from adept_training.proposals.table.store import ProposalTable
 
 _ATTEMPTS = 8
 _LAST_SECONDS = 20

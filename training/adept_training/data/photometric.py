@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from adept_hub.schema import Range
+from adept_hub.io.schema import Range
 from adept_hub.spec import Preprocessing
 
 _LUMA = (0.2989, 0.587, 0.114)

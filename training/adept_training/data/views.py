@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from adept_hub.schema import Range
+from adept_hub.io.schema import Range
 
 Array = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]

@@ -16,8 +16,8 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 import adept_hub
 from adept_hub.convert.export import next_steps, read_export
 from adept_hub.convert.options import Framework
-from adept_hub.disk import disk_errors
 from adept_hub.errors import OutputExistsError
+from adept_hub.io.disk_errors import disk_errors
 from adept_hub.models.propose import propose
 from adept_hub.spec import CheckpointConfig
 from adept_training.demo.draw import Panel, draw_sheet

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from adept_hub.atomic import atomic_file
+from adept_hub.io.write import atomic_file
 
 _PAPER = (250, 250, 247)
 _INK = (32, 33, 36)

@@ -14,7 +14,7 @@ from pathlib import Path
 from adept_hub.errors import ImageDecodeError, ImagesError
 from adept_hub.io.read import MAX_IMAGE, Door
 from adept_training.images.decode import read_size
-from adept_training.text import one_line
+from adept_training.images.text import one_line
 
 _log = logging.getLogger(__name__)
 

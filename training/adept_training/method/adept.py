@@ -11,7 +11,7 @@ from typing import Annotated, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from adept_hub.schema import Range
+from adept_hub.io.schema import Range
 from adept_hub.spec import PARTS, DetectorSpec, Preprocessing
 from adept_training.data.loader import Batch, BoxBatch, Sealed
 from adept_training.data.photometric import apply_colours

@@ -14,9 +14,9 @@ from torch.nn import functional as F
 from torchvision.models.detection._utils import BoxCoder
 from torchvision.ops import box_iou
 
+from adept_hub.io.schema import Range
 from adept_hub.models.anchors import ExactAnchorGenerator
 from adept_hub.models.parts import STRIDES
-from adept_hub.schema import Range
 from adept_hub.spec import AnchorSpec
 from adept_training.method.precision import full
 

@@ -9,11 +9,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from adept_training.proposals.boxes import filter_boxes
-    from adept_training.proposals.presets import PRESETS, BoxFilter, Preset, get_preset
     from adept_training.proposals.run import RunReport, run_proposals
-    from adept_training.proposals.search import Regions, search_regions, selective_search
-    from adept_training.proposals.store import ProposalTable
+    from adept_training.proposals.search.boxes import filter_boxes
+    from adept_training.proposals.search.presets import PRESETS, BoxFilter, Preset, get_preset
+    from adept_training.proposals.search.selective import Regions, search_regions, selective_search
+    from adept_training.proposals.table.store import ProposalTable
 
 __all__ = [
     "PRESETS",
@@ -30,17 +30,17 @@ __all__ = [
 ]
 
 _HOME = {
-    "PRESETS": "presets",
-    "BoxFilter": "presets",
-    "Preset": "presets",
-    "get_preset": "presets",
-    "filter_boxes": "boxes",
+    "PRESETS": "search.presets",
+    "BoxFilter": "search.presets",
+    "Preset": "search.presets",
+    "get_preset": "search.presets",
+    "filter_boxes": "search.boxes",
     "RunReport": "run",
     "run_proposals": "run",
-    "Regions": "search",
-    "search_regions": "search",
-    "selective_search": "search",
-    "ProposalTable": "store",
+    "Regions": "search.selective",
+    "search_regions": "search.selective",
+    "selective_search": "search.selective",
+    "ProposalTable": "table.store",
 }
 
 

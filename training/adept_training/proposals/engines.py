@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Literal, TypeVar
 
 from adept_hub.errors import ProposalsError
-from adept_hub.spelling import did_you_mean
+from adept_hub.words.spelling import did_you_mean
 
 Engine = Literal["local", "ray"]
 T = TypeVar("T")

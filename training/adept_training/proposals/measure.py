@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from adept_training.proposals.boxes import Boxes, first_of_each
-from adept_training.proposals.store import ProposalTable
+from adept_training.proposals.search.boxes import Boxes, first_of_each
+from adept_training.proposals.table.store import ProposalTable
 
 VIEW = 224  # pixels; the first view is the whole photograph, squashed
 STRIDES = (4, 8, 16, 32)

@@ -8,11 +8,11 @@ from PIL import Image, ImageDraw
 
 from adept_hub.errors import ProposalsError
 from adept_training.images import ImageSource, content_hash, decode
-from adept_training.proposals.boxes import Boxes, first_of_each
 from adept_training.proposals.measure import in_view
-from adept_training.proposals.presets import Preset
-from adept_training.proposals.search import selective_search
-from adept_training.proposals.store import ProposalTable
+from adept_training.proposals.search.boxes import Boxes, first_of_each
+from adept_training.proposals.search.presets import Preset
+from adept_training.proposals.search.selective import selective_search
+from adept_training.proposals.table.store import ProposalTable
 
 # The level that the contrastive loss gives a box of the squashed 224 x 224 view: by sqrt(w h) up to 48, 96, 192 pixels.
 LEVEL_LIMITS = (48, 96, 192)

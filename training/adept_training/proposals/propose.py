@@ -6,11 +6,11 @@ import sys
 
 from adept_hub.errors import ImageDecodeError
 from adept_training.images import ImageSource, content_hash, decode
-from adept_training.proposals.boxes import to_proposals
-from adept_training.proposals.presets import Preset
-from adept_training.proposals.search import selective_search
-from adept_training.proposals.shards import Row, Unreadable
-from adept_training.text import is_utf8, one_line
+from adept_training.images.text import is_utf8, one_line
+from adept_training.proposals.search.boxes import to_proposals
+from adept_training.proposals.search.presets import Preset
+from adept_training.proposals.search.selective import selective_search
+from adept_training.proposals.table.shards import Row, Unreadable
 
 
 def propose(images: ImageSource, preset: Preset) -> list[Row | Unreadable]:

@@ -13,19 +13,18 @@ from pathlib import Path
 
 import numpy as np
 
-from adept_hub.atomic import clear_leavings
-from adept_hub.calls import checked
+from adept_hub.arguments.calls import checked
 from adept_hub.errors import DiskFullError, ImageDecodeError, ImagesError, OutputExistsError, ProposalsError
+from adept_hub.io.lock import own_folder
 from adept_hub.io.paths import not_a
-from adept_hub.lock import own_folder
+from adept_hub.io.write import clear_leavings
 from adept_training.images import ImageSource, decoder_version, open_images
-from adept_training.ownership import launched
 from adept_training.proposals.engines import Engine, available_cpus, run_tasks
-from adept_training.proposals.index import open_index
-from adept_training.proposals.match import compare
-from adept_training.proposals.presets import DEFAULT_PRESET, Preset, get_preset
 from adept_training.proposals.propose import engine_version, propose
-from adept_training.proposals.shards import (
+from adept_training.proposals.search.presets import DEFAULT_PRESET, Preset, get_preset
+from adept_training.proposals.table.index import open_index
+from adept_training.proposals.table.match import compare
+from adept_training.proposals.table.shards import (
     PLAN_FILE,
     UNREADABLE_FILE,
     Plan,
@@ -38,6 +37,7 @@ from adept_training.proposals.shards import (
     write_atomically,
     write_shard,
 )
+from adept_training.runtime.ownership import launched
 
 log = logging.getLogger(__name__)
 

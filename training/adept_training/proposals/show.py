@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from adept_hub.atomic import atomic_file
-from adept_hub.calls import checked
+from adept_hub.arguments.calls import checked
 from adept_hub.errors import ProposalsError
 from adept_hub.io.read import MAX_LOG, Door
+from adept_hub.io.write import atomic_file
 from adept_training.images import open_images
 from adept_training.proposals import pictures, report
 from adept_training.proposals.measure import Statistics, measure
-from adept_training.proposals.presets import preset_from_dict
-from adept_training.proposals.shards import UNREADABLE_FILE, write_atomically
-from adept_training.proposals.store import ProposalTable
+from adept_training.proposals.search.presets import preset_from_dict
+from adept_training.proposals.table.shards import UNREADABLE_FILE, write_atomically
+from adept_training.proposals.table.store import ProposalTable
 
 _LOG = Door(ProposalsError, MAX_LOG)
 

@@ -1,0 +1,1 @@
+"""Arguments of public calls, checked before anything is done with them."""

@@ -1,0 +1,1 @@
+"""Model cards and tables, generated from a checkpoint's config and its measurements."""

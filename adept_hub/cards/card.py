@@ -1,0 +1,295 @@
+"""A checkpoint's config becomes its model card; every figure is one of the config's, none is typed by hand.
+
+What a person writes between the two markers of a card is kept when the card is generated again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from adept_hub.cards.card_data import front_matter
+from adept_hub.checkpoint.validate import MAX_CARD_BYTES
+from adept_hub.errors import CheckpointError
+from adept_hub.io.digest import home_of
+from adept_hub.io.read import Door
+from adept_hub.io.write import atomic_file
+from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec, Metric, Provenance
+from adept_hub.words.messages import printable
+
+CARD = "README.md"
+BEGIN = "<!-- adept: what stands between these two lines is yours, and is kept -->"
+END = "<!-- adept: end of what is yours -->"
+PICTURES = ("pictures/*.png", "pictures/*.jpg")
+
+_NO_WORD = re.compile(r"[\W_]+")
+
+Row = Sequence[str]
+
+_METHODS = {
+    "adept_joint": "ADePT joint: object contrast trains backbone, FPN and RoI head; the RPN learns beside them",
+    "adept_separate": "ADePT separate: the RPN was trained on a finished, frozen SoCo detector",
+    "soco": "SoCo: object contrast trains backbone, FPN and RoI head; there is no RPN",
+    "byol": "BYOL on whole images: the backbone alone",
+    "scratch": "no pre-training: initial values",
+}
+_WHAT = {
+    "backbone": "ResNet-{depth}, torchvision's layout, stride in the 3x3, batch norms",
+    "fpn": "P2-P5, {fpn_channels} channels, batch norms after every lateral and output convolution",
+    "rpn": "one 3x3 convolution with ReLU, {anchors_per_location} anchors a place",
+    "head": "four 3x3 convolutions of {head_conv_channels} with batch norms, one fc of {head_fc_channels}",
+}
+
+
+def render_card(
+    config: CheckpointConfig, *, source: str = "", handwritten: str = "", pictures: Sequence[str] = ()
+) -> str:
+    """The model card (README.md) of a checkpoint: front matter for the Hub, then prose and tables.
+
+    Args:
+        config: the checkpoint's.
+        source: what the commands on the card load (``hf-hub:org/name``); by default the name.
+        handwritten: Markdown that stands between the markers.
+        pictures: paths, relative to the card, to show (proposals, curves).
+    """
+    metrics = config.provenance.metrics
+    sections = [
+        front_matter(config),
+        f"# {config.name}\n\n{_introduction(config)}",
+        f"{BEGIN}\n{handwritten.strip()}\n{END}" if handwritten.strip() else f"{BEGIN}\n{END}",
+        _use(source or config.name),
+        "## Parts\n\n" + _table(("part", "what", "tensors", "values"), _part_rows(config)),
+        _agreement(config),
+        _training(config),
+        _measurements([m for m in metrics if not _is_tide(m)]),
+        _tide([m for m in metrics if _is_tide(m)]),
+        _pictures(pictures),
+        _limits(config),
+        _CITATION,
+    ]
+    return "\n\n".join(section.strip() for section in sections if section) + "\n"
+
+
+def handwritten_part(card: str) -> str:
+    """What a person wrote on a card: the text between the markers, or the whole text of a card that has none.
+
+    A card without markers was written by hand; its front matter, which is generated, is left out. So are control
+    characters, which no page shows and a terminal would obey.
+    """
+    if BEGIN in card and END in card:
+        return printable(card.split(BEGIN, 1)[1].split(END, 1)[0]).strip()
+    lines = card.replace("\r\n", "\n").strip().split("\n")
+    if lines[0].strip() == "---" and "---" in (line.strip() for line in lines[1:]):
+        lines = lines[2 + [line.strip() for line in lines[1:]].index("---") :]
+    return printable("\n".join(lines)).strip()
+
+
+def write_card(
+    folder: Path, config: CheckpointConfig, *, source: str = "", replaces: Path | None = None
+) -> Path:  # fmt: skip
+    """Write the card into a checkpoint folder, with its pictures; an existing card's hand-written part is kept.
+
+    Args:
+        folder: of the checkpoint.
+        config: of the checkpoint.
+        source: what to load it by, in the card's examples.
+        replaces: the folder whose place this one takes, and whose card is therefore the existing one.
+
+    Raises:
+        CheckpointError: the existing card cannot be read, is not a regular file, or is a link out of its folder.
+    """
+    path, old, before = folder / CARD, (replaces or folder) / CARD, ""
+    if os.path.lexists(old):
+        remedy = "Remove it, and write the card again."
+        door = Door(CheckpointError, MAX_CARD_BYTES, inside=home_of(old), remedy=remedy)
+        before = handwritten_part(door.text(old))
+    card = render_card(config, source=source, handwritten=before, pictures=card_pictures(folder))
+    with atomic_file(path) as temporary:
+        temporary.write_text(card, encoding="utf-8")
+    return path
+
+
+def card_pictures(folder: Path) -> list[str]:
+    """The pictures in a checkpoint folder, by their paths from its card."""
+    return sorted(p.relative_to(folder).as_posix() for pattern in PICTURES for p in folder.glob(pattern))
+
+
+def _introduction(config: CheckpointConfig) -> str:
+    p = config.provenance
+    network = {"target": "target (momentum)", "online": "online", "none": "only"}[p.exported_network]
+    how = "trained with labels" if p.labeled else "made without any label"
+    absent = "are not part of it" if p.labeled else "do not exist yet"
+    return (
+        f"Pre-trained parts of a two-stage detector ({', '.join(config.parts)}), {how}.\n"
+        f"{_METHODS.get(p.method, p.method)}. "
+        f"Trained on {_plain(p.data)} ({p.images:,} images) for {p.epochs:g} epochs; "
+        f"the file holds the {network} network. "
+        f"It is a start for fine-tuning, not a detector: its class and box predictors {absent}."
+    )
+
+
+def _use(source: str) -> str:
+    return f"""## Use
+
+```python
+import adept_hub
+
+model = adept_hub.load_pretrained("{source}", num_classes=21)  # torchvision, ready to fine-tune
+print(model.load_report)
+```
+
+```bash
+adept export {source} --to detectron2 --out out_d2       # weights and config.yaml
+adept export {source} --to mmdet --out out_mmdet         # weights and config.py
+adept export {source} --to torchvision --out out_tv      # weights and build_model.py
+```"""
+
+
+def _part_rows(config: CheckpointConfig) -> list[Row]:
+    from adept_hub.models.contract import expected_tensors, part_of
+
+    fields = {name: getattr(config.spec, name) for name in DetectorSpec.__dataclass_fields__}
+    fields["anchors_per_location"] = config.spec.anchors_per_location
+    rows: list[Row] = []
+    for part in PARTS:
+        held = part in config.parts
+        shapes = [shape for key, (shape, _) in expected_tensors(config.spec).items() if held and part_of(key) == part]
+        what = _WHAT[part].format(**fields) if held else "not held"
+        rows.append((part, what, str(len(shapes)), f"{sum(prod(shape) for shape in shapes):,}"))
+    return rows
+
+
+def _agreement(config: CheckpointConfig) -> str:
+    spec, pixels = config.spec, config.preprocessing
+    rows: list[Row] = [
+        ("channel order", pixels.channel_order.upper()),
+        ("mean, std of RGB in [0, 1]", f"{_list(pixels.mean)}; {_list(pixels.std)}"),
+        ("norms", "trainable batch norms in backbone, FPN and RoI head; none in the RPN"),
+        ("anchors in pre-training", f"{_list(spec.anchors.sizes)} px on P2-P5, h/w {_list(spec.anchors.ratios)}"),
+        ("anchors downstream", "the same, and twice P5's on P6, unless you choose others"),
+        ("boxes to levels in pre-training", f"sqrt(wh) up to {_list(spec.levels.upper)} px on P2-P5"),
+        ("RoIAlign", f"{spec.ROI_SIZE}x{spec.ROI_SIZE}, aligned, adaptive sampling"),
+    ]
+    return "## What a framework must agree with\n\n" + _table(("setting", "value"), rows)
+
+
+def _training(config: CheckpointConfig) -> str:
+    p = config.provenance
+    proposals = ", ".join(f"{k} {v}" for k, v in sorted(p.proposals.items()) if not isinstance(v, dict))
+    rows: list[Row] = [
+        ("method", p.method),
+        *_starts(p),
+        ("data", f"{p.data}, {p.images:,} images, {'labeled' if p.labeled else 'no labels'}"),
+        ("epochs", f"{p.epochs:g}"),
+        ("hardware", p.trained_on or "not recorded"),
+        ("proposals", proposals or "none"),
+        ("recipe SHA-256", p.recipe_sha256 or "not recorded"),
+        ("licence of the weights", config.licence or "not stated"),
+        ("SHA-256 of the weights", config.sha256),
+        ("stored as", config.stored_dtype),
+    ]
+    text = "## Training\n\n" + _table(("what", "value"), rows)
+    if p.recipe:
+        recipe = [(key, str(value)) for key, value in _flatten(p.recipe)]
+        text += "\n\n<details><summary>The whole recipe</summary>\n\n" + _table(("field", "value"), recipe)
+        text += "\n\n</details>"
+    return text
+
+
+def _starts(provenance: Provenance) -> list[Row]:
+    """The chain of checkpoints that training started from, the direct one first."""
+    rows: list[Row] = [
+        ("started from" if i == 0 else "which started from", f"{s.name}, {s.license}, SHA-256 {s.sha256}")
+        for i, s in enumerate(reversed(provenance.starts))
+    ]
+    if provenance.relicensed:
+        rows.append(("license", "another than that of what it started from: its author claims the right to grant it"))
+    return rows
+
+
+def _is_tide(metric: Metric) -> bool:
+    return metric.name.upper().startswith("TIDE")
+
+
+def _measurements(metrics: Sequence[Metric]) -> str:
+    if not metrics:
+        return "## Measurements\n\nNone yet. Figures of the paper are those of other weights and are not repeated here."
+    return "## Measurements\n\n" + _metric_table(metrics)
+
+
+def _tide(metrics: Sequence[Metric]) -> str:
+    if not metrics:
+        return ""
+    return "## Errors (TIDE)\n\nWhat each kind of error costs in AP50, by TIDE.\n\n" + _metric_table(metrics)
+
+
+def _metric_table(metrics: Sequence[Metric]) -> str:
+    rows = [
+        (m.name, f"{m.value:g}", m.spread or "-", m.data, m.provenance, _Code(m.command) if m.command else "-")
+        for m in metrics
+    ]
+    return _table(("metric", "value", "spread", "data", "provenance", "command"), rows)
+
+
+def _pictures(paths: Sequence[str]) -> str:
+    if not paths:
+        return ""
+    shown = (f"![{_NO_WORD.sub(' ', Path(p).stem).strip()}]({quote(p)})" for p in paths)
+    return "## Pictures\n\n" + "\n\n".join(shown)
+
+
+def _limits(config: CheckpointConfig) -> str:
+    return _LIMITS + "".join(f"\n- {_plain(note)}" for note in config.provenance.notes)
+
+
+_LIMITS = """## Limitations
+
+- The paper reports gains in localisation and in recall with few labels, and more false positives than SoCo.
+- It names darkness, overexposure and a domain unlike the pre-training photographs as cases of failure.
+- Selective-search boxes are not objects: the RPN proposes regions, and its scores are not probabilities of objects.
+- Photographs carry the biases of whoever collected them; so do the features."""
+
+_CITATION = """## Citation
+
+The method is ADePT (arXiv 2211.09022), on SoCo (arXiv 2106.02637). These weights are an independent reproduction."""
+
+
+def _flatten(value: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for key, item in value.items():
+        rows += _flatten(item, f"{prefix}{key}.") if isinstance(item, dict) else [(f"{prefix}{key}", item)]
+    return rows
+
+
+def _list(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
+def _plain(text: str) -> str:
+    """Text of a config as text of a card: it stays on its line, opens no markup, and no link or picture comes alive.
+
+    Backslashes come first; then brackets, ``!`` and backticks, and what GitHub's Markdown makes links of by itself:
+    ``://``, ``www.`` and ``@``.
+    """
+    text = re.sub(r"([\\`\[\]!|@])", r"\\\1", " ".join(text.split()).replace("<", "&lt;"))
+    return re.sub(r"(?i)\b(www)\.", r"\1\\.", text.replace("://", ":\\//"))
+
+
+class _Code(str):
+    """A cell that is shown as code."""
+
+
+def _cell(text: str) -> str:
+    if isinstance(text, _Code):
+        return "`" + " ".join(text.split()).replace("`", "'").replace("|", "\\|") + "`"
+    return _plain(text)
+
+
+def _table(head: Row, rows: Sequence[Row]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(map(_cell, row)) + " |" for row in rows])

@@ -1,0 +1,121 @@
+"""What a config.json from anywhere may say: names and numbers within bounds, before anything is built from it."""
+
+from __future__ import annotations
+
+import math
+import re
+import reprlib
+from typing import Any
+
+from adept_hub.errors import CheckpointError
+from adept_hub.names import is_name
+from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec
+
+#: Of one channel count; ResNet-101's widest layer has 2,048.
+MAX_CHANNELS = 8192
+#: Of model.safetensors; a float32 ResNet-101 detector has 0.3 GB.
+MAX_WEIGHT_BYTES = 4 << 30
+MAX_CONFIG_BYTES = 4 << 20
+MAX_CARD_BYTES = 8 << 20
+MAX_CONFIG_VALUES = 20_000
+_MAX_DEPTH = 12
+_MAX_TEXT = 20_000
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_WORD = re.compile(r"[a-z][a-z0-9_]{0,63}")
+LICENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+ _-]{0,99}|")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+
+
+def check_config(config: CheckpointConfig, where: str) -> CheckpointConfig:
+    """The config itself, if every value of it is one that a checkpoint can have.
+
+    Args:
+        config: well-typed already, by `adept_hub.io.schema.from_dict`.
+        where: what it is called in messages.
+
+    Raises:
+        CheckpointError: a value out of bounds; the message names it.
+    """
+    if config.format_version != 1:
+        raise CheckpointError(
+            f"{where} has format {config.format_version}, this version of adept-hub reads format 1.\n"
+            "pip install --upgrade adept-hub"
+        )
+    if not is_name(config.name):
+        _refuse(where, "name", config.name, "is no model name (architecture.tag)")
+    if not config.parts or len(set(config.parts)) != len(config.parts) or set(config.parts) - set(PARTS):
+        _refuse(where, "parts", config.parts, f"are not some of {', '.join(PARTS)}")
+    if not _DIGEST.fullmatch(config.sha256):
+        _refuse(where, "sha256", config.sha256, "is no SHA-256")
+    if not 8 < config.size <= MAX_WEIGHT_BYTES:
+        _refuse(where, "size", config.size, f"is no size of weights (at most {MAX_WEIGHT_BYTES:,} bytes)")
+    if not LICENCE.fullmatch(config.licence):
+        _refuse(where, "licence", config.licence, "is no licence identifier")
+    if not _WORD.fullmatch(config.provenance.method):
+        _refuse(where, "provenance.method", config.provenance.method, "is no method")
+    if config.provenance.images < 0 or config.provenance.epochs < 0:
+        _refuse(where, "provenance.images, epochs", config.provenance.epochs, "are negative")
+    if any(value <= 0 for value in config.preprocessing.std):
+        _refuse(where, "preprocessing.std", config.preprocessing.std, "are not all above zero")
+    _check_spec(config.spec, where)
+    for i, start in enumerate(config.provenance.starts):
+        if not 0 < len(start.name) <= 200 or not start.name.isprintable():
+            _refuse(where, f"provenance.starts[{i}].name", start.name, "is not a name of at most 200 characters")
+        if not _DIGEST.fullmatch(start.sha256):
+            _refuse(where, f"provenance.starts[{i}].sha256", start.sha256, "is not a SHA-256")
+        if not LICENCE.fullmatch(start.license):
+            _refuse(where, f"provenance.starts[{i}].license", start.license, "is not a license identifier")
+    _check_plain(vars(config), where)
+    return config
+
+
+def _check_spec(spec: DetectorSpec, where: str) -> None:
+    for field in ("fpn_channels", "head_conv_channels", "head_fc_channels"):
+        if not 1 <= getattr(spec, field) <= MAX_CHANNELS:
+            _refuse(where, f"spec.{field}", getattr(spec, field), f"is not within 1 and {MAX_CHANNELS}")
+    for field, values in (
+        ("anchors.sizes", spec.anchors.sizes),
+        ("anchors.ratios", spec.anchors.ratios),
+        ("levels.upper", spec.levels.upper),
+    ):
+        if not 1 <= len(values) <= 16 or not all(0 < value < 1e6 for value in values):
+            _refuse(where, f"spec.{field}", values, "are not 1 to 16 numbers above zero")
+    if len(spec.anchors.sizes) != 4:
+        _refuse(where, "spec.anchors.sizes", spec.anchors.sizes, "are not four: one for each of P2-P5")
+
+
+def _check_plain(values: dict[str, Any], where: str) -> None:
+    """Bound the depth, the number and the kind of all values: what follows may recurse and print."""
+    left: list[tuple[str, Any, int]] = [(key, value, 0) for key, value in values.items()]
+    seen = 0
+    while left:
+        path, value, depth = left.pop()
+        seen += 1
+        if seen > MAX_CONFIG_VALUES or depth > _MAX_DEPTH:
+            _refuse(where, path, value, "is too deep or too large")
+        if hasattr(value, "__dataclass_fields__"):
+            value = vars(value)
+        if isinstance(value, dict):
+            left += [(f"{path}.{key}"[:200], item, depth + 1) for key, item in value.items()]
+            left += [(path, key, depth + 1) for key in value]
+        elif isinstance(value, (list, tuple)):
+            left += [(path, item, depth + 1) for item in value]
+        elif isinstance(value, str):
+            if len(value) > _MAX_TEXT or _CONTROL.search(value):
+                _refuse(where, path, value, "is too long or holds control characters")
+        elif isinstance(value, float):
+            if not math.isfinite(value):
+                _refuse(where, path, value, "is not finite")
+        elif isinstance(value, int):
+            if abs(value) > 1 << 64:
+                _refuse(where, path, value, "is too large")
+        elif value is not None:
+            _refuse(where, path, value, "is no plain value")
+
+
+def _refuse(where: str, field: str, value: object, why: str) -> None:
+    raise CheckpointError(
+        f"{where}: {reprlib.repr(field)[1:-1]} {reprlib.repr(value)} {why}.\n"
+        "The checkpoint is damaged or was not written by adept-hub: fetch or export it again."
+    )

@@ -1,0 +1,188 @@
+"""Detectron2's .pkl files: NumPy arrays in a pickle, read without importing or running anything that it names.
+
+``convert-pretrain-to-detectron2.py`` of MoCo, DenseCL and DetCo writes them, and DetCo publishes nothing else. Of the
+pickle machine only what such files need is there: what they name is replaced by the inert classes below, anything else
+is refused, and no object but those can be given a state.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle
+import pickletools
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn
+
+import torch
+from torch import Tensor
+
+from adept_hub.checkpoint.validate import MAX_WEIGHT_BYTES
+from adept_hub.errors import CheckpointError, PickleRefusedError
+
+_DTYPES = {
+    "f2": torch.float16, "f4": torch.float32, "f8": torch.float64,
+    "u1": torch.uint8, "i4": torch.int32, "i8": torch.int64,
+}  # fmt: skip
+#: The first bytes of torch.save before 1.6: its magic number, pickled.
+_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+_DAMAGE = (
+    ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError, RecursionError, EOFError, OSError,
+    struct.error, pickle.UnpicklingError,
+)  # fmt: skip
+
+
+def is_array_pickle(path: Path) -> bool:
+    """Whether a file begins as a plain pickle, not as one of ``torch.save`` (a zip archive since 1.6)."""
+    with path.open("rb") as stream:
+        head = stream.read(len(_TORCH))
+    return head[:1] == b"\x80" and head != _TORCH
+
+
+def load_arrays_only(path: Path) -> dict[str, Tensor]:
+    """The arrays of a Detectron2 .pkl, under ``model`` or at its top, as tensors.
+
+    Raises:
+        PickleRefusedError: the file names something that is no array; the message says what.
+        CheckpointError: it is damaged, claims more than it holds, or has no arrays.
+    """
+    if path.stat().st_size > MAX_WEIGHT_BYTES:
+        raise CheckpointError(f"{path} has {path.stat().st_size:,} bytes; at most {MAX_WEIGHT_BYTES:,} are read.")
+    try:
+        stream = io.BytesIO(path.read_bytes())
+        for _ in pickletools.genops(stream):  # lengths that the file only claims end here
+            pass
+        stream.seek(0)
+        reader = _Reader(stream, path.stat().st_size)
+        loaded = reader.load()
+        inside = loaded.get("model", loaded) if isinstance(loaded, Mapping) else {}
+        for value in inside.values():
+            reader.charge(len(value.raw) if isinstance(value, _Array) else 0)
+        state = {key: value.tensor() for key, value in inside.items() if isinstance(value, _Array)}
+    except _Refused as error:
+        raise PickleRefusedError(
+            f"{path} would import {error} when loaded, which could run code; only arrays are read here."
+        ) from error
+    except _DAMAGE as error:
+        raise CheckpointError(f"{path} is not a whole file of arrays: {str(error)[:200]}") from error
+    if not state or len(state) != len(inside) or not all(isinstance(key, str) for key in state):
+        raise CheckpointError(f"{path} holds no mapping of names to arrays, neither at its top nor under 'model'.")
+    return state
+
+
+class _Refused(Exception):  # noqa: N818  # a signal inside this module
+    """A name that no file of arrays needs."""
+
+
+class _Dtype:
+    """Stands for numpy.dtype."""
+
+    def __init__(self, code: str, *_: object) -> None:
+        self.code, self.order = code, "|"
+
+    def set_state(self, state: Any) -> None:
+        self.order = state[1]
+
+
+class _Array:
+    """Stands for numpy.ndarray, and for the function that makes an empty one before its state is set."""
+
+    def __init__(self, *_: object) -> None:
+        self.shape: tuple[int, ...] = (0,)
+        self.dtype, self.fortran, self.raw = _Dtype("f4"), False, b""
+
+    def set_state(self, state: Any) -> None:
+        _, self.shape, self.dtype, self.fortran, raw = state
+        self.raw = raw.encode("latin1") if isinstance(raw, str) else raw  # a pickle of Python 2 has text
+
+    def tensor(self) -> Tensor:
+        """The values; refused where bytes and shape disagree, or the type is none of a network's."""
+        if self.dtype.code not in _DTYPES or self.dtype.order not in "<|=":
+            raise ValueError(f"an array of type {self.dtype.order}{self.dtype.code}")
+        dtype, shape = _DTYPES[self.dtype.code], tuple(self.shape)
+        if any(n < 0 for n in shape) or math.prod(shape) * dtype.itemsize != len(self.raw):
+            raise ValueError(f"{len(self.raw)} bytes for an array of shape {shape}")
+        if not self.raw:
+            return torch.zeros(shape, dtype=dtype)
+        flat = torch.frombuffer(bytearray(self.raw), dtype=dtype)
+        return flat.reshape(shape[::-1]).permute(*reversed(range(len(shape)))) if self.fortran else flat.reshape(shape)
+
+
+def _no_bytes() -> bytes:
+    """Stands for bytes(), which protocol 2 writes an empty array's bytes with."""
+    return b""
+
+
+_NAMES: Mapping[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _Dtype,
+    ("__builtin__", "bytes"): _no_bytes,
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): _Array for core in ("core", "_core")},
+}
+
+
+class _Reader(pickle._Unpickler):
+    """Python's own unpickler in Python, whose table of objects cannot be made to claim memory.
+
+    What copies is charged: a few bytes of a pickle can name the same megabyte again and again. A whole file of arrays
+    is copied three times at most, as text, as bytes and into tensors.
+    """
+
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
+
+    def __init__(self, stream: io.BytesIO, size: int) -> None:
+        super().__init__(stream, encoding="latin1")
+        self._left = 4 * size + 4096
+
+    def charge(self, count: int) -> None:
+        """Take so many bytes, or entries, from what the file may cost."""
+        self._left -= count
+        if self._left < 0:
+            raise ValueError("it names the same bytes again and again")
+
+    def find_class(self, module: str, name: str) -> Any:
+        """What stands for a name."""
+        if (module, name) == ("_codecs", "encode"):
+            return self._latin1
+        if (module, name) == ("collections", "OrderedDict"):
+            return self._mapping
+        if module in ("numpy.core.numeric", "numpy._core.numeric") and name == "_frombuffer":
+            return self._from_buffer
+        if (module, name) not in _NAMES:
+            raise _Refused(f"{module}.{name}")
+        return _NAMES[module, name]
+
+    def _latin1(self, text: str, *_: object) -> bytes:
+        """Stands for _codecs.encode, which protocol 2 writes bytes with."""
+        self.charge(len(text))
+        return text.encode("latin1")
+
+    def _mapping(self, pairs: Any = ()) -> dict[Any, Any]:
+        """Stands for OrderedDict, which Python 2 makes from its pairs."""
+        self.charge(len(pairs))
+        return dict(pairs)
+
+    def _from_buffer(self, raw: bytes, dtype: _Dtype, shape: tuple[int, ...], order: str) -> _Array:
+        """Stands for what protocol 5 makes an array with."""
+        self.charge(len(raw))
+        array = _Array()
+        array.set_state((1, shape, dtype, order == "F", raw))
+        return array
+
+    def persistent_load(self, pid: Any) -> NoReturn:
+        """No array needs one."""
+        raise _Refused(f"the persistent object {pid!r:.50}")
+
+    def load_build(self) -> None:
+        """Give the object on the stack its state: an array or a type, nothing else."""
+        stack: list[Any] = self.stack  # type: ignore[attr-defined]  # not in its stub
+        state = stack.pop()
+        if not isinstance(stack[-1], (_Array, _Dtype)):
+            raise _Refused(f"a state for {type(stack[-1]).__name__}")
+        if isinstance(stack[-1], _Array):
+            self.charge(len(state[4]))
+        stack[-1].set_state(state)
+
+    dispatch[pickle.BUILD[0]] = load_build

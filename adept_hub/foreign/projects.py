@@ -1,0 +1,249 @@
+"""The names of other projects' checkpoints: SoCo's and AlignDet's detectors, and the usual ResNet backbones.
+
+Names are those of the projects' own classes, named at each layout; docs/frameworks.md tells which were run. Each table
+lists what it leaves out (heads, queues, the other network); a key that it does not list raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from adept_hub.convert.keymap import KeyTable, Kind, Row
+from adept_hub.frameworks import detectron2, mmdet
+from adept_hub.spec import PARTS, AnchorSpec, LevelSpec, Preprocessing
+
+Network = Literal["online", "target", "none"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One project's names, and what its networks were trained with.
+
+    Attributes:
+        about: what such files are.
+        table: canonical names and theirs; ``fresh`` is what is left out.
+        marker: a key that every such file has.
+        network: which of two networks it takes, where there are two.
+        parts: what it holds at most.
+        anchors: of its RPN, where it has one.
+        levels: from which level its head pooled a box.
+        preprocessing: of its images.
+        note: a limitation, for the card.
+    """
+
+    about: str
+    table: KeyTable
+    marker: str
+    network: Network = "none"
+    parts: tuple[str, ...] = ("backbone",)
+    anchors: AnchorSpec = field(default_factory=AnchorSpec)
+    levels: LevelSpec = field(default_factory=LevelSpec)
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    note: str = ""
+
+
+def _resnet(prefix: str) -> tuple[Row, ...]:
+    """torchvision's names of a ResNet, which most of these projects kept, behind a prefix."""
+    return (
+        Row("conv", "backbone.conv1", f"{prefix}conv1"),
+        Row("norm", "backbone.bn1", f"{prefix}bn1"),
+        Row("conv", "backbone.layer{}.{}.conv{}", f"{prefix}layer{{}}.{{}}.conv{{}}"),
+        Row("norm", "backbone.layer{}.{}.bn{}", f"{prefix}layer{{}}.{{}}.bn{{}}"),
+        Row("conv", "backbone.layer{}.{}.downsample.0", f"{prefix}layer{{}}.{{}}.downsample.0"),
+        Row("norm", "backbone.layer{}.{}.downsample.1", f"{prefix}layer{{}}.{{}}.downsample.1"),
+    )
+
+
+def _soco(suffix: str) -> tuple[Row, ...]:
+    neck, head = f"module.neck{suffix}.", f"module.head{suffix}."
+    return (
+        *_resnet(f"module.encoder{suffix}."),
+        Row("conv", "fpn.inner_blocks.{}.0", f"{neck}lateral_convs.{{}}.conv"),
+        Row("norm", "fpn.inner_blocks.{}.1", f"{neck}lateral_convs.{{}}.bn"),
+        Row("conv", "fpn.layer_blocks.{}.0", f"{neck}fpn_convs.{{}}.conv"),
+        Row("norm", "fpn.layer_blocks.{}.1", f"{neck}fpn_convs.{{}}.bn"),
+        Row("conv", "head.0.0", f"{head}conv1"),
+        Row("norm", "head.0.1", f"{head}bn1"),
+        Row("conv", "head.1.0", f"{head}conv2"),
+        Row("norm", "head.1.1", f"{head}bn2"),
+        Row("conv", "head.2.0", f"{head}conv3"),
+        Row("norm", "head.2.1", f"{head}bn3"),
+        Row("conv", "head.3.0", f"{head}conv4"),
+        Row("norm", "head.3.1", f"{head}bn4"),
+        Row("linear", "head.5", f"{head}fc1"),
+    )
+
+
+def _aligndet(prefix: str) -> tuple[Row, ...]:
+    """An MMDetection detector, alone or inside a wrapper; its FPN and head have no norms."""
+    rows = (*mmdet.BODY, *(Row(kind, name, f"roi_head.bbox_head.{inside}") for kind, name, inside in mmdet.HEAD))
+    return tuple(Row(kind, name, f"{prefix}{target}") for kind, name, target in rows)
+
+
+_IN_STAGE: tuple[tuple[Kind, str], ...] = (
+    ("conv", "conv{}"),
+    ("norm", "bn{}"),
+    ("conv", "downsample.0"),
+    ("norm", "downsample.1"),
+)
+#: torchvision's ResNet is a sequence in yaox12/BYOL-PyTorch: conv1, bn1, relu, maxpool, layer1, ...
+_SEQUENCE = "module.online_network.encoder."
+_BYOL_PYTORCH = (
+    Row("conv", "backbone.conv1", f"{_SEQUENCE}0"),
+    Row("norm", "backbone.bn1", f"{_SEQUENCE}1"),
+    *(
+        Row(kind, f"backbone.layer{stage}.{{}}.{name}", f"{_SEQUENCE}{stage + 3}.{{}}.{name}")
+        for stage in (1, 2, 3, 4)
+        for kind, name in _IN_STAGE
+    ),
+)
+
+#: Separius/SimCLRv2-Pytorch, resnet.py: ResNets without selective kernels, whose files are r50_1x_sk0.pth and so on.
+_BLOCK, _INSIDE = "backbone.layer{}.{}", "net.{}.blocks.{}"
+_SIMCLR_V2 = (
+    Row("conv", "backbone.conv1", "net.0.0"),
+    Row("norm", "backbone.bn1", "net.0.1.0"),
+    Row("conv", f"{_BLOCK}.conv1", f"{_INSIDE}.net.0"),
+    Row("norm", f"{_BLOCK}.bn1", f"{_INSIDE}.net.1.0"),
+    Row("conv", f"{_BLOCK}.conv2", f"{_INSIDE}.net.2"),
+    Row("norm", f"{_BLOCK}.bn2", f"{_INSIDE}.net.3.0"),
+    Row("conv", f"{_BLOCK}.conv3", f"{_INSIDE}.net.4"),
+    Row("norm", f"{_BLOCK}.bn3", f"{_INSIDE}.net.5.0"),
+    Row("conv", f"{_BLOCK}.downsample.0", f"{_INSIDE}.projection.shortcut"),
+    Row("norm", f"{_BLOCK}.downsample.1", f"{_INSIDE}.projection.bn.0"),
+)
+
+#: What ``convert-pretrain-to-detectron2.py`` of MoCo, DenseCL and DetCo makes of a ResNet.
+_DETECTRON2 = tuple(
+    row._replace(target=row.target.removeprefix("backbone.bottom_up."))
+    for row in detectron2.BODY
+    if row.canonical.startswith("backbone.")
+)
+
+_SOCO_HEADS = r"module\.(projector|predictor)(_k)?\..*"
+_ALIGNDET_HEADS = r"roi_head\.(bbox_head\.fc_(cls|reg)|mask_head)\..*"
+_ALIGNDET_TWINS = r"(online|target)_backbone\..*"
+#: AlignDet was trained with MMDetection's own anchors, and its rule for levels: 112, 224 and 448 px.
+_MMDET_ANCHORS = AnchorSpec((32.0, 64.0, 128.0, 256.0))
+_MMDET_LEVELS = LevelSpec((112.0, 224.0, 448.0, 896.0))
+_NO_NORMS = (
+    "The FPN and the RoI head had no batch norms; those here leave their outputs as they are in evaluation mode, but "
+    "normalise by the batch in training mode."
+)
+#: SimCLR's own code trains on pixels in [0, 1] as they are.
+_RAW = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+_PLAIN = KeyTable("ResNet", _resnet(""), (r"fc\..*",))
+
+
+def _plain(about: str, preprocessing: Preprocessing | None = None, note: str = "") -> Layout:
+    return Layout(about, _PLAIN, "conv1.weight", preprocessing=preprocessing or Preprocessing(), note=note)
+
+
+LAYOUTS: Mapping[str, Layout] = {
+    "torchvision": _plain("torchvision's own ResNets, supervised"),
+    "timm": _plain("timm's ResNets (resnet18, resnet34, resnet50, resnet101), supervised"),
+    "byol": _plain(
+        "BYOL, DeepMind's weights as chigur/byol-convert writes them",
+        note="DeepMind's BYOL pads strided convolutions at the right and bottom only ('SAME'); in this ResNet they pad "
+        "evenly, so that features differ from the published network's by a shift.",
+    ),
+    "simclr": _plain("SimCLR, Google's weights as tonylins/simclr-converter writes them: pixels in [0, 1]", _RAW),
+    "densecl": _plain("DenseCL, as its tools/extract_backbone_weights.py writes it"),
+    "detco": _plain("DetCo, before the conversion to Detectron2"),
+    "resnet": _plain("anybody's ResNet by torchvision's names, trained with ImageNet's mean and deviation"),
+    "vissl": Layout(
+        "VISSL's ResNets (SimCLR, SwAV, MoCo, ...): the trunk",
+        KeyTable("vissl", _resnet("_feature_blocks.")),
+        marker="_feature_blocks.conv1.weight",
+    ),
+    "simclr-v2": Layout(
+        "SimCLR and SimCLRv2, Google's weights as Separius/SimCLRv2-Pytorch writes them: pixels in [0, 1]",
+        KeyTable("simclr-v2", _SIMCLR_V2, (r"fc\..*",)),
+        marker="net.0.0.weight",
+        preprocessing=_RAW,
+    ),
+    "byol-pytorch": Layout(
+        "BYOL, a training file of yaox12/BYOL-PyTorch (the online network)",
+        KeyTable(
+            "byol-pytorch",
+            _BYOL_PYTORCH,
+            (r"module\.online_network\.projetion\..*", r"module\.(target_network|predictor)\..*"),
+        ),
+        marker=f"{_SEQUENCE}0.weight",
+        network="online",
+    ),
+    "detectron2-backbone": Layout(
+        "a ResNet by Detectron2's names, as the converters of MoCo, DenseCL and DetCo write it",
+        KeyTable("detectron2-backbone", _DETECTRON2, (r"(stem\.)?fc\..*",)),
+        marker="stem.conv1.weight",
+    ),
+    "moco": Layout(
+        "MoCo v1 and v2, and what was built on them (the query encoder)",
+        KeyTable("moco", _resnet("module.encoder_q."), (r"module\.encoder_q\.fc\..*", r"module\.(encoder_k|queue).*")),
+        marker="module.encoder_q.conv1.weight",
+        network="online",
+    ),
+    "moco-v3": Layout(
+        "MoCo v3 (the base encoder)",
+        KeyTable(
+            "moco-v3",
+            _resnet("module.base_encoder."),
+            (r"module\.base_encoder\.fc\..*", r"module\.(momentum_encoder|predictor)\..*"),
+        ),
+        marker="module.base_encoder.conv1.weight",
+        network="online",
+    ),
+    "swav": Layout(
+        "SwAV and DeepCluster-v2",
+        KeyTable("swav", _resnet("module."), (r"module\.(projection_head|prototypes)\..*",)),
+        marker="module.conv1.weight",
+    ),
+    "openselfsup": Layout(
+        "OpenSelfSup and MMSelfSup training files: DenseCL, BYOL, SimCLR, MoCo",
+        KeyTable(
+            "openselfsup",
+            _resnet("backbone."),
+            (r"(encoder_q|encoder_k|online_net|target_net|neck|head)\..*", r"queue2?(_ptr)?"),
+        ),
+        marker="backbone.conv1.weight",
+        network="online",
+    ),
+    "soco": Layout(
+        "SoCo with FPN, its online network, which its own converters take",
+        KeyTable("soco", _soco(""), (_SOCO_HEADS, r"module\.(encoder|neck|head)_k\..*")),
+        marker="module.encoder.conv1.weight",
+        network="online",
+        parts=("backbone", "fpn", "head"),
+    ),
+    "soco-target": Layout(
+        "SoCo with FPN, its target network",
+        KeyTable("soco-target", _soco("_k"), (_SOCO_HEADS, r"module\.(encoder|neck|head)\..*")),
+        marker="module.encoder_k.conv1.weight",
+        network="target",
+        parts=("backbone", "fpn", "head"),
+    ),
+    "aligndet": Layout(
+        "AlignDet's Mask R-CNN, a training file: its online network (norm-free FPN and head become identity norms)",
+        KeyTable(
+            "aligndet", _aligndet("backbone."), (rf"backbone\.{_ALIGNDET_HEADS}", r"(online|target)_backbone\..*")
+        ),
+        marker="backbone.backbone.conv1.weight",
+        network="online",
+        parts=PARTS,
+        anchors=_MMDET_ANCHORS,
+        levels=_MMDET_LEVELS,
+        note=_NO_NORMS,
+    ),
+    "aligndet-detector": Layout(
+        "AlignDet's Mask R-CNN, as its tools/model_converters/extract_detector_weights.py writes it",
+        KeyTable("aligndet-detector", _aligndet(""), (_ALIGNDET_HEADS,)),
+        marker="rpn_head.rpn_conv.weight",
+        network="online",
+        parts=PARTS,
+        anchors=_MMDET_ANCHORS,
+        levels=_MMDET_LEVELS,
+        note=_NO_NORMS,
+    ),
+}

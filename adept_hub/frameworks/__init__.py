@@ -1,0 +1,1 @@
+"""What is specific to torchvision, Detectron2 and MMDetection, one module per framework."""

@@ -1,0 +1,161 @@
+"""Facts out of files: a Detectron2 YAML, a MMDetection config, or any weights file of the three frameworks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adept_hub.convert.facts import Config, Facts, detectron2_facts, mmdet_facts
+from adept_hub.errors import CheckpointError, UnsupportedModelError
+from adept_hub.frameworks.config_files import read_plain_config
+from adept_hub.io.paths import is_file, not_a
+from adept_hub.io.schema import from_dict
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def facts_of_file(path: Path, framework: str, *, run_config: bool = False) -> Facts:
+    """Read what a file says about the detector that it configures or holds.
+
+    Args:
+        path: a Detectron2 ``.yaml``, a MMDetection ``.py``, ``.yaml`` or ``.json``, or a weights file.
+        framework: whose file it is.
+        run_config: whether a Python config may be executed, which is the only way to read one.
+
+    Raises:
+        CheckpointError: not such a file, not readable, malformed, or a Python config without ``run_config``.
+        PickleRefusedError: a weights file with pickled objects other than tensors.
+        MissingExtraError: PyYAML is not installed.
+        UnsupportedModelError: weights that are no two-stage FPN detector's, or another framework's.
+    """
+    if path.suffix in (".yaml", ".yml") and framework == "detectron2":
+        return _checked(path, lambda: detectron2_facts(_read_detectron2(path)))
+    if path.suffix in (".py", ".json", ".yaml", ".yml") and framework == "mmdet":
+        return _checked(path, lambda: mmdet_facts(_read_mmdet(path, run_config)))
+    if path.suffix in (".pth", ".pt", ".pkl", ".safetensors", ".bin"):
+        return facts_of_shapes({key: tuple(t.shape) for key, t in read_state(path).items()}, framework)
+    kinds = {"detectron2": ".yaml", "mmdet": ".py", "torchvision": "none (torchvision has no config files)"}
+    raise CheckpointError(
+        f"{path} is neither a config of {framework} nor a weights file.\n"
+        f"Configs of {framework}: {kinds[framework]}; weights: .pth, .safetensors."
+    )
+
+
+def _checked(path: Path, read: Callable[[], Facts]) -> Facts:
+    """Facts whose every value has its type, from a config that may hold anything."""
+    try:
+        facts = read()
+        _check_numbers(facts)
+        return from_dict(Facts, {f.name: getattr(facts, f.name) for f in fields(facts)}, f"{path}, as read")
+    except (KeyError, IndexError) as error:
+        reason = f"{error.args[0]!r} is missing" if error.args else "a value is missing"
+        raise CheckpointError(f"{path} is malformed: {reason}.\nCompare it with a stock config.") from error
+    except (TypeError, ValueError, AttributeError, ArithmeticError, SyntaxError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(
+            f"{path} is malformed: a value has the wrong type ({reason}).\nCompare it with a stock config."
+        ) from error
+
+
+def _check_numbers(facts: Facts) -> None:
+    for name in ("mean", "std"):
+        numbers = getattr(facts, name)
+        if len(numbers) != 3 or not all(math.isfinite(number) for number in numbers):
+            raise ValueError(f"{name} must be three numbers")
+    if not facts.anchor_sizes or not all(facts.anchor_sizes):
+        raise ValueError("every level must have an anchor")
+
+
+def _read_detectron2(path: Path) -> Config:
+    data = read_plain_config(path, "_BASE_", _refuse_python)
+    if not {"MODEL", "INPUT", "SOLVER"} & set(data):
+        raise CheckpointError(f"{path} is not a Detectron2 config: it has no MODEL.")
+    return data
+
+
+def _read_mmdet(path: Path, run_config: bool) -> Config:
+    config = read_plain_config(path, "_base_", _run_mmengine if run_config else _refuse_python)
+    model = config.get("model")
+    if not isinstance(model, Mapping) or "roi_head" not in model or "neck" not in model:
+        raise CheckpointError(f"{path} does not configure a two-stage detector with a neck.")
+    return model
+
+
+def _refuse_python(path: Path) -> Config:
+    raise CheckpointError(
+        f"{path} is a Python config: reading it means running it.\n"
+        "If you trust it, add --run-config (in Python: run_config=True); .yaml and .json configs are never run."
+    )
+
+
+def _run_mmengine(path: Path) -> Config:
+    try:
+        from mmengine.config import Config as MMConfig
+    except ModuleNotFoundError as error:
+        raise CheckpointError(
+            f"{path} is a Python config, which needs mmengine, and mmengine is not installed here.\n"
+            "Run adept doctor where you train: pip install mmengine"
+        ) from error
+    if not is_file(path):
+        raise CheckpointError(not_a("a config file", path))
+    try:
+        found: Config = MMConfig.fromfile(str(path)).to_dict()
+    except Exception as error:  # the file is a program: it may raise anything
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{path} cannot be run: {type(error).__name__}: {reason}") from error
+    return found
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The state dict in a weights file: safetensors, a .pth with tensors (alone, or under model or state_dict), or a
+    Detectron2 .pkl with arrays.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or holds no tensors.
+        PickleRefusedError: it holds pickled objects other than tensors.
+    """
+    from adept_hub.checkpoint.weights_file import read_safetensors
+    from adept_hub.foreign.array_pickles import is_array_pickle, load_arrays_only
+    from adept_hub.foreign.tensor_files import load_tensors_only
+
+    if not is_file(path):
+        raise CheckpointError(not_a("a file of weights", path))
+    if path.suffix == ".pkl" and is_array_pickle(path):
+        return load_arrays_only(path)
+    if path.suffix != ".safetensors":
+        return load_tensors_only(path)
+    return read_safetensors(path)
+
+
+def facts_of_shapes(shapes: Mapping[str, tuple[int, ...]], framework: str) -> Facts:
+    """What the names and shapes of a detector's tensors tell: its structure, not its pixels, strides or anchors."""
+    from adept_hub.convert.recognize import recognise
+    from adept_hub.convert.structure import read_structure
+
+    known = recognise(shapes)
+    if known.framework != framework:
+        raise UnsupportedModelError(
+            f"The names are those of {known.framework}, not of {framework}.\nAsk with --target {known.framework}"
+        )
+    inside = {k.removeprefix(known.prefix): s for k, s in shapes.items() if k.startswith(known.prefix)}
+    has = read_structure(inside, framework)
+    names = {"none": "", "BN": "BN", "FrozenBN": "FrozenBN", "GN": "GN"}
+    return Facts(
+        framework=framework,
+        depth=has.depth,
+        backbone_norm=names[has.backbone_norm],
+        fpn_norm=names[has.fpn_norm],
+        fpn_channels=has.fpn_channels,
+        p6="convolutions" if has.fpn_extra_convs else "pool",
+        rpn_convs=has.rpn_convs,
+        rpn_softmax=has.rpn_softmax,
+        head_convs=has.head_convs,
+        head_fcs=has.head_fcs,
+        head_conv_channels=has.head_conv_channels,
+        head_fc_channels=has.head_fc_channels,
+        head_norm=names[has.head_norm],
+    )

@@ -1,0 +1,139 @@
+"""huggingface_hub's cache on disk, written by its documented layout.
+
+``models--org--name/blobs/ETAG`` holds the content, ``snapshots/COMMIT/FILE`` links to it, ``refs/REVISION`` holds the
+commit of a branch or tag, and ``.locks`` the locks. Every name in it comes from the Hub, so it is checked before it
+gets here (`adept_hub.hub.client.Announced`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from huggingface_hub import constants
+from huggingface_hub.file_download import repo_folder_name
+from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]  # not re-exported
+
+from adept_hub.errors import AdeptError, IntegrityError
+from adept_hub.io.paths import resolved
+from adept_hub.io.read import Door
+from adept_hub.io.write import atomic_file
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RepoCache:
+    """Where the files of one repository are kept; ``root`` is the cache folder, None for the client's own."""
+
+    repo: str
+    root: Path | None = None
+
+    @property
+    def top(self) -> Path:
+        """The cache folder."""
+        return Path(self.root or constants.HF_HUB_CACHE)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the repository."""
+        return self.top / repo_folder_name(repo_id=self.repo, repo_type="model")
+
+    def blob(self, etag: str) -> Path:
+        """The file that holds the content of this ETag."""
+        return self.folder / "blobs" / etag
+
+    @contextlib.contextmanager
+    def locked(self, etag: str) -> Iterator[None]:
+        """Hold the client's own lock on a blob, so that each process waits for the one that downloads it."""
+        lock = self.top / ".locks" / self.folder.name / f"{etag}.lock"
+        for folder in (lock.parent, self.folder / "blobs"):
+            folder.mkdir(parents=True, exist_ok=True)
+        with WeakFileLock(lock):
+            yield
+
+    @contextlib.contextmanager
+    def partial(self, etag: str, *, resume: bool) -> Iterator[tuple[Path, BinaryIO]]:
+        """Open a partial file that no other process writes to; it stays, to be resumed, unless its content is wrong.
+
+        Args:
+            etag: of the content that it will hold.
+            resume: take over what a process that has ended left of it.
+        """
+        own = self.folder / "blobs" / f"{etag}.{os.getpid()}-{secrets.token_hex(4)}.partial"
+        for left in sorted(own.parent.glob(f"{etag}.*partial")) if resume else ():
+            with contextlib.suppress(OSError):  # another process writes to it, or took it over just now
+                stream = left.open("r+b", buffering=0)
+                if _claimed(stream):
+                    left.replace(own)
+                    break
+                stream.close()
+        else:
+            stream = own.open("x+b", buffering=0)
+            _claimed(stream)
+        try:
+            with stream:
+                stream.seek(0, os.SEEK_END)
+                yield own, stream
+        except IntegrityError:
+            own.unlink(missing_ok=True)
+            raise
+
+    def pointer(self, commit: str, filename: str, etag: str) -> Path | None:
+        """Return the file of a commit if it is here with this content; None if not."""
+        path = self.folder / "snapshots" / commit / filename
+        is_copy = path.is_file() and not path.is_symlink()
+        return path if is_copy or (path.exists() and resolved(path) == resolved(self.blob(etag))) else None
+
+    def link(self, commit: str, filename: str, etag: str) -> Path:
+        """Make ``snapshots/COMMIT/FILE`` lead to the blob; a copy of it where links are not possible."""
+        path = self.folder / "snapshots" / commit / filename
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        try:
+            if getattr(constants, "HF_HUB_DISABLE_SYMLINKS", False):
+                shutil.copyfile(self.blob(etag), temporary)
+            else:
+                temporary.symlink_to(os.path.relpath(self.blob(etag), path.parent))
+            temporary.replace(path)
+        except (NotImplementedError, PermissionError):  # Windows without the privilege, FAT
+            shutil.copyfile(self.blob(etag), temporary)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return path
+
+    def remember(self, revision: str, commit: str) -> None:
+        """Note which commit a branch or tag was at, unless the cache is read-only; it is for offline use alone."""
+        ref = self.folder / "refs" / revision
+        if revision == commit:
+            return
+        try:
+            if not (ref.is_file() and Door(IntegrityError, limit=1000).text(ref) == commit):
+                with atomic_file(ref) as temporary:
+                    temporary.write_text(commit, encoding="utf-8")
+        except (OSError, AdeptError) as error:
+            _log.info("%s is not noted in the cache, so it is not there offline: %s", revision, error)
+
+
+def _claimed(stream: BinaryIO) -> bool:
+    """Whether this process now holds the lock of an open file, which the system releases when the process ends."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

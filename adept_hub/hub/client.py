@@ -1,0 +1,163 @@
+"""Files of the Hub, so that pins need no request, what is announced is checked, and errors are ours.
+
+Every call honours the client's own environment: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE, HF_HOME and the proxies.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from huggingface_hub import HfFileMetadata, constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+
+from adept_hub.errors import DownloadError, FileTooLargeError, IntegrityError
+from adept_hub.hub.cache import RepoCache
+from adept_hub.hub.client_log import one_line_per_retry
+from adept_hub.hub.download import Announced, download
+from adept_hub.hub.errors import TRANSPORT, explain, is_absence
+from adept_hub.hub.retries import OPENING, patiently, within
+from adept_hub.io.paths import expanded
+from adept_hub.names import is_commit
+from adept_hub.words.messages import redact
+
+_ETAG = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class HubOptions:
+    """Where and how to fetch; None leaves each to the client's own environment variables.
+
+    ``force`` downloads what is cached already again.
+    """
+
+    cache_dir: str | os.PathLike[str] | None = None
+    offline: bool | None = None
+    token: str | bool | None = field(default=None, repr=False)
+    force: bool = False
+
+    @property
+    def requests_allowed(self) -> bool:
+        """Whether the network may be used."""
+        return not (constants.HF_HUB_OFFLINE if self.offline is None else self.offline)
+
+    @property
+    def cache(self) -> Path | None:
+        """The cache folder, None for the client's own."""
+        return None if self.cache_dir is None else expanded(os.fspath(self.cache_dir), DownloadError)
+
+
+def cached_file(repo: str, filename: str, revision: str | None, options: HubOptions) -> Path | None:
+    """A file that is in the cache already, found without a request; None if it is not."""
+    found = try_to_load_from_cache(repo, filename, cache_dir=options.cache, revision=revision)
+    return Path(found) if isinstance(found, str) else None
+
+
+def download_file(
+    repo: str,
+    filename: str,
+    revision: str | None,
+    options: HubOptions,
+    limit: int,
+    promise: tuple[str, int] | None = None,
+) -> Path:
+    """Return a file of a repository, from the cache if a pinned commit of it is there, else from the Hub.
+
+    Cut connections are resumed, also those of a process that was killed, and busy servers are asked again
+    (`adept_hub.hub.download`).
+
+    Args:
+        repo: ``org/name``.
+        filename: its path in the repository.
+        revision: branch, tag or commit.
+        options: cache, token, offline.
+        limit: most bytes that are accepted, announced or not.
+        promise: SHA-256 and size that the file must have, where known; an announced other is refused.
+
+    Raises:
+        DownloadError: the Hub could not be reached, or refused; or offline and not cached.
+        IntegrityError: the file is larger than allowed or announced, or not what it is announced or promised as.
+        CheckpointError: the repository has no such file.
+    """
+    cached = cached_file(repo, filename, revision, options)
+    if cached is not None and (not options.requests_allowed or (is_commit(revision) and not options.force)):
+        return cached
+    where = f"{repo}{f'@{revision}' if revision else ''}"
+    if not options.requests_allowed:
+        raise DownloadError(
+            f"{filename} of {where} is not in the cache, and offline was asked for.\n"
+            f"On a machine with a network: adept pull hf-hub:{where}"
+        )
+    cache = RepoCache(repo, options.cache)
+    failures: tuple[type[Exception], ...] = (*TRANSPORT, DownloadError)
+    try:
+        announced = _announce(repo, filename, revision, options, where, patient=cached is None or options.force)
+        _refuse(announced, repo, limit, promise)
+        path = None if options.force else cache.pointer(announced.commit, filename, announced.etag)
+        if path is None:
+            download(announced, cache, options.token, limit, force=options.force)
+            path = cache.link(announced.commit, filename, announced.etag)
+        cache.remember(revision or constants.DEFAULT_REVISION, announced.commit)
+    except failures as error:
+        if cached is None or options.force or is_absence(error):
+            raise explain(error, where, filename) from error
+        hub = redact(constants.ENDPOINT)
+        _log.warning("%s cannot be reached; %s is the one in the cache, %s", hub, where, cached.parent)
+        return cached
+    return path
+
+
+def _announce(
+    repo: str, filename: str, revision: str | None, options: HubOptions, where: str, *, patient: bool
+) -> Announced:
+    """Ask the Hub about a file, and check the form of what it answers: the cache makes paths of it.
+
+    Raises:
+        IntegrityError: the ETag is not a digest, or the commit not a commit, or not the one that was asked for.
+        DownloadError: the answer is not a Hub's.
+    """
+    url = hf_hub_url(repo, filename, revision=revision)
+
+    def ask() -> HfFileMetadata:
+        return get_hf_file_metadata(url, token=options.token)
+
+    with one_line_per_retry(f"{filename} of {where}"):
+        found = patiently(f"{filename} of {where}", ask) if patient else within(OPENING, ask)
+    if found.commit_hash is None or found.etag is None:
+        raise DownloadError(
+            f"{constants.ENDPOINT} does not answer as a Hub does: {filename} of {where} has no ETag or no commit.\n"
+            "Check HF_ENDPOINT, the proxy, and whether this network asks for a login first."
+        )
+    is_whole = is_commit(found.commit_hash) and _ETAG.fullmatch(found.etag) and (found.size is None or found.size >= 0)
+    if not is_whole or (is_commit(revision) and found.commit_hash != revision):
+        raise IntegrityError(
+            f"{constants.ENDPOINT} announces {filename} of {where} with ETag {found.etag[:80]!r} and commit "
+            f"{found.commit_hash[:80]!r}: not those of a Hub, or not the ones asked for.\n"
+            "Nothing was downloaded. A proxy or mirror may be at fault: try another network or HF_ENDPOINT."
+        )
+    xet = getattr(found, "xet_file_data", None)
+    return Announced(where, filename, url, found.etag, found.commit_hash, found.size, xet)
+
+
+def _refuse(announced: Announced, repo: str, limit: int, promise: tuple[str, int] | None) -> None:
+    """Refuse a file by what is announced, before any of it is downloaded.
+
+    Raises:
+        FileTooLargeError: it is too large.
+        IntegrityError: it is not the promised one.
+    """
+    size, filename = announced.size, announced.filename
+    if size is not None and size > limit:
+        raise FileTooLargeError(
+            f"{filename} of {repo} has {size:,} bytes; at most {limit:,} are accepted.\nIt is no file of a checkpoint."
+        )
+    is_sha256 = len(announced.etag) == 64  # of a file in large storage; of a small one it is git's own
+    if promise and ((size is not None and size != promise[1]) or (is_sha256 and announced.etag != promise[0])):
+        raise IntegrityError(
+            f"The Hub announces another {filename} of {repo} than its config.json promises.\n"
+            "It was swapped, or an upload was not finished: ask its owner, or pin an earlier commit."
+        )

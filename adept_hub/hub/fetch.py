@@ -1,0 +1,183 @@
+"""A source becomes a local checkpoint folder: bundled, local or from the Hub, its config read."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adept_hub.arguments.calls import checked
+from adept_hub.checkpoint.folder import CARD, CONFIG, WEIGHTS, read_config
+from adept_hub.checkpoint.validate import MAX_CARD_BYTES, MAX_CONFIG_BYTES, MAX_WEIGHT_BYTES
+from adept_hub.errors import CheckpointError, DownloadError, FileTooLargeError, IntegrityError, SourceError
+from adept_hub.io.digest import again, sha256_file
+from adept_hub.io.paths import exists, what_is
+from adept_hub.names import HubSource, LocalSource, NamedSource, check_revision, is_commit, parse_source
+from adept_hub.registry import BUNDLED, ModelInfo, registry
+from adept_hub.spec import CheckpointConfig
+
+if TYPE_CHECKING:
+    from adept_hub.hub.client import HubOptions
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FetchOptions:
+    """Options of every call that may fetch; None leaves each to huggingface_hub's own environment variables.
+
+    ``force`` downloads what is cached already again.
+    """
+
+    revision: str | None = None
+    cache_dir: str | os.PathLike[str] | None = None
+    offline: bool | None = None
+    token: str | bool | None = field(default=None, repr=False)
+    force: bool = False
+
+
+FetchOptions.__init__ = checked(FetchOptions.__init__)  # type: ignore[method-assign]
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A checkpoint folder on this machine. ``origin`` says in words where it came from."""
+
+    folder: Path
+    config: CheckpointConfig
+    origin: str
+
+
+@checked
+def fetch(source: str | os.PathLike[str], options: FetchOptions | None = None) -> Fetched:
+    """Find or download the checkpoint that ``source`` names.
+
+    Raises:
+        SourceError: not a source, a path that does not exist, or a revision of what has none.
+        UnknownModelError, UnpublishedWeightsError: about a name.
+        DownloadError: the Hub could not be reached, refused, or the files are not cached and offline was asked for.
+        CheckpointError: what was found is no checkpoint folder.
+        IntegrityError: its config does not promise the digest that the registry does.
+    """
+    options = options or FetchOptions()
+    parsed = parse_source(source)
+    if isinstance(parsed, LocalSource):
+        _refuse_revision(source, options, "a folder has no revisions")
+        if not exists(parsed.path):
+            raise SourceError(f"{parsed.path} {what_is(parsed.path)}.\nGive a checkpoint folder, or a name: adept list")
+        folder = checkpoint_folder(parsed.path)
+        return Fetched(folder, read_config(folder), str(folder))
+    if isinstance(parsed, HubSource):
+        if options.revision is not None and parsed.revision not in (None, options.revision):
+            raise SourceError(
+                f"{source} names one revision and revision={options.revision!r} another.\n"
+                f"Give one of them: hf-hub:{parsed.repo}@{options.revision}"
+            )
+        revision = parsed.revision if options.revision is None else options.revision
+        return _from_hub(parsed.repo, revision, options)
+    return _named(parsed, options)
+
+
+def checkpoint_folder(path: Path) -> Path:
+    """Return the checkpoint folder that ``path`` is, or that the run in ``path`` left.
+
+    A run of ``adept pretrain`` leaves ``export/``; one of ``adept finetune`` leaves ``best/``, or ``last/`` alone where
+    there was nothing to choose by. Any other path is returned as it is.
+
+    Raises:
+        SourceError: the run has no checkpoint yet, or two that may be meant.
+    """
+    if (path / CONFIG).is_file():
+        return path
+    found = [path / name for name in ("export", "best", "last") if (path / name / CONFIG).is_file()]
+    if path / "export" in found and len(found) > 1:
+        raise SourceError(f"{path} has a pre-trained and a fine-tuned checkpoint.\nName one: {found[0]} or {found[1]}")
+    if found:
+        return found[0]
+    if (path / "log.jsonl").is_file():
+        raise SourceError(
+            f"{path} is a run without a checkpoint: it has not ended, or ended by an error.\n"
+            "Continue it: the command that began it, with --resume"
+        )
+    return path
+
+
+def _refuse_revision(source: object, options: FetchOptions, why: str) -> None:
+    if options.revision is not None:
+        raise SourceError(
+            f"{source} cannot be had at revision {options.revision!r}: {why}.\n"
+            "Leave the revision out, or name a repository: hf-hub:org/repo"
+        )
+
+
+def _named(source: NamedSource, options: FetchOptions) -> Fetched:
+    info = registry().resolve_pretrained(source.name)
+    location = info.location
+    assert location is not None, "resolve_pretrained gives published entries only"
+    if info.folder is not None:
+        _refuse_revision(source.name, options, "it is part of an installed package")
+        if not info.folder.is_dir():
+            raise SourceError(f"The folder of {info.name}, {info.folder}, is not there.\nInstall its package again.")
+        config = read_config(info.folder)
+        _check_promise(info, info.folder, config)
+        origin = "the installed package" if info.base == BUNDLED else str(info.folder)
+        return Fetched(info.folder, config, origin)
+    if options.revision is not None and options.revision != location.revision:
+        return _from_hub(location.repo, options.revision, options)  # another revision than the registry vouches for
+    return _from_hub(location.repo, location.revision, options, info)
+
+
+def _from_hub(repo: str, revision: str | None, options: FetchOptions, info: ModelInfo | None = None) -> Fetched:
+    """Config first: what it promises is compared with the registry and the Hub before the weights are downloaded."""
+    from adept_hub.hub.client import HubOptions, cached_file, download_file
+
+    if revision is not None:
+        check_revision(revision)
+    hub = HubOptions(options.cache_dir, options.offline, options.token, options.force)
+    folder = download_file(repo, CONFIG, revision, hub, MAX_CONFIG_BYTES).parent
+    config = read_config(folder)
+    if info is not None:
+        _check_promise(info, folder, config)
+    commit = folder.name if is_commit(folder.name) else revision
+    had = cached_file(repo, WEIGHTS, commit, hub) is not None
+    download_file(repo, WEIGHTS, commit, hub, MAX_WEIGHT_BYTES, (config.sha256, config.size))
+    if not had and hub.requests_allowed:
+        _fetch_card(repo, commit, hub)
+    return Fetched(folder, config, f"hf-hub:{repo}@{(commit or 'main')[:12]}")
+
+
+def _fetch_card(repo: str, commit: str | None, hub: HubOptions) -> None:
+    """Fetch the card beside the weights, for people; a repository without a usable one is still a checkpoint.
+
+    Raises:
+        IntegrityError: it is not what the Hub announces; the network or the Hub is not to be trusted.
+    """
+    from adept_hub.hub.client import download_file
+
+    try:
+        download_file(repo, CARD, commit, hub, MAX_CARD_BYTES)
+    except (DownloadError, FileTooLargeError) as error:
+        _log.warning("%s comes without its card: %s", repo, str(error).splitlines()[0])
+    except IntegrityError:
+        raise
+    except CheckpointError as error:
+        _log.debug("%s has no card: %s", repo, error)
+
+
+def _check_promise(info: ModelInfo, folder: Path, config: CheckpointConfig) -> None:
+    """Hold a checkpoint's config against the registry, which is the one that is trusted.
+
+    Raises:
+        IntegrityError: it promises other weights, or is not the config that was registered.
+    """
+    same_weights = (config.sha256, config.size) == (info.sha256, info.size)
+    same_config = not info.config_sha256 or sha256_file(folder / CONFIG) == info.config_sha256
+    if same_weights and same_config:
+        return
+    what = "is not the one that the registry knows" if same_weights else "promises other weights than the registry does"
+    raise IntegrityError(
+        f"{folder / CONFIG} {what} for {info.name!r}.\n"
+        f"It was changed, or belongs to another version of adept-hub. {again(folder / CONFIG)}"
+    )

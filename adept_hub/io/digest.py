@@ -1,0 +1,127 @@
+"""SHA-256 of files, computed once: a file that has not changed since is not read again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from adept_hub.errors import AdeptError, IntegrityError
+from adept_hub.io.paths import resolved
+from adept_hub.io.read import Door
+from adept_hub.io.write import atomic_file
+
+if TYPE_CHECKING:
+    from io import BufferedReader
+
+#: More than any checkpoint or training state has; a sparse file can claim it.
+_MAX_BYTES = 1 << 40
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file's content, hexadecimal.
+
+    Raises:
+        IntegrityError: it cannot be read, or is not a regular file.
+    """
+    with Door(IntegrityError, _MAX_BYTES).open(path) as stream:
+        return hashlib.file_digest(cast("BufferedReader", stream), "sha256").hexdigest()
+
+
+def cache_dir() -> Path:
+    """Where small facts about files are kept: ``$ADEPT_CACHE``, or ``~/.cache/adept_hub``."""
+    root = os.environ.get("ADEPT_CACHE")
+    return Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "adept_hub"
+
+
+def cached_blob(path: Path) -> Path | None:
+    """Return the file behind ``path`` in the Hub's cache, which is fetched again once it is gone; None elsewhere.
+
+    In ``models--ORG--NAME``, ``snapshots/COMMIT/FILE`` is a link to ``blobs/ETAG``, or a copy where links do not work.
+    """
+    repo = path.absolute().parent.parent.parent
+    if path.absolute().parent.parent.name != "snapshots" or not repo.name.startswith("models--"):
+        return None
+    if not path.is_symlink():
+        return path
+    blob = resolved(path)
+    is_blob = re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", blob.name) is not None
+    return blob if is_blob and blob.parent == resolved(repo / "blobs") else None
+
+
+def home_of(path: Path) -> Path | None:
+    """Return the folder that a checkpoint's file may not leave by a link: its own, or that of the Hub's blobs.
+
+    None of a file of this package, whose files an installer may link.
+    """
+    if path.absolute().is_relative_to(Path(__file__).parent):
+        return None
+    blob = cached_blob(path)
+    return path.parent if blob is None else blob.parent
+
+
+def again(path: Path) -> str:
+    """Return what to do about a damaged file: only what can be fetched again is removed by a command.
+
+    In the Hub's cache it is the blob that has to go, or it would be linked again; elsewhere, a link may lead to
+    anything, and is named by its own name.
+    """
+    blob = cached_blob(path)
+    if blob is not None:
+        return f"Remove it and fetch it again: rm {shlex.quote(str(blob))}"
+    return f"Put a whole one in its place: {shlex.quote(str(path))}"
+
+
+def verify(path: Path, sha256: str, size: int, *, force: bool = False) -> None:
+    """Check a file against its promised digest; a success is remembered by inode, size and modification time.
+
+    Args:
+        path: the file.
+        sha256: the promised digest, hexadecimal.
+        size: the promised size in bytes.
+        force: read the file even if an unchanged one was verified before.
+
+    Raises:
+        IntegrityError: size or content differ.
+    """
+    remedy = f"It is truncated, was changed or is another file. {again(path)}"
+    actual = path.stat().st_size  # follows the links of huggingface_hub's cache
+    if actual != size:
+        raise IntegrityError(f"{path} has {actual} bytes instead of {size}.\n{remedy}")
+    stamp, identity = _stamp(path, sha256), _identity(path)
+    if not force and _recalled(stamp) == identity:
+        return
+    found = sha256_file(path)
+    if found != sha256:
+        raise IntegrityError(f"{path} has SHA-256 {found[:16]}... instead of {sha256[:16]}...\n{remedy}")
+    if _identity(path) == identity:  # not what was written while it was read
+        _remember(stamp, identity)
+
+
+def _stamp(path: Path, sha256: str) -> Path:
+    name = hashlib.sha256(str(resolved(path)).encode()).hexdigest()[:16]
+    return cache_dir() / "verified" / f"{name}-{sha256[:16]}.json"
+
+
+def _identity(path: Path) -> str:
+    stat = path.stat()
+    return json.dumps([stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns])
+
+
+def _recalled(stamp: Path) -> str:
+    try:
+        return Door(IntegrityError, limit=1000).text(stamp)
+    except IntegrityError:
+        return ""
+
+
+def _remember(stamp: Path, identity: str) -> None:
+    try:
+        with atomic_file(stamp) as temporary:
+            temporary.write_text(identity)
+    except (OSError, AdeptError):  # a read-only home costs a second reading, no more
+        return

@@ -1,0 +1,75 @@
+"""What a load did, derived from the tensors that were read back from the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from torch import Tensor, nn
+
+from adept_hub.convert.recognize import recognise
+from adept_hub.convert.structure import part_of_key
+from adept_hub.load_report import PartReport
+from adept_hub.loading.transfer import Held
+from adept_hub.models.contract import part_of
+from adept_hub.models.wrapped import local, own_tensors, view_of
+from adept_hub.spec import PARTS
+
+_SOME = 3
+
+
+def part_rows(model: nn.Module, held: Sequence[Held], tensors: Mapping[str, Tensor], rest: str) -> list[PartReport]:
+    """Return one row per part and one, called ``rest``, for everything that belongs to none.
+
+    Args:
+        model: that was loaded into.
+        held: of `adept_hub.loading.transfer.verify`.
+        tensors: the canonical tensors of the promised parts, as the checkpoint has them.
+        rest: what the last row is called.
+    """
+    own = own_tensors(model)
+    known = recognise(own)
+    left: dict[str, list[str]] = {}
+    filled = {one.step.target for one in held}
+    for key, (name, _) in own.items():
+        if key not in filled:
+            part = part_of_key(key.removeprefix(known.prefix), known.framework)
+            left.setdefault(part or rest, []).append(name)
+    used, seen = {one.step.source for one in held}, set()
+    rows = {part: PartReport(part, reinitialised=tuple(left.get(part, ()))) for part in (*PARTS, rest)}
+    counts = {part: [0, 0] for part in PARTS}
+    for one in held:
+        view = view_of(one.memory)
+        counts[part_of(one.step.source)][0] += 1
+        counts[part_of(one.step.source)][1] += 0 if view in seen else one.memory.nbytes  # tied tensors are one
+        seen.add(view)
+    adapted = [one for one in held if one.step.tensor is not tensors.get(one.step.source)]
+    for part in PARTS:
+        rows[part] = PartReport(
+            part,
+            loaded=counts[part][0],
+            bytes=counts[part][1],
+            reinitialised=rows[part].reinitialised,
+            reshaped=tuple(one.name for one in adapted if part_of(one.step.source) == part),
+            skipped=tuple((key, _why(key)) for key in tensors if part_of(key) == part and key not in used),
+        )
+    return list(rows.values())
+
+
+def notes(model: nn.Module, held: Sequence[Held], also_changed: Iterable[str]) -> tuple[str, ...]:
+    """Return what a user would not expect: values that were rounded, changed with others, or are still missing."""
+    rounded = [one for one in held if one.memory.is_floating_point() and one.memory.itemsize < one.step.tensor.itemsize]
+    told = []
+    if rounded:
+        precisions = sorted({str(one.memory.dtype).removeprefix("torch.") for one in rounded})
+        told.append(f"{len(rounded)} tensors were rounded to {' and '.join(precisions)}, the model's precision")
+    for name in also_changed:
+        told.append(f"{name} changed too: it shares its memory with a tensor that was loaded")
+    if empty := [name for name, tensor in own_tensors(model).values() if local(tensor).is_meta]:
+        told.append(f"{len(empty)} tensors are on the meta device and hold no values: {', '.join(empty[:_SOME])}, ...")
+    return tuple(told)
+
+
+def _why(key: str) -> str:
+    if key.endswith(".num_batches_tracked"):
+        return "the model's norms are frozen or folded, and count no batches"
+    return "folded into the convolution before it"

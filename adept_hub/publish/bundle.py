@@ -1,0 +1,92 @@
+"""For maintainers: put a checkpoint folder into the package and its entry into models.json.
+
+``python -m adept_hub.publish.bundle RUN/export [--alias adept_joint]``, then ``make cards``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from adept_hub.cards.card import PICTURES, write_card
+from adept_hub.cards.measurements import check_inside, folders_of
+from adept_hub.cards.tables import registry_entry
+from adept_hub.errors import AdeptError, PublishError, RegistryError
+from adept_hub.io.read import Door
+from adept_hub.io.write import atomic_file, atomic_folder
+from adept_hub.names import split_name
+from adept_hub.publish.release import check_publishable
+from adept_hub.registry import BUNDLED, MODELS
+from adept_hub.registry.reader import MAX_REGISTRY_BYTES, check_registry, parse_registry
+
+#: What the package may carry in one checkpoint.
+MAX_BYTES = 40_000_000
+MAX_PICTURE_BYTES = 1_000_000
+
+
+def bundle(checkpoint: Path, alias: str = "", *, models: Path = MODELS, bundled: Path = BUNDLED) -> str:
+    """Copy a checkpoint beside the registry and enter it; an earlier entry of the same name is replaced.
+
+    Args:
+        checkpoint: the folder; pictures come along, from its ``pictures/`` and its run's.
+        alias: a name of ``defaults`` that shall stand for it.
+        models, bundled: the registry file and the folder of its checkpoints.
+
+    Returns:
+        The checkpoint's name.
+
+    Raises:
+        PublishError: it or its pictures are too large, or it is not fit to be published.
+        RegistryError: the registry would not be valid with it.
+    """
+    config = check_publishable(checkpoint)
+    if config.size > MAX_BYTES:
+        raise PublishError(f"{config.name} has {config.size:,} bytes; the package carries {MAX_BYTES:,} at most.")
+    pictures = [p for root in folders_of(checkpoint) for pattern in PICTURES for p in sorted(root.glob(pattern))]
+    for picture in pictures:
+        check_inside(picture, picture.parent.parent)
+    if sum(picture.stat().st_size for picture in pictures) > MAX_PICTURE_BYTES:
+        raise PublishError(f"The pictures of {config.name} have more than {MAX_PICTURE_BYTES:,} bytes together.")
+    check_registry((models, bundled))
+    data: dict[str, Any] = Door(RegistryError, MAX_REGISTRY_BYTES).json(models)
+    with atomic_folder(bundled / config.name, overwrite=True) as folder:
+        for name in ("model.safetensors", "config.json"):
+            shutil.copyfile(checkpoint / name, folder / name)
+        for picture in pictures:
+            (folder / "pictures").mkdir(exist_ok=True)
+            shutil.copyfile(picture, folder / "pictures" / picture.name)
+        write_card(folder, config)
+        data["checkpoints"][config.name] = registry_entry(folder, bundled=config.name)
+        if alias:
+            data["defaults"][alias] = config.name
+        entry = parse_registry(data, str(models))[config.name]
+        if (entry.spec, entry.method) != (config.spec, config.provenance.method):
+            raise PublishError(
+                f"{config.name} is not of the architecture {split_name(config.name)[0]}, as its name says."
+            )
+        with atomic_file(models) as temporary:
+            temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    return config.name
+
+
+def main() -> int:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--alias", default="")
+    args = parser.parse_args()
+    try:
+        name = bundle(args.checkpoint, args.alias)
+    except AdeptError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(f"{name}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

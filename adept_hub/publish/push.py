@@ -1,0 +1,241 @@
+"""A detector in memory becomes a checkpoint folder, and a checkpoint folder one commit on the Hub."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from adept_hub.arguments.calls import checked
+from adept_hub.arguments.choices import chosen_parts
+from adept_hub.cards.card import CARD, handwritten_part, write_card
+from adept_hub.checkpoint.folder import write_checkpoint
+from adept_hub.checkpoint.licenses import inherit
+from adept_hub.checkpoint.validate import MAX_CARD_BYTES
+from adept_hub.convert.export import import_state
+from adept_hub.errors import AdeptError, CheckpointError, DownloadError, PublishError
+from adept_hub.foreign.infer import infer_spec
+from adept_hub.io.read import Door
+from adept_hub.models.contract import part_of
+from adept_hub.models.read import anchors_of, preprocessing_of
+from adept_hub.models.wrapped import unwrapped, whole_tensors
+from adept_hub.names import check_repo, check_revision
+from adept_hub.publish.release import Release, collect_release
+from adept_hub.spec import PARTS, CheckpointConfig, Provenance
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+PathLike = str | os.PathLike[str]
+
+#: Of a model whose origin is not known; `push_to_hub` refuses it.
+UNKNOWN = Provenance(method="scratch", data="", images=0, epochs=0.0, exported_network="none")
+
+
+@dataclass(frozen=True)
+class Published:
+    """What went up, or would go up where ``commit`` is empty: paths in the repository and their bytes."""
+
+    repo: str
+    files: tuple[tuple[str, int], ...]
+    url: str = ""
+    commit: str = ""
+    pull_request: str = ""
+
+    @property
+    def source(self) -> str:
+        """What loads exactly this: pinned by its commit."""
+        return f"hf-hub:{self.repo}" + (f"@{self.commit}" if self.commit else "")
+
+
+@checked
+def save_pretrained(
+    model: nn.Module,
+    folder: PathLike,
+    *,
+    name: str,
+    parts: str | Iterable[str] | None = None,
+    provenance: Provenance | None = None,
+    licence: str | None = None,
+    relicense: bool = False,
+    half: bool = False,
+    overwrite: bool = False,
+) -> CheckpointConfig:
+    """Write the four parts of a detector in memory as a checkpoint folder with its card.
+
+    Args:
+        model: a torchvision GeneralizedRCNN of the canonical architecture: from `adept_hub.load_pretrained`,
+            `adept_hub.create_model`, or any other with the same tensors; wrapped by torch.compile or DDP, too.
+        folder: where; must not exist, or be empty, unless ``overwrite``.
+        name: ``architecture.tag``.
+        parts: the parts to save, one as a string or several; by default those of the checkpoint that the model came
+            from, else all four.
+        provenance: how the weights came to be; by default that of the checkpoint that the model came from. Either way
+            that checkpoint is recorded as what they started from, since training may have gone on.
+        licence: of the weights, as the Hub writes it (``apache-2.0``); by default that checkpoint's.
+        relicense: claim the right to grant a ``licence`` that is not known to be at least as restrictive as that
+            checkpoint's.
+        half: store weights as float16.
+
+    Returns:
+        The config as written.
+
+    Raises:
+        UnknownKeyError, UnsupportedModelError: the model is of another architecture.
+        IncompleteLoadError, ShapeMismatchError: a part is not whole.
+        OutputExistsError, DiskFullError, CheckpointError: about the folder, or a value that is not finite.
+        LicenseError: ``licence`` is more permissive than that of the checkpoint that the model came from.
+    """
+    model = unwrapped(model)
+    origin = getattr(model, "checkpoint_config", None)
+    origin = origin if isinstance(origin, CheckpointConfig) else None
+    wanted = chosen_parts(parts if parts is not None else origin.parts if origin else PARTS)
+    state = {key: t for key, t in whole_tensors(model).items() if "rpn" in wanted or not key.startswith("rpn.")}
+    cascade = any(key.startswith("roi_heads.box_head.0.") and key.count(".") > 4 for key in state)
+    # The model's and not its origin's: it may have been loaded with other anchors, and its RPN trained on them.
+    anchors = anchors_of(model) if any(key.startswith("rpn.") for key in state) else None
+    tensors = import_state(state, "torchvision", "cascade_rcnn" if cascade else "faster_rcnn", anchors)
+    tensors = {key: tensor for key, tensor in tensors.items() if part_of(key) in wanted}
+    spec = infer_spec({key: tuple(t.shape) for key, t in tensors.items()}, anchors)
+    if origin is not None:
+        spec = replace(origin.spec, anchors=anchors or origin.spec.anchors)
+    if provenance is None:
+        # Metrics are those of the origin's own weights.
+        provenance = replace(origin.provenance, metrics=()) if origin else UNKNOWN
+    starts = origin.as_starts() if origin else provenance.starts
+    given, claimed = inherit(starts[-1] if starts else None, licence or "unstated", relicense=relicense)
+    return write_checkpoint(
+        Path(folder),
+        tensors,
+        name=name,
+        spec=spec,
+        preprocessing=preprocessing_of(model),
+        provenance=replace(provenance, starts=starts, relicensed=claimed),
+        licence=given,
+        parts=wanted,
+        half=half,
+        overwrite=overwrite,
+        more=lambda here, config: write_card(here, config, replaces=Path(folder)),
+    )
+
+
+@checked
+def push_to_hub(
+    folder: PathLike,
+    repo: str,
+    *,
+    private: bool = False,
+    create_pr: bool = False,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    message: str = "",
+    dry_run: bool = False,
+) -> Published:
+    """Publish a checkpoint folder, or a run that holds one in ``export/``, as one commit on the Hub.
+
+    Up go the weights, the config, the generated card with the hand-written part of the one that is there, evaluation
+    results in both of the Hub's forms, and a run's recipe, log and pictures. The repository is created if need be.
+
+    Args:
+        folder: a checkpoint folder, or a run of ``adept pretrain``.
+        repo: ``org/name``.
+        private: only those whom the owner lets in may read it.
+        create_pr: propose the commit as a pull request.
+        revision: the branch; it is created if need be.
+        token: by default HF_TOKEN or the stored login.
+        message: the commit's first line.
+        dry_run: say what would go up, without any request.
+
+    Raises:
+        PublishError: no licence, no provenance, or the repository would not take it.
+        CheckpointError: the folder is no checkpoint, or does not load.
+        SourceError: ``repo`` or ``revision`` is not of its form.
+        DownloadError: the Hub could not be reached, or refused.
+    """
+    check_repo(repo)
+    if revision is not None:
+        check_revision(revision)
+    release = collect_release(Path(folder), repo)
+    if dry_run:
+        return Published(repo, release.listing())
+    from huggingface_hub import HfApi
+
+    from adept_hub.hub.client_log import one_line_per_retry
+    from adept_hub.hub.errors import TRANSPORT, explain
+
+    refusals: tuple[type[Exception], ...] = (*TRANSPORT, RuntimeError, DownloadError)  # RuntimeError is LFS's
+    try:
+        with one_line_per_retry(repo):
+            return _commit(HfApi(token=token), release, repo, private, create_pr, revision, message)
+    except refusals as error:
+        raise _as_publish_error(explain(error, repo), repo) from error
+
+
+def _commit(
+    api: HfApi, release: Release, repo: str, private: bool, create_pr: bool, revision: str | None, message: str
+) -> Published:
+    from huggingface_hub import CommitOperationAdd
+
+    _prepare_repository(api, repo, private, revision, create_pr)
+    parent = api.repo_info(repo, revision=revision).sha
+    release = release.with_handwritten(_remote_handwritten(api, repo, parent))
+    operations = [CommitOperationAdd(path, content) for path, content in release.files.items()]
+    try:
+        made = api.create_commit(
+            repo,
+            operations,
+            commit_message=message or f"Publish {release.config.name}",
+            commit_description=f"SHA-256 of the weights: {release.config.sha256}",
+            create_pr=create_pr,
+            revision=revision,
+            parent_commit=None if create_pr else parent,
+        )
+    except KeyError as error:  # the client's, where the answer to create_pr tells of no pull request
+        raise PublishError(
+            f"{api.endpoint} made no pull request of the commit to {repo}: it may stand on the branch itself.\n"
+            f"Look: {api.endpoint}/{repo}/commits/{revision or 'main'}"
+        ) from error
+    return Published(repo, release.listing(), str(made.commit_url), made.oid, made.pr_url or "")
+
+
+def _prepare_repository(api: HfApi, repo: str, private: bool, revision: str | None, create_pr: bool) -> None:
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        public = not api.repo_info(repo).private
+    except HfHubHTTPError as error:
+        if error.response.status_code not in (401, 404):  # the Hub's two words for a repository that one cannot see
+            raise
+        api.create_repo(repo, private=private, exist_ok=True)
+        public = private and not api.repo_info(repo).private  # not every Hub has private repositories
+    if private and public:
+        raise PublishError(
+            f"{repo} is public, and private was asked for.\nPublish without --private, or choose another repository."
+        )
+    if revision not in (None, "main") and not create_pr:
+        api.create_branch(repo, branch=revision, exist_ok=True)
+
+
+def _remote_handwritten(api: HfApi, repo: str, commit: str | None) -> str:
+    """The hand-written part of the card that is there; empty where there is none."""
+    from adept_hub.hub.client import HubOptions, download_file
+
+    with tempfile.TemporaryDirectory() as cache:
+        try:
+            card = download_file(repo, CARD, commit, HubOptions(cache, False, api.token), MAX_CARD_BYTES)
+        except CheckpointError:  # the repository has no card
+            return ""
+        return handwritten_part(Door(PublishError, MAX_CARD_BYTES).read(card).decode(errors="replace"))
+
+
+def _as_publish_error(error: AdeptError, repo: str) -> PublishError:
+    first = str(error).splitlines()[0]
+    return PublishError(
+        f"{repo} was not changed: {first}\n"
+        "Check the name, the network and that you may write there: hf auth login (or set HF_TOKEN)"
+    )

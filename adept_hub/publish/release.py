@@ -1,0 +1,131 @@
+"""What goes up with a checkpoint, and what keeps one from going up."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from adept_hub.cards.card import CARD, PICTURES, handwritten_part, render_card
+from adept_hub.cards.card_data import eval_results
+from adept_hub.cards.measurements import check_inside, folders_of, with_measurements
+from adept_hub.checkpoint.folder import CONFIG, WEIGHTS, config_text, read_config, read_tensors
+from adept_hub.checkpoint.licenses import as_restrictive, is_stated
+from adept_hub.checkpoint.validate import MAX_CARD_BYTES
+from adept_hub.errors import CheckpointError, PublishError
+from adept_hub.io.digest import verify
+from adept_hub.io.read import Door
+from adept_hub.spec import METHODS, CheckpointConfig
+
+#: Beside the checkpoint, or in the run that it came from: recipe, training log, measurements, pictures.
+EXTRAS = ("recipe.yaml", "log.jsonl", "results/*.csv", "results/*.json", *PICTURES)
+MAX_EXTRA_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Release:
+    """The files of one commit: path in the repository -> a file, or its content."""
+
+    config: CheckpointConfig
+    source: str
+    handwritten: str
+    files: dict[str, Path | bytes]
+
+    def with_handwritten(self, remote: str) -> Release:
+        """With the hand-written part of the card that is published, unless the local card has one of its own."""
+        text = self.handwritten or remote
+        card = render_card(self.config, source=self.source, handwritten=text, pictures=self._pictures())
+        return replace(self, handwritten=text, files=self.files | {CARD: card.encode()})
+
+    def listing(self) -> tuple[tuple[str, int], ...]:
+        """Paths and bytes, in order."""
+        sizes = {path: len(c) if isinstance(c, bytes) else c.stat().st_size for path, c in self.files.items()}
+        return tuple(sorted(sizes.items()))
+
+    def _pictures(self) -> list[str]:
+        return sorted(path for path in self.files if path.startswith("pictures/"))
+
+
+def collect_release(folder: Path, repo: str) -> Release:
+    """Everything that is published of a checkpoint folder, or of a run that holds one in ``export/``.
+
+    Raises:
+        CheckpointError: no checkpoint, or one that does not load.
+        PublishError: it is not fit to be published, or figures beside it are none or those of another.
+    """
+    is_run = not (folder / CONFIG).is_file() and (folder / "export" / CONFIG).is_file()
+    checkpoint = folder / "export" if is_run else folder
+    if is_run:
+        check_inside(checkpoint, folder)
+    own = check_publishable(checkpoint)
+    config = with_measurements(own, checkpoint)
+    files: dict[str, Path | bytes] = {WEIGHTS: checkpoint / WEIGHTS, CONFIG: checkpoint / CONFIG}
+    if config != own:
+        files[CONFIG] = config_text(config).encode()
+    for root in folders_of(checkpoint):
+        files |= _extras(root)
+    files |= {path: text.encode() for path, text in eval_results(config).items()}
+    card, text = checkpoint / CARD, ""
+    if os.path.lexists(card):
+        check_inside(card, checkpoint)
+        content = Door(PublishError, MAX_CARD_BYTES, remedy="Make it shorter, or remove it.").read(card)
+        text = handwritten_part(content.decode(errors="replace"))
+    return Release(config, f"hf-hub:{repo}", text, files).with_handwritten("")
+
+
+def check_publishable(checkpoint: Path) -> CheckpointConfig:
+    """The config of a checkpoint that others may load, knowing what it is and what they may do with it.
+
+    Raises:
+        CheckpointError: it does not load: a file is missing, damaged, or not what the config promises.
+        PublishError: it has no licence or no provenance, or a more permissive license than what it started from; or a
+            file of it is a link out of the folder.
+    """
+    for name in (CONFIG, WEIGHTS):
+        check_inside(checkpoint / name, checkpoint)
+    config = read_config(checkpoint)
+    provenance = config.provenance
+    if not is_stated(config.licence):
+        raise PublishError(
+            f"{checkpoint} has no licence, so nobody could use it.\n"
+            f'State it in {checkpoint / CONFIG}: "licence": "apache-2.0" (or in the recipe: export.licence)'
+        )
+    start = provenance.starts[-1] if provenance.starts else None
+    if start and not provenance.relicensed and not as_restrictive(config.licence, start.license):
+        was = f"under {start.license}" if is_stated(start.license) else "under a license that is not stated"
+        raise PublishError(
+            f"{checkpoint} started from {start.name}, {was}; its own, {config.licence}, is not known to be at least as "
+            f'restrictive.\nIf you have the right to grant it, say so in {checkpoint / CONFIG}, in "provenance": '
+            '"relicensed": true'
+        )
+    lacking = [
+        what
+        for what, missing in (
+            ("its method", provenance.method not in METHODS or provenance.method == "scratch"),
+            ("the data it was trained on", not is_stated(provenance.data)),
+            ("how many images it was trained on", provenance.images <= 0),
+        )
+        if missing
+    ]
+    if lacking:
+        raise PublishError(
+            f"{checkpoint} does not say {' and '.join(lacking)}; weights without provenance are not published.\n"
+            "save_pretrained(model, folder, name=..., provenance=adept_hub.spec.Provenance(...))"
+        )
+    if not (checkpoint / WEIGHTS).is_file():
+        raise CheckpointError(f"{checkpoint} has no {WEIGHTS}.\nExport it again.")
+    verify(checkpoint / WEIGHTS, config.sha256, config.size, force=True)
+    read_tensors(checkpoint, config)  # they are whole, and finite
+    return config
+
+
+def _extras(root: Path) -> dict[str, Path | bytes]:
+    """The extra files below ``root``; links out of it and files beyond all bounds are left to be seen, not taken."""
+    found: dict[str, Path | bytes] = {}
+    for path in sorted(p for pattern in EXTRAS for p in root.glob(pattern)):
+        check_inside(path, root)
+        if path.is_file():
+            if path.stat().st_size > MAX_EXTRA_BYTES:
+                raise PublishError(f"{path} has more than {MAX_EXTRA_BYTES >> 20} MB.\nRemove it or make it smaller.")
+            found[path.relative_to(root).as_posix()] = path
+    return found

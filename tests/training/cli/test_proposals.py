@@ -1,0 +1,99 @@
+import json
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from adept_hub.cli.main import main
+from adept_training.proposals import ProposalTable
+from tests.training.proposals.photographs import skimage_photographs
+
+
+@pytest.fixture
+def photos(tmp_path):
+    (tmp_path / "photos").mkdir()
+    for name in ("coffee", "cells"):
+        Image.fromarray(skimage_photographs()[name]).save(tmp_path / "photos" / f"{name}.png")
+    return tmp_path / "photos"
+
+
+def adept(*arguments):
+    return main(["proposals", *map(str, arguments)])
+
+
+def test_make_then_look(photos, tmp_path, capsys):
+    (photos / "broken.jpg").write_bytes(b"x")
+    assert adept(photos, "--out", tmp_path / "boxes", "--workers", 1) == 0
+    output = capsys.readouterr()
+    assert output.out.splitlines()[0].startswith("2 images, ")
+    assert output.out.splitlines()[-1].startswith("1 unreadable images: see ")
+    assert "images, " in output.err
+    assert "left" in output.err
+    assert adept("show", tmp_path / "boxes", "--images", photos, "--out", tmp_path / "look") == 0
+    assert "P2 0.000" in capsys.readouterr().out
+    assert (tmp_path / "look/report.html").is_file()
+
+
+def test_json(photos, tmp_path, capsys):
+    assert adept(photos, "--out", tmp_path / "boxes", "--workers", 1, "--json", "--quiet") == 0
+    output = capsys.readouterr()
+    report = json.loads(output.out)
+    assert (report["images"], report["unreadable"], report["shards"]) == (2, 0, 1)
+    assert output.err == ""
+    assert adept("show", tmp_path / "boxes", "--images", photos, "--out", tmp_path / "look", "--json") == 0
+    assert set(json.loads(capsys.readouterr().out)["rpn_positives"]) == {"P2", "P3", "P4", "P5"}
+
+
+def test_options_reach_the_preset(photos, tmp_path):
+    options = ["--min-scale", 0.05, "--unique", "--preset", "soco", "--workers", 1, "--quiet"]
+    assert adept(photos, "--out", tmp_path / "boxes", *options) == 0
+    preset = ProposalTable.open(tmp_path / "boxes").metadata["preset"]
+    assert (preset["name"], preset["filter"]["min_scale"], preset["keep_duplicates"]) == ("soco", 0.05, False)
+    assert preset["filter"]["min_side"] == 32
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["photos"],
+        ["photos", "table", "--out", "x"],
+        ["show", "table", "--out", "x"],
+        ["show", "--images", "photos", "--out", "x"],
+        ["photos", "--images", "photos", "--out", "x"],
+        ["photos", "--out", "x", "--preset", "papr"],
+    ],
+)
+def test_bad_usage_is_status_2(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        adept(*arguments)
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "message"),
+    [
+        ("nothing", ["nowhere", "--out", "x"], "does not exist"),
+        ("folder", ["empty", "--out", "x"], "is empty"),
+        ("strict", ["bad", "--out", "x", "--strict", "--workers", "1"], "is not a readable image"),
+        ("nothing", ["show", "nowhere", "--images", ".", "--out", "x"], "No proposals in nowhere"),
+    ],
+)
+def test_mistakes_are_status_1_without_traceback(make, arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad/a.jpg").write_bytes(b"x")
+    assert adept(*arguments) == 1
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert "Traceback" not in errors
+
+
+def test_declaring_the_arguments_imports_nothing_heavy():
+    code = (
+        "import argparse, sys; from adept_training.cli import proposals;"
+        "proposals.add_arguments(argparse.ArgumentParser());"
+        "sys.exit(bool({'numpy', 'numba', 'pyarrow', 'cv2', 'torch'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

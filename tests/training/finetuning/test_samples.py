@@ -1,0 +1,86 @@
+"""Training samples whose right answer is in the image itself: every object is painted where its box and mask are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from adept_training.finetuning.samples import Batches, LabelledSamples, make_batches
+from adept_training.labels.identity import ImageKey, Part
+from adept_training.labels.records import LabelledImage, Split
+
+HEIGHT, WIDTH = 30, 80
+#: A right triangle and an L, neither of which is its own mirror image, in the left half of the image.
+POLYGONS = ([[2.0, 4, 20, 24, 2, 24]], [[22.0, 2, 26, 2, 26, 12, 36, 12, 36, 16, 22, 16]])
+COLOURS = ((200, 0, 0), (0, 0, 200))
+
+
+def _rle(mask_HW: np.ndarray) -> dict:
+    """COCO's uncompressed RLE: runs down the columns, the first of zeros."""
+    flat, counts, value = mask_HW.flatten(order="F"), [], 0
+    while len(flat):
+        end = int(np.argmax(flat != value)) if (flat != value).any() else len(flat)
+        counts.append(end)
+        flat, value = flat[end:], 1 - value
+    return {"size": [HEIGHT, WIDTH], "counts": counts}
+
+
+@pytest.fixture
+def truth(tmp_path: Path) -> Split:
+    from pycocotools import mask as mask_api
+
+    pixels = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+    masks = [mask_api.decode(mask_api.merge(mask_api.frPyObjects(p, HEIGHT, WIDTH))) for p in POLYGONS]
+    for mask, colour in zip(masks, COLOURS, strict=True):
+        pixels[mask > 0] = colour
+    path = tmp_path / "one.png"
+    Image.fromarray(pixels).save(path)
+    boxes = []
+    for mask in masks:
+        rows, columns = np.nonzero(mask)
+        boxes.append([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+    no = np.zeros(2, np.bool_)
+    stored = (POLYGONS[0], _rle(masks[1]))  # both of COCO's forms
+    area = np.array([mask.sum() for mask in masks], np.float64)
+    key, boxes_M4 = ImageKey(1, "7"), np.array(boxes, np.float64)
+    one = LabelledImage(key, path, path.name, WIDTH, HEIGHT, boxes_M4, np.array([2, 1]), no, no, area, stored)
+    return Split("train", (one,), ("a", "b"), (Part(1, "made", path.parent, (7, 3)),))
+
+
+@pytest.mark.parametrize("flip", [0.0, 1.0])
+def test_boxes_and_masks_lie_on_their_pixels(flip: float, truth: Split) -> None:
+    pixels_CHW, target = LabelledSamples.of(truth, True, flip, 3)[(5, 0)]
+    assert pixels_CHW.shape == (3, HEIGHT, WIDTH)
+    assert target["labels"].tolist() == [2, 1]
+    for colour, mask_HW, box in zip(COLOURS, target["masks"], target["boxes"], strict=True):
+        painted_HW = (pixels_CHW == torch.tensor(colour)[:, None, None]).all(dim=0)
+        assert torch.equal(mask_HW.bool(), painted_HW)
+        rows, columns = torch.nonzero(painted_HW, as_tuple=True)
+        assert box.tolist() == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    # The objects are in the left half of the image as it is stored, in the right half when it is mirrored.
+    middle = (target["boxes"][:, 0] + target["boxes"][:, 2]) / 2
+    assert (middle > WIDTH / 2).tolist() == [bool(flip)] * 2
+
+
+def test_half_of_the_samples_are_mirrored_and_each_epoch_anew(truth: Split) -> None:
+    plain = LabelledSamples.of(truth, False, 0.0, 3)[(0, 0)][0]
+    mirrored = [
+        not torch.equal(LabelledSamples.of(truth, False, 0.3, seed)[(epoch, 0)][0], plain)
+        for seed in range(20)
+        for epoch in range(20)
+    ]
+    assert 80 < sum(mirrored) < 160, "three in ten of 400"
+    assert len({tuple(mirrored[20 * i : 20 * i + 20]) for i in range(20)}) > 15, "not the same in every seed"
+
+
+def test_samples_are_made_by_as_many_workers_as_are_asked_for(truth: Split) -> None:
+    samples = LabelledSamples.of(truth, False, 0.5, 7)
+    loader = make_batches(samples, Batches(1, 1, 0, 0, 3), 2)
+    assert loader.num_workers == 2
+    alone = list(make_batches(samples, Batches(1, 1, 0, 0, 3), 0))
+    for batch, expected in zip(loader, alone, strict=True):
+        assert torch.equal(batch[0][0], expected[0][0])

@@ -1,0 +1,61 @@
+"""Which network's tensors an export holds and what its config says of them, where the two networks share no value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from adept_hub.checkpoint.folder import read_config, read_tensors
+from adept_training.method.adept import Adept
+from adept_training.pretraining.export import export_model
+from tests.training.support import tiny
+
+WHOLE = ("backbone", "fpn", "rpn", "head")
+
+
+@pytest.mark.parametrize(
+    ("method", "asked", "network", "parts"),
+    [
+        ("adept_joint", "target", "target", WHOLE),
+        ("adept_joint", "online", "online", WHOLE),
+        ("soco", "target", "target", ("backbone", "fpn", "head")),
+        ("soco", "online", "online", ("backbone", "fpn", "head")),
+        ("byol", "target", "target", ("backbone",)),
+        # Without a contrast there is one network, whatever is asked for.
+        ("adept_separate", "target", "online", WHOLE),
+    ],
+)
+def test_an_export_says_whose_tensors_it_holds(
+    method: str, asked: str, network: str, parts: tuple[str, ...], tmp_path: Path
+) -> None:
+    recipe = tiny(f"method.name={method}", f"export.network={asked}", "export.data=a drawer of photographs")
+    model = Adept(recipe.model, recipe.method, recipe.views.sizes)
+    if method != "adept_separate":
+        for parameter in model.target.parameters():
+            parameter.data.add_(torch.randn_like(parameter))
+    export_model(model, recipe, tmp_path / "export", images=77, epochs=1.23456, proposals={"algorithm": "by hand"})
+    config = read_config(tmp_path / "export")
+    assert config.parts == parts
+    told = config.provenance
+    assert (told.exported_network, told.method, told.images, told.epochs) == (network, method, 77, 1.235)
+    assert (told.data, told.proposals) == ("a drawer of photographs", {"algorithm": "by hand"})
+    assert told.recipe["export"]["network"] == asked
+    tensors = read_tensors(tmp_path / "export", config)
+    assert {key.split(".")[0] for key in tensors} == set(parts)
+    for key, tensor in tensors.items():
+        # The target has no RPN.
+        of = model.target if network == "target" and not key.startswith("rpn.") else model.online
+        assert torch.equal(tensor, of.parts.state_dict()[key]), key
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_an_export_is_stored_as_is_asked(half: bool, tmp_path: Path) -> None:
+    recipe = tiny(f"export.half={str(half).lower()}", "export.tag=mine_7", "export.licence=cc-by-4.0")
+    model = Adept(recipe.model, recipe.method, recipe.views.sizes)
+    export_model(model, recipe, tmp_path / "export", images=3, epochs=1.0, proposals={})
+    config = read_config(tmp_path / "export")
+    assert (config.stored_dtype, config.licence) == ("float16" if half else "float32", "cc-by-4.0")
+    assert config.name == "adept_joint_r18_fpn16.mine_7"
+    assert ((tmp_path / "export" / "model.safetensors").stat().st_size < 30_000_000) is half

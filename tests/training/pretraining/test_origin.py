@@ -1,0 +1,173 @@
+"""What a pre-training starts from: its pixels are kept, it is recorded with its license, and it suits the method."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from adept_hub.checkpoint.folder import read_config, read_tensors
+from adept_hub.cli.main import main
+from adept_hub.errors import LicenseError, RecipeError, ResumeError
+from adept_hub.spec import AnchorSpec, Preprocessing, Start
+from adept_training.images import ImageSource
+from adept_training.method import adept
+from adept_training.pretraining.asked import Asked
+from adept_training.pretraining.pretrain import pretrain
+from tests.house import LICENSE, NAME, PIXELS, SPEC, House, write_house
+from tests.training.support import RandomBoxes, tiny, write_photographs
+
+#: The house's architecture; the anchors of the recipe are its own unless stated.
+MODEL = (
+    "model.depth=18", "model.fpn_channels=24", "model.head_conv_channels=40", "model.head_fc_channels=72",
+    "model.levels.upper=[36,72,144,170]",
+)  # fmt: skip
+ANCHORS = ("model.anchors.sizes=[11,23,47,90]", "model.anchors.ratios=[0.4,1.7]")
+QUICK = (*MODEL, *ANCHORS, "schedule.epochs=1", "schedule.warmup_epochs=0.5")
+STILL = ("optimiser.lr=0.0", "optimiser.rpn_lr=0.0")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> ImageSource:
+    return write_photographs(tmp_path_factory.mktemp("photographs"), 8)
+
+
+def start(source: ImageSource, folder: Path, *settings: str, **options: Any) -> Path:
+    options.setdefault("asked", Asked(report=False))
+    pretrain(tiny(*settings), source, RandomBoxes(), folder, **options)
+    return folder / "export"
+
+
+@pytest.mark.parametrize("method", ["adept_joint", "adept_separate", "soco", "byol"])
+def test_the_pixels_of_the_start_are_those_that_train_and_those_that_are_exported(
+    method: str, house: House, source: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, seen = adept.apply_colours, []
+
+    def spy(pixels: torch.Tensor, colours: Any, preprocessing: Preprocessing) -> torch.Tensor:
+        seen.append(preprocessing)
+        return real(pixels, colours, preprocessing)
+
+    monkeypatch.setattr(adept, "apply_colours", spy)
+    export = start(source, tmp_path / "run", *QUICK, f"method.name={method}", init=house.folder)
+    assert set(seen) == {PIXELS}
+    config = read_config(export)
+    assert (config.preprocessing, config.spec) == (PIXELS, SPEC)
+    assert (config.licence, config.provenance.starts) == (LICENSE, (Start(NAME, house.config.sha256, LICENSE),))
+    assert f"| started from | {NAME}, {LICENSE}, SHA-256 {house.config.sha256} |" in (export / "README.md").read_text()
+    assert "0.1, 0.2, 0.3; 0.4, 0.5, 0.6" in (export / "README.md").read_text()
+
+
+def test_a_run_that_is_resumed_keeps_the_facts_without_being_told(
+    house: House, source: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checkpoints hold tensors alone; pixels, starts and license are those that it began with."""
+    settings = (*QUICK, "method.name=adept_separate", "schedule.epochs=2")
+    real = adept.apply_colours
+
+    def interrupted(*arguments: Any) -> torch.Tensor:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(adept, "apply_colours", interrupted)
+        export = start(source, tmp_path / "run", *settings, init=house.folder, license="mit", relicense=True)
+    assert not export.exists()
+    other = write_house(tmp_path / "other", half=True)
+    with pytest.raises(ResumeError, match=f"started from {NAME}.*\n.*Leave --init out"):
+        start(source, tmp_path / "run", *settings, resume=True, init=other.folder)
+    config = read_config(start(source, tmp_path / "run", *settings, resume=True))
+    assert (config.preprocessing, config.licence, config.provenance.relicensed) == (PIXELS, "mit", True)
+    assert config.provenance.starts[-1].name == NAME
+    (tmp_path / "run" / "start.json").write_text("{")
+    with pytest.raises(ResumeError, match=r"start.json is not valid JSON"):
+        start(source, tmp_path / "run", *settings, resume=True)
+    (tmp_path / "run" / "start.json").unlink()
+    with pytest.raises(ResumeError, match=r"has no start.json: .*mean and std.*not known"):
+        start(source, tmp_path / "run", *settings, resume=True)
+    with pytest.raises(ResumeError, match=r"has no start.json"):
+        start(source, tmp_path / "run", *settings, resume=True, init=house.folder)
+
+
+@pytest.mark.parametrize(
+    ("parts", "lacking"),
+    [(("backbone",), "no fpn and no head"), (("backbone", "head", "rpn"), "no fpn"), (("fpn", "head"), "no backbone")],
+)
+def test_separate_training_refuses_a_start_that_lacks_what_it_freezes(
+    parts: tuple[str, ...], lacking: str, source: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    body = write_house(tmp_path / "body", parts=parts)
+    with pytest.raises(RecipeError, match=f"has {lacking}:.*random.*\n.*--method soco --init"):
+        start(source, tmp_path / "run", *QUICK, "method.name=adept_separate", init=body.folder)
+
+    def no_proposals(*_: Any, **__: Any) -> None:
+        raise AssertionError("proposals, which can take hours, come after the check")
+
+    monkeypatch.setattr("adept_training.proposals.run_proposals", no_proposals)
+    settings = [word for setting in QUICK for word in ("--set", setting)]
+    words = ["pretrain", "--images", str(tmp_path), "--method", "adept_separate", "--init", str(body.folder)]
+    monkeypatch.setattr("adept_training.images.open_images", lambda *_, **__: source)
+    assert main([*words, "--out", str(tmp_path / "run"), *settings]) == 1
+    assert f"has {lacking}" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_joint_training_may_start_from_a_backbone(source: ImageSource, tmp_path: Path) -> None:
+    body = write_house(tmp_path / "body", parts=("backbone",))
+    export = start(source, tmp_path / "run", *QUICK, *STILL, init=body.folder)
+    tensors = read_tensors(export, read_config(export))
+    assert torch.equal(tensors["backbone.conv1.weight"], body.parts.state_dict()["backbone.conv1.weight"])
+    assert read_config(export).preprocessing == PIXELS
+
+
+def test_a_start_of_another_architecture_says_what_to_set(house: House, source: ImageSource, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"differ in fpn_channels, .*levels.upper") as caught:
+        start(source, tmp_path / "run", "method.name=adept_separate", init=house.folder)
+    typed = shlex.split(str(caught.value).splitlines()[1].partition(": ")[2])
+    assert set(typed[::2]) == {"--set"}
+    words = typed[1::2]
+    export = start(source, tmp_path / "run", *words, "method.name=adept_separate", init=house.folder)
+    assert read_config(export).spec == replace(SPEC, anchors=AnchorSpec()), "the RPN is new, and so are its anchors"
+
+
+def test_an_rpn_does_not_go_on_with_other_anchors(house: House, source: ImageSource, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"differ in anchors.sizes, anchors.ratios.*\n.*anchors.ratios=\[0.4, 1.7\]"):
+        start(source, tmp_path / "run", *MODEL, init=house.folder)
+    start(source, tmp_path / "run", *MODEL, "method.name=soco", "schedule.epochs=1", init=house.folder)
+
+
+def test_a_more_permissive_license_is_refused_unless_it_is_claimed(
+    house: House, source: ImageSource, tmp_path: Path
+) -> None:
+    for asked in ({"license": "apache-2.0"}, {}):
+        settings = () if asked else ("export.licence=apache-2.0",)
+        with pytest.raises(LicenseError, match=r"(?s)apache-2.0 is not known.*--license apache-2.0 --relicense"):
+            start(source, tmp_path / "run", *QUICK, *settings, init=house.folder, **asked)
+    assert not (tmp_path / "run").exists()
+    export = start(source, tmp_path / "run", *QUICK, init=house.folder, license="apache-2.0", relicense=True)
+    config = read_config(export)
+    assert (config.licence, config.provenance.relicensed) == ("apache-2.0", True)
+    assert "claims the right" in (export / "README.md").read_text()
+
+
+def test_the_report_shows_the_whole_chain(house: House, source: ImageSource, tmp_path: Path) -> None:
+    first = start(source, tmp_path / "one", *QUICK, init=house.folder)
+    second = start(source, tmp_path / "two", *QUICK, init=first, asked=Asked())
+    starts = read_config(second).provenance.starts
+    assert [s.sha256 for s in starts] == [house.config.sha256, read_config(first).sha256]
+    page = (tmp_path / "two" / "report.html").read_text()
+    for s in starts:
+        assert s.sha256 in page
+    assert json.loads((tmp_path / "two" / "start.json").read_text())["license"] == LICENSE
+
+
+def test_without_a_start_there_is_none(source: ImageSource, tmp_path: Path) -> None:
+    config = read_config(start(source, tmp_path / "run", *QUICK, "export.licence=mit"))
+    assert (config.licence, config.provenance.starts, config.preprocessing) == ("mit", (), Preprocessing())

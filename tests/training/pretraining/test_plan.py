@@ -1,0 +1,79 @@
+"""What becomes of a plan at its pace, worked by hand."""
+
+from __future__ import annotations
+
+import datetime
+import io
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+import adept_training.pretraining.run as module
+from adept_training.pretraining.plan import Pace
+from adept_training.runtime.journal import Journal
+from adept_training.runtime.state import Progress
+from tests.training.support import tiny
+
+NOON = datetime.datetime(2024, 2, 28, 12, 0)
+
+
+def test_a_plan_that_the_clock_cuts_short() -> None:
+    """440 steps of 20 s within five minutes, of which 3 steps have taken 60 s: 240 s are 12 more steps."""
+    pace = Pace(3, 440, 20.0, limit=240.0, spent=60.0)
+    assert pace.reachable == 15
+    assert pace.seconds_left == 240
+    assert pace.too_few
+    first, second = pace.lines(NOON, 5)
+    assert "15 of 440 steps before engine.max_minutes (5)" in first
+    assert "expected end 12:04, in 4:00" in first
+    # 60 s + 437 x 20 s = 8,800 s; 60 s + 97 x 20 s = 2,000 s
+    assert "--minutes 147 for all steps" in second
+    assert "--minutes 34 at the very least" in second
+
+
+def test_a_step_that_has_begun_is_finished() -> None:
+    assert Pace(3, 440, 20.0, limit=241.0).reachable == 16
+    assert Pace(3, 440, 20.0, limit=-5.0).reachable == 3
+    assert Pace(439, 440, 20.0, limit=1e9).reachable == 440
+
+
+def test_a_plan_that_fits() -> None:
+    (line,) = Pace(3, 1003, 1.5).lines(NOON)
+    assert line == "pace: 1.5 s a step, 1003 steps: expected end 12:25, in 25:00"
+    assert "250 ms" in Pace(3, 23, 0.25, limit=60.0).lines(NOON, 1)[0]
+
+
+def test_a_limit_that_leaves_enough_is_no_warning() -> None:
+    (line,) = Pace(3, 1000, 1.0, limit=200.0).lines(NOON, 3.5)
+    assert "203 of 1000 steps" in line
+    # a plan of fewer steps than enough is its author's own
+    assert not Pace(3, 40, 1.0, limit=3600.0).too_few
+
+
+@pytest.mark.parametrize(("seconds", "warned"), [(10.0, False), (100.0, True)])
+def test_days_are_warned_of(seconds: float, warned: bool) -> None:
+    lines = Pace(3, 2003, seconds).lines(NOON)
+    assert (len(lines) == 2) == warned
+    if warned:
+        assert "2024-03-01 19:33" in lines[0], "200,000 s are 2 days, 7 hours, 33 minutes; 2024 is a leap year"
+        assert "2.3 days" in lines[1]
+
+
+def test_the_time_of_earlier_sessions_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resumed at step 20 with 4 of 5 minutes spent; steps 22 and 23 take 3 s each."""
+    stream, clock = io.StringIO(), iter([100.0, 106.0])
+    run: Any = SimpleNamespace(
+        progress=Progress(21), steps=440, recipe=tiny("engine.max_minutes=5"), journal=Journal(None, stream),
+        fabric=SimpleNamespace(device=torch.device("cpu")), seconds=lambda: 240.0,
+    )  # fmt: skip
+    monkeypatch.setattr(module.time, "perf_counter", lambda: next(clock))
+    module.Run.time_pace(run, 1)
+    module.Run.time_pace(run, 2)
+    run.progress.step = 23
+    module.Run.time_pace(run, 3)
+    # 60 s are 20 more steps; 240 s + 417 x 3 s = 1,491 s for all of them; 240 s + 77 x 3 s = 471 s for a hundred.
+    told = stream.getvalue()
+    assert "pace: 3.0 s a step; at this pace 43 of 440 steps before engine.max_minutes (5)" in told
+    assert "--minutes 25 for all steps, --minutes 8 at the very least" in told

@@ -1,0 +1,107 @@
+"""``adept compare``: what each source gains over label budgets."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+MAX_SEEDS = 10_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments; costs no torch."""
+    from adept_training.cli.finetune import add_data_arguments, add_recipe_arguments
+    from adept_training.runtime.ownership import add_wait_argument
+
+    parser.add_argument(
+        "sources", nargs="+", metavar="SOURCE",
+        help="scratch, a name, a folder, ..., or NAME=SOURCE; the first is what the others are measured against",
+    )  # fmt: skip
+    add_data_arguments(parser)
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="runs, table, plot and page; resumable")
+    parser.add_argument("--fractions", default="", metavar="LIST", help="such as 1%%,10%%,100%% of the images")
+    parser.add_argument("--images", default="", metavar="LIST", help="such as 1,3,10 images")
+    parser.add_argument("--shots", default="", metavar="LIST", help="such as 1,5,10 objects of each class")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=5,
+        help="runs of each source and budget (default 5; below 3 there are no intervals and no verdict)",
+    )
+    parser.add_argument("--metric", default="AP", help="what is compared first (default AP)")
+    add_wait_argument(parser)
+    add_recipe_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="the table as JSON on standard output")
+
+
+def budgets_of(fractions: str, images: str, shots: str) -> list[str]:
+    """Budgets from the three lists, 1%, 10% and 100% where none is given.
+
+    Raises:
+        DataError: a word that is no budget.
+    """
+    from adept_training.labels.subsets import parse_budget
+
+    words = [w if w.strip().endswith("%") or float_like(w) else f"{w}%" for w in _split(fractions)]
+    words = [f"{w}shot" for w in _split(shots)] + [f"{w}img" for w in _split(images)] + words
+    return [str(parse_budget(word)) for word in words or ("1%", "10%", "100%")]
+
+
+def float_like(word: str) -> bool:
+    """Whether a word is a fraction such as 0.1, which needs no percent sign."""
+    return "." in word and not word.strip().endswith("%")
+
+
+def _split(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run and report.
+
+    Raises:
+        AdeptError: a user's mistake.
+    """
+    from adept_hub.cli.output import print_json, print_table
+    from adept_hub.errors import DataError
+    from adept_hub.io.read import MAX_LOG, Door
+    from adept_training.cli.finetune import settings_of
+    from adept_training.comparing.compare import HTML, compare, make_plan, name_sources
+    from adept_training.finetuning.recipe import load_finetune_recipe
+    from adept_training.labels.datasets import open_data
+    from adept_training.metrics.names import check_metric
+
+    check_seeds(args.seeds)
+    words = args.sources if len(args.sources) > 1 or "scratch" in args.sources else ["scratch", *args.sources]
+    recipe = load_finetune_recipe(args.recipe, settings_of(args))
+    budgets = budgets_of(args.fractions, args.images, args.shots)
+    check_metric(args.metric, recipe.detector.detector)
+    plan = make_plan(name_sources(words), budgets, args.seeds, {"recipe": recipe})
+    data = open_data(args.data, skip_damaged=args.skip_damaged)
+    command = shlex.join(["adept", *sys.argv[1:]])
+    result = compare(plan, data, args.out, metric=args.metric, command=command, accelerator=args.device, wait=args.wait)
+    if args.json:
+        print_json(Door(DataError, MAX_LOG, surrogates=True).json(args.out / "compare.json"))
+        return 0
+    main = result.comparisons[0]
+    print_table(main.head(), main.rows(), frozenset(range(1, len(main.budgets) + 1)))
+    sys.stdout.write(
+        "\n" + "\n".join([*main.verdicts(), *result.summaries, *result.advice]) + f"\nPage: {args.out / HTML}\n"
+    )
+    return 0
+
+
+def check_seeds(seeds: int) -> None:
+    """Refuse no seeds at all.
+
+    Raises:
+        RecipeError: fewer than one.
+    """
+    from adept_hub.errors import RecipeError
+
+    if not 1 <= seeds <= MAX_SEEDS:
+        raise RecipeError(
+            f"--seeds is {seeds}; it must be 1..{MAX_SEEDS}, and five or more for an interval worth its name."
+        )

@@ -1,0 +1,91 @@
+"""``adept data``: check a labelled data set in one go, or write a label budget's subset of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    from adept_training.labels.sources import HELP
+
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    check = verbs.add_parser("check", help="missing files, impossible boxes, unknown categories, duplicates, ...")
+    check.add_argument("data", nargs="+", metavar="DATA", help=HELP)
+    check.add_argument("--quick", action="store_true", help="read image headers only; contents are not compared")
+    check.add_argument("--json", action="store_true", help="every case, as JSON on standard output")
+    subset = verbs.add_parser("subset", help="the image ids of a label budget, and for COCO their annotations")
+    subset.add_argument("data", nargs="+", metavar="DATA", help=HELP)
+    subset.add_argument("--labels", required=True, metavar="BUDGET", help="1%%, 10%%, 3img or 5shot, of train")
+    subset.add_argument("--seed", type=int, default=0, help="default: 0")
+    subset.add_argument("--out", required=True, type=Path, metavar="DIR", help="the folder to write")
+    subset.add_argument("--skip-damaged", action="store_true", help="leave damaged images and objects out")
+    for verb in (check, subset):
+        verb.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check or draw; 0 sound (warnings allowed) or written, 1 damaged.
+
+    Raises:
+        DataError: ``args.data`` names no data set, or ``--labels`` no budget.
+        OutputExistsError, DiskFullError: about ``--out``, which appears whole or not at all.
+    """
+    return _subset(args) if args.verb == "subset" else _check(args)
+
+
+def _subset(args: argparse.Namespace) -> int:
+    from adept_hub.io.write import atomic_folder
+    from adept_training.labels.datasets import open_data
+    from adept_training.labels.subsets import draw, parse_budget, save_subset
+    from adept_training.metrics.coco_files import save_annotations
+
+    budget = parse_budget(args.labels)
+    with atomic_folder(args.out) as folder:  # what is in the way of it is told before the data are read
+        data = open_data(args.data, skip_damaged=args.skip_damaged)
+        chosen = draw(data.train, budget, args.seed)
+        ids = save_subset(folder / "subset.json", chosen, budget, args.seed)
+        files = save_annotations(folder / "annotations.json", chosen)
+    sys.stdout.write(f"{len(chosen)} of {len(data.train)} images, {chosen.objects} objects.\n")
+    sys.stdout.write(f"Image ids (--labels {args.out / 'subset.json'}): {_listed(args.out, ids)}\n")
+    sys.stdout.write(f"COCO annotations (for any framework): {_listed(args.out, [path for path, _ in files])}\n")
+    words = [f"coco:{args.out / path.name}:{part.folder}" for path, part in files]
+    sys.stdout.write("".join(f"  adept data check {shlex.quote(word)}\n" for word in words))
+    return 0
+
+
+def _listed(folder: Path, paths: list[Path]) -> str:
+    return ", ".join(str(folder / path.name) for path in paths)
+
+
+def _check(args: argparse.Namespace) -> int:
+    from adept_training.images.text import one_line
+    from adept_training.labels.check import check_data
+    from adept_training.labels.problems import as_json, report_lines
+
+    data, problems = check_data(args.data, decode_all=not args.quick)
+    errors = sum(problem.severity == "error" for problem in problems)
+    if args.json:
+        splits = {s.name: {"images": len(s), "objects": s.objects, "masks": s.has_masks} for s in data.splits()}
+        report = {
+            "data": data.spec, "sound": errors == 0, "errors": errors, "warnings": len(problems) - errors,
+            "classes": list(data.classes), "splits": splits, "problems": as_json(problems),
+        }  # fmt: skip
+        sys.stdout.write(json.dumps(report, indent=2) + "\n")
+        return int(errors > 0)
+    for split in data.splits():
+        masks = "boxes and masks" if split.has_masks else "boxes"
+        sys.stdout.write(f"{split.name}: {len(split)} sound images, {split.objects} objects ({masks})\n")
+    names = ", ".join(one_line(name, 40) for name in data.classes[:8])
+    sys.stdout.write(f"{len(data.classes)} classes: {names}{', ...' * (len(data.classes) > 8)}\n")
+    for line in report_lines(problems):
+        sys.stdout.write(line + "\n")
+    verdict = f"{errors} errors" if errors else "Sound"
+    sys.stdout.write(f"{verdict}, {len(problems) - errors} warnings.\n")
+    if errors:
+        sys.stdout.write("Repair them, or train without what is damaged: give --skip-damaged when fine-tuning\n")
+    return int(errors > 0)

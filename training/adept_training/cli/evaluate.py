@@ -1,0 +1,160 @@
+"""``adept evaluate``: every figure of a fine-tuned detector, or of a source's RPN."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from adept_hub.spec import CheckpointConfig
+    from adept_training.labels.records import Data, Split
+    from adept_training.metrics.evaluate import Evaluation
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments; costs no torch."""
+    from adept_training.cli.finetune import add_data_arguments
+
+    parser.add_argument("source", metavar="RUN|SOURCE", help="a fine-tuned run, or a source, whose RPN is judged")
+    add_data_arguments(parser)
+    parser.add_argument("--split", choices=("train", "val", "test"), help="default: test, or else val")
+    parser.add_argument("--detections", type=Path, nargs="+", metavar="JSON",
+                        help="judge these, in COCO's results format; one file, or one per joined part")  # fmt: skip
+    parser.add_argument("--save-detections", type=Path, metavar="JSON",
+                        help="write them in COCO's results format; NAME.part1.json, ... of parts")  # fmt: skip
+    parser.add_argument("--report", type=Path, metavar="DIR", help="write DIR/report.html and pictures of predictions")
+    parser.add_argument("--size", type=int, metavar="PIXELS", help="shorter side for a source (a run has its own)")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to run")
+    parser.add_argument("--json", action="store_true", help="every figure as JSON on standard output")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate and report.
+
+    Raises:
+        AdeptError: a user's mistake.
+    """
+    from adept_hub.cli.output import print_json
+    from adept_hub.words.command_line import command_line
+    from adept_training.labels.datasets import open_data
+    from adept_training.metrics.coco_files import save_detections
+    from adept_training.metrics.report.page import write_predictions, write_report
+    from adept_training.runtime.journal import tinted
+
+    _check(args)
+    split = _split(open_data(args.data, skip_damaged=args.skip_damaged), args.split)
+    evaluation = _evaluate(args, split)
+    saved: list[Path] = []
+    if args.save_detections is not None:
+        saved = save_detections(args.save_detections, evaluation.split, evaluation.found)
+    if args.report is not None:
+        command = shlex.join(["adept", *sys.argv[1:]])
+        title, weights = f"{args.source} on {split.name}", None if args.detections else _weights(args.source)
+        write_report(evaluation, args.report / "report.html", title, command, weights)
+        write_predictions(evaluation, args.report / "predictions")
+    if args.json:
+        written = {"detections": [str(path) for path in saved]} if saved else {}
+        print_json({"source": args.source, "split": split.name, **evaluation.as_json(), **written})
+        return 0
+    _print(evaluation, split.name)
+    if saved:
+        sys.stdout.write(f"Detections: {', '.join(map(str, saved))}\n")
+    if evaluation.caution:
+        sys.stdout.write("\n" + tinted(evaluation.caution, "caution", sys.stdout) + "\n")
+    if evaluation.boxes is None:
+        tuned = command_line("finetune", args.source, "--data", *args.data, "--out", "runs/finetune")
+        sys.stdout.write(f"Fine-tune it: {tuned}\n")
+    if args.report is not None:
+        sys.stdout.write(f"Report: {args.report / 'report.html'}\n")
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse, before images are read, what names nothing to evaluate."""
+    from adept_hub.errors import DataError
+    from adept_hub.hub.fetch import fetch
+    from adept_training.finetuning.detector import find_detector
+    from adept_training.labels.part_files import is_written
+
+    if args.detections is None:
+        if find_detector(args.source) is None:
+            fetch(args.source)
+        return
+    for path in args.detections:
+        if not is_written(path):
+            raise DataError(f"{path} does not exist.\n--detections takes JSON files in COCO's results format.")
+
+
+def _split(data: Data, name: str | None) -> Split:
+    from adept_hub.errors import DataError
+
+    chosen = data.report_split if name is None else {"train": data.train, "val": data.val, "test": data.test}[name]
+    if chosen is None:
+        raise DataError(f"The data set has no split {name!r}.\nIt has: {', '.join(s.name for s in data.splits())}.")
+    return chosen
+
+
+def _evaluate(args: argparse.Namespace, split: Split) -> Evaluation:
+    """By given detections, by a fine-tuned detector, or by a source, which has an RPN but no classes yet."""
+    from adept_hub.errors import DataError, SourceError
+    from adept_training.cli.finetune import side_settings
+    from adept_training.finetuning.detector import build_detector, find_detector, load_detector
+    from adept_training.finetuning.loop import make_fabric
+    from adept_training.finetuning.recipe import load_finetune_recipe
+    from adept_training.metrics.coco_files import load_detections
+    from adept_training.metrics.evaluate import evaluate, judge
+
+    if args.detections is not None:
+        given = load_detections(args.detections, split)
+        return judge(split, given, masks=any(one.masks is not None for one in given.values()))
+    recipe = load_finetune_recipe(None, side_settings(args.size))
+    fabric = make_fabric(recipe, args.device)
+    folder = find_detector(args.source)
+    if folder is None:
+        if args.save_detections is not None:
+            raise SourceError(
+                f"{args.source} is not fine-tuned, so it detects no classes: there is nothing for --save-detections.\n"
+                f"Fine-tune it first: adept finetune {args.source} --data {' '.join(args.data)} --out runs/mine"
+            )
+        model = build_detector(args.source, len(split.classes), recipe.detector, seed=0)
+        return evaluate(model.to(fabric.device), split, heads=False)
+    model, config = load_detector(folder)
+    if config.classes != split.classes and set(config.classes) == set(split.classes):
+        split = split.with_classes(config.classes)  # another file's order of the same classes
+    if config.classes != split.classes:
+        raise DataError(
+            f"{folder} knows the classes {', '.join(config.classes[:6])}; the data set has others: "
+            f"{', '.join(split.classes[:6])}.\nUse the data set that it was fine-tuned on."
+        )
+    return evaluate(model.to(fabric.device), split)
+
+
+def _weights(source: str) -> CheckpointConfig:
+    """The config of what was judged."""
+    from adept_hub.checkpoint.folder import read_config
+    from adept_hub.hub.fetch import fetch
+    from adept_training.finetuning.detector import find_detector
+
+    folder = find_detector(source)
+    return fetch(source).config if folder is None else read_config(folder)
+
+
+def _print(evaluation: Evaluation, name: str) -> None:
+    from adept_hub.cli.output import print_table
+
+    flat = evaluation.flat()
+    sys.stdout.write(f"{name}: {len(evaluation.split)} images, {evaluation.split.objects} objects\n\n")
+    shown = [[key, "-" if value is None else f"{value:.2f}"] for key, value in flat.items()]
+    print_table(["figure", "value"], shown, frozenset({1}))
+    if evaluation.boxes is None:
+        sys.stdout.write("\nA source has no classes yet: only its RPN can be judged.\n")
+        return
+    sys.stdout.write("\n")
+    rows = [
+        [key, *("-" if value != value else f"{value:.2f}" for value in (row["AP"], row["AP50"]))]
+        for key, row in evaluation.boxes.per_class.items()
+    ]
+    print_table(["class", "AP", "AP50"], rows, frozenset({1, 2}))

@@ -1,0 +1,161 @@
+"""``adept finetune``: arguments and the run behind them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from adept_training.finetuning.recipe import FinetuneRecipe
+    from adept_training.labels.records import Data, Split
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments; costs no torch."""
+    from adept_training.runtime.ownership import add_wait_argument
+
+    parser.add_argument("source", help="a name, hf-hub:, local-dir:, a checkpoint folder, a run, or scratch")
+    add_data_arguments(parser)
+    parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="folder of this run")
+    parser.add_argument("--labels", metavar="BUDGET|FILE", help="train on 10%%, 3img, 5shot, or a subset file's ids")
+    parser.add_argument("--like", metavar="SOURCE", help="the architecture that scratch takes")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out exactly where it stopped")
+    add_license_arguments(parser)
+    add_wait_argument(parser)
+    add_recipe_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="the outcome as JSON on standard output")
+
+
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--data`` and ``--skip-damaged``."""
+    parser.add_argument(
+        "--data", nargs="+", action="extend", required=True, metavar="DATA",
+        help="coco:ANN.json:IMAGE_DIR for train and again for val (and test), voc:DIR[:TRAIN[:VAL[:TEST]]], or YAML",
+    )  # fmt: skip
+    parser.add_argument("--skip-damaged", action="store_true", help="leave damaged images and objects out")
+
+
+def add_license_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--license`` and ``--relicense``."""
+    parser.add_argument("--license", metavar="L", help="license of the weights (default: that of what they start from)")
+    parser.add_argument("--relicense", action="store_true", help="claim the right to grant a more permissive license")
+
+
+def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--recipe``, ``--set`` and short words for what is set most."""
+    from adept_training.settings_reference import add_list_argument
+
+    parser.add_argument("--recipe", metavar="FILE|NAME", help="a YAML file or a shipped recipe of fine-tuning")
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="SECTION.FIELD=VALUE",
+                        help="change one value of the recipe; repeatable (--list-settings lists them)")  # fmt: skip
+    add_list_argument(parser, "finetune")
+    parser.add_argument("--detector", choices=("faster_rcnn", "mask_rcnn", "cascade_rcnn"), help="as detector.detector")
+    parser.add_argument("--iterations", type=int, help="as schedule.iterations")
+    parser.add_argument("--batch-size", type=int, help="as engine.batch_size; the learning rate is scaled to it")
+    parser.add_argument("--lr", type=float, help="as optimiser.lr, the rate at a batch of 16")
+    parser.add_argument("--size", type=int, metavar="PIXELS", help="shorter side, in training and testing")
+    parser.add_argument("--bf16", action="store_true", help="as engine.precision=bf16")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to run")
+
+
+def settings_of(args: argparse.Namespace) -> list[str]:
+    """``--set``'s words, and the short words as such, which win."""
+    short = {
+        "detector.detector": args.detector, "schedule.iterations": args.iterations,
+        "engine.batch_size": args.batch_size, "optimiser.lr": args.lr,
+    }  # fmt: skip
+    settings = [*args.settings, *(f"{name}={value}" for name, value in short.items() if value is not None)]
+    settings += side_settings(args.size)
+    return [*settings, *(["engine.precision=bf16"] if args.bf16 else [])]
+
+
+def side_settings(size: int | None) -> list[str]:
+    """Settings for ``--size``: one shorter side for training and testing, the longer one in COCO's proportion."""
+    if size is None:
+        return []
+    longest = max(round(size * 1333 / 800), size)
+    return [f"detector.train_sides=[{size}]", f"detector.test_side={size}", f"detector.max_side={longest}"]
+
+
+def _is_file(labels: str) -> bool:
+    """Whether ``--labels`` names a file, there or not, rather than a budget."""
+    return Path(labels).is_file() or Path(labels).suffix == ".json"
+
+
+def _subset(args: argparse.Namespace, data: Data, recipe: FinetuneRecipe) -> Split | None:
+    """The part of the labels that ``--labels`` names, recorded beside the run."""
+    from adept_training.labels.subsets import draw, load_subset, parse_budget, save_subset
+
+    if args.labels is None:
+        return None
+    if _is_file(args.labels):
+        return load_subset(Path(args.labels), data.train)
+    budget = parse_budget(args.labels)
+    subset = draw(data.train, budget, recipe.engine.seed)
+    save_subset(args.out / "subset.json", subset, budget, recipe.engine.seed)
+    return subset
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run it; 0 done, 130 interrupted with the state saved.
+
+    Raises:
+        AdeptError: a user's mistake.
+    """
+    from adept_training.runtime.ownership import own_run
+
+    with own_run(args.out, wait=args.wait):
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from adept_hub.words.command_line import command_line
+    from adept_training.finetuning.detector import Trained
+    from adept_training.finetuning.origin import open_origin
+    from adept_training.finetuning.recipe import load_finetune_recipe
+    from adept_training.finetuning.run import finetune
+    from adept_training.labels.datasets import open_data
+    from adept_training.labels.subsets import parse_budget
+    from adept_training.pretraining.preflight import check_folder
+    from adept_training.runtime.journal import tinted
+
+    source = args.recipe
+    if args.resume and source is None and (args.out / "recipe.yaml").is_file():
+        source = args.out / "recipe.yaml"
+    recipe = load_finetune_recipe(source, settings_of(args))
+    # Before the data, whose check reads every image.
+    check_folder(args.out, args.resume)
+    open_origin(args.source, args.like, recipe, Trained(license=args.license or "unstated", relicense=args.relicense))
+    if args.labels is not None and not _is_file(args.labels):
+        parse_budget(args.labels)
+    data = open_data(args.data, skip_damaged=args.skip_damaged)
+    outcome = finetune(
+        args.source, data, recipe, args.out, subset=_subset(args, data, recipe), like=args.like, resume=args.resume,
+        stream=sys.stderr, accelerator=args.device, license=args.license or "unstated", relicense=args.relicense,
+    )  # fmt: skip
+    if outcome.interrupted:
+        sys.stdout.write("Saved. Continue with the same command and --resume.\n")
+        return 130
+    if outcome.report is None:
+        return 0  # the first process reports
+    if args.json:
+        content = {
+            "run": str(outcome.folder), "detector": str(outcome.folder / outcome.chosen),
+            "iterations": outcome.iterations, "chosen": outcome.chosen, "best_iteration": outcome.best_iteration,
+            "validation_ap": outcome.best_ap, "split": outcome.report_split, **outcome.report.as_json(),
+            **({"caution": outcome.caution} if outcome.caution else {}),
+        }  # fmt: skip
+        sys.stdout.write(json.dumps(content, indent=2) + "\n")
+        return 0
+    detector = outcome.folder / outcome.chosen
+    evaluate = command_line("evaluate", args.out, "--data", *args.data, "--report", args.out / "report")
+    form = "torchvision" if recipe.detector.classifier == "cosine" else "detectron2"
+    deploy = command_line("deploy", args.out, "--to", form, "--out", args.out / form)
+    if outcome.caution:
+        sys.stdout.write(tinted(outcome.caution, "caution", sys.stdout) + "\n")
+    sys.stdout.write(f"Detector: {detector} (iteration {outcome.best_iteration})\nNext:\n")
+    sys.stdout.write(f"  {evaluate}\n  {deploy}\n")
+    return 0

@@ -1,0 +1,126 @@
+"""``adept pretrain``: arguments and the run behind them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adept_hub.spec import METHODS
+
+if TYPE_CHECKING:
+    from adept_training.pretraining.asked import Asked
+    from adept_training.pretraining.recipe import Recipe
+    from adept_training.pretraining.watch.outcome import Outcome
+
+TRACKER_NAMES = ("tensorboard", "wandb", "mlflow", "trackio")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments; costs no torch."""
+    from adept_training.runtime.ownership import add_wait_argument
+    from adept_training.settings_reference import add_list_argument
+
+    parser.add_argument("--images", required=True, help="a folder, a text file of paths, or WebDataset shards")
+    parser.add_argument("--method", choices=[m for m in METHODS if m != "scratch"], help="which losses")
+    parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="folder of this run")
+    parser.add_argument("--recipe", metavar="FILE|NAME", help="a YAML file or a shipped recipe")
+    parser.add_argument("--proposals", type=Path, metavar="DIR", help="of adept proposals; else RUN/proposals")
+    parser.add_argument("--init", metavar="SOURCE", help="weights to start from; required by adept_separate")
+    parser.add_argument("--minutes", type=float, metavar="M", help="as engine.max_minutes: the run ends by then")
+    parser.add_argument("--license", metavar="L", help="of the weights (default: the recipe's, or that of --init)")
+    parser.add_argument("--relicense", action="store_true", help="claim the right to grant a more permissive license")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out exactly where it stopped")
+    add_wait_argument(parser)
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="SECTION.FIELD=VALUE",
+                        help="change one value of the recipe; repeatable (--list-settings lists them)")  # fmt: skip
+    add_list_argument(parser, "pretrain")
+    parser.add_argument("--preview", action="store_true",
+                        help="first draw views, boxes, levels and positive anchors: RUN/preview.png")  # fmt: skip
+    parser.add_argument("--track", dest="trackers", action="append", default=[], choices=TRACKER_NAMES,
+                        help="log there too; repeatable")  # fmt: skip
+    if not any("--json" in action.option_strings for action in parser._actions):
+        parser.add_argument("--json", action="store_true", help="the outcome as JSON on standard output")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run it; 0 done, 130 interrupted with the state saved.
+
+    Raises:
+        AdeptError: a user's mistake.
+    """
+    from adept_training.runtime.ownership import own_run
+
+    with own_run(args.out, wait=args.wait):
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from adept_hub.hub.fetch import fetch
+    from adept_training.images import open_images
+    from adept_training.pretraining.asked import Asked
+    from adept_training.pretraining.preflight import check_run
+    from adept_training.pretraining.pretrain import pretrain
+    from adept_training.pretraining.recipe import load_recipe
+    from adept_training.proposals import ProposalTable, run_proposals
+    from adept_training.runtime.trackers import require_trackers
+
+    # Whatever can be wrong is told here, before the boxes, which may take hours.
+    require_trackers(args.trackers)
+    given = None if args.proposals is None else str(args.proposals)
+    asked = Asked(args.images, given, args.init, tuple(args.trackers), preview=args.preview)
+    recipe_source = args.recipe
+    if args.resume and recipe_source is None and (args.out / "recipe.yaml").is_file():
+        recipe_source = args.out / "recipe.yaml"
+    minutes = [] if args.minutes is None else [f"engine.max_minutes={args.minutes}"]
+    recipe = load_recipe(recipe_source, [*args.settings, *minutes], args.method)
+    init = None if args.init is None else fetch(args.init).folder
+    source = open_images(args.images)
+    asked_license = args.license or "unstated"
+    recipe = check_run(
+        recipe, source.keys(), args.out,
+        init=init, resume=args.resume, license=asked_license, relicense=args.relicense,
+    ).licensed(recipe)  # fmt: skip
+    where: Path | None = args.proposals
+    if where is None:
+        where = args.out / "proposals"
+        sys.stderr.write(f"No --proposals given: making them with preset {recipe.data.proposals!r} into {where}\n")
+        run_proposals(source, where, preset=recipe.data.proposals)
+    table = ProposalTable.open(where)
+    outcome = pretrain(
+        recipe, source, table, args.out,
+        init=init, resume=args.resume, stream=sys.stderr, proposals=table.metadata, asked=asked,
+        license=asked_license, relicense=args.relicense,
+    )  # fmt: skip
+    _tell(args, outcome, asked, recipe)
+    return 130 if outcome.interrupted else 0
+
+
+def _tell(args: argparse.Namespace, outcome: Outcome, asked: Asked, recipe: Recipe) -> None:
+    from adept_training.pretraining.asked import next_commands
+    from adept_training.pretraining.watch.outcome import as_json
+    from adept_training.pretraining.watch.report import REPORT
+
+    verdict, advice = outcome.verdict, list(outcome.advice)
+    if args.json:
+        report = {
+            "run": str(outcome.folder), "export": str(outcome.folder / "export"), "steps": outcome.steps,
+            "planned_steps": outcome.planned_steps, "interrupted": outcome.interrupted,
+            "finished_before": outcome.finished_before, "first": outcome.first, "last": outcome.last,
+            "verdict": None if verdict is None else as_json(verdict, advice),
+        }  # fmt: skip
+        sys.stdout.write(json.dumps(report, indent=2) + "\n")
+        return
+    if outcome.interrupted:
+        sys.stdout.write(f"Report: {args.out / REPORT}\nSaved. Continue:\n  {asked.resume(args.out)}\n")
+        return
+    if outcome.finished_before:
+        done = f"{outcome.steps} of {outcome.planned_steps} steps"
+        judged = "" if verdict is None else f"\nVerdict: {verdict.sentence}"
+        sys.stdout.write(f"{args.out} had already finished ({done}): nothing to resume, nothing changed.{judged}\n")
+    if advice:
+        sys.stdout.write("Try:\n" + "".join(f"  {text}\n" for text in advice))
+    commands = "".join(f"  {command}\n" for command in next_commands(args.out, recipe.export.licence))
+    sys.stdout.write(f"Report: {args.out / REPORT}\nWeights: {outcome.folder / 'export'}\nNext:\n{commands}")

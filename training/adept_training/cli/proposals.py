@@ -1,0 +1,151 @@
+"""``adept proposals``: the arguments and what they do. Imports its work lazily, so that ``--help`` stays quick."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from adept_training.proposals.search.presets import DEFAULT_PRESET, PRESETS, get_preset
+from adept_training.runtime.ownership import add_wait_argument
+
+if TYPE_CHECKING:
+    from adept_training.proposals.run import Progress
+
+DESCRIPTION = """\
+Selective-search boxes of every photograph, into a Parquet table that pre-training reads.
+
+  adept proposals photos --out boxes                      make them (the same command continues a run)
+  adept proposals show boxes --images photos --out look   look at them
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``adept proposals``."""
+    parser.description = DESCRIPTION
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.set_defaults(usage_error=parser.error)
+    parser.add_argument(
+        "images",
+        metavar="IMAGES",
+        help="a folder (searched through), a text file of paths, WebDataset .tar shards or hf-datasets:NAME:SPLIT",
+    )
+    parser.add_argument("table", metavar="TABLE", nargs="?", help="after 'show': the table to look at")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the table")
+    parser.add_argument("--preset", choices=PRESETS, default=DEFAULT_PRESET, help="default: %(default)s")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a processor)")
+    parser.add_argument("--min-scale", type=float, metavar="F", help="least sqrt(w h)/sqrt(W H) of a box (preset: 0.3)")
+    parser.add_argument("--unique", action="store_true", help="drop all but the first of identical boxes")
+    parser.add_argument("--engine", choices=("local", "ray"), default="local", help="default: %(default)s")
+    parser.add_argument("--shard-size", type=int, metavar="N", help="photographs a shard, the unit of resuming")
+    parser.add_argument("--strict", action="store_true", help="stop at the first photograph that cannot be read")
+    parser.add_argument("--images", dest="photographs", metavar="IMAGES", help="with 'show': the photographs")
+    parser.add_argument("--samples", type=int, default=12, metavar="N", help="with 'show': pictures (default: 12)")
+    add_wait_argument(parser)
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    parser.add_argument("--json", action="store_true", help="report as JSON on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what ``args`` say. Returns the exit status: 0, or 130 when interrupted; errors are AdeptError."""
+    if args.images == "show":
+        if args.table is None or args.photographs is None:
+            args.usage_error("show takes TABLE --images IMAGES --out DIR (a folder named show: ./show)")
+        return _show(args)
+    if args.table is not None or args.photographs is not None:
+        args.usage_error("TABLE and --images belong to 'show' alone")
+    return _make(args)
+
+
+def _show(args: argparse.Namespace) -> int:
+    from adept_training.proposals.show import show
+
+    shown = show(args.table, args.photographs, args.out, samples=args.samples)
+    levels = {level.name: round(level.positives, 4) for level in shown.statistics.levels}
+    if args.json:
+        boxes = round(float(shown.statistics.counts.mean()), 2)
+        pictures = [str(path) for path in shown.pictures]
+        emit(json.dumps({"report": str(shown.report), "pictures": pictures, "boxes": boxes, "rpn_positives": levels}))
+        return 0
+    emit(f"{shown.report} and {len(shown.pictures)} pictures beside it")
+    emit("RPN positives an image: " + ", ".join(f"{name} {value:.3f}" for name, value in levels.items()))
+    return 0
+
+
+def _make(args: argparse.Namespace) -> int:
+    from adept_training.proposals.run import SHARD_SIZE, run_proposals
+
+    preset = get_preset(args.preset)
+    if args.min_scale is not None:
+        preset = replace(preset, filter=replace(preset.filter, min_scale=args.min_scale))
+    if args.unique:
+        preset = replace(preset, keep_duplicates=False)
+    progress = None if args.quiet else _ProgressLine(sys.stderr)
+    try:
+        report = run_proposals(
+            args.images,
+            args.out,
+            preset,
+            workers=args.workers,
+            engine=args.engine,
+            strict=args.strict,
+            shard_size=args.shard_size or SHARD_SIZE,
+            progress=progress,
+            wait=args.wait,
+        )
+    except KeyboardInterrupt:
+        emit(f"\nInterrupted. Finished shards are kept in {args.out}; the same command continues.", sys.stderr)
+        return 130
+    finally:
+        if progress is not None:
+            progress.end()
+    if args.json:
+        emit(json.dumps({k: str(v) if isinstance(v, Path) else v for k, v in asdict(report).items()}))
+        return 0
+    emit(
+        f"{report.images} images, {report.boxes} boxes ({report.boxes / report.images:.1f} an image, "
+        f"{report.fallbacks} images by fallback) in {report.out}: {report.shards} shards, "
+        f"{report.resumed_shards} of them from before, {report.seconds:.1f} s"
+    )
+    where = f": see {report.unreadable_report}" if report.unreadable_report else ""
+    emit(f"{report.unreadable} unreadable images{where}")
+    return 0
+
+
+def emit(text: str, stream: TextIO | None = None) -> None:
+    """One line to the user; what the terminal's encoding lacks is escaped."""
+    out = stream or sys.stdout
+    encoding = getattr(out, "encoding", None) or "utf-8"
+    out.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
+class _ProgressLine:
+    """One line that is rewritten on a terminal; elsewhere a line every tenth of the run."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._live, self._tenth, self._open = stream, stream.isatty(), 0, False
+
+    def __call__(self, progress: Progress) -> None:
+        text = (
+            f"{progress.done}/{progress.total} images, {progress.rate:.1f}/s, "
+            f"{_clock(progress.eta)} left, {progress.unreadable} unreadable"
+        )
+        if self._live:
+            self._stream.write(f"\r{text:<79}")
+            self._open = True
+        elif 10 * progress.done // progress.total > self._tenth:
+            self._tenth = 10 * progress.done // progress.total
+            self._stream.write(text + "\n")
+        self._stream.flush()
+
+    def end(self) -> None:
+        if self._open:
+            self._stream.write("\n")
+
+
+def _clock(seconds: float) -> str:
+    minutes, second = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{second:02d}"

@@ -1,0 +1,54 @@
+"""``adept report``: the page about a pre-training run, or about several side by side."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from adept_training.pretraining.watch.log import RunLog
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments; costs no torch."""
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="the --out of adept pretrain, in any state")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the page (default: report.html of the only RUN)")
+    parser.add_argument("--json", action="store_true", help="the figures too, for programs")
+    parser.set_defaults(usage_error=parser.error)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the page and say where; exit status 2 for several runs and no place for their page.
+
+    Raises:
+        NotARunError: a folder that holds no run.
+    """
+    from adept_training.pretraining.watch.log import read_log
+    from adept_training.pretraining.watch.report import REPORT, figures, write_report
+
+    if args.out is None and len(args.runs) > 1:
+        args.usage_error("several runs on one page need --out FILE")
+    path: Path = args.out or args.runs[0] / REPORT
+    write_report(args.runs, path)
+    if args.json:
+        logs = [read_log(folder) for folder in args.runs]
+        told = [
+            {"run": str(log.folder), "state": log.state, "steps": log.step, "verdict": _verdict(log), **figures(log)}
+            for log in logs
+        ]
+        sys.stdout.write(json.dumps({"report": str(path), "runs": told}, indent=2) + "\n")
+    else:
+        sys.stdout.write(f"{path}\n")
+    return 0
+
+
+def _verdict(log: RunLog) -> dict[str, Any] | None:
+    from adept_training.pretraining.watch.outcome import advice_of, as_json, verdict_of
+
+    if log.state != "done":
+        return None
+    verdict = verdict_of(log)
+    return as_json(verdict, advice_of(log, verdict, float(log.records[-1].get("seconds", 0))))

@@ -1,0 +1,1 @@
+"""Many small fine-tunings compared: sources, label budgets and seeds."""

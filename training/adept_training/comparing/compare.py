@@ -1,0 +1,206 @@
+"""What each source gains over label budgets: runs, one table, one plot and one page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from adept_hub.arguments.calls import checked
+from adept_hub.errors import SourceError
+from adept_hub.hub.fetch import fetch
+from adept_hub.io.paths import resolved
+from adept_hub.io.write import atomic_file
+from adept_hub.spec import DetectorSpec, Preprocessing
+from adept_training.comparing.runs import Cell, Plan, run_plan
+from adept_training.comparing.tables import Comparison, summary, tabulate, tone
+from adept_training.finetuning.detector import SCRATCH
+from adept_training.finetuning.recipe import FinetuneRecipe
+from adept_training.labels.records import Data, Split
+from adept_training.metrics.names import check_metric, title_of
+from adept_training.metrics.report.plots import budget_plot
+from adept_training.metrics.stats import MIN_SEEDS
+from adept_training.pages.page import Page
+from adept_training.runtime.ownership import owns
+
+#: Shown beside the main metric, where they were measured.
+OTHERS = (
+    "AP",
+    "AP50",
+    "AP75",
+    "mask_AP",
+    "VOC07_AP50",
+    "RPN_AR100",
+    "RPN_AR1000",
+    "TIDE_Loc",
+    "TIDE_Miss",
+    "TIDE_Cls",
+    "TIDE_Bkg",
+)
+RUNS, RESULT, HTML, PLOT = "runs.jsonl", "compare.json", "compare.html", "compare.svg"
+
+
+@dataclass(frozen=True)
+class Result:
+    """All cells, and a comparison for each variant of the recipe and each metric, the main one first."""
+
+    cells: tuple[Cell, ...]
+    comparisons: tuple[Comparison, ...]
+    summaries: tuple[str, ...]
+    #: What to try where nothing could be compared, or too few seeds were run.
+    advice: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything that the page shows."""
+        return {
+            "summaries": list(self.summaries), "advice": list(self.advice),
+            "comparisons": [c.as_json() for c in self.comparisons],
+        }  # fmt: skip
+
+
+def name_sources(words: Sequence[str]) -> dict[str, str]:
+    """``NAME=SOURCE`` or a source, which then is its own name (a run's export: the run's).
+
+    Raises:
+        SourceError: two sources with one name.
+    """
+    named: dict[str, str] = {}
+    for word in words:
+        name, sign, source = word.partition("=")
+        if not sign:
+            name, source = _short(word), word
+        if name in named:
+            raise SourceError(f"Two sources are called {name!r}.\nName them: first={named[name]} second={source}")
+        named[name] = source
+    return named
+
+
+def make_plan(sources: dict[str, str], budgets: Sequence[str], seeds: int, variants: dict[str, FinetuneRecipe]) -> Plan:
+    """The plan; ``scratch`` gets the architecture of the others, which must be one, and the pixels of the first.
+
+    Where a recipe names no anchors, all sources get every framework's, 32-512 px. Those of pre-training, which
+    `adept finetune` takes, would favour what was pre-trained with them: scratch does worse on them
+    (docs/downstream.md).
+
+    Raises:
+        SourceError: sources of different architectures: their differences would not be those of pre-training.
+        Others as in `adept_hub.hub.fetch.fetch`.
+    """
+    configs = {name: fetch(source).config for name, source in sources.items() if source != SCRATCH}
+    specs = {name: config.spec for name, config in configs.items()}
+    shapes = {name: (s.depth, s.fpn_channels, s.head_conv_channels, s.head_fc_channels) for name, s in specs.items()}
+    if len(set(shapes.values())) > 1:
+        shown = ", ".join(f"{name}: ResNet-{shape[0]}, FPN {shape[1]}" for name, shape in shapes.items())
+        raise SourceError(f"The sources have different architectures ({shown}).\nCompare those of one architecture.")
+    variants = {n: replace(recipe, detector=recipe.detector.with_anchors(None)) for n, recipe in variants.items()}
+    first = next(iter(configs.values()), None)  # what scratch is like
+    spec, pixels = (first.spec, first.preprocessing) if first else (DetectorSpec(), Preprocessing())
+    return Plan(sources, tuple(budgets), seeds, variants, spec, pixels)
+
+
+@checked
+@owns("out")
+def compare(
+    plan: Plan, data: Data, out: Path, *, metric: str = "AP", command: str = "", pool: Split | None = None,
+    accelerator: str = "auto", wait: bool = False,
+) -> Result:  # fmt: skip
+    """Run the plan (what is done already is not run again) and write its table, plot and page into ``out``.
+
+    Args:
+        wait: if another process is writing ``out``, wait for it to end instead of refusing.
+
+    Raises:
+        RecipeError: no such metric. FolderInUseError: another process is writing ``out``.
+    """
+    for recipe in plan.variants.values():
+        check_metric(metric, recipe.detector.detector)
+    cells = run_plan(plan, data, out, pool=pool, accelerator=accelerator)
+    result = digest(cells, plan, metric)
+    write_result(result, plan, data, out, command)
+    return result
+
+
+def digest(cells: Sequence[Cell], plan: Plan, metric: str) -> Result:
+    """Every comparison that the cells allow."""
+    measured = {name for cell in cells for name, value in cell.metrics.items() if value is not None}
+    metrics = [metric, *(name for name in OTHERS if name != metric and name in measured)]
+    sources = list(plan.sources)
+    found = [tabulate(cells, sources, plan.budgets, m, variant) for variant in plan.variants for m in metrics]
+    summaries = [(f"{c.variant}: " if len(plan.variants) > 1 else "") + summary(c) for c in found if c.metric == metric]
+    return Result(tuple(cells), tuple(found), tuple(summaries), tuple(_advice(cells, plan, found)))
+
+
+def write_result(result: Result, plan: Plan, data: Data, out: Path, command: str) -> None:
+    """``compare.json``, ``compare.svg`` and ``compare.html``."""
+    with atomic_file(out / RESULT) as temporary:
+        temporary.write_text(json.dumps(result.as_json() | {"command": command}, indent=2) + "\n", encoding="utf-8")
+    main = [c for c in result.comparisons if c.metric == result.comparisons[0].metric]
+    with atomic_file(out / PLOT) as temporary:
+        temporary.write_text(budget_plot(main[0]), encoding="utf-8")
+    page = Page(
+        "What pre-training gains, by number of labels",
+        f"{data.spec}: labels from {len(data.pool())} images, figures on {data.report_split.name} "
+        f"({len(data.report_split)} images); {plan.seeds} seeds.",
+    )
+    for text, comparison in zip(result.summaries, main, strict=True):
+        page.verdict(text, tone(comparison))
+    for text in result.advice:
+        page.text(text)
+    for comparison in result.comparisons:
+        page.heading(title_of(comparison.metric) + (f", {comparison.variant}" if len(plan.variants) > 1 else ""))
+        if comparison in main:
+            page.drawing(budget_plot(comparison))
+        page.table(comparison.head(), comparison.rows())
+        if comparison in main:
+            page.items(comparison.verdicts())
+    page.heading("How to read this")
+    page.text(
+        "Each cell is the mean over seeds with its 95% interval (Student's t), or the seeds' values where there are "
+        f"fewer than {MIN_SEEDS}. Better and worse mark a difference "
+        f"from {next(iter(plan.sources))} whose paired 95% interval leaves zero out: within a seed all sources train "
+        "on the same labels in the same order with the same recipe. The last detector of each run is judged; nothing "
+        "was chosen on the images that figures are of."
+    )
+    page.text(_recipe_in_words(plan), "dim")
+    minutes = sum(cell.seconds for cell in result.cells) / 60
+    page.text(f"{len(result.cells)} runs, {minutes:.0f} minutes of computing in all.", "dim")
+    if command:
+        page.code(command)
+    page.write(out / HTML)
+
+
+def _advice(cells: Sequence[Cell], plan: Plan, found: Sequence[Comparison]) -> list[str]:
+    gains = [gain for c in found if c.metric == found[0].metric for gain in c.gains.values()]
+    told = []
+    if gains and all(gain.empty and not gain.cost for gain in gains):
+        done = max(cell.iterations for cell in cells)
+        told.append(
+            f"Nothing was learned in {done} iterations. Try more, with another --out: --iterations {4 * done}. "
+            "Objects of a few pixels need a larger --size."
+        )
+    if plan.seeds < MIN_SEEDS:
+        told.append("Run the same command with --seeds 5: finished runs are kept, so only new seeds are run.")
+    return told
+
+
+def _recipe_in_words(plan: Plan) -> str:
+    """What all runs share of the recipe, where labels of every budget train for as long."""
+    recipe = next(iter(plan.variants.values()))
+    detector, iterations = recipe.detector, recipe.schedule.iterations
+    sides = sorted(set(detector.train_sides))
+    return (
+        f"Every run: {detector.detector}, {iterations or 'twelve passes and at least 500'} iterations of "
+        f"{recipe.engine.batch_size or 'as many'} images{'' if recipe.engine.batch_size else ' as the device allows'}, "
+        f"shorter sides of {sides[0]}{f'-{sides[-1]}' if len(sides) > 1 else ''} px in training and "
+        f"{detector.test_side} px in testing, anchors of {', '.join(f'{size:g}' for size in detector.anchors)} px on "
+        f"P2-P6, learning rate {recipe.optimiser.lr:g} at a batch of {recipe.optimiser.lr_batch or 'any size'}."
+    )
+
+
+def _short(word: str) -> str:
+    path = Path(word.removeprefix("local-dir:"))
+    if path.exists() and path.name in ("export", "best", "last") and resolved(path).parent.name:
+        return resolved(path).parent.name
+    return path.name if path.exists() else word

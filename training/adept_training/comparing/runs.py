@@ -1,0 +1,195 @@
+"""Many small fine-tunings: one for each source, label budget and seed, each kept as it ends.
+
+Within a budget and a seed all sources see the same labels in the same order with the same recipe: nothing but the
+initial weights differs. The last detector is judged, not the best of several: nothing is chosen on the test split.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from adept_hub.errors import AdeptError, DataError, OutputExistsError
+from adept_hub.hub.fetch import fetch
+from adept_hub.io.read import MAX_LOG, Door
+from adept_hub.io.schema import from_dict, to_dict
+from adept_hub.io.write import append_line
+from adept_hub.spec import DetectorSpec, Preprocessing
+from adept_training.finetuning.detector import SCRATCH, build_detector
+from adept_training.finetuning.loop import make_fabric, prepare, train
+from adept_training.finetuning.recipe import FinetuneRecipe
+from adept_training.finetuning.samples import LabelledSamples
+from adept_training.labels.records import Data, Split
+from adept_training.labels.subsets import Budget, draw, parse_budget, save_subset
+from adept_training.metrics.evaluate import evaluate
+from adept_training.runtime.ownership import owns
+
+_log = logging.getLogger(__name__)
+
+RUNS = "runs.jsonl"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One finished run: which it was, what it measured (percent, None: nothing to count) and how long it took."""
+
+    source: str
+    budget: str
+    seed: int
+    variant: str
+    images: int
+    iterations: int
+    seconds: float
+    metrics: dict[str, float | None]
+    #: First 16 digits of the SHA-256 of the weights that it started from; empty: scratch.
+    weights: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All runs of an experiment. ``variants`` are recipes by name; ``sources`` maps a shown name to a source."""
+
+    sources: dict[str, str]
+    budgets: tuple[str, ...]
+    seeds: int
+    variants: dict[str, FinetuneRecipe]
+    spec: DetectorSpec
+    #: Mean and std of the input of ``scratch``, as ``spec`` is its architecture.
+    pixels: Preprocessing = field(default_factory=Preprocessing)
+
+    def digest(self, data: Data) -> str:
+        """Of what must be the same for a finished run to count: the recipes and the data."""
+        recipes = {name: to_dict(recipe) for name, recipe in self.variants.items()}
+        ids = [[image.key for image in split.images] for split in (data.pool(), data.report_split)]
+        text = json.dumps([recipes, ids, data.classes], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@owns("out")
+def run_plan(
+    plan: Plan, data: Data, out: Path, *, pool: Split | None = None, accelerator: str = "auto", wait: bool = False
+) -> list[Cell]:  # fmt: skip
+    """Run what is not yet in ``out``/runs.jsonl; returns every cell of the plan that ended well.
+
+    The order is by seed, so that an interrupted experiment has whole pairs; each budget's image ids are stored in
+    ``out``/subsets.
+
+    Args:
+        pool: the labels that budgets are drawn from; by default `Data.pool`.
+        wait: if another process is writing ``out``, wait for it to end instead of refusing.
+
+    Raises:
+        FolderInUseError: another process is writing ``out``.
+        OutputExistsError: ``out`` holds runs of other data, another recipe or other weights of the same source.
+    """
+    done = _finished(out, plan.digest(data))
+    weights = {name: _weights(source) for name, source in plan.sources.items()}
+    _refuse_other_weights(out, done, weights)
+    pool = pool or data.pool()
+    total = len(plan.sources) * len(plan.budgets) * plan.seeds * len(plan.variants)
+    count = 0
+    for seed in range(plan.seeds):
+        for word in plan.budgets:
+            budget = parse_budget(word)
+            subset = draw(pool, budget, seed)
+            save_subset(out / "subsets" / f"{_file_name(budget)}-seed{seed}.json", subset, budget, seed)
+            for variant, recipe in plan.variants.items():
+                for name, source in plan.sources.items():
+                    count += 1
+                    key = (name, str(budget), seed, variant)
+                    if key in done:
+                        continue
+                    cell = _one(name, source, budget, seed, variant, recipe, subset, data, plan, accelerator)
+                    cell = replace(cell, weights=weights[name])
+                    done[key] = cell
+                    _keep(out, cell, plan.digest(data))
+                    _log.info(
+                        "%d/%d  %s, %s, seed %d%s: AP %.2f, AP50 %.2f  (%.0f s)", count, total, name, budget, seed,
+                        f", {variant}" if len(plan.variants) > 1 else "", cell.metrics["AP"] or 0,
+                        cell.metrics["AP50"] or 0, cell.seconds,
+                    )  # fmt: skip
+    wanted = {
+        (name, str(parse_budget(word)), seed, variant)
+        for name in plan.sources for word in plan.budgets for seed in range(plan.seeds) for variant in plan.variants
+    }  # fmt: skip
+    return [cell for key, cell in done.items() if key in wanted]
+
+
+def _one(
+    name: str, source: str, budget: Budget, seed: int, variant: str, recipe: FinetuneRecipe, subset: Split, data: Data,
+    plan: Plan, accelerator: str,
+) -> Cell:  # fmt: skip
+    started = time.perf_counter()
+    recipe = replace(recipe, engine=replace(recipe.engine, seed=seed))
+    fabric = make_fabric(recipe, accelerator)
+    masks = recipe.detector.detector == "mask_rcnn"
+    samples = LabelledSamples.of(subset, masks, recipe.engine.flip, seed)
+    recipe = recipe.resolved(len(samples), fabric.device.type != "cpu")
+    model = build_detector(source, len(data.classes), recipe.detector, seed, plan.spec, plan.pixels)
+    fit = prepare(model, samples, recipe, fabric)
+    train(fit, lambda *_: False)
+    with fit.precise():
+        report = evaluate(fit.model, data.report_split)
+    seconds = round(time.perf_counter() - started, 1)
+    return Cell(name, str(budget), seed, variant, len(subset), recipe.schedule.iterations, seconds, report.flat())
+
+
+def _weights(source: str) -> str:
+    return "" if source == SCRATCH else fetch(source).config.sha256[:16]
+
+
+def _refuse_other_weights(out: Path, done: dict[tuple[str, str, int, str], Cell], weights: dict[str, str]) -> None:
+    """Refuse to count runs of weights that have since been replaced under the same name."""
+    for cell in done.values():
+        if cell.weights != weights.get(cell.source, cell.weights):
+            raise OutputExistsError(
+                f"{out / RUNS} holds runs of {cell.source} with other weights than it has now.\n"
+                f"Choose another --out, or remove it: rm -r {shlex.quote(str(out))}"
+            )
+
+
+def _keep(out: Path, cell: Cell, digest: str) -> None:
+    append_line(out / RUNS, json.dumps({"plan": digest, **asdict(cell)}, allow_nan=False))
+
+
+def _finished(out: Path, digest: str) -> dict[tuple[str, str, int, str], Cell]:
+    path = out / RUNS
+    if not path.exists():
+        return {}
+    done: dict[tuple[str, str, int, str], Cell] = {}
+    lines, torn = Door(DataError, MAX_LOG, remedy=f"Choose another --out, or remove it: rm -r {out}").json_lines(path)
+    for content in lines:
+        plan = content.pop("plan", None)
+        try:
+            cell = from_dict(Cell, content, str(path))
+        except AdeptError:
+            torn += 1
+            continue
+        if plan != digest:
+            raise OutputExistsError(
+                f"{path} holds runs with another recipe or other data.\nChoose another --out, or remove it: rm -r {out}"
+            )
+        done[(cell.source, cell.budget, cell.seed, cell.variant)] = cell
+    if torn:  # by the end of an earlier process, say
+        _log.warning("%d lines of %s hold no finished run and are left out; what they were is run again.", torn, path)
+    return done
+
+
+def by_seed(cells: Sequence[Cell], source: str, budget: str, variant: str, metric: str) -> dict[int, float]:
+    """One metric of one source, budget and variant, by seed; what could not be counted is left out."""
+    found: dict[int, float] = {}
+    for cell in cells:
+        value = cell.metrics.get(metric)
+        if (cell.source, cell.budget, cell.variant) == (source, budget, variant) and value is not None:
+            found[cell.seed] = value
+    return found
+
+
+def _file_name(budget: Budget) -> str:
+    return str(budget).replace("%", "pct")

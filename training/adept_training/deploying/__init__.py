@@ -1,0 +1,1 @@
+"""Fine-tuned detectors for other frameworks and for ONNX."""

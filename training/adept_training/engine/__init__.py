@@ -1,1 +1,0 @@
-"""The pre-training run: recipe, optimiser, checkpoints, journal and the loop."""

@@ -1,0 +1,1 @@
+"""Fine-tuning a detector on labels."""

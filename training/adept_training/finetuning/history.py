@@ -1,0 +1,80 @@
+"""The evaluations of a fine-tuning: kept in evaluations.json, and taken from the log where that is damaged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from adept_hub.errors import AdeptError, ResumeError
+from adept_hub.io.read import MAX_LOG, Door
+from adept_hub.io.write import atomic_file
+from adept_training.finetuning.detector import load_detector
+
+EVALUATIONS, LOG, BEST = "evaluations.json", "log.jsonl", "best"
+
+#: Finished iterations and validation AP (percent; None: nothing to count) of every evaluation, in order.
+History = list[tuple[int, float | None]]
+
+
+def write_history(folder: Path, history: History) -> None:
+    """Write evaluations.json.
+
+    Raises:
+        DiskFullError: it cannot be written.
+    """
+    with atomic_file(folder / EVALUATIONS) as temporary:
+        temporary.write_text(json.dumps(history) + "\n", encoding="utf-8")
+
+
+def read_history(folder: Path, step: int) -> tuple[History, list[str]]:
+    """Read the evaluations that count for a run that continues after ``step`` iterations.
+
+    Returns:
+        The evaluations; and, one line each, what was wrong with the files. Without a whole best detector there is no
+        evaluation that counts: the next one writes it.
+    """
+    path, told = folder / EVALUATIONS, []
+    if not path.exists():
+        return [], []
+    try:
+        rows = Door(ResumeError).json(path)
+        history = [row for row in map(_row, rows) if row is not None] if isinstance(rows, list) else []
+        if not isinstance(rows, list) or len(history) < len(rows):
+            raise ResumeError(f"{path} does not hold evaluations.")
+    except ResumeError as error:
+        history, torn = _from_log(folder)
+        told.append(f"{' '.join(str(error).split())} Taken from the log instead: {len(history)} ({torn} lines torn).")
+    history = [(at, ap) for at, ap in history if at <= step]
+    if history:
+        try:
+            load_detector(folder / BEST)
+        except AdeptError as error:
+            told.append(f"The best detector so far is lost, and is chosen anew: {' '.join(str(error).split())}")
+            return [], told
+    return history, told
+
+
+def _row(row: object) -> tuple[int, float | None] | None:
+    if not isinstance(row, (list, tuple)) or len(row) != 2:
+        return None
+    at, ap = row
+    if isinstance(at, bool) or not isinstance(at, int) or at < 0:
+        return None
+    if ap is None:
+        return at, None
+    return (at, float(ap)) if isinstance(ap, (int, float)) and 0 <= ap <= 100 else None
+
+
+def _from_log(folder: Path) -> tuple[History, int]:
+    found: dict[int, float | None] = {}
+    try:
+        records, torn = Door(ResumeError, MAX_LOG).json_lines(folder / LOG)
+    except ResumeError:
+        return [], 0
+    for record in records:
+        values: dict[str, Any] = record if record.get("kind") == "validation" else {}
+        row = _row((values.get("step"), values.get("AP")))
+        if row is not None:
+            found[row[0]] = row[1]
+    return sorted(found.items()), torn

@@ -1,0 +1,235 @@
+"""The fine-tuning loop. Everything random in an iteration is a function of (seed, iteration), so it can be resumed.
+
+Legend: C channels, H x W of an image.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import SGD, Optimizer
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+
+from adept_hub.errors import RecipeError, TrainingDivergedError
+from adept_training.finetuning.calibrate import calibrate_head
+from adept_training.finetuning.norms import (
+    batch_norms,
+    measure_statistics,
+    precise_statistics,
+    set_training,
+    without_statistics,
+)
+from adept_training.finetuning.recipe import FinetuneRecipe, lr_factor
+from adept_training.finetuning.samples import Batches, LabelledSamples, Sample, make_batches
+from adept_training.pretraining.recipe import EngineRecipe as PretrainingEngine
+from adept_training.runtime import launch
+from adept_training.runtime.journal import Meter
+from adept_training.runtime.workers import plain_errors
+
+#: Iterations from here on are no part of training: batches for precise statistics are drawn from them.
+_ELSEWHERE = 1 << 40
+#: Batches on which the length of the head's features is measured.
+_CALIBRATION = 4
+#: Batches from which norms without statistics get theirs, where the recipe measures none otherwise.
+_MEASURED = 50
+
+
+@dataclass
+class Fit:
+    """A detector in training. ``step`` is the number of finished iterations."""
+
+    recipe: FinetuneRecipe
+    fabric: Fabric
+    model: GeneralizedRCNN
+    wrapped: Any
+    optimiser: Optimizer
+    samples: LabelledSamples
+    step: int = 0
+    #: Norms that had no statistics to be frozen with, and have been given those of training images.
+    measured: int = 0
+
+    def precise(self) -> AbstractContextManager[None]:
+        """A block in which batch norms have exact statistics of the training images."""
+        count = self.recipe.norms.precise_batches if self.recipe.norms.policy == "train" else 0
+        if not count:
+            return contextlib.nullcontext()
+        set_training(self.model, self.recipe, self.step)
+        return precise_statistics(self.model, *self._shown(count))
+
+    def measure_missing(self) -> None:
+        """Give norms that are to be frozen and have no statistics (scratch, fresh parts) those of training images."""
+        norms = without_statistics(self.model)
+        if self.recipe.norms.policy == "frozen" and norms:
+            set_training(self.model, self.recipe, 0)
+            measure_statistics(norms, *self._shown(self.recipe.norms.precise_batches or _MEASURED))
+            self.measured = len(norms)
+
+    def _shown(self, count: int) -> tuple[Iterable[object], Callable[[object], object]]:
+        """Batches that are no part of training, and what shows the model one; the same at every call."""
+        batches = make_batches(self.samples, self._batches(_ELSEWHERE, _ELSEWHERE + count), 0)
+        torch.manual_seed(self.recipe.engine.seed)
+        return batches, lambda batch: self._losses(cast("list[Sample]", batch))
+
+    def _losses(self, batch: list[Sample]) -> dict[str, Tensor]:
+        device = self.fabric.device
+        images = [pixels_CHW.to(device).float() / 255 for pixels_CHW, _ in batch]
+        targets = [{key: value.to(device) for key, value in target.items()} for _, target in batch]
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.recipe.engine.precision == "bf16"):
+            losses: dict[str, Tensor] = self.wrapped(images, targets)
+        return losses
+
+    def _batches(self, start: int, stop: int) -> Batches:
+        engine = self.recipe.engine
+        return Batches(
+            len(self.samples), engine.batch_size, engine.seed, start, stop,
+            self.fabric.global_rank, self.fabric.world_size,
+        )  # fmt: skip
+
+
+def make_fabric(recipe: FinetuneRecipe, accelerator: str = "auto") -> Fabric:
+    """The processes that torchrun or SLURM started (``auto``), or this one alone on ``cpu`` or ``cuda``."""
+    if recipe.engine.threads:
+        torch.set_num_threads(recipe.engine.threads)
+    # Fabric's own mixed precision turns the targets into bfloat16, too, which has no place for a box's pixels.
+    if accelerator == "auto":
+        return launch.make_fabric(PretrainingEngine(precision="fp32"))
+    fabric = Fabric(accelerator=accelerator, devices=1, precision="32-true")
+    fabric.launch()
+    return fabric
+
+
+def prepare(model: GeneralizedRCNN, samples: LabelledSamples, recipe: FinetuneRecipe, fabric: Fabric) -> Fit:
+    """Freeze what is not trained, give the rest an optimiser, and place all of it on the device.
+
+    Args:
+        recipe: resolved (`FinetuneRecipe.resolved`).
+
+    Raises:
+        RecipeError: the batch cannot be divided among the processes.
+    """
+    if recipe.engine.batch_size % fabric.world_size:
+        raise RecipeError(
+            f"engine.batch_size {recipe.engine.batch_size} is no multiple of the {fabric.world_size} processes."
+        )
+    if recipe.optimiser.layers == "last":
+        for name, param in model.named_parameters():
+            param.requires_grad_("predictor" in name)
+    launch.synchronise_norms(model, fabric)
+    optimiser = make_optimiser(model, recipe)
+    wrapped, optimiser = fabric.setup(model, optimiser)
+    _keep_coordinates(model)
+    # The sides of training are the transform's in training only: `eval` takes the last one, the side of testing.
+    model.transform.min_size = (*recipe.detector.train_sides, recipe.detector.test_side)
+    model.transform.torch_choice = _Sides(len(recipe.detector.train_sides))
+    fit = Fit(recipe, fabric, model, wrapped, optimiser, samples)
+    fit.measure_missing()
+    if recipe.detector.head_norm:
+        set_training(model, recipe, 0)
+        calibrate_head(
+            model, *fit._shown(_CALIBRATION), recipe.detector.head_norm,
+            lambda value: cast(Tensor, fabric.all_reduce(value, reduce_op="mean")),
+        )  # fmt: skip
+    return fit
+
+
+def _keep_coordinates(model: GeneralizedRCNN) -> None:
+    """Make boxes, and what they are decoded from, float32 under autocast: bfloat16 knows 300 pixels to the nearest 2.
+
+    torchvision decodes boxes in the type of the deltas, and RoIAlign reads them in that of the features.
+    """
+    predictor = model.roi_heads.box_predictor
+    predictors = list(predictor) if isinstance(predictor, nn.ModuleList) else [predictor]
+    for module in (model.backbone, model.rpn.head, *predictors):
+        module.register_forward_hook(lambda _, __, output: _as_float(output))
+
+
+def _as_float(output: Any) -> Any:
+    if isinstance(output, Tensor):
+        return output.float()
+    if isinstance(output, dict):
+        return type(output)((key, _as_float(value)) for key, value in output.items())
+    return type(output)(_as_float(value) for value in output)
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """One of the first ``count`` sides, by torch's generator."""
+
+    count: int
+
+    def __call__(self, sides: tuple[int, ...]) -> int:
+        return sides[int(torch.randint(self.count, ()))]
+
+
+def make_optimiser(model: nn.Module, recipe: FinetuneRecipe) -> SGD:
+    """SGD; batch norms have a weight decay of their own."""
+    inside = {id(param) for norm in batch_norms(model) for param in norm.parameters()}
+    trained = [param for param in model.parameters() if param.requires_grad]
+    groups = [
+        {"params": [p for p in trained if id(p) not in inside], "weight_decay": recipe.optimiser.weight_decay},
+        {"params": [p for p in trained if id(p) in inside], "weight_decay": recipe.optimiser.norm_decay},
+    ]
+    groups = [group for group in groups if group["params"]]
+    return SGD(groups, lr=recipe.peak_lr, momentum=recipe.optimiser.momentum)
+
+
+def iteration_seed(seed: int, step: int, rank: int) -> int:
+    """A seed for torch of 64 bits: distinct for every run's seed below 2**23, step and rank, and a digest above."""
+    if seed >= 1 << 23:
+        seed = int.from_bytes(hashlib.sha256(str(seed).encode()).digest()[:4]) >> 9
+    return (seed << 40) + (step << 10) + rank
+
+
+def train(fit: Fit, after_step: Callable[[int, dict[str, float] | None], bool]) -> None:
+    """Run the iterations that are left.
+
+    Args:
+        after_step: called with the number of finished iterations and, every ``log_every``, the means of the losses;
+            it may change modes (evaluate), and True ends the training here.
+
+    Raises:
+        TrainingDivergedError: a loss that is not finite.
+    """
+    recipe = fit.recipe
+    total, rank = recipe.schedule.iterations, fit.fabric.global_rank
+    batches = iter(make_batches(fit.samples, fit._batches(fit.step, total), recipe.engine.workers))
+    meter = Meter()
+    for step in range(fit.step, total):
+        asked = time.perf_counter()
+        with plain_errors():
+            batch = next(batches)
+        waited = time.perf_counter() - asked
+        set_training(fit.model, recipe, step)
+        # torchvision samples anchors and RoIs from the global generator.
+        torch.manual_seed(iteration_seed(recipe.engine.seed, step, rank))
+        for group in fit.optimiser.param_groups:
+            group["lr"] = recipe.peak_lr * lr_factor(step, recipe)
+        losses = fit._losses(batch)
+        loss = torch.stack(list(losses.values())).sum()
+        fit.optimiser.zero_grad(set_to_none=True)
+        fit.fabric.backward(loss)
+        if recipe.optimiser.clip:
+            fit.fabric.clip_gradients(fit.wrapped, fit.optimiser, max_norm=recipe.optimiser.clip)
+        fit.optimiser.step()
+        fit.step = step + 1
+        meter.add({"loss": loss.detach(), **{k: v.detach() for k, v in losses.items()}}, len(batch), waited)
+        values = None
+        if fit.step % recipe.engine.log_every == 0 or fit.step == total:
+            values = meter.take() | {"lr": fit.optimiser.param_groups[0]["lr"]}
+            if not math.isfinite(values["loss"]):
+                raise TrainingDivergedError(
+                    f"The loss is {values['loss']} at iteration {fit.step}.\n"
+                    "Lower optimiser.lr, or set optimiser.clip=10."
+                )
+        if after_step(fit.step, values):
+            break

@@ -1,0 +1,102 @@
+"""What a fine-tuning starts from: the facts of its source, read once, and what must be right before any work."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from adept_hub.checkpoint.licenses import inherit
+from adept_hub.errors import CheckpointError, DataError, RecipeError, ResumeError
+from adept_hub.hub.fetch import fetch
+from adept_hub.io.read import MAX_ANNOTATIONS, Door
+from adept_hub.io.schema import to_dict
+from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec, Preprocessing, Start
+from adept_training.finetuning.detector import SCRATCH, Trained
+from adept_training.finetuning.detector_files import check_detector
+from adept_training.finetuning.recipe import DetectorRecipe, FinetuneRecipe
+
+RUN = "run.json"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The source's config (None: random values), and the architecture and pixels that the detector has."""
+
+    config: CheckpointConfig | None
+    #: Of the source, or of what ``scratch`` is like.
+    own_spec: DetectorSpec | None
+    pixels: Preprocessing
+
+    @property
+    def spec(self) -> DetectorSpec:
+        """The architecture; that of `DetectorSpec` for ``scratch`` alone."""
+        return self.own_spec or DetectorSpec()
+
+    @property
+    def starts(self) -> tuple[Start, ...]:
+        """The chain of checkpoints that the run goes back to, the direct one last."""
+        return self.config.as_starts() if self.config else ()
+
+
+def open_origin(source: str, like: str | None, recipe: FinetuneRecipe, trained: Trained) -> Origin:
+    """Read the facts of a source, and check what can be checked before any image is read.
+
+    Args:
+        source: as everywhere, or ``scratch``.
+        like: a source whose architecture, anchors and pixels ``scratch`` takes.
+        recipe: of the run.
+        trained: holds the license that was asked for.
+
+    Raises:
+        RecipeError: only the predictors are trained, on parts that the source lacks.
+        LicenseError: the license is more permissive than the source's.
+        Others as in `adept_hub.hub.fetch.fetch`.
+    """
+    config = None if source == SCRATCH else fetch(source).config
+    model = config or (fetch(like).config if like else None)
+    held = config.parts if config else ()
+    lacking = [part for part in PARTS if part not in held]
+    if recipe.optimiser.layers == "last" and lacking:
+        raise RecipeError(
+            f"optimiser.layers=last trains the predictors alone, but {source} has no {', no '.join(lacking)}: "
+            "they would stay random.\nTrain everything: --set optimiser.layers=all"
+        )
+    origin = Origin(config, model.spec if model else None, model.preprocessing if model else Preprocessing())
+    inherit(origin.starts[-1] if config else None, trained.license, relicense=trained.relicense)
+    return origin
+
+
+def check_detector_of(classes: tuple[str, ...], recipe: DetectorRecipe, iterations: int) -> None:
+    """Refuse at the start what the detector's own files would refuse when all the training is done.
+
+    Raises:
+        DataError: names of classes, or a setting, that a detector cannot have.
+    """
+    try:
+        check_detector("The detector that the run would leave", classes, recipe, iterations)
+    except CheckpointError as error:
+        why = str(error).splitlines()[0]
+        raise DataError(f"{why}\nChange the classes in the data set, or the recipe's detector section.") from error
+
+
+def check_resumed(origin: Origin, folder: Path) -> None:
+    """Refuse to continue a run from other weights than those that it started from.
+
+    Raises:
+        ResumeError: the source's weights are not those that run.json records, or it is damaged.
+    """
+    path = folder / RUN
+    if not os.path.lexists(path):
+        return  # load_state judges whether there is a run at all
+    door = Door(ResumeError, MAX_ANNOTATIONS, remedy="Start the run again with another --out.", surrogates=True)
+    content = door.json(path)
+    recorded = content.get("starts") if isinstance(content, dict) else ""
+    if recorded is not None and not (isinstance(recorded, list) and all(isinstance(s, dict) for s in recorded)):
+        raise door.refuse(path, "is not what a run wrote")
+    if recorded is not None and recorded != to_dict(origin.starts):
+        before = f"{recorded[-1].get('name', '?')!s:.200}" if recorded else "random values"
+        raise ResumeError(
+            f"The run in {folder} started from {before}, whose weights are not those of the source now.\n"
+            "Continue it with the source that it started from, or start another with another --out."
+        )

@@ -1,0 +1,209 @@
+"""A fine-tuning's whole configuration: frozen dataclasses, from YAML and ``--set``, and back to YAML.
+
+The defaults are what weights of this kind need (SoCo's Detectron2 configs; FIDELITY section 5): RGB as the checkpoint
+says, batch norms that keep learning and are synchronised, weight decay 2.5e-5, a learning rate of 0.02 at a batch of
+16 scaled to yours, and no augmentation but flips and scales.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from adept_hub.arguments.calls import checked
+from adept_hub.convert.options import DOWNSTREAM_SIZES, Target
+from adept_hub.errors import RecipeError
+from adept_hub.io.schema import Length, Range, from_dict
+from adept_hub.spec import DetectorSpec
+from adept_training.runtime.recipe_files import read_recipe, recipe_folder, recipe_yaml, shipped
+
+Side = Annotated[int, Range(1, 16384)]
+Count = Annotated[int, Range(1, 100_000)]
+Share = Annotated[float, Range(0.0, 1.0)]
+Decay = Annotated[float, Range(0.0, 10.0)]
+
+
+@dataclass(frozen=True)
+class DetectorRecipe:
+    """What is built around the four parts."""
+
+    detector: Literal["faster_rcnn", "mask_rcnn", "cascade_rcnn"] = "faster_rcnn"
+    #: Shorter sides of training images, pixels, one drawn for each; longer sides are kept below ``max_side``.
+    train_sides: Annotated[tuple[Side, ...], Length(1, 1000)] = (640, 672, 704, 736, 768, 800)
+    test_side: Side = 800
+    max_side: Side = 1333
+    #: Square-root areas of the anchors on P2-P6, pixels of the network's input. Empty: those that the source's RPN was
+    #: trained with, and twice its last on P6 (scratch: those of the source that it is ``--like``); in comparisons, and
+    #: for scratch alone, 32-512.
+    anchors: tuple[Annotated[float, Range(0.0, 1e5, above=True)], ...] = ()
+    #: RoIs an image that the head is trained on, and anchors that the RPN is.
+    rois: Count = 512
+    rpn_anchors: Count = 256
+    #: Proposals an image that the head sees, in training and in testing, after NMS.
+    train_proposals: Count = 2000
+    test_proposals: Count = 1000
+    #: Detections of lower score are dropped; at most this many are kept an image.
+    score_threshold: Share = 0.05
+    detections: Count = 100
+    #: Before training the head's last layer is scaled so that its features have this mean length; 0: left as it is.
+    #: A fresh head's have 6; docs/downstream.md says why it is more. 20 was chosen on the test images of one data set.
+    head_norm: Annotated[float, Range(0.0, 1e6)] = 20.0
+    #: The box classifier: linear, or by cosine similarity times 20 (TFA).
+    classifier: Literal["linear", "cosine"] = "linear"
+    #: Whose losses: torchvision's smooth L1, or Detectron2's L1 and its normalization of the RPN's (the protocols).
+    losses: Literal["torchvision", "detectron2"] = "torchvision"
+
+    def with_anchors(self, spec: DetectorSpec | None) -> DetectorRecipe:
+        """The same with the anchors spelt out: the recipe's own, or else the spec's, or else every framework's."""
+        own = DOWNSTREAM_SIZES if spec is None else Target(anchors="pretraining").anchor_sizes(spec)
+        return replace(self, anchors=self.anchors or own)
+
+
+@dataclass(frozen=True)
+class OptimiserRecipe:
+    """SGD with momentum, as every detector's reference recipe."""
+
+    #: At a batch of ``lr_batch``; scaled linearly to the batch there is, unless ``lr_batch`` is 0.
+    lr: Annotated[float, Range(0.0, 1e4, above=True)] = 0.02
+    lr_batch: Annotated[int, Range(0, 1_000_000)] = 16
+    momentum: Annotated[float, Range(0.0, 1.0, below=True)] = 0.9
+    weight_decay: Decay = 2.5e-5
+    #: Of batch norms' gains and biases (Detectron2: none).
+    norm_decay: Decay = 0.0
+    #: Largest norm of the gradient; 0: not clipped.
+    clip: Annotated[float, Range(0.0, 1e9)] = 0.0
+    #: What is trained: everything, or the box (and mask) predictors alone.
+    layers: Literal["all", "last"] = "all"
+
+
+@dataclass(frozen=True)
+class ScheduleRecipe:
+    """Linear warm-up, then steps down."""
+
+    #: 0: twelve passes over the images (COCO's 1x), but at least 500 iterations.
+    iterations: Annotated[int, Range(0, 1_000_000_000)] = 0
+    #: Shares of the iterations after which the rate is multiplied by ``gamma`` (60k and 80k of 90k).
+    steps: Annotated[tuple[Share, ...], Length(0, 100)] = (2 / 3, 8 / 9)
+    gamma: Share = 0.1
+    #: Iterations of warm-up; null: 1,000, but at most a tenth of all.
+    warmup: Annotated[int | None, Range(0, 1_000_000_000)] = None
+    warmup_start: Share = 0.001
+
+
+@dataclass(frozen=True)
+class NormsRecipe:
+    """Batch norms: ``train`` keeps statistics learning (synchronised over processes), ``freeze_after_warmup`` stops
+    them when the warm-up ends, ``frozen`` uses the checkpoint's from the start; norms that have seen no image (scratch,
+    a part that the source lacks, a mask head) get those of training images first."""
+
+    policy: Literal["train", "freeze_after_warmup", "frozen"] = "train"
+    #: Batches over which statistics are measured anew before an evaluation (Detectron2's PRECISE_BN); 0: never.
+    precise_batches: Annotated[int, Range(0, 100_000)] = 50
+
+
+@dataclass(frozen=True)
+class EngineRecipe:
+    """How the run is carried out."""
+
+    #: Images an iteration, over all processes; 0: 16 with an accelerator, 2 without.
+    batch_size: Annotated[int, Range(0, 65_536)] = 0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    seed: Annotated[int, Range(0, 2**63 - 1)] = 0
+    workers: Annotated[int, Range(0, 256)] = 2
+    #: Probability of a mirrored image.
+    flip: Share = 0.5
+    #: Evaluations on the validation split, spread evenly; the last is at the end.
+    evaluations: Annotated[int, Range(0, 1000)] = 5
+    #: Iterations between lines of the log, minutes between checkpoints, and how many are kept.
+    log_every: Annotated[int, Range(1, 1_000_000_000)] = 20
+    checkpoint_minutes: Annotated[float, Range(0.0, 1e6)] = 5.0
+    keep: Annotated[int, Range(1, 1000)] = 2
+    #: Threads for the CPU's arithmetic; 0: torch's choice.
+    threads: Annotated[int, Range(0, 1024)] = 0
+
+
+@dataclass(frozen=True)
+class FinetuneRecipe:
+    """Everything that defines a fine-tuning beside its source and its labels."""
+
+    detector: DetectorRecipe = field(default_factory=DetectorRecipe)
+    optimiser: OptimiserRecipe = field(default_factory=OptimiserRecipe)
+    schedule: ScheduleRecipe = field(default_factory=ScheduleRecipe)
+    norms: NormsRecipe = field(default_factory=NormsRecipe)
+    engine: EngineRecipe = field(default_factory=EngineRecipe)
+
+    def to_yaml(self) -> str:
+        """The recipe in full, defaults included."""
+        return recipe_yaml(self)
+
+    def resolved(self, images: int, accelerator: bool) -> FinetuneRecipe:
+        """The same with every automatic value replaced by what it comes to for so many images."""
+        batch = self.engine.batch_size or (16 if accelerator else 2)
+        iterations = self.schedule.iterations or max(round(12 * images / batch), 500)
+        return replace(
+            self,
+            engine=replace(self.engine, batch_size=batch),
+            schedule=replace(self.schedule, iterations=iterations),
+        )
+
+    @property
+    def peak_lr(self) -> float:
+        """The learning rate at this recipe's batch size."""
+        scale = self.engine.batch_size / self.optimiser.lr_batch if self.optimiser.lr_batch else 1.0
+        return self.optimiser.lr * scale
+
+    @property
+    def warmup(self) -> int:
+        """Iterations of warm-up."""
+        named = self.schedule.warmup
+        return min(1000, self.schedule.iterations // 10) if named is None else named
+
+
+def lr_factor(step: int, recipe: FinetuneRecipe) -> float:
+    """What the peak rate is multiplied by in iteration 0, 1, ..."""
+    schedule, warmup = recipe.schedule, recipe.warmup
+    if step < warmup:
+        return schedule.warmup_start + (1 - schedule.warmup_start) * step / warmup
+    passed = sum(step >= round(share * schedule.iterations) for share in schedule.steps)
+    return float(schedule.gamma**passed)
+
+
+def protocol_names() -> list[str]:
+    """Names of the shipped fine-tuning recipes."""
+    return shipped(recipe_folder() / "downstream")
+
+
+@checked
+def load_finetune_recipe(source: str | Path | None = None, settings: Iterable[str] = ()) -> FinetuneRecipe:
+    """A recipe from a file or a shipped name, with single values changed.
+
+    Args:
+        source: a YAML file, a name from `protocol_names`, or None for the defaults.
+        settings: ``section.field=value``, the value in YAML.
+
+    Raises:
+        RecipeError: no such recipe, not YAML, an unknown field, a wrong type, or a value out of range.
+    """
+    folder = recipe_folder() / "downstream"
+    where, data = read_recipe(FinetuneRecipe, source, settings, folder, "fine-tuning recipe", "schedule.iterations=500")
+    recipe = from_dict(FinetuneRecipe, data, where, RecipeError)
+    _check(recipe)
+    return recipe
+
+
+def _check(recipe: FinetuneRecipe) -> None:
+    detector = recipe.detector
+    warmup, iterations = recipe.schedule.warmup or 0, recipe.schedule.iterations
+    if 0 < iterations <= warmup:
+        raise RecipeError(
+            f"schedule.warmup is {warmup} of {iterations or 'automatic'} iterations: the full rate is never reached.\n"
+            "Let it follow the iterations: --set schedule.warmup=null"
+        )
+    if len(detector.anchors) not in (0, 5):
+        raise RecipeError(f"detector.anchors has {len(detector.anchors)} sizes; P2-P6 need five, or [] as the source.")
+    if detector.detector == "cascade_rcnn" and detector.classifier == "cosine":
+        raise RecipeError("detector.classifier=cosine is for one box predictor; Cascade R-CNN has three.")
+    if recipe.optimiser.layers == "last" and recipe.norms.policy == "train":
+        raise RecipeError("optimiser.layers=last leaves the batch norms alone: set norms.policy=frozen as well.")

@@ -1,0 +1,300 @@
+"""The fine-tuning run: a source and labels in, the best detector by validation AP out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TextIO
+
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+
+from adept_hub.arguments.calls import checked
+from adept_hub.io.disk_errors import disk_errors
+from adept_hub.io.schema import to_dict
+from adept_hub.io.write import atomic_file
+from adept_training.finetuning.detector import (
+    SCRATCH,
+    DetectorConfig,
+    Trained,
+    build_detector,
+    load_detector,
+    save_detector,
+    with_metrics,
+)
+from adept_training.finetuning.history import History, read_history, write_history
+from adept_training.finetuning.loop import Fit, make_fabric, prepare, train
+from adept_training.finetuning.origin import RUN, Origin, check_detector_of, check_resumed, open_origin
+from adept_training.finetuning.recipe import FinetuneRecipe
+from adept_training.finetuning.samples import LabelledSamples
+from adept_training.labels.records import Data, Split
+from adept_training.metrics.evaluate import Evaluation, evaluate
+from adept_training.metrics.verdict import learned_nothing
+from adept_training.pretraining.preflight import check_folder
+from adept_training.runtime.journal import Journal, duration
+from adept_training.runtime.ownership import owns
+from adept_training.runtime.state import Progress, load_state, save_state
+from adept_training.runtime.stop import stop_signals
+
+CHOSEN_BY = "AP"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to. ``chosen`` is ``best`` (by validation AP) or ``last``; the report is on ``report_split``."""
+
+    folder: Path
+    iterations: int
+    planned_iterations: int
+    interrupted: bool
+    chosen: str = "last"
+    best_iteration: int = 0
+    best_ap: float | None = None
+    report_split: str = ""
+    report: Evaluation | None = None
+    #: Of a run that learned nothing; empty otherwise.
+    caution: str = ""
+
+
+@dataclass
+class _Run:
+    fit: Fit
+    data: Data
+    train_split: Split
+    folder: Path
+    journal: Journal
+    identity: dict[str, str]
+    source: str
+    origin: Origin
+    trained: Trained
+    seconds: float = 0.0
+    sitting: float = field(default_factory=time.perf_counter)
+    #: Finished iterations and AP of every evaluation, kept in evaluations.json.
+    history: History = field(default_factory=list)
+    saved_at: float = field(default_factory=time.perf_counter)
+
+    def elapsed(self) -> float:
+        return self.seconds + time.perf_counter() - self.sitting
+
+
+@checked
+@owns("folder")
+def finetune(
+    source: str,
+    data: Data,
+    recipe: FinetuneRecipe,
+    folder: Path,
+    *,
+    subset: Split | None = None,
+    like: str | None = None,
+    resume: bool = False,
+    wait: bool = False,
+    stream: TextIO | None = None,
+    stop_at: int | None = None,
+    accelerator: str = "auto",
+    license: str = "unstated",  # noqa: A002  # its name everywhere
+    relicense: bool = False,
+) -> Outcome:
+    """Train, keep the best detector by validation AP in ``folder``/best and the last in ``folder``/last.
+
+    Args:
+        source: weights to start from, or ``scratch``.
+        data: trained on ``train``; the best is chosen on ``val``, figures are of ``test`` (or else ``val``).
+        subset: a part of ``data.train`` to train on.
+        like: a source whose architecture, anchors and preprocessing ``scratch`` takes.
+        wait: if another process is writing ``folder``, wait for it to end instead of refusing.
+        stop_at: end this sitting after so many iterations, as a signal would.
+        accelerator: Fabric's choice of device.
+        license: of the detector; by default its source's.
+        relicense: claim the right to grant a ``license`` that is not known to be at least as restrictive.
+
+    Raises:
+        OutputExistsError: ``folder`` holds a run and ``resume`` is false.
+        FolderInUseError: another process is writing ``folder``.
+        ResumeError: nothing to resume, or another recipe or other labels.
+        LicenseError: ``license`` is more permissive than the source's.
+        DataError: nothing to train on. TrainingDivergedError: a loss that is not finite.
+        Others as in `adept_hub.load_pretrained`.
+    """
+    check_folder(folder, resume)
+    trained = Trained(license=license, relicense=relicense)
+    origin = open_origin(source, like, recipe, trained)
+    if resume:
+        check_resumed(origin, folder)
+    fabric = make_fabric(recipe, accelerator)
+    split = data.train if subset is None else subset
+    masks = recipe.detector.detector == "mask_rcnn"
+    samples = LabelledSamples.of(split, masks, recipe.engine.flip, recipe.engine.seed)
+    recipe = recipe.resolved(len(samples), fabric.device.type != "cpu")
+    recipe = replace(recipe, detector=recipe.detector.with_anchors(origin.own_spec))
+    check_detector_of(data.classes, recipe.detector, recipe.schedule.iterations)
+    classes, seed = len(data.classes), recipe.engine.seed
+    model = build_detector(source, classes, recipe.detector, seed, origin.spec, origin.pixels)
+    fit = prepare(model, samples, recipe, fabric)
+    identity = {"recipe": _recipe_digest(recipe), "labels": _labels_digest(samples), "source": source}
+    first = fabric.is_global_zero
+    journal = Journal(folder / "log.jsonl" if first else None, stream if first else None)
+    trained = replace(trained, images=len(samples))
+    run = _Run(fit, data, split, folder, journal, identity, source, origin, trained)
+    if resume:
+        progress = load_state(folder / "checkpoints", fit.model, fit.optimiser, identity)
+        fit.step, run.seconds = progress.step, progress.seconds
+        if fit.step >= recipe.schedule.iterations:
+            done = f"all {fit.step} iterations were done before"
+            journal.say(f"{done}: nothing is trained, the detector is evaluated again")
+        run.history, lost = read_history(folder, fit.step)
+        for text in (*progress.passed_over, *lost):
+            journal.record("passed_over", step=fit.step, text=text)
+            journal.say(text)
+    if first:
+        _describe(run)
+    journal.say(
+        f"{len(samples)} images of {len(data.classes)} classes; {recipe.schedule.iterations} iterations of "
+        f"{recipe.engine.batch_size} images at a peak rate of {recipe.peak_lr:.4g}; "
+        f"anchors of {', '.join(f'{size:g}' for size in recipe.detector.anchors)} px"
+        + (f", continued at {fit.step}" if resume else "")
+    )
+    if resume is False and source != SCRATCH:
+        journal.say(str(model.load_report))
+    if fit.measured:
+        journal.say(f"{fit.measured} batch norms have seen no image: frozen with statistics of training images")
+    try:
+        return _run(run, stop_at)
+    finally:
+        journal.close()
+
+
+def _run(run: _Run, stop_at: int | None) -> Outcome:
+    fit, total = run.fit, run.fit.recipe.schedule.iterations
+    count = fit.recipe.engine.evaluations if run.data.val is not None else 0
+    due = {round(total * (i + 1) / count) for i in range(count)}
+    with stop_signals() as stopped:
+
+        def after_step(step: int, values: dict[str, float] | None) -> bool:
+            ended = bool(stopped) or step == stop_at
+            if values is not None:
+                _log(run, values)
+            if step in due:
+                _validate(run)
+            if ended or time.perf_counter() - run.saved_at > 60 * fit.recipe.engine.checkpoint_minutes:
+                _save(run)
+            return ended
+
+        train(fit, after_step)
+    if fit.step < total:
+        run.journal.record("end", step=fit.step, seconds=round(run.elapsed(), 1), interrupted=True)
+        run.journal.say(f"interrupted after {fit.step} iterations; its state is saved")
+        return Outcome(run.folder, fit.step, total, True)
+    _save(run)
+    return _finish(run)
+
+
+def _finish(run: _Run) -> Outcome:
+    """The last detector, the report of the chosen one, and both on disk."""
+    fit, split = run.fit, run.data.report_split
+    with fit.precise():  # every process takes part in the statistics
+        if fit.fabric.is_global_zero:
+            config = DetectorConfig(run.source, run.data.classes, fit.recipe.detector, fit.step, {})
+            _keep(run, "last", fit.model, config)
+    known = [(ap, at) for at, ap in run.history if ap is not None]
+    best_ap, best_at = max(known, key=lambda row: (row[0], row[1])) if known else (None, fit.step)
+    chosen = "best" if known else "last"
+    if not fit.fabric.is_global_zero:
+        return Outcome(run.folder, fit.step, fit.step, False, chosen, best_at, best_ap, split.name)
+    model, config = load_detector(run.folder / chosen)
+    report = evaluate(model.to(fit.fabric.device), split)
+    for name in {chosen, "last"} if best_at == fit.step else {chosen}:
+        loaded, kept = load_detector(run.folder / name)
+        _keep(run, name, loaded, with_metrics(kept, report.flat()))
+    caution = learned_nothing(run.history, report.flat()[CHOSEN_BY], fit.step)
+    content = {
+        "source": run.source, "data": run.data.spec, "trained_on": len(run.train_split), "split": split.name,
+        "chosen": chosen, "iteration": best_at, "validation": run.history, "seconds": round(run.elapsed(), 1),
+        **report.as_json(), **({"caution": caution} if caution else {}),
+    }  # fmt: skip
+    with atomic_file(run.folder / "metrics.json") as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    run.journal.record("end", step=fit.step, seconds=round(run.elapsed(), 1), interrupted=False, **report.flat())
+    shown = {k: v for k, v in report.flat().items() if k in ("AP", "AP50", "VOC07_AP50") and v is not None}
+    figures = "  ".join(f"{k} {v:.2f}" for k, v in shown.items())
+    run.journal.say(f"done in {duration(run.elapsed())}; the {chosen} detector on {split.name}: {figures}")
+    if caution:
+        run.journal.say(caution, "caution")
+    return Outcome(run.folder, fit.step, fit.step, False, chosen, best_at, best_ap, split.name, report, caution)
+
+
+def _keep(run: _Run, name: str, model: GeneralizedRCNN, config: DetectorConfig) -> None:
+    epochs = config.iterations * run.fit.recipe.engine.batch_size / run.trained.images
+    trained = replace(run.trained, epochs=round(epochs, 3))
+    save_detector(run.folder / name, model, config, run.origin.spec, run.origin.config, trained)
+
+
+def _validate(run: _Run) -> None:
+    """Measure AP on the validation split; a new best is written."""
+    assert run.data.val is not None
+    fit = run.fit
+    with fit.precise():  # every process takes part in the statistics
+        if fit.fabric.is_global_zero:
+            _validate_here(run, run.data.val)
+    fit.fabric.barrier()
+
+
+def _validate_here(run: _Run, split: Split) -> None:
+    fit = run.fit
+    figures = evaluate(fit.model, split).flat()
+    ap = figures[CHOSEN_BY]
+    best = max((a for _, a in run.history if a is not None), default=None)
+    run.history.append((fit.step, ap))
+    if best is None or (ap is not None and ap >= best):
+        config = DetectorConfig(run.source, run.data.classes, fit.recipe.detector, fit.step, figures)
+        _keep(run, "best", fit.model, config)
+    write_history(run.folder, run.history)
+    run.journal.record("validation", step=fit.step, **figures)
+    run.journal.say(f"iteration {fit.step}: validation AP {ap or 0:.2f}, AP50 {figures['AP50'] or 0:.2f}")
+
+
+def _save(run: _Run) -> None:
+    fit, folder = run.fit, run.folder / "checkpoints"
+    if fit.fabric.is_global_zero:
+        progress = Progress(fit.step, run.elapsed())
+        save_state(folder, fit.model, fit.optimiser, progress, run.identity, fit.recipe.engine.keep)
+    fit.fabric.barrier()
+    run.saved_at = time.perf_counter()
+
+
+def _log(run: _Run, values: dict[str, float]) -> None:
+    step, total = run.fit.step, run.fit.recipe.schedule.iterations
+    run.journal.record("train", step=step, **{k: float(f"{v:.6g}") for k, v in values.items()})
+    left = (total - step) * run.fit.recipe.engine.batch_size / max(values["images_per_s"], 1e-9)
+    terms = "  ".join(f"{k.removeprefix('loss_')} {v:.3f}" for k, v in values.items() if k.startswith("loss_"))
+    run.journal.say(
+        f"iteration {step}/{total}  loss {values['loss']:.3f}  {terms}  lr {values['lr']:.3g}  "
+        f"{values['images_per_s']:.1f} img/s  ETA {duration(left)}"
+    )
+
+
+def _describe(run: _Run) -> None:
+    split, report = run.train_split, str(getattr(run.fit.model, "load_report", "from scratch"))
+    ids = {part.source: [i.key.id for i in split.images if i.key.part == part.number] for part in split.parts}
+    content = {
+        "source": run.source, "data": run.data.spec, "classes": list(run.data.classes), "image_ids": ids,
+        "load_report": report, "starts": to_dict(run.origin.starts),
+    }  # fmt: skip
+    with disk_errors(run.folder), atomic_file(run.folder / "recipe.yaml") as temporary:
+        temporary.write_text(run.fit.recipe.to_yaml(), encoding="utf-8")
+    with atomic_file(run.folder / RUN) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _recipe_digest(recipe: FinetuneRecipe) -> str:
+    """Digest of what changes the weights; how fast the run goes may differ between sittings."""
+    data = to_dict(recipe)
+    data["engine"] = {k: data["engine"][k] for k in ("batch_size", "seed", "precision", "flip")}
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def _labels_digest(samples: LabelledSamples) -> str:
+    rows = [(image.key, image.boxes_M4.tolist(), image.labels_M.tolist()) for image in samples.images]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()

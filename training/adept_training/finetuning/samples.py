@@ -1,0 +1,132 @@
+"""Training samples: what (seed, epoch, place) gives is always the same, so an interrupted run continues exactly.
+
+Legend: C channels, H x W of the image, M objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from pycocotools import mask as mask_api
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from adept_hub.errors import DataError
+from adept_training.labels.pixels import readable_pixels
+from adept_training.labels.records import LabelledImage, Split
+from adept_training.metrics.detections import to_rle
+
+Target = dict[str, Tensor]
+#: An image uint8 (C, H, W) in RGB, and its objects.
+Sample = tuple[Tensor, Target]
+
+
+@dataclass(frozen=True)
+class LabelledSamples(Dataset[Sample]):
+    """Images with their objects, mirrored at random; crowds are left out, as is an image without objects."""
+
+    images: tuple[LabelledImage, ...]
+    masks: bool
+    flip: float
+    seed: int
+
+    @classmethod
+    def of(cls, split: Split, masks: bool, flip: float, seed: int) -> LabelledSamples:
+        """The samples of a split.
+
+        Raises:
+            DataError: it has no object to train on, or masks were asked for and it has none.
+        """
+        if masks and not split.has_masks:
+            raise DataError(f"{split.name} has boxes but no masks.\nTrain a detector of boxes: --detector faster_rcnn")
+        images = []
+        for image in split.images:
+            keep_M = ~image.crowd_M
+            if masks and image.masks is not None:
+                keep_M &= np.array([mask is not None for mask in image.masks], np.bool_)
+            if keep_M.any():
+                images.append(image.only(keep_M))
+        if not images:
+            raise DataError(f"{split.name} has not one object to train on.")
+        return cls(tuple(images), masks, flip, seed)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, place: tuple[int, int]) -> Sample:
+        """The sample of (epoch, place).
+
+        Raises:
+            DataError: its image cannot be read, or has other sides than its annotations say.
+        """
+        epoch, index = place
+        image = self.images[index]
+        mirrored = np.random.default_rng([self.seed, epoch, index]).random() < self.flip
+        return _sample(image, readable_pixels(image), bool(mirrored), self.masks)
+
+
+def _sample(image: LabelledImage, pixels_HWC: Any, mirrored: bool, with_masks: bool) -> Sample:
+    height, width = pixels_HWC.shape[:2]
+    boxes_M4 = image.boxes_M4
+    if mirrored:
+        pixels_HWC = pixels_HWC[:, ::-1]
+        boxes_M4 = np.stack([width - boxes_M4[:, 2], boxes_M4[:, 1], width - boxes_M4[:, 0], boxes_M4[:, 3]], axis=1)
+    # A copy always: of one pixel numpy calls a mirrored view contiguous, and torch takes no negative strides.
+    pixels_CHW = torch.from_numpy(pixels_HWC.transpose(2, 0, 1).copy())
+    target = {
+        "boxes": torch.from_numpy(boxes_M4.astype(np.float32)),
+        "labels": torch.from_numpy(image.labels_M),
+    }
+    if with_masks:
+        assert image.masks is not None
+        masks_MHW = np.stack([mask_api.decode(to_rle(mask, height, width)) for mask in image.masks])
+        target["masks"] = torch.from_numpy((masks_MHW[:, :, ::-1] if mirrored else masks_MHW).copy())
+    return pixels_CHW, target
+
+
+@dataclass(frozen=True)
+class Batches:
+    """A batch sampler over iterations ``start`` to ``stop``: an endless row of epochs, each in an order of its own.
+
+    The last batch of an epoch is filled from the next one, so that a single image can be trained on, too.
+    """
+
+    images: int
+    batch_size: int
+    seed: int
+    start: int
+    stop: int
+    rank: int = 0
+    world_size: int = 1
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        share = self.batch_size // self.world_size
+        for step in range(self.start, self.stop):
+            first = step * self.batch_size + self.rank * share
+            yield [self._place(at) for at in range(first, first + share)]
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def _place(self, at: int) -> tuple[int, int]:
+        epoch, place = divmod(at, self.images)
+        return epoch, int(np.random.default_rng([self.seed, epoch, 0x5EED]).permutation(self.images)[place])
+
+
+def make_batches(samples: LabelledSamples, batches: Batches, workers: int) -> DataLoader[list[Sample]]:
+    """Lists of samples, in order."""
+    return DataLoader(
+        cast("Dataset[Any]", samples),
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=list,
+        worker_init_fn=_one_thread,
+    )
+
+
+def _one_thread(_: int) -> None:
+    torch.set_num_threads(1)

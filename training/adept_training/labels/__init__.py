@@ -1,0 +1,1 @@
+"""Labeled data sets: formats, checks, the identity of images, and subsets."""

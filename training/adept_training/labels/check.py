@@ -1,0 +1,113 @@
+"""Whether the images of a data set are there, readable, of the promised size and not in two splits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from adept_hub.arguments.calls import checked
+from adept_hub.errors import ImageDecodeError
+from adept_hub.io.paths import resolved
+from adept_training.images import content_hash, decode, read_file, read_file_size
+from adept_training.images.text import one_line
+from adept_training.labels.pixels import other_size
+from adept_training.labels.problems import Problem
+from adept_training.labels.records import Data, LabelledImage, Split
+from adept_training.labels.sources import read_data
+
+_THREADS = 8
+
+
+@checked
+def check_data(specs: str | Path | Sequence[str], *, decode_all: bool = True) -> tuple[Data, list[Problem]]:
+    """The sound part of a data set, and everything that is wrong with the rest; nothing that is in a file raises.
+
+    Args:
+        specs: as for `adept_training.labels.datasets.open_data`.
+        decode_all: unpack every image and compare contents; otherwise only the headers are read.
+
+    Raises:
+        DataError: ``specs`` name no data set.
+    """
+    data, problems = read_data(specs)
+    data = check_images(data, problems, decode_all=decode_all)
+    _judge(data, problems)
+    return data, problems
+
+
+def _judge(data: Data, problems: list[Problem]) -> None:
+    """What is wrong with the whole, once all that is damaged has been left out."""
+    trained: set[int] = set()
+    for split in data.splits():
+        labels = {int(label) for image in split.images for label in image.labels_M[~image.crowd_M]}
+        if not split.images:
+            problems.append(Problem("empty-split", split.name, data.spec))
+        elif not labels:
+            problems.append(Problem("no-objects", split.name, data.spec))
+        if split is data.train:
+            trained = labels
+    for at, name in enumerate(data.classes, start=1):
+        if at not in trained and trained:
+            problems.append(Problem("category-without-objects", data.train.name, f"category {name!r}"))
+
+
+def check_images(data: Data, problems: list[Problem], *, decode_all: bool) -> Data:
+    """Append what is wrong with the images to ``problems``; returns the data without the images that cannot be used."""
+    found: dict[object, tuple[str, str]] = {}
+    checked: dict[str, Split] = {}
+    for role, split in zip(("train", "val", "test"), data.splits(), strict=False):
+        sound = []
+        for image, seen in zip(split.images, _look_all(split, decode_all), strict=True):
+            if seen.kind:
+                problems.append(Problem(seen.kind, split.name, f"image {split.shown(image.key)}", seen.detail))
+                continue
+            sound.append(image)
+            for mark in seen.marks:
+                if mark not in found:
+                    found[mark] = (split.name, split.shown(image.key))
+                    continue
+                other_split, other = found[mark]
+                kind = "duplicate-image-content" if other_split == split.name else "image-in-two-splits"
+                problems.append(
+                    Problem(kind, split.name, f"image {split.shown(image.key)}", f"the same as {other_split}'s {other}")
+                )
+                break
+        checked[role] = replace(split, images=tuple(sound))
+    return Data(data.spec, checked["train"], checked.get("val"), checked.get("test"))
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What an image file showed: the kind of damage, or the marks by which it is recognized elsewhere."""
+
+    kind: str = ""
+    detail: str = ""
+    marks: tuple[object, ...] = ()
+
+
+def _look_all(split: Split, decode_all: bool) -> Iterator[_Seen]:
+    with ThreadPoolExecutor(_THREADS) as pool:
+        yield from pool.map(lambda image: _look(image, decode_all), split.images)
+
+
+def _look(image: LabelledImage, decode_all: bool) -> _Seen:
+    name = image.path.name
+    try:
+        image.path.stat()
+        if decode_all:
+            content = read_file(image.path, name)
+            height, width = decode(content, name).shape[:2]
+            marks: tuple[object, ...] = (content_hash(content),)
+        else:
+            width, height = read_file_size(image.path, name)
+            marks = (resolved(image.path),)
+    except (FileNotFoundError, NotADirectoryError):
+        return _Seen("missing-image", str(image.path))
+    except ImageDecodeError as error:
+        return _Seen("unreadable-image", str(error).splitlines()[0][:160])
+    except OSError as error:  # too long a name, no permission, a loop of links
+        return _Seen("unreadable-image", f"{one_line(name)} cannot be read: {error.strerror}")
+    fault = other_size(image, width, height)
+    return _Seen("size-mismatch", fault) if fault else _Seen(marks=marks)

@@ -1,0 +1,140 @@
+"""COCO's JSON, read leniently: what is sound is kept, all that is not is reported."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from adept_hub.errors import DataError
+from adept_hub.io.read import MAX_ANNOTATIONS, Door
+from adept_training.images.text import is_utf8
+from adept_training.labels.identity import ImageId, ImageKey, Part, in_order, read_id, spelled
+from adept_training.labels.objects import Collector, as_float, name_below, size_fault
+from adept_training.labels.problems import Problem
+from adept_training.labels.records import Split
+
+_DOOR = Door(DataError, limit=MAX_ANNOTATIONS)
+_ID_FIELDS = ("image_id", "category_id")
+
+
+def read_coco(annotations: Path, part: Part, name: str, problems: list[Problem]) -> Split:
+    """One split of a COCO data set; COCO's xywh becomes xyxy.
+
+    Args:
+        annotations: the JSON of the split.
+        part: which part of the data set it is; ``file_name`` is relative to its folder.
+        name: of the split, in reports.
+        problems: whatever is wrong is appended here, and left out of the split.
+    """
+    content = _load(annotations, name, problems)
+    category_ids, classes = _categories(content["categories"], name, problems)
+    label: dict[ImageId, int] = {category: i + 1 for i, category in enumerate(category_ids)}
+    # A set is one of masks when most of its objects have one: a few that lack it are damage, not its absence.
+    rows = [row for row in content["annotations"] if isinstance(row, dict)]
+    with_masks = bool(rows) and 2 * sum(bool(row.get("segmentation")) for row in rows) > len(rows)
+    images = _images(content["images"], part, name, problems)
+    spellings = {spelled(image_id) for image_id in images}
+    seen: set[Any] = set()
+    for at, row in enumerate(content["annotations"]):
+        image_id, category_id = (read_id(row.get(k)) if isinstance(row, dict) else None for k in _ID_FIELDS)
+        if image_id is None or category_id is None:
+            problems.append(Problem("malformed-record", name, f"annotation at place {at}", repr(row)[:80]))
+            continue
+        where = f"annotation {row.get('id', f'at place {at}')}"
+        if "id" in row:
+            if read_id(row["id"]) is None or row["id"] in seen:
+                problems.append(Problem("duplicate-annotation-id", name, where))
+                continue
+            seen.add(row["id"])
+        if image_id not in images:
+            twin = ", a number where the image has a text or the reverse" if spelled(image_id) in spellings else ""
+            problems.append(Problem("unknown-image", name, where, f"image_id {image_id!r}{twin}"))
+            continue
+        if category_id not in label:
+            problems.append(Problem("unknown-category", name, where, f"category_id {category_id!r}"))
+            continue
+        collector = images[image_id]
+        if collector is not None:
+            collector.add(
+                where, _xyxy(row.get("bbox")), label[category_id], crowd=row.get("iscrowd"),
+                area=row.get("area"), mask=row.get("segmentation"), masks_expected=with_masks,
+            )  # fmt: skip
+    ordered = sorted((c for c in images.values() if c is not None), key=lambda c: in_order(c.key.id))
+    part = replace(part, category_ids=category_ids)
+    return Split(name, tuple(c.finish(with_masks) for c in ordered), classes, (part,))
+
+
+def _load(path: Path, name: str, problems: list[Problem]) -> dict[str, list[Any]]:
+    sections: dict[str, list[Any]] = {"images": [], "annotations": [], "categories": []}
+    try:
+        content = _DOOR.json(path, lenient=True)  # a NaN in one box is that object's problem
+    except DataError as error:
+        problems.append(Problem("unreadable-annotations", name, str(path), str(error)[:160]))
+        return sections
+    for section in sections:
+        found = content.get(section) if isinstance(content, dict) else None
+        if isinstance(found, list):
+            sections[section] = found
+        else:
+            problems.append(Problem("missing-section", name, str(path), f"no list {section!r}"))
+    return sections
+
+
+def _categories(rows: list[Any], name: str, problems: list[Problem]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    names: dict[int, str] = {}
+    for row in rows:
+        category_id = read_id(row.get("id")) if isinstance(row, dict) else None
+        if not isinstance(category_id, int) or not _is_text(row.get("name")):
+            problems.append(Problem("malformed-record", name, "a category", repr(row)[:80]))
+        elif category_id in names:
+            problems.append(Problem("duplicate-category-id", name, f"category {category_id}", row["name"]))
+        elif row["name"] in names.values():
+            problems.append(Problem("duplicate-category-name", name, f"category {category_id}", row["name"]))
+        else:
+            names[category_id] = row["name"]
+    ids = tuple(sorted(names))
+    return ids, tuple(names[i] for i in ids)
+
+
+def _images(rows: list[Any], part: Part, name: str, problems: list[Problem]) -> dict[ImageId, Collector | None]:
+    """Collectors by image id; None for an image that is declared but cannot be used."""
+    images: dict[ImageId, Collector | None] = {}
+    spellings: set[str] = set()  # 1 and "1" are one image to some tools and two to others
+    files: set[Path] = set()
+    for row in rows:
+        image_id = read_id(row.get("id")) if isinstance(row, dict) else None
+        if image_id is None or not _is_text(row.get("file_name")):
+            problems.append(Problem("malformed-record", name, "an image", repr(row)[:80]))
+            continue
+        where, written = f"image {spelled(image_id)}", row["file_name"]
+        width, height, file_name = row.get("width"), row.get("height"), name_below(part.folder, written)
+        if spelled(image_id) in spellings:
+            told = "" if image_id in images else ", a number and a text that read alike"
+            problems.append(Problem("duplicate-image-id", name, where, written + told))
+            images.setdefault(image_id)
+            continue
+        spellings.add(spelled(image_id))
+        images[image_id] = None
+        if file_name is None:
+            problems.append(Problem("path-outside-folder", name, where, written[:80]))
+        elif part.folder / file_name in files:
+            problems.append(Problem("duplicate-image-file", name, where, written))
+        elif fault := size_fault(width, height):
+            problems.append(Problem(fault[0], name, where, fault[1]))
+        else:
+            key, path = ImageKey(part.number, image_id), part.folder / file_name
+            files.add(path)
+            images[image_id] = Collector(name, key, path, file_name, row["width"], row["height"], problems)
+    return images
+
+
+def _xyxy(box: Any) -> Any:
+    if not isinstance(box, list) or len(box) != 4 or not all(type(v) in (int, float) for v in box):
+        return box
+    x, y, width, height = (as_float(v) for v in box)
+    return (x, y, x + width, y + height)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and is_utf8(value)

@@ -1,0 +1,64 @@
+"""Which image is meant: the one key that every stage looks images up by.
+
+An id is unique within the file or folder that it stands in, and nowhere else: every COCO file may count from 1, every
+VOC folder may have an ``img_1``. A key is therefore (part, id), and the id stays as its data set writes it, number or
+text: ``000001`` is not 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from adept_training.images.text import is_utf8
+
+#: COCO's image ids are numbers or text, VOC's are file stems.
+ImageId = int | str
+
+
+class ImageKey(NamedTuple):
+    """An image of a data set: the number of its part (see `Part`) and its id there."""
+
+    part: int
+    id: ImageId
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file or folder of labels: what a data set joins, and what ids are unique within.
+
+    Attributes:
+        number: its place among the parts of the data set, from 1; the same source is one part in every split.
+        source: as in ``--data``.
+        folder: the image folder; file names are relative to it.
+        category_ids: its own, in the order of the split's classes.
+    """
+
+    number: int
+    source: str
+    folder: Path
+    category_ids: tuple[int, ...] = ()
+
+
+def read_id(value: Any) -> ImageId | None:
+    """An id as JSON gives it; None for what is no id.
+
+    JSON has one kind of number, so 7.0 (as pandas writes a column with gaps) is 7. Text that is not valid Unicode
+    cannot be written back and is no id.
+    """
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str):
+        return value if value and is_utf8(value) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def spelled(image_id: ImageId) -> str:
+    """What an id reads like, the same for 1 and "1": for digests and messages, and to find ids that only type parts."""
+    return f"{image_id}"
+
+
+def in_order(image_id: ImageId) -> tuple[bool, int, str]:
+    """A sort key in pycocotools' order: numbers by value, then text by its characters."""
+    return (True, 0, image_id) if isinstance(image_id, str) else (False, image_id, "")

@@ -1,0 +1,182 @@
+"""Labelled images as every reader gives them and every later stage takes them.
+
+Legend: M objects of one image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from adept_training.labels.identity import ImageKey, Part, spelled
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """One image and its objects.
+
+    Attributes:
+        key: which image it is: its part of the data set, and its id there as the data set writes it.
+        path: of the file.
+        file_name: the same, relative to the image folder of its part, sub-folders kept, as the data set writes it.
+        boxes_M4: xyxy in pixels of the image, continuous, right and bottom edges exclusive.
+        labels_M: 1 is the first class of the split; 0, the background, does not occur.
+        crowd_M: COCO's ``iscrowd``: regions in which nothing is counted; never trained on.
+        difficult_M: VOC's ``difficult``: trained on, not counted when evaluating.
+        area_M: COCO's ``area`` (of the mask, where there is one), square pixels.
+        masks: COCO segmentations (polygons or RLE), one an object (None for one that lacks it); None: a set of boxes.
+    """
+
+    key: ImageKey
+    path: Path
+    file_name: str
+    width: int
+    height: int
+    boxes_M4: Floats
+    labels_M: Ints
+    crowd_M: Bools
+    difficult_M: Bools
+    area_M: Floats
+    masks: tuple[Any, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels_M)
+
+    def only(self, keep_M: Bools) -> LabelledImage:
+        """The same image with these objects alone."""
+        masks = None if self.masks is None else tuple(m for m, k in zip(self.masks, keep_M, strict=True) if k)
+        return replace(
+            self, boxes_M4=self.boxes_M4[keep_M], labels_M=self.labels_M[keep_M], crowd_M=self.crowd_M[keep_M],
+            difficult_M=self.difficult_M[keep_M], area_M=self.area_M[keep_M], masks=masks,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Split:
+    """The images of one split of a data set, joined from one or more parts.
+
+    Attributes:
+        classes: label 1 is the first.
+        parts: where the images come from, each with its own category ids, in the order of ``classes``.
+        apart: one file cannot hold what is written of these parts, because two of them use an id for different images
+            or number the categories differently. It is of the whole split: a subset keeps it.
+    """
+
+    name: str
+    images: tuple[LabelledImage, ...]
+    classes: tuple[str, ...]
+    parts: tuple[Part, ...]
+    apart: bool = False
+
+    def __post_init__(self) -> None:
+        keys = {image.key for image in self.images}
+        if len(keys) < len(self.images) or not {key.part for key in keys} <= {part.number for part in self.parts}:
+            raise ValueError(f"{self.name}: two images with one key, or an image of no part")
+
+    @classmethod
+    def join(cls, name: str, splits: Sequence[Split]) -> Split:
+        """The images of all, each once, in order; the classes are the same."""
+        images: dict[ImageKey, LabelledImage] = {}
+        for image in (image for split in splits for image in split.images):
+            images.setdefault(image.key, image)
+        parts = {part.number: part for split in splits for part in split.parts}
+        seen: dict[str, ImageKey] = {}
+        repeated = any(seen.setdefault(spelled(key.id), key) != key for key in images)
+        apart = repeated or len({part.category_ids for part in parts.values()}) > 1
+        return cls(name, tuple(images.values()), splits[0].classes, tuple(parts.values()), apart)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def objects(self) -> int:
+        """Labelled objects, crowds included."""
+        return sum(len(image) for image in self.images)
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether this is a set of masks, not of boxes alone."""
+        return any(image.masks for image in self.images)
+
+    def part(self, key: ImageKey) -> Part:
+        """The part that an image is of."""
+        return next(part for part in self.parts if part.number == key.part)
+
+    def shown(self, key: ImageKey) -> str:
+        """An image's id for messages and pages, with its part where there are several."""
+        return spelled(key.id) if len(self.parts) == 1 else f"{spelled(key.id)} of {self.part(key).source}"
+
+    def per_file(self, *, one_folder: bool = False) -> list[Split]:
+        """The split, or one for each part where one file cannot hold them all.
+
+        Args:
+            one_folder: the file names images, so that parts with different image folders need a file each.
+        """
+        if not self.apart and not (one_folder and len({part.folder for part in self.parts}) > 1):
+            return [self]
+        return [
+            replace(self, parts=(part,), apart=False, images=tuple(i for i in self.images if i.key.part == part.number))
+            for part in self.parts
+        ]
+
+    def subset(self, keys: Iterable[ImageKey]) -> Split:
+        """The images with these keys, in the order of the split.
+
+        Raises:
+            KeyError: a key that it does not have.
+        """
+        chosen = set(keys)
+        if strangers := chosen - {image.key for image in self.images}:
+            raise KeyError(f"{self.name} has no image {min(strangers, key=str)}")
+        return replace(self, images=tuple(image for image in self.images if image.key in chosen))
+
+    def with_classes(self, names: Sequence[str]) -> Split:
+        """All images, with the objects of these classes alone, labels in this order; names it lacks are left out."""
+        kept = [self.classes.index(name) for name in names if name in self.classes]
+        number = np.zeros(len(self.classes) + 1, np.int64)
+        number[[i + 1 for i in kept]] = np.arange(1, len(kept) + 1)
+        images = []
+        for image in self.images:
+            chosen = image.only(number[image.labels_M] > 0)
+            images.append(replace(chosen, labels_M=number[chosen.labels_M]))
+        parts = tuple(replace(part, category_ids=tuple(part.category_ids[i] for i in kept)) for part in self.parts)
+        return replace(self, images=tuple(images), classes=tuple(self.classes[i] for i in kept), parts=parts)
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set: what is trained on, what the best checkpoint is chosen by, and what is reported on."""
+
+    spec: str
+    train: Split
+    val: Split | None = None
+    test: Split | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes, background excluded; label 1 is the first."""
+        return self.train.classes
+
+    @property
+    def report_split(self) -> Split:
+        """What figures are reported on: test, or else val, or else the only split there is."""
+        return self.test or self.val or self.train
+
+    def pool(self) -> Split:
+        """All labels that a run which chooses nothing by validation may train on: train, and val where test exists."""
+        if self.val is None or self.test is None:
+            return self.train
+        return Split.join(f"{self.train.name}+{self.val.name}", [self.train, self.val])
+
+    def splits(self) -> tuple[Split, ...]:
+        """Those that there are."""
+        return tuple(split for split in (self.train, self.val, self.test) if split is not None)

@@ -1,0 +1,209 @@
+"""``DATA``, as every downstream command takes it: ``coco:ANN.json:IMAGES``, ``voc:DIR``, or a YAML file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from adept_hub.errors import DataError
+from adept_hub.io.paths import expanded, is_dir, is_file, not_a, resolved, what_is
+from adept_hub.io.read import Door
+from adept_hub.words.spelling import did_you_mean
+from adept_training.labels.coco import read_coco
+from adept_training.labels.identity import Part
+from adept_training.labels.problems import Problem
+from adept_training.labels.records import Data, Split
+from adept_training.labels.voc import class_names, image_folder, read_voc, set_names
+
+HELP = "coco:ANN.json:IMAGE_DIR (train, then val, then test), voc:DIR[:TRAIN[:VAL[:TEST]]], or a YAML file"
+_SPLITS = ("train", "val", "test")
+_FIELDS = (*_SPLITS, "classes")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where one split, or a part of one, is: a COCO JSON and its images, or a VOC folder and one of its sets."""
+
+    word: str
+    folder: Path
+    annotations: Path | None = None
+    set_name: str = ""
+
+    @property
+    def place(self) -> tuple[Path, Path | None]:
+        """What its ids are unique within: the JSON, or the VOC folder, whose stems all sets share."""
+        return resolved(self.folder), None if self.annotations is None else resolved(self.annotations)
+
+
+def read_data(specs: str | Path | Sequence[str]) -> tuple[Data, list[Problem]]:
+    """The sound records of a data set, and everything that is wrong with its annotations; no image is opened.
+
+    Raises:
+        DataError: ``specs`` name no data set, or a class that it does not have.
+    """
+    words = [str(specs)] if isinstance(specs, (str, Path)) else [str(word) for word in specs]
+    # Commas may also stand within a path.
+    words = [word for joined in words for word in re.split(r",(?=(?:coco|voc):)", joined.strip(",")) if word]
+    if not words:
+        raise DataError(f"No data set is given.\nGive {HELP}.")
+    sources, classes = _sources(words)
+    problems: list[Problem] = []
+    splits = _read(sources, classes, problems)
+    first, *others = splits.values()
+    for split in others:
+        if split.classes != first.classes:
+            problems.append(Problem("categories-differ", split.name, f"against {first.name}", _differ(split, first)))
+    data = Data(" ".join(words), splits["train"], splits.get("val"), splits.get("test"))
+    return data, problems
+
+
+def _read(
+    sources: dict[str, list[Source]], classes: tuple[str, ...] | None, problems: list[Problem]
+) -> dict[str, Split]:
+    """Every split, joined from its parts; COCO's come first, because they declare classes and VOC's do not."""
+    numbers: dict[object, int] = {}
+    jobs = [(name, source, numbers.setdefault(source.place, len(numbers) + 1))
+            for name, parts in sources.items() for source in parts]  # fmt: skip
+    found: dict[int, tuple[Split, list[Problem]]] = {}
+    for at, (name, source, number) in enumerate(jobs):
+        if source.annotations is not None:
+            own: list[Problem] = []
+            found[at] = read_coco(source.annotations, Part(number, source.word, source.folder), name, own), own
+    declared = list(dict.fromkeys(c for split, _ in found.values() for c in split.classes))
+    folders = {source.folder: [s.set_name for _, s, _ in jobs if s.folder == source.folder]
+               for _, source, _ in jobs if source.annotations is None}  # fmt: skip
+    occurring = {c for folder, sets in folders.items() for c in class_names(folder, sets)}
+    if classes is not None:
+        _check_classes(classes, {*declared, *occurring}, folders)
+    # An object of a class that was left out on purpose is no damage, so VOC is read with all of them.
+    voc_classes = (*classes, *sorted(occurring - {*classes})) if classes else tuple(declared or sorted(occurring))
+    for at, (name, source, number) in enumerate(jobs):
+        if source.annotations is None:
+            own, part = [], Part(number, f"voc:{source.folder}", image_folder(source.folder))
+            found[at] = read_voc(source.folder, source.set_name, part, voc_classes, name, own), own
+    splits: dict[str, list[Split]] = {name: [] for name in sources}
+    for at, (name, source, _) in enumerate(jobs):
+        split, own = found[at]
+        several = len(sources[name]) > 1
+        problems += [replace(p, split=f"{name} ({source.word})") for p in own] if several else own
+        splits[name].append(split if classes is None else split.with_classes(classes))
+    return {name: _join(name, parts, problems) for name, parts in splits.items()}
+
+
+def _join(name: str, parts: list[Split], problems: list[Problem]) -> Split:
+    first, *others = parts
+    seen = {image.key for image in first.images}
+    for other in others:
+        if other.classes != first.classes:
+            problems.append(Problem("categories-differ", name, "two parts of the split", _differ(other, first)))
+        for image in other.images:
+            if image.key in seen:
+                where = f"image {image.key.id} of {other.parts[0].source}"
+                problems.append(Problem("duplicate-image-id", name, where, "in two of the split's parts"))
+            seen.add(image.key)
+    return Split.join(name, parts)
+
+
+def _differ(one: Split, other: Split) -> str:
+    names = ", ".join(sorted(set(one.classes) ^ set(other.classes)))[:100]
+    return names or "their order; a data YAML with classes: sets it"
+
+
+def _check_classes(classes: tuple[str, ...], known: set[str], folders: Iterable[Path]) -> None:
+    """Refuse a class that occurs nowhere, not even in other sets of a VOC folder, which declares none."""
+    missing = [name for name in classes if name not in known]
+    if missing and known:
+        known |= {c for folder in folders for c in class_names(folder, set_names(folder))}
+        missing = [name for name in classes if name not in known]
+    if missing and known:
+        raise DataError(
+            f"The data set has no class {missing[0]!r}.{did_you_mean(missing[0], sorted(known))}\n"
+            f"Its classes: {', '.join(sorted(known)[:20])}. Correct classes: in the data YAML."
+        )
+
+
+def _sources(words: list[str]) -> tuple[dict[str, list[Source]], tuple[str, ...] | None]:
+    if len(words) == 1 and words[0].startswith("voc:"):
+        return _voc_splits(words[0]), None
+    if len(words) == 1 and words[0].lower().endswith((".yaml", ".yml")):
+        return _yaml_splits(Path(words[0]))
+    if len(words) > 3:
+        raise DataError(f"{len(words)} data sets are given; at most three can be: train, val, test.")
+    return {name: [_one(word, Path())] for name, word in zip(_SPLITS, words, strict=False)}, None
+
+
+def _one(word: str, base: Path) -> Source:
+    """One split from ``coco:ANN.json:IMAGES`` or ``voc:DIR:SET``, paths relative to ``base``."""
+    form, _, rest = word.partition(":")
+    first, sign, second = rest.rpartition(":")
+    if form == "coco" and sign:
+        annotations, folder = base / expanded(first, DataError), base / expanded(second, DataError)
+        if not is_file(annotations):
+            raise DataError(f"{not_a('an annotation file', annotations)}\nGive {HELP}.")
+        if not is_dir(folder):
+            raise DataError(f"{not_a('an image folder', folder)}\nGive {HELP}.")
+        return Source(f"coco:{annotations}:{folder}", folder, annotations)
+    if form == "voc" and sign:
+        folder = base / expanded(first, DataError)
+        if second not in set_names(folder):
+            known = ", ".join(n for n in set_names(folder) if "_" not in n) or "none"
+            raise DataError(f"{folder} has no image set {second!r}.\nIts sets (ImageSets/Main): {known}.")
+        return Source(f"voc:{folder}:{second}", folder, set_name=second)
+    if form == "voc":
+        names = set_names(base / expanded(rest, DataError))
+        some = f" Its sets: {', '.join(names[:8])}." if names else ""
+        raise DataError(f"{word!r} names a folder, but one of its image sets is needed here.\nWrite voc:DIR:SET.{some}")
+    raise DataError(f"{word!r} names no labelled data set.\nGive {HELP}.")
+
+
+def _voc_splits(word: str) -> dict[str, list[Source]]:
+    place, *chosen = word.removeprefix("voc:").split(":")
+    folder = expanded(place, DataError)
+    names = set_names(folder)
+    if not names:
+        why = "it has no ImageSets/Main/*.txt" if is_dir(folder) else f"it {what_is(folder)}"
+        raise DataError(
+            f"{folder} is no Pascal VOC folder: {why}.\nA VOC folder holds Annotations, ImageSets and JPEGImages."
+        )
+    if not chosen:
+        chosen = [name for name in _SPLITS if name in names]
+        if "train" not in chosen:
+            chosen = [name for name in ("trainval", "test") if name in names]
+            if "trainval" not in chosen:  # or the test set would be trained on
+                chosen = []
+    if not chosen:
+        known = ", ".join(names[:8])
+        raise DataError(f"{folder} has no set named train or trainval, only {known}.\nSay voc:DIR:TRAIN:VAL.")
+    return {split: [_one(f"voc:{folder}:{name}", Path())] for split, name in zip(_SPLITS, chosen, strict=False)}
+
+
+def _yaml_splits(path: Path) -> tuple[dict[str, list[Source]], tuple[str, ...] | None]:
+    content: Any = Door(DataError).yaml(path)
+    known = "train, val, test (each coco:ANN.json:IMAGES or voc:DIR:SET), classes"
+    if isinstance(content, dict) and (unknown := sorted(map(str, set(content) - {*_FIELDS}))):
+        near = did_you_mean(unknown[0], _FIELDS)
+        raise DataError(f"{path} has an unknown field {unknown[0]!r}.{near}\nKnown: {known}.")
+    if not isinstance(content, dict) or "train" not in content:
+        raise DataError(f"{path} has no field 'train'.\nKnown: {known}.")
+    sources = {}
+    for name in _SPLITS:
+        if name in content:
+            words = content[name] if isinstance(content[name], list) else [content[name]]
+            if not words or not all(isinstance(word, str) for word in words):
+                raise DataError(f"{path}: {name} must be coco:ANN.json:IMAGES or voc:DIR:SET, or a list of them.")
+            sources[name] = [_one(word, path.parent) for word in words]
+    return sources, _yaml_classes(path, content.get("classes"))
+
+
+def _yaml_classes(path: Path, classes: Any) -> tuple[str, ...] | None:
+    if classes is None:
+        return None
+    if not isinstance(classes, list) or not classes or not all(isinstance(c, str) for c in classes):
+        raise DataError(f"{path}: classes must be a list of names, such as classes: [cat, dog].")
+    if len(set(classes)) < len(classes):
+        twice = next(name for name in classes if classes.count(name) > 1)
+        raise DataError(f"{path}: classes names {twice!r} twice.\nWrite each class once, in the order of its label.")
+    return tuple(classes)

@@ -1,0 +1,175 @@
+"""Label budgets: deterministic subsets of a split, nested in each other, stored by image id.
+
+The order in which images enter is a function of (seed, image id) alone: a digest, no generator's state. So a subset
+does not depend on the order of the file, the 1% subset of a seed is part of its 10% subset, and whoever has the ids
+has the subset.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from adept_hub.errors import DataError
+from adept_hub.io.read import MAX_ANNOTATIONS, Door
+from adept_training.labels.identity import ImageKey, read_id, spelled
+from adept_training.labels.part_files import pair_files, write_files
+from adept_training.labels.records import LabelledImage, Split
+
+_BUDGET = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>%|img|shot)")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How many labels: ``10%`` or ``3img`` of the images, or ``5shot`` objects of each class."""
+
+    number: float
+    unit: str
+
+    def __str__(self) -> str:
+        return f"{self.number:g}{self.unit}"
+
+    def in_words(self) -> str:
+        """``10%``, ``1 image``, ``5 shots``."""
+        if self.unit == "%":
+            return str(self)
+        return f"{self.number:g} {'image' if self.unit == 'img' else 'shot'}{'' if self.number == 1 else 's'}"
+
+
+def parse_budget(text: str) -> Budget:
+    """``1%``, ``10%``, ``3img``, ``5shot``; a bare fraction such as ``0.1`` is 10%.
+
+    Raises:
+        DataError: none of these, or out of range.
+    """
+    word = text.strip().lower()
+    if re.fullmatch(r"0?\.\d+|1\.0*", word):
+        return Budget(float(word) * 100, "%")
+    match = _BUDGET.fullmatch(word)
+    number = float(match["number"]) if match else 0.0
+    unit = match["unit"] if match else ""
+    if not match or number <= 0 or (unit == "%" and number > 100) or (unit != "%" and not number.is_integer()):
+        raise DataError(f"{text!r} is no label budget.\nWrite 1%, 10%, 100%, 3img (images) or 5shot (objects a class).")
+    return Budget(number, unit)
+
+
+def draw(split: Split, budget: Budget, seed: int) -> Split:
+    """The subset of ``split`` that a budget buys.
+
+    Percentages are rounded to the nearest image, at least one; images without objects do not count as labels and are
+    left out. ``shot`` keeps exactly K objects of each class (fewer where there are fewer), and of each chosen image
+    only the chosen objects, as TFA does.
+    """
+    labelled = [image for image in split.images if not image.crowd_M.all()]  # as training counts them
+    if budget.unit == "shot":
+        images = _shots(labelled, len(split.classes), int(budget.number), seed)
+    else:
+        whole = budget.number * len(labelled) / 100 if budget.unit == "%" else budget.number
+        images = _in_turn(labelled, seed)[: max(int(whole + 0.5), 1)]
+    order = {image.key: at for at, image in enumerate(split.images)}
+    return replace(split, name=f"{split.name}/{budget}", images=tuple(sorted(images, key=lambda i: order[i.key])))
+
+
+def _shots(labelled: list[LabelledImage], classes: int, shots: int, seed: int) -> list[LabelledImage]:
+    keep = {image.key: np.zeros(len(image), np.bool_) for image in labelled}
+    for label in range(1, classes + 1):
+        left = shots
+        for image in _in_turn(labelled, seed, f"{label}/"):
+            word = f"{label}/{spelled(image.key.id)}"
+            usable = np.flatnonzero((image.labels_M == label) & ~image.crowd_M & ~image.difficult_M)
+            chosen = sorted(usable, key=lambda m: _rank(seed, f"{word}/{m}"))[:left]  # used at once
+            keep[image.key][chosen] = True
+            left -= len(chosen)
+            if not left:
+                break
+    return [image.only(keep[image.key]) for image in labelled if keep[image.key].any()]
+
+
+def save_subset(path: Path, split: Split, budget: Budget, seed: int) -> list[Path]:
+    """Write the subset's image ids as JSON, and of a ``shot`` budget its objects, each as (x1, y1, x2, y2, label).
+
+    Returns the files: one, or one for each part where they share ids.
+    """
+    contents: list[dict[str, Any]] = []
+    for one in split.per_file():
+        ids = [image.key.id for image in one.images]
+        contents.append({"budget": str(budget), "seed": seed, "split": split.name, "image_ids": ids})
+        if budget.unit == "shot":
+            contents[-1]["objects"] = [_objects(image) for image in one.images]
+    return write_files(path, [json.dumps(content, indent=1) + "\n" for content in contents])
+
+
+def load_subset(path: Path, split: Split) -> Split:
+    """The subset that `save_subset` wrote of ``split``.
+
+    Raises:
+        DataError: not such a file, or an image or object that the split does not have.
+    """
+    images: dict[ImageKey, LabelledImage] = {}
+    for file, one in pair_files([path], split):
+        images |= {image.key: image for image in _load_one(file, one)}
+    return replace(split, images=tuple(images[image.key] for image in split.images if image.key in images))
+
+
+def _load_one(path: Path, split: Split) -> Iterator[LabelledImage]:
+    content = Door(DataError, limit=MAX_ANNOTATIONS).json(path)
+    try:
+        ids = [read_id(value) for value in content["image_ids"]]
+        objects = [[_row(row) for row in rows] for rows in content.get("objects", [])]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise DataError(f"{path} is no subset file: {error}.\nIt is JSON with a list 'image_ids'.") from error
+    known = {image.key.id: image for image in split.images}
+    if strangers := [written for written, i in zip(content["image_ids"], ids, strict=True) if i not in known]:
+        likes = ", ".join(repr(i) for i in list(known)[:3])
+        raise DataError(
+            f"{path} names {len(strangers)} images that {split.name} does not have, first {strangers[0]!r}.\n"
+            f"Its ids look like {likes} (a number is not a text). Give the data set that it was drawn from."
+        )
+    if objects and len(objects) != len(ids):
+        raise DataError(f"{path} is no subset file: it names {len(ids)} images and the objects of {len(objects)}.")
+    for at, image_id in enumerate(ids):
+        image = known[image_id]  # type: ignore[index]  # None is not known
+        yield image if not objects else image.only(_places(image, objects[at], path))
+
+
+def _row(row: Any) -> tuple[float, ...]:
+    if not isinstance(row, list) or len(row) != 5 or not all(type(number) in (int, float) for number in row):
+        raise ValueError("an object is not five numbers: x1, y1, x2, y2, label")
+    return tuple(row)
+
+
+def _objects(image: LabelledImage) -> list[list[float]]:
+    return [[*box, label] for box, label in zip(image.boxes_M4.tolist(), image.labels_M.tolist(), strict=True)]
+
+
+def _places(image: LabelledImage, wanted: list[tuple[float, ...]], path: Path) -> npt.NDArray[np.bool_]:
+    """Where the wanted objects are; as many of those that are alike as are wanted."""
+    left = Counter(wanted)
+    keep_M = np.zeros(len(image), np.bool_)
+    for m, row in enumerate(_objects(image)):
+        keep_M[m] = left[tuple(row)] > 0
+        left[tuple(row)] -= int(keep_M[m])
+    if +left:
+        raise DataError(
+            f"{path} names an object of image {spelled(image.key.id)} that is not there: {next(iter(+left))}.\n"
+            "The labels were changed since it was drawn; draw the subset again with adept data subset."
+        )
+    return keep_M
+
+
+def _in_turn(images: list[LabelledImage], seed: int, word: str = "") -> list[LabelledImage]:
+    """Images in the order in which they enter; where parts share an id, one after the other."""
+    return sorted(images, key=lambda image: (_rank(seed, f"{word}{spelled(image.key.id)}"), image.key.part))
+
+
+def _rank(seed: int, word: str) -> bytes:
+    return hashlib.sha256(f"{seed}/{word}".encode()).digest()

@@ -1,0 +1,108 @@
+"""Every figure of a detector on a split, in one place."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+
+from adept_hub.arguments.calls import checked
+from adept_training.labels.identity import ImageKey
+from adept_training.labels.records import Split
+from adept_training.metrics.coco import CocoMetrics, coco_metrics
+from adept_training.metrics.detections import Detections, Found
+from adept_training.metrics.predict import predict_each
+from adept_training.metrics.recall import RecallMeter
+from adept_training.metrics.tide import TideResult, tide
+from adept_training.metrics.verdict import found_nothing
+from adept_training.metrics.voc import voc_metrics
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures in percent; NaN where there is nothing to count. Fields are None where they were not asked for."""
+
+    split: Split = field(repr=False)
+    found: Found = field(repr=False)
+    proposals: dict[str, float] | None = None
+    boxes: CocoMetrics | None = None
+    masks: CocoMetrics | None = None
+    voc: dict[str, dict[str, float]] | None = None
+    tide: TideResult | None = None
+
+    def flat(self) -> dict[str, float | None]:
+        """Every figure by one name each, None for NaN: for JSON and for tables."""
+        values: dict[str, float] = {}
+        if self.boxes is not None:
+            values |= self.boxes.summary
+        if self.masks is not None:
+            values |= {f"mask_{name}": value for name, value in self.masks.summary.items()}
+        if self.voc is not None:
+            values |= {"VOC07_AP50": self.voc["07"]["mean"], "VOC_AP50": self.voc["area"]["mean"]}
+        if self.tide is not None:
+            values |= {f"TIDE_{name}": value for name, value in {**self.tide.main, **self.tide.special}.items()}
+        if self.proposals is not None:
+            values |= {f"RPN_{name}": value for name, value in self.proposals.items()}
+        return {name: None if math.isnan(value) else round(value, 4) for name, value in values.items()}
+
+    @property
+    def caution(self) -> str:
+        """What to say of detections that are none at all; empty otherwise."""
+        if self.boxes is None:
+            return ""
+        return found_nothing(sum(map(len, self.found.values())), self.split.objects, len(self.split))
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures, those of each class, and how often TIDE saw each error."""
+        report: dict[str, Any] = {"images": len(self.split), "objects": self.split.objects, "metrics": self.flat()}
+        if self.boxes is not None:
+            report |= {"found": sum(map(len, self.found.values())), "caution": self.caution}
+        if self.boxes is not None:
+            report["per_class"] = {
+                name: {
+                    **{k: _plain(v) for k, v in row.items()},
+                    **({} if self.voc is None else {"VOC07_AP50": _plain(self.voc["07"][name]),
+                                                    "VOC_AP50": _plain(self.voc["area"][name])}),
+                }
+                for name, row in self.boxes.per_class.items()
+            }  # fmt: skip
+        if self.tide is not None:
+            report["tide_counts"] = self.tide.counts
+        return report
+
+
+def judge(split: Split, found: Found, proposals: dict[str, float] | None = None, *, masks: bool = False) -> Evaluation:
+    """Every figure of detections that were made before, beside those of proposals.
+
+    Raises:
+        ValueError: they are of images that the split does not have.
+    """
+    if strangers := set(found) - {image.key for image in split.images}:
+        raise ValueError(f"{split.name} lacks {len(strangers)} of the images, such as {min(strangers, key=str)}")
+    return Evaluation(
+        split, found, proposals,
+        coco_metrics(split, found),
+        coco_metrics(split, found, "segm") if masks and split.has_masks else None,
+        voc_metrics(split, found),
+        tide(split, found),
+    )  # fmt: skip
+
+
+@checked
+def evaluate(model: GeneralizedRCNN, split: Split, *, heads: bool = True) -> Evaluation:
+    """Run a detector over a split and judge it; without ``heads`` its RPN alone."""
+    found: dict[ImageKey, Detections] = {}
+    recall = RecallMeter()
+    for seen in predict_each(model, split, heads=heads):
+        recall.add(seen.image, seen.proposed.boxes_D4)
+        if seen.found is not None:
+            found[seen.image.key] = seen.found
+    if not heads:
+        return Evaluation(split, {}, recall.result())
+    return judge(split, found, recall.result(), masks=model.roi_heads.has_mask())
+
+
+def _plain(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 4)

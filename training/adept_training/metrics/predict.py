@@ -1,0 +1,117 @@
+"""A detector's answers on a split: its detections, and its RPN's proposals, from one pass.
+
+Legend: D detections, K proposals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from pycocotools import mask as mask_api
+from torch import Tensor
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+from torchvision.models.detection.transform import resize_boxes
+
+from adept_training.labels.identity import ImageKey
+from adept_training.labels.pixels import readable_pixels
+from adept_training.labels.records import LabelledImage, Split
+from adept_training.metrics.detections import Detections
+
+#: Proposals an image that are kept for AR@1000.
+PROPOSALS = 1000
+_MASK_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a detector answers to one image: class-agnostic proposals (label 1), best first, and its detections."""
+
+    image: LabelledImage
+    proposed: Detections
+    #: None where the heads were not run.
+    found: Detections | None
+
+
+def predict(
+    model: GeneralizedRCNN, split: Split, *, heads: bool = True
+) -> tuple[dict[ImageKey, Detections], dict[ImageKey, Detections]]:
+    """Return all detections and all proposals by image: some 50 kB an image; `predict_each` keeps none.
+
+    Args and raises as `predict_each`.
+    """
+    found: dict[ImageKey, Detections] = {}
+    proposed: dict[ImageKey, Detections] = {}
+    for seen in predict_each(model, split, heads=heads):
+        proposed[seen.image.key] = seen.proposed
+        if seen.found is not None:
+            found[seen.image.key] = seen.found
+    return found, proposed
+
+
+def predict_each(model: GeneralizedRCNN, split: Split, *, heads: bool = True) -> Iterator[Seen]:
+    """Yield the answer to every image in turn.
+
+    Images go through one by one, so that no figure depends on what was padded beside them.
+
+    Args:
+        model: a torchvision two-stage detector; left in evaluation mode.
+        heads: without them only the RPN is run (of a source, whose class predictor is new).
+
+    Raises:
+        DataError: an image cannot be read: counted as empty, it would lower every metric without a word.
+    """
+    model.eval()
+    with _more_proposals(model) as limit:
+        for image in split.images:
+            yield _predict_image(model, image, limit if heads else None)
+
+
+@torch.inference_mode()
+def _predict_image(model: GeneralizedRCNN, image: LabelledImage, limit: int | None) -> Seen:
+    """One image; the heads see the best ``limit`` proposals, or are not run."""
+    device = next(model.parameters()).device
+    pixels_HWC = readable_pixels(image)
+    pixels_CHW = torch.from_numpy(np.ascontiguousarray(pixels_HWC.transpose(2, 0, 1))).to(device).float() / 255
+    original = [(int(pixels_CHW.shape[1]), int(pixels_CHW.shape[2]))]
+    batch, _ = model.transform([pixels_CHW])
+    features = model.backbone(batch.tensors)
+    boxes, _ = model.rpn(batch, features)
+    full = resize_boxes(boxes[0], list(batch.image_sizes[0]), list(original[0]))
+    # They come best first, without their scores; AR asks for the order alone.
+    proposed = _as_detections(full, torch.linspace(1, 0, len(full)), torch.ones(len(full)))
+    if limit is None:
+        return Seen(image, proposed, None)
+    rows, _ = model.roi_heads(features, [boxes[0][:limit]], batch.image_sizes)
+    row = model.transform.postprocess(rows, batch.image_sizes, original)[0]
+    return Seen(image, proposed, _as_detections(row["boxes"], row["scores"], row["labels"], row.get("masks")))
+
+
+@contextmanager
+def _more_proposals(model: GeneralizedRCNN) -> Iterator[int]:
+    """Within the block the RPN gives `PROPOSALS` boxes; yields how many the heads are meant to see."""
+    limits = (model.rpn._pre_nms_top_n, model.rpn._post_nms_top_n)
+    before = [dict(limit) for limit in limits]
+    for limit in limits:
+        limit["testing"] = max(limit["testing"], PROPOSALS)
+    try:
+        yield before[1]["testing"]
+    finally:
+        for limit, values in zip(limits, before, strict=True):
+            limit.update(values)
+
+
+def _as_detections(
+    boxes_D4: Tensor, scores_D: Tensor, labels_D: Tensor, masks_D1HW: Tensor | None = None
+) -> Detections:
+    masks: tuple[dict[str, Any], ...] | None = None
+    if masks_D1HW is not None:
+        pixels_DHW = (masks_D1HW[:, 0] > _MASK_THRESHOLD).to(torch.uint8).cpu().numpy()
+        masks = tuple(dict(mask_api.encode(np.asfortranarray(mask_HW))) for mask_HW in pixels_DHW)
+    return Detections(
+        boxes_D4.double().cpu().numpy(), scores_D.double().cpu().numpy(), labels_D.to(torch.int64).cpu().numpy(), masks
+    )

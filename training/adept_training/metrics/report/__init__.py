@@ -1,0 +1,1 @@
+"""The report page of one evaluation, with its drawings and pictures."""

@@ -1,0 +1,59 @@
+"""What was asked of a run beside its recipe, and what to type next: to continue it, or with the weights it left."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from adept_hub.io.paths import resolved
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The words of ``adept pretrain`` that the recipe does not hold, as they were typed. None changes the weights."""
+
+    images: str = "IMAGES"
+    proposals: str | None = None
+    init: str | None = None
+    #: Names of `adept_training.runtime.trackers.TRACKERS`.
+    trackers: tuple[str, ...] = ()
+    #: Draw RUN/preview.png before the first step.
+    preview: bool = False
+    #: Write RUN/report.html at the end, whatever the end is.
+    report: bool = True
+
+    def resume(self, folder: Path, *more: str) -> str:
+        """The command that continues the run in ``folder``, where its recipe lies, with ``more`` words."""
+        return self._words(folder, self.proposals, *more, "--resume")
+
+    def again(self, folder: Path, settings: Sequence[str]) -> str:
+        """The command for another run like the one in ``folder``, with other ``settings``, beside it."""
+        made = folder / "proposals"
+        proposals = self.proposals or (str(made) if made.is_dir() else None)
+        changes = [word for setting in settings for word in ("--set", setting)]
+        other = folder.with_name(f"{resolved(folder).name}-2")
+        return self._words(other, proposals, "--recipe", str(folder / "recipe.yaml"), *changes)
+
+    def _words(self, out: Path, proposals: str | None, *more: str) -> str:
+        words = ["adept", "pretrain", "--images", self.images, "--out", str(out)]
+        for option, value in (("--proposals", proposals), ("--init", self.init)):
+            words += [option, value] if value is not None else []
+        words += [word for name in self.trackers for word in ("--track", name)]
+        return shlex.join([*words, *more])
+
+
+def next_commands(folder: Path, licence: str) -> list[str]:
+    """Export, fine-tune, push the weights of the run in ``folder``; DATA and ORG/NAME are the user's to fill in.
+
+    Args:
+        licence: of the export; without one the last command would be refused, and a comment before it says so.
+    """
+    export = str(folder / "export")
+    return [
+        shlex.join(["adept", "export", export, "--to", "detectron2", "--out", str(folder / "detectron2")]),
+        shlex.join(["adept", "finetune", export, "--data", "DATA", "--out", str(folder / "finetune")]),
+        *([f'# first state a "licence" in {folder / "export" / "config.json"}'] if licence == "unstated" else []),
+        shlex.join(["adept", "push", export, "ORG/NAME"]),
+    ]

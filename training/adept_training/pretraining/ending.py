@@ -1,0 +1,51 @@
+"""What a run says of itself when it ends, however it ends; none of it can take the run with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from adept_hub.errors import AdeptError, DiskFullError
+from adept_training.pretraining.asked import Asked
+from adept_training.pretraining.run import Run
+from adept_training.pretraining.watch.log import read_log
+from adept_training.pretraining.watch.outcome import advice_of, verdict_of, write_outcome
+from adept_training.pretraining.watch.report import REPORT, try_to_report, write_report
+from adept_training.pretraining.watch.verdict import Verdict
+
+
+@contextmanager
+def told(run: Run, asked: Asked) -> Iterator[None]:
+    """Close the log and write the report, also of a run that ends by an error of its own."""
+    try:
+        run.watch()
+        yield
+    except AdeptError as error:
+        with suppress(DiskFullError):  # which may be the very error
+            run.journal.record("end", step=run.progress.step, interrupted=False, error=str(error))
+        raise
+    finally:
+        run.journal.close()
+        if run.fabric.is_global_zero:
+            try_to_report(run.folder, lambda: _report(run, asked))
+
+
+def judge_run(run: Run) -> tuple[Verdict | None, list[str]]:
+    """Return the verdict on a run and what to try, by its log; None if that was removed or damaged meanwhile."""
+    try:
+        log = read_log(run.folder)
+    except AdeptError as error:
+        run.journal.say(f"not judged: {' '.join(str(error).split())}", "caution")
+        return None, []
+    verdict = verdict_of(log)
+    return verdict, advice_of(log, verdict, run.seconds())
+
+
+def _report(run: Run, asked: Asked) -> None:
+    """Write run.json and, if asked for, the page."""
+    log = read_log(run.folder)
+    verdict = verdict_of(log) if log.state == "done" else None
+    advice = [] if verdict is None else advice_of(log, verdict, run.seconds())
+    write_outcome(log, verdict, advice, seconds=run.seconds(), identity=run.identity)
+    if asked.report:
+        write_report([run.folder], run.folder / REPORT)

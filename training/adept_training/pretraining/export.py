@@ -1,0 +1,99 @@
+"""From a trained model to the checkpoint folder that the hub loads."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from adept_hub.cards.card import write_card
+from adept_hub.checkpoint.folder import write_checkpoint
+from adept_hub.io.schema import to_dict
+from adept_hub.spec import CheckpointConfig, Metric, Provenance
+from adept_training.method.adept import Adept
+from adept_training.pretraining.origin import Origin
+from adept_training.pretraining.recipe import Recipe
+
+
+def exported_tensors(model: Adept, network: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Canonical tensors and parts. The RPN is always the online one: the target has none."""
+    chosen = model.target if network == "target" and model.recipe.contrasts else model.online
+    parts = model.recipe.parts
+    state: dict[str, Tensor] = {}
+    for part in parts:
+        holder = model.online if part == "rpn" else chosen
+        tensors = getattr(holder.parts, part).state_dict()
+        state |= {f"{part}.{key}": value for key, value in tensors.items()}
+    return state, parts
+
+
+def export_model(
+    model: Adept,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    images: int,
+    epochs: float,
+    proposals: dict[str, Any],
+    metrics: tuple[Metric, ...] = (),
+    notes: tuple[str, ...] = (),
+    origin: Origin = Origin(),  # noqa: B008  # frozen
+) -> CheckpointConfig:
+    """Write the checkpoint folder of a run and its card, replacing an earlier one of the same run.
+
+    Args:
+        images: photographs trained on; ``epochs``: how often each was seen, as it truly was.
+        proposals: what the proposal table says about itself.
+        notes: limitations of these weights, for the card.
+        origin: what the run started from.
+    """
+    tensors, parts = exported_tensors(model, recipe.export.network)
+    provenance = Provenance(
+        method=recipe.method.name,
+        data=recipe.export.data,
+        images=images,
+        epochs=round(epochs, 3),
+        exported_network=recipe.export.network if model.recipe.contrasts else "online",
+        proposals=proposals,
+        recipe=to_dict(recipe),
+        recipe_sha256=recipe.sha256(),
+        trained_on=_machine(),
+        metrics=metrics,
+        notes=notes,
+        starts=origin.starts,
+        relicensed=origin.relicensed,
+        labeled=origin.labeled,
+    )
+    return write_checkpoint(
+        folder,
+        tensors,
+        name=f"{recipe.method.name}_r{recipe.model.depth}_fpn{_width(recipe)}.{recipe.export.tag}",
+        spec=recipe.model,
+        provenance=provenance,
+        licence=recipe.export.licence,
+        parts=parts,
+        preprocessing=model.preprocessing,
+        half=recipe.export.half,
+        overwrite=True,
+        more=lambda here, config: write_card(here, config, source=str(folder), replaces=folder),
+    )
+
+
+def _width(recipe: Recipe) -> str:
+    return "" if recipe.model.fpn_channels == 256 else str(recipe.model.fpn_channels)
+
+
+def _machine() -> str:
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}, torch {torch.__version__}"
+    return f"{torch.get_num_threads()} threads of a {platform.machine()} CPU, torch {torch.__version__}"
+
+
+def recall_metrics(probe: dict[str, float]) -> tuple[Metric, ...]:
+    """What the last probe of the held-out photographs found, as a checkpoint's metrics."""
+    data = "selective-search boxes of held-out photographs"
+    names = {name: name if name.endswith("head_rank") else f"rpn_{name}" for name in probe}
+    return tuple(Metric(names[name], round(value, 4), data, "self-reported") for name, value in probe.items())

@@ -1,0 +1,256 @@
+"""The pre-training run, from photographs to a checkpoint folder; the loop is `_train`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
+
+from adept_hub.arguments.calls import checked
+from adept_hub.io.schema import to_dict
+from adept_hub.io.write import atomic_file
+from adept_training.data.loader import Batch, BoxTable, Order, Samples, Sealed, Steps, make_loader
+from adept_training.images import ImageSource
+from adept_training.method.adept import Adept, Step
+from adept_training.method.networks import momentum_at, update_target
+from adept_training.pretraining.asked import Asked
+from adept_training.pretraining.compiled import compile_networks
+from adept_training.pretraining.ending import judge_run, told
+from adept_training.pretraining.export import export_model, recall_metrics
+from adept_training.pretraining.optim import make_optimiser, set_lr
+from adept_training.pretraining.origin import load_start, record_origin
+from adept_training.pretraining.precision import resolve_precision
+from adept_training.pretraining.preflight import check_run, check_sizes
+from adept_training.pretraining.recipe import Recipe
+from adept_training.pretraining.run import Run
+from adept_training.pretraining.watch.outcome import Outcome, finished_before, has_finished
+from adept_training.pretraining.watch.preview import draw_preview
+from adept_training.pretraining.watch.probe import load_held_out, split_keys
+from adept_training.proposals.table.match import matching_keys
+from adept_training.proposals.table.store import ProposalTable
+from adept_training.runtime.journal import Journal, Meter, duration
+from adept_training.runtime.launch import make_fabric, synchronise_norms
+from adept_training.runtime.ownership import owns
+from adept_training.runtime.state import Progress, load_state
+from adept_training.runtime.stop import stop_signals
+from adept_training.runtime.trackers import open_trackers
+from adept_training.runtime.workers import plain_errors
+
+
+@checked
+@owns("folder")
+def pretrain(
+    recipe: Recipe,
+    source: ImageSource,
+    table: BoxTable,
+    folder: Path,
+    *,
+    init: Path | None = None,
+    resume: bool = False,
+    wait: bool = False,
+    stream: TextIO | None = None,
+    proposals: dict[str, Any] | None = None,
+    asked: Asked = Asked(),  # noqa: B008  # frozen
+    license: str = "unstated",  # noqa: A002  # its name everywhere
+    relicense: bool = False,
+) -> Outcome:
+    """Train, log to ``folder``/log.jsonl, keep checkpoints in ``folder``/checkpoints, leave ``folder``/export.
+
+    Args:
+        recipe: the whole configuration.
+        source: the photographs; ``table`` their boxes.
+        folder: of this run; must hold no other run unless ``resume``.
+        init: a checkpoint folder to start from (required by separate training), whose preprocessing the run keeps.
+        wait: if another process is writing ``folder``, wait for it to end instead of refusing.
+        stream: where progress lines go.
+        proposals: what is recorded about the boxes.
+        asked: what to show beside the log: a preview, trackers, the report.
+        license: of the weights; by default the recipe's, or else that of ``init``.
+        relicense: claim the right to grant a license that is not known to be at least as restrictive as that.
+
+    Raises:
+        RecipeError: too few photographs for one batch, separate training without ``init``, or an ``init`` that lacks
+            a part or is of another architecture. LicenseError: a license more permissive than that of ``init``.
+        OutputExistsError: ``folder`` holds a run and ``resume`` is false.
+        FolderInUseError: another process is writing ``folder``.
+        ResumeError: nothing to resume, or another recipe or other photographs.
+        TrainingDivergedError: a loss that is not finite, or collapsed features.
+        ImagesError: eight photographs in a row cannot be read.
+        ProposalsError: the table was made from other photographs.
+    """
+    all_keys = source.keys()
+    origin = check_run(recipe, all_keys, folder, init=init, resume=resume, license=license, relicense=relicense)
+    recipe = origin.licensed(recipe)
+    if recipe.engine.threads:
+        torch.set_num_threads(recipe.engine.threads)
+    recipe, why = resolve_precision(recipe, folder, resume=resume)
+    fabric = make_fabric(recipe.engine)
+    if isinstance(table, ProposalTable):
+        all_keys = matching_keys(table, source, asked.images)
+    keys, held_keys = split_keys(all_keys, recipe.data.held_out)
+    check_sizes(recipe, len(keys), fabric.world_size, keep_model=init is not None)
+    order = Order(len(keys), recipe.engine.batch_size, recipe.engine.seed, fabric.global_rank, fabric.world_size)
+    steps = max(round(recipe.schedule.epochs * order.steps_per_epoch), 1)
+    identity = {"recipe": _recipe_digest(recipe), "photographs": _digest(keys)}
+    if resume and has_finished(folder, identity, steps, recipe.engine.max_minutes):
+        return finished_before(folder, steps)
+
+    torch.manual_seed(recipe.engine.seed)
+    model = Adept(recipe.model, recipe.method, recipe.views.sizes, origin.preprocessing)
+    if init is not None:
+        load_start(model, init)
+    if recipe.engine.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    optimiser = make_optimiser(model, recipe.optimiser, recipe.engine.batch_size)
+    progress = Progress()
+    if resume:
+        progress = load_state(folder / "checkpoints", model, optimiser, identity)
+    synchronise_norms(model, fabric)
+    if recipe.engine.compile:
+        compile_networks(model, fabric.device.type, fabric.world_size)
+    # What is set up last is what the optimiser steps: converting norms keeps their parameters' identity.
+    wrapped, optimiser = fabric.setup(model, optimiser)
+    if progress.scaler:
+        fabric.strategy.precision.load_state_dict(progress.scaler)
+    first = fabric.is_global_zero
+    trackers = open_trackers(asked.trackers, folder, recipe, progress.step) if first else []
+    journal = Journal(folder / "log.jsonl" if first else None, stream if first else None, trackers)
+    if first:
+        with atomic_file(folder / "recipe.yaml") as temporary:
+            temporary.write_text(recipe.to_yaml(), encoding="utf-8")
+        record_origin(origin, folder)
+    held = load_held_out(source, table, held_keys, recipe.views.sizes[0])
+    run = Run(
+        recipe, fabric, model, wrapped, optimiser, order, held, folder, journal, progress, identity, steps,
+        time.perf_counter(), origin,
+    )  # fmt: skip
+    samples = Samples(source, table, tuple(keys), recipe.views, recipe.colours, recipe.engine.seed)
+    journal.record(
+        "start", step=progress.step, steps=steps, images=len(keys), held_out=len(held.boxes_M4),
+        held_out_boxes=sum(map(len, held.boxes_M4)), resumed=resume, processes=fabric.world_size,
+        asked=asdict(asked), precision=recipe.engine.precision, precision_reason=why,
+    )  # fmt: skip
+    journal.say(
+        f"{len(keys)} photographs, {len(held.boxes_M4)} held out; {steps} steps of {order.batch_size} images"
+        + (f", continued at step {progress.step}" if resume else "")
+    )
+    for text in progress.passed_over:
+        journal.record("passed_over", step=progress.step, text=text)
+        journal.say(text)
+    if why:
+        journal.say(why)
+    if first and asked.preview:
+        caution = draw_preview(samples, order.places(progress.step)[:4], recipe, folder / "preview.png")
+        journal.say(f"what it will be shown: {folder / 'preview.png'}")
+        if caution:
+            journal.say(f"caution: {caution}", "caution")
+    with told(run, asked):
+        return _run(run, samples, proposals or {}, len(keys))
+
+
+def _run(run: Run, samples: Samples, proposals: dict[str, Any], images: int) -> Outcome:
+    first = run.probe()
+    with stop_signals() as stopped, _batches(run, samples) as batches:
+        _train(run, batches, stopped)
+    if run.saved is None or run.saved.stem != f"step-{run.progress.step:08d}":
+        run.save()
+    interrupted = bool(stopped)
+    last = run.probe()
+    epochs = run.progress.step / run.order.steps_per_epoch
+    verdict, advice = None, list[str]()
+    if not interrupted and run.fabric.is_global_zero:
+        verdict, advice = judge_run(run)
+        sound = verdict is None or verdict.word in ("better", "not judged")
+        doubts = () if verdict is None or sound else (f"Their own probes: {verdict.sentence}.",)
+        export_model(
+            run.model, run.recipe, run.folder / "export",
+            images=images, epochs=epochs, proposals=proposals, metrics=recall_metrics(last), notes=doubts,
+            origin=run.origin,
+        )  # fmt: skip
+    run.journal.record("end", step=run.progress.step, seconds=round(run.seconds(), 1), interrupted=interrupted, **last)
+    run.journal.say(
+        f"{'interrupted' if interrupted else 'done'} after {run.progress.step} of {run.steps} steps "
+        f"({epochs:.2f} epochs), {duration(run.seconds())}"
+    )
+    if verdict is not None:
+        run.journal.say(f"verdict: {verdict.sentence}", verdict.tone)
+    return Outcome(run.folder, run.progress.step, run.steps, interrupted, first, last, verdict, tuple(advice))
+
+
+@contextmanager
+def _batches(run: Run, samples: Samples) -> Iterator[Iterator[Batch]]:
+    """The batches of the steps that are left. The workers are dismissed at the end, whatever the end is."""
+    steps = Steps(run.order, run.progress.step, run.steps)
+    loader = make_loader(samples, steps, run.recipe.data.workers, pin=run.fabric.device.type == "cuda")
+    batches = iter(loader)
+    try:
+        yield batches
+    finally:
+        # An error's traceback would keep the iterator, and with it the workers, until the interpreter waits for them.
+        if isinstance(batches, _MultiProcessingDataLoaderIter):
+            batches._shutdown_workers()
+
+
+def _train(run: Run, batches: Iterator[Batch], stopped: list[int]) -> None:
+    """One pass over the steps that are left."""
+    recipe, schedule, engine = run.recipe, run.recipe.schedule, run.recipe.engine
+    warmup = round(schedule.warmup_epochs * run.order.steps_per_epoch)
+    meter, last_save = Meter(), time.perf_counter()
+    run.model.train()
+    _, place = run.agree(stopped)
+    begin = run.progress.step
+    for step in range(begin, run.steps):
+        asked = time.perf_counter()
+        with plain_errors():
+            batch = run.fabric.to_device(next(batches))
+        waited = time.perf_counter() - asked
+
+        lr = set_lr(run.optimiser, place, warmup, run.steps, schedule.warmup_start, schedule.final_lr)
+        momentum = momentum_at(place, run.steps, recipe.method.momentum)
+        if recipe.method.contrasts:
+            update_target(run.model.target, run.model.online, momentum)
+        out: Step = run.wrapped(Sealed(batch))
+        run.optimiser.zero_grad(set_to_none=True)
+        run.fabric.backward(out.loss)
+        if recipe.optimiser.clip:
+            run.fabric.clip_gradients(run.wrapped, run.optimiser, max_norm=recipe.optimiser.clip)
+        run.optimiser.step()
+
+        run.progress.step = step + 1
+        run.time_pace(step + 1 - begin)
+        scalars = {"loss": out.loss.detach(), **out.terms, **out.stats, "replaced": batch.replaced_N.sum()}
+        meter.add(run.mean(scalars), run.order.batch_size, waited)
+        stop, place = run.agree(stopped)
+        last = step + 1 == run.steps or stop
+        if (step + 1) % engine.log_every == 0 or last:
+            run.log(meter.take(), lr, momentum)
+        if last:
+            break
+        if time.perf_counter() - last_save > 60 * engine.checkpoint_minutes:
+            run.save()
+            last_save = time.perf_counter()
+        if engine.probe_every and (step + 1) % engine.probe_every == 0:
+            run.probe()
+
+
+def _recipe_digest(recipe: Recipe) -> str:
+    """Digest of what changes the weights; where and how fast the run goes may differ between sittings."""
+    data = to_dict(recipe)
+    del data["export"]
+    del data["data"]["workers"]
+    data["engine"] = {k: data["engine"][k] for k in ("batch_size", "seed", "precision", "channels_last")}
+    if recipe.engine.compile:
+        data["engine"]["compile"] = True
+    return _digest([json.dumps(data, sort_keys=True)])
+
+
+def _digest(lines: list[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,0 +1,187 @@
+"""A run in progress: what it holds, how far it is, what it tells and keeps, and when it must stop."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.optim import Optimizer
+
+from adept_hub.errors import TrainingDivergedError
+from adept_hub.models.parts import DetectorParts
+from adept_training.data.loader import Order
+from adept_training.method.adept import Adept
+from adept_training.pretraining.origin import Origin
+from adept_training.pretraining.plan import TIMED_STEPS, Pace
+from adept_training.pretraining.recipe import Recipe
+from adept_training.pretraining.watch.pictures import SHEET, TOP, as_record, first_few, write_sheet
+from adept_training.pretraining.watch.probe import HeldOut, best_proposals, measure_rpn
+from adept_training.pretraining.watch.rank import head_rank
+from adept_training.runtime.journal import Journal, progress_line
+from adept_training.runtime.state import Progress, save_state
+
+
+@dataclass
+class Run:
+    """Everything the loop holds in its hands."""
+
+    recipe: Recipe
+    fabric: Fabric
+    model: Adept
+    wrapped: Any
+    optimiser: Optimizer
+    order: Order
+    held: HeldOut
+    folder: Path
+    journal: Journal
+    progress: Progress
+    identity: dict[str, str]
+    #: Steps planned in all.
+    steps: int
+    #: When this sitting began, by the performance counter.
+    began: float
+    origin: Origin = field(default_factory=Origin)
+    saved: Path | None = None
+    #: When the first step of this session ended.
+    timed_from: float = 0.0
+
+    def seconds(self) -> float:
+        """Spent training so far, earlier sittings included."""
+        return self.progress.seconds + time.perf_counter() - self.began
+
+    def agree(self, stopped: list[int]) -> tuple[bool, int]:
+        """Whether to stop here, and the next step of the schedules; the same on every process.
+
+        The schedules' step is the run's own, or further on where a time limit comes before the last step.
+        """
+        stop, seconds = float(bool(stopped)), self.seconds()
+        if self.fabric.world_size > 1:
+            told = self.fabric.all_reduce(torch.tensor([stop, seconds], device=self.fabric.device), reduce_op="max")
+            stop, seconds = told.tolist()  # type: ignore[union-attr]  # a tensor in, a tensor out
+        limit = self.recipe.engine.max_minutes
+        if limit is None:
+            return bool(stop), self.progress.step
+        share = min(seconds / (60 * limit), 1.0)
+        return bool(stop) or share >= 1.0, max(self.progress.step, int(share * self.steps))
+
+    def time_pace(self, count: int) -> None:
+        """Time the first steps of a session, then say what becomes of the plan at that pace.
+
+        Args:
+            count: steps that this session has finished.
+        """
+        if count not in (1, TIMED_STEPS) or self.progress.step >= self.steps:
+            return
+        if self.fabric.device.type == "cuda":
+            torch.cuda.synchronize()
+        if count == 1:
+            self.timed_from = time.perf_counter()
+            return
+        minutes, spent = self.recipe.engine.max_minutes, self.seconds()
+        each = (time.perf_counter() - self.timed_from) / (TIMED_STEPS - 1)
+        limit = None if minutes is None else 60 * minutes - spent
+        pace = Pace(self.progress.step, self.steps, each, limit, spent)
+        self.journal.record(
+            "pace", step=pace.step, seconds_per_step=float(f"{each:.4g}"), reachable=pace.reachable,
+            seconds_left=round(pace.seconds_left, 1),
+        )  # fmt: skip
+        for line in pace.lines(datetime.datetime.now().astimezone(), minutes):
+            self.journal.say(line, "caution" if line.startswith("caution") else "neutral")
+
+    def log(self, values: dict[str, float], lr: float, momentum: float) -> None:
+        """Write a record and a line of progress.
+
+        Raises:
+            TrainingDivergedError: the loss is not finite, or the target's features have collapsed.
+        """
+        step, engine = self.progress.step, self.recipe.engine
+        values |= {"lr": lr, "momentum": momentum, "epoch": step / self.order.steps_per_epoch}
+        self.journal.record("train", step=step, **{k: float(f"{v:.6g}") for k, v in values.items()})
+        left = (self.steps - step) * self.order.batch_size / values["images_per_s"]
+        if engine.max_minutes is not None:
+            left = min(left, max(60 * engine.max_minutes - self.seconds(), 0))
+        self.journal.say(progress_line(step, self.steps, values, left))
+        if not math.isfinite(values["loss"]):
+            raise TrainingDivergedError(
+                f"The loss is {values['loss']} at step {step}.\n{self._good()}. "
+                "Lower optimiser.lr, or set optimiser.clip=1."
+            )
+        spread = values.get("spread_target", 1.0)
+        if step >= engine.collapse_after and spread < engine.collapse_spread:
+            raise TrainingDivergedError(
+                f"Collapsed: at step {step} every box has the same feature (spread {spread:.4f}).\n"
+                f"{self._good()}. Lower optimiser.lr, or raise method.momentum."
+            )
+
+    def save(self) -> None:
+        """Write a checkpoint, unless what would be written is no good.
+
+        Raises:
+            TrainingDivergedError: a parameter is not finite.
+        """
+        if not all(bool(torch.isfinite(p).all()) for p in self.model.parameters()):
+            raise TrainingDivergedError(
+                f"A parameter is no longer finite at step {self.progress.step}.\n{self._good()}. "
+                "Lower optimiser.lr, or set optimiser.clip=1."
+            )
+        if self.fabric.is_global_zero:
+            scaler = self.fabric.strategy.precision.state_dict()
+            progress = Progress(self.progress.step, self.seconds(), scaler)
+            keep, folder = self.recipe.engine.keep, self.folder / "checkpoints"
+            self.saved = save_state(folder, self.model, self.optimiser, progress, self.identity, keep)
+        self.fabric.barrier()
+
+    def watch(self) -> None:
+        """Keep a few held-out photographs, on which every probe shows the RPN's proposals."""
+        if self.fabric.is_global_zero and self._probes():
+            few = first_few(self.held)
+            write_sheet(few, self.folder / SHEET)
+            self.journal.record("held_out", boxes=as_record(few.boxes_M4))
+
+    def probe(self) -> dict[str, float]:
+        """Held-out photographs: the rank of both heads' features, and the RPN, if it is trained, on both's maps."""
+        if not len(self.held.boxes_M4) or self.recipe.method.name == "byol":
+            return {}
+        values: dict[str, float] = {}
+        if self.fabric.is_global_zero:
+            networks = {"online": self.model.online.parts}
+            if self.recipe.method.contrasts:
+                networks["target"] = self.model.target.parts
+            for name, parts in networks.items():
+                values[f"{name}_head_rank"] = head_rank(parts, self.held, self.model.preprocessing)
+                if self.recipe.method.trains_rpn:
+                    found = measure_rpn(parts, self.model.online.parts.rpn, self.held, self.model.preprocessing)
+                    values |= {f"{name}_{key}": value for key, value in found.items()}
+            self.journal.record("probe", step=self.progress.step, **values)
+            if self._probes():
+                self._show_proposals(networks.get(self.recipe.export.network, networks["online"]))
+            told = "  ".join(f"{key} {value:.3f}" for key, value in values.items())
+            self.journal.say(f"held out: {told}")
+        self.fabric.barrier()
+        return values
+
+    def _show_proposals(self, parts: DetectorParts) -> None:
+        rpn, few = self.model.online.parts.rpn, first_few(self.held)
+        best = best_proposals(parts, rpn, few, self.model.preprocessing, TOP)
+        self.journal.record("proposals", step=self.progress.step, boxes=as_record(best))
+
+    def mean(self, scalars: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Scalars averaged over the processes."""
+        if self.fabric.world_size == 1:
+            return scalars
+        stacked = torch.stack([value.float() for value in scalars.values()])
+        reduced = self.fabric.all_reduce(stacked, reduce_op="mean")
+        return dict(zip(scalars, torch.unbind(reduced), strict=True))  # type: ignore[arg-type]  # a tensor
+
+    def _probes(self) -> bool:
+        return self.recipe.method.trains_rpn and len(self.held.boxes_M4) > 0
+
+    def _good(self) -> str:
+        return f"The last good checkpoint: {self.saved}" if self.saved else "No checkpoint was written yet"

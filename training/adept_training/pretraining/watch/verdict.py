@@ -1,0 +1,157 @@
+"""What a pre-training came to, judged against its own start by what it logged. Pure: records in, a verdict out.
+
+The loss is no judge: it falls fastest when the features collapse. What is judged is measured on held-out images before
+the first step and after the last: how well the RPN ranks anchors (AUC) and covers boxes (recall), and in how many
+directions the features of different boxes still differ (rank).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from adept_training.pages.page import Tone
+from adept_training.pretraining.plan import MIN_STEPS
+
+Word = Literal["better", "no better", "worse", "too short", "not judged"]
+
+#: Smaller changes of a share in [0, 1] are noise, however many boxes it is a share of.
+MARGIN = 0.03
+#: A head whose features differ in fewer directions has collapsed: weights of rank 2 to 3 fine-tuned worse than random
+#: ones, of rank 12 unevenly, of rank 18 to 24 better (docs/pretraining.md).
+MIN_RANK = 4.0
+#: Fewer held-out boxes cannot have a rank worth judging.
+_MIN_RANK_BOXES = 40
+#: Records of the log, at most, whose mean is the loss at either end.
+_ENDS = 5
+
+_SHARES = {
+    "objectness_auc": "objectness AUC (0.5 is chance)",
+    "objectness_auc_level": "objectness AUC within levels (0.5 is chance)",
+    "recall100_iou50": "recall of 100 proposals at IoU 0.5",
+    "recall100_iou70": "recall of 100 proposals at IoU 0.7",
+}
+_TONES: Mapping[Word, Tone] = {
+    "better": "good", "no better": "caution", "worse": "bad", "too short": "caution", "not judged": "neutral",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A word, what it rests on, and what to try.
+
+    Attributes:
+        word: ``better``, ``no better``, ``worse``, ``too short``, or ``not judged`` where nothing was measured that
+            could be compared with the start.
+        reasons: sentences, the decisive ones first.
+        collapsed: whether the head's features have collapsed.
+    """
+
+    word: Word
+    reasons: tuple[str, ...]
+    collapsed: bool = False
+
+    @property
+    def tone(self) -> Tone:
+        """How it is shown; only ``better`` is green."""
+        return _TONES[self.word]
+
+    @property
+    def sentence(self) -> str:
+        """The verdict and its reasons in one line."""
+        head = {"too short": "too short to judge", "not judged": "not judged"}.get(
+            self.word, f"{self.word} than the start"
+        )
+        return f"{head}: {'; '.join(self.reasons)}"
+
+
+def judge(
+    first: Mapping[str, Any],
+    last: Mapping[str, Any],
+    losses: Sequence[float],
+    *,
+    network: str,
+    steps: int,
+    planned: int,
+    held_out: int = 0,
+    boxes: int | None = None,
+) -> Verdict:
+    """Judge a run by its first and last probe and its losses.
+
+    ``worse``: some share fell by more than its margin and none rose, or the RPN ends by ranking objects below
+    background. ``better``: some rose and none fell, and the head has not collapsed. Fewer than `MIN_STEPS` steps that
+    did no harm are ``too short``.
+
+    Args:
+        first: the probe before the first step, by the log's names (``target_objectness_auc``, ...).
+        last: the one after the last step.
+        losses: the logged means of the loss, in order.
+        network: the exported one, ``target`` or ``online``.
+        steps: finished steps.
+        planned: steps of the whole schedule.
+        held_out: images that were probed.
+        boxes: their boxes; None: unknown. The margin of a share is the widest 95% interval of a share of so many,
+            1 / sqrt(boxes), and at least `MARGIN`.
+    """
+    margin = max(MARGIN, 1 / math.sqrt(boxes) if boxes else MARGIN)
+    up: list[str] = []
+    down: list[str] = []
+    told: list[str] = []
+    below_chance = False
+    for name, words in _SHARES.items():
+        before, after = _number(first, f"{network}_{name}"), _number(last, f"{network}_{name}")
+        if before is None or after is None:
+            continue
+        line = f"{words} {before:.2f} -> {after:.2f}"
+        told.append(line)
+        if abs(after - before) > margin:
+            (up if after > before else down).append(line)
+        below_chance |= "auc" in name and after < 0.5 - margin
+    rank = _number(last, f"{network}_head_rank")
+    collapsed = rank is not None and rank < MIN_RANK and (boxes is None or boxes >= _MIN_RANK_BOXES)
+    if collapsed:
+        down.append(f"the head's features of different boxes differ in {rank:.1f} directions only: collapsed")
+    short = _shortness(steps, planned)
+    if (down and not up) or below_chance:
+        below = ["the RPN ranks objects below background"] if below_chance else []
+        return Verdict("worse", (*down, *below, *short), collapsed)
+    if steps < MIN_STEPS:
+        return Verdict("too short", (*short, *up, *down), collapsed)
+    if not told:
+        return _by_loss(losses, held_out, collapsed, down)
+    if up and not down:
+        return Verdict("better", tuple(up), collapsed)
+    if up:
+        return Verdict("no better", (*down, *up), collapsed)
+    return Verdict("no better", (f"nothing changed by more than {margin:.2f}", *told), collapsed)
+
+
+def _by_loss(losses: Sequence[float], held_out: int, collapsed: bool, down: Sequence[str]) -> Verdict:
+    """Without a share to compare: a loss that did not fall is no gain, one that fell proves none."""
+    known = [value for value in losses if math.isfinite(value)]
+    count = max(min(_ENDS, len(known) // 2), 1)
+    ends = _mean(known[:count]), _mean(known[-count:])
+    line = f"loss {ends[0]:.3g} -> {ends[1]:.3g}"
+    if len(known) > 1 and ends[1] >= ends[0]:
+        return Verdict("no better", (*down, f"the loss did not fall ({line})"), collapsed)
+    why = "this method trains no RPN" if held_out else "no images were held out (one in twenty is, from twenty up)"
+    fell = [line, "a loss that falls proves nothing"] if known else []
+    return Verdict("not judged", (*down, why, *fell), collapsed)
+
+
+def _shortness(steps: int, planned: int) -> list[str]:
+    told = [f"{steps} steps are too few to learn from ({MIN_STEPS} are a beginning)"] if steps < MIN_STEPS else []
+    return told + ([f"the time limit ended it at {steps} of {planned} steps"] if steps < planned else [])
+
+
+def _number(values: Mapping[str, Any], name: str) -> float | None:
+    value = values.get(name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values) if values else math.nan

@@ -1,0 +1,1 @@
+"""Selective search on one image: presets, segmentation, grouping, and the filter after it."""

@@ -1,0 +1,112 @@
+"""Presets: every parameter of selective search and of the filter after it, as data.
+
+Importing this module costs nothing, so that the command line can list the names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from adept_hub.arguments.calls import checked
+from adept_hub.errors import ProposalsError
+from adept_hub.words.spelling import did_you_mean
+
+
+@dataclass(frozen=True)
+class BoxFilter:
+    """Which regions become proposals. All bounds are inclusive; the defaults are the paper's (section 4.1)."""
+
+    min_ratio: float = 1 / 3  # width / height
+    max_ratio: float = 3.0
+    min_scale: float = 0.3  # sqrt(w h) / sqrt(W H)
+    max_scale: float = 0.8
+    min_side: float = 0.0  # pixels of the photograph
+
+
+# Photographs that the filter leaves without a box: SoCo looks again with the ratio alone, then with the 32-pixel floor
+# alone (its filter_ratio_size, filter_ratio, filter_none). What is still empty gets one box, the whole photograph.
+_ANY = float("inf")
+_RATIO_ONLY = BoxFilter(min_scale=0.0, max_scale=_ANY, min_side=32)
+_SIDE_ONLY = BoxFilter(min_ratio=0.0, max_ratio=_ANY, min_scale=0.0, max_scale=_ANY, min_side=32)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One way to make proposals."""
+
+    name: str
+    algorithm: Literal["alpacadb", "opencv-fast", "opencv-quality"]
+    scale: float  # Felzenszwalb's k; OpenCV: base and increment of its several k
+    sigma: float
+    min_size: int  # pixels; OpenCV derives its own from k
+    # The reference's quirks. True: as in AlpacaDB's selectivesearch 0.4.
+    narrow_colour_range: bool = False  # H and S in [0, 1] are histogrammed over (0, 255): only V tells regions apart
+    narrow_texture_range: bool = False  # LBP codes 0..255 are histogrammed over (0, 1): only 0 and 1 count
+    box_neighbours: bool = False  # neighbours are boxes with a corner inside the other, not regions that touch
+    short_boxes: bool = False  # right and bottom edges are the last pixel, not one past it
+    # Edges of equal cost are taken in a fixed order, not in that of numpy.argsort, which depends on the processor
+    stable_ties: bool = False
+    # What becomes of the regions.
+    filter: BoxFilter = BoxFilter()
+    fallback: tuple[BoxFilter, ...] = (_RATIO_ONLY, _SIDE_ONLY)
+    # Several regions may have one box. Kept, a uniform draw over rows weights such a box by its regions.
+    keep_duplicates: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready parameters, as recorded with the boxes (an absent bound is null)."""
+        return {name: _finite(value) for name, value in dataclasses.asdict(self).items()}
+
+
+def preset_from_dict(recorded: dict[str, Any]) -> Preset:
+    """The inverse of ``Preset.as_dict``."""
+
+    def rule(bounds: dict[str, float | None]) -> BoxFilter:
+        return BoxFilter(**{name: _ANY if bound is None else bound for name, bound in bounds.items()})
+
+    values = {**recorded, "filter": rule(recorded["filter"]), "fallback": tuple(map(rule, recorded["fallback"]))}
+    return Preset(**values)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if value == _ANY else value
+
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        # The paper's "default parameters" are the example of AlpacaDB's README. Neither it nor SoCo drops duplicates.
+        Preset(
+            "paper", "alpacadb", 500, 0.9, 10,
+            narrow_colour_range=True, narrow_texture_range=True, box_neighbours=True, short_boxes=True,
+            keep_duplicates=True,
+        ),
+        # SoCo's generate_imagenet_ss_proposals.py: its copy of AlpacaDB's code mends the texture range alone.
+        Preset(
+            "soco", "alpacadb", 300, 0.9, 100,
+            narrow_colour_range=True, box_neighbours=True, short_boxes=True,
+            filter=BoxFilter(min_side=32), keep_duplicates=True,
+        ),
+        Preset("fixed", "alpacadb", 500, 0.9, 10, stable_ties=True),
+        Preset("opencv-fast", "opencv-fast", 150, 0.8, 0),
+        Preset("opencv-quality", "opencv-quality", 150, 0.8, 0),
+    )
+}  # fmt: skip
+DEFAULT_PRESET = "paper"
+
+
+@checked
+def get_preset(preset: str | Preset) -> Preset:
+    """The preset of that name. Raises ProposalsError, listing the names, for one that does not exist."""
+    if isinstance(preset, Preset):
+        return preset
+    if preset not in PRESETS:
+        raise ProposalsError(
+            f"Unknown preset {preset!r}.{did_you_mean(preset, PRESETS)}\nPresets: {', '.join(PRESETS)}"
+        )
+    return PRESETS[preset]

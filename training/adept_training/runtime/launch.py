@@ -1,0 +1,122 @@
+"""One process or many: Fabric as the launcher left its environment, and norms that see the whole batch."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, cast
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.distributed.nn import functional as dist_fn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from adept_hub.errors import RecipeError
+from adept_training.method.precision import full
+from adept_training.pretraining.recipe import EngineRecipe
+
+_PRECISION = {"fp64": "64-true", "fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+
+
+def processes() -> int:
+    """Return how many processes torchrun or SLURM started; 1 without them."""
+    return int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1)
+
+
+def check_precision(engine: EngineRecipe) -> None:
+    """Refuse what the device cannot compute.
+
+    Raises:
+        RecipeError: fp16 on a CPU, where Fabric would take bfloat16 instead.
+    """
+    if engine.precision == "fp16" and not torch.cuda.is_available():
+        raise RecipeError("engine.precision fp16 needs a GPU.\nOn a CPU: --set engine.precision=bf16")
+
+
+def make_fabric(engine: EngineRecipe) -> Fabric:
+    """Fabric with the processes that torchrun or SLURM started, else this one alone.
+
+    Args:
+        engine: with a precision, not ``auto`` (see `adept_training.pretraining.precision`).
+
+    Raises:
+        RecipeError: a precision that the device lacks.
+    """
+    check_precision(engine)
+    world = processes()
+    local = int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("SLURM_NTASKS_PER_NODE") or world)
+    many = world > 1
+    fabric = Fabric(
+        accelerator="cuda" if torch.cuda.is_available() else "cpu",
+        devices=local if many else 1,
+        num_nodes=max(world // local, 1),
+        strategy="ddp" if many else "auto",
+        precision=cast(Any, _PRECISION[engine.precision]),
+    )
+    fabric.launch()
+    return fabric
+
+
+def synchronise_norms(model: nn.Module, fabric: Fabric) -> None:
+    """With several processes, give every batch norm in place the statistics of the global batch.
+
+    On a GPU they become torch's SyncBatchNorm; on a CPU, which that lacks, `GlobalBatchNorm`. Names, parameters and
+    buffers stay the same objects.
+    """
+    if fabric.world_size == 1:
+        return
+    kind = nn.SyncBatchNorm if fabric.device.type == "cuda" else GlobalBatchNorm
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d)):
+                norm = kind(child.num_features, child.eps, child.momentum, child.affine, child.track_running_stats)
+                norm._parameters, norm._buffers = child._parameters, child._buffers
+                norm.train(child.training)
+                setattr(module, name, norm)
+
+
+class GlobalBatchNorm(_BatchNorm):
+    """Batch norm over all processes by differentiable all-reduces: mean first, then variance around it."""
+
+    def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002  # torch's name
+        if input.dim() < 2:
+            raise ValueError(f"expected at least 2 dimensions, got {input.dim()}")
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # torch's name
+        if not self.training:
+            return F.batch_norm(
+                input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
+            )
+        x = full(input)
+        over = [d for d in range(x.dim()) if d != 1]
+        shape = [1, -1] + [1] * (x.dim() - 2)
+        # Sums in float64, as torch's own norm has them on a CPU: rounding that differs is what training amplifies.
+        local = x.sum(dim=over, dtype=torch.float64)
+        total = _total(torch.cat([local, local.new_tensor([x.numel() / x.shape[1]])]))
+        count, mean = total[-1], (total[:-1] / total[-1]).to(x.dtype)
+        centred = x - mean.reshape(shape)
+        variance = (_total(centred.square().sum(dim=over, dtype=torch.float64)) / count).to(x.dtype)
+        count = count.to(x.dtype)
+        self._remember(mean.detach(), variance.detach() * count.detach() / (count.detach() - 1))
+        out = centred * (variance + self.eps).rsqrt().reshape(shape)
+        if self.affine:
+            out = out * self.weight.reshape(shape) + self.bias.reshape(shape)
+        return out.to(input.dtype)
+
+    @torch.no_grad()
+    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+        # Without a momentum, torch's norms keep the plain average of all batches.
+        weight = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, weight)
+        self.running_var.lerp_(variance, weight)
+
+
+def _total(local: Tensor) -> Tensor:
+    """Sum over the processes, differentiable."""
+    summed: Tensor = dist_fn.all_reduce(local)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    return summed

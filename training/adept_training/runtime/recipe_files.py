@@ -1,0 +1,127 @@
+"""Recipes as files: shipped ones by name, ``extends``, single values by ``--set``, and back to YAML."""
+
+from __future__ import annotations
+
+import os
+import re
+import reprlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import adept_training
+from adept_hub.errors import RecipeError
+from adept_hub.io.paths import is_file, not_a, resolved
+from adept_hub.io.read import Door, parse_yaml
+from adept_hub.io.schema import check_path, field_paths, to_dict
+from adept_hub.words.spelling import did_you_mean, in_words
+
+_FLOAT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", re.ASCII)
+
+
+def recipe_folder() -> Path:
+    """Where the shipped recipes lie: inside the installed package, or beside it in a checkout."""
+    package = Path(adept_training.__file__).parent
+    installed = package / "recipes"
+    return installed if installed.is_dir() else package.parent / "recipes"
+
+
+def shipped(folder: Path) -> list[str]:
+    """Names of the recipes in a folder."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def read_recipe(
+    cls: type[Any], source: str | Path | None, settings: Iterable[str], folder: Path, kind: str, example: str
+) -> tuple[str, dict[str, Any]]:
+    """Where a recipe comes from, in words, and its content with single values changed.
+
+    Args:
+        cls: the dataclass that the content is for.
+        source: a YAML file, a name of ``folder``, or None for the defaults. A recipe may begin with
+            ``extends: <another>`` and state only what differs.
+        settings: ``section.field=value``, the value in YAML.
+        kind: what such recipes are called in messages.
+        example: a setting that would do.
+
+    Raises:
+        RecipeError: no such recipe, not YAML, or a setting that is none.
+    """
+    where, data = _read(source, folder, kind)
+    for setting in settings:
+        _change(cls, data, setting, example)
+    return where, data
+
+
+def recipe_yaml(recipe: object) -> str:
+    """A recipe in full, defaults included."""
+    text: str = yaml.safe_dump(to_dict(recipe), sort_keys=False)
+    return text
+
+
+def _read(
+    source: str | Path | None, folder: Path, kind: str, above: tuple[Path, ...] = ()
+) -> tuple[str, dict[str, Any]]:  # fmt: skip
+    """One recipe and what it extends; ``above`` are the files that it is read for."""
+    if source is None:
+        return f"the default {kind}", {}
+    path = Path(source)
+    if not is_file(path):
+        path = folder / f"{source}.yaml"
+    if not is_file(path):
+        names = shipped(folder)
+        if os.path.lexists(source):
+            raise RecipeError(f"{not_a('a recipe', Path(source))}\nShipped: {', '.join(names)}")
+        hint = did_you_mean(str(source), names)
+        raise RecipeError(
+            f"There is no {kind} {str(source)!r}, neither a file nor a shipped one.{hint}\nShipped: {', '.join(names)}"
+        )
+    data = Door(RecipeError).yaml(path)
+    if data is None:
+        data = {}
+    if isinstance(data, dict) and "extends" in data:
+        base = data.pop("extends")
+        if not isinstance(base, str):
+            raise RecipeError(f"{path}: extends takes one {kind}, a name or a file, not {reprlib.repr(base)}.")
+        chain = (*above, resolved(path))
+        if any(file == resolved(path) for file in above):
+            raise RecipeError(f"{path} extends itself, by way of {' and '.join(file.name for file in above)}.")
+        data = _merge(_read(base, folder, kind, chain)[1], data)
+    if not isinstance(data, dict):
+        raise RecipeError(f"{path}: expected sections such as 'schedule:', found {type(data).__name__}.")
+    return str(path), _with_floats(data)
+
+
+def _with_floats(value: Any) -> Any:
+    """The same with 1e-3 as a number: YAML 1.1, which PyYAML reads, wants a dot and takes it for text."""
+    if isinstance(value, dict):
+        return {key: _with_floats(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_floats(item) for item in value]
+    return float(value) if isinstance(value, str) and _FLOAT.fullmatch(value) else value
+
+
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """``base`` with the values of ``changes`` in their places, section by section."""
+    merged = dict(base)
+    for key, value in changes.items():
+        below = merged.get(key)
+        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _change(cls: type[Any], data: dict[str, Any], setting: str, example: str) -> None:
+    path, sign, text = setting.partition("=")
+    if not sign or "." not in path:
+        meant = [f"{known}={text}" for known in field_paths(cls) if known.rpartition(".")[2] == path]
+        raise RecipeError(f"--set takes section.field=value, such as {example}, not {setting!r}.{in_words(meant)}")
+    check_path(cls, path, f"--set {setting}", RecipeError)
+    *sections, name = path.split(".")
+    place = data
+    for section in sections:
+        place = place.setdefault(section, {})
+        if not isinstance(place, dict):
+            raise RecipeError(f"--set {setting}: {section!r} is no section.")
+    place[name] = _with_floats(parse_yaml(text, f"--set {setting}: {text!r}", RecipeError))
