@@ -15,13 +15,13 @@ from adept_hub.convert.facts import (
     detectron2_facts,
     mmdet_facts,
 )
-from adept_hub.convert.options import DOWNSTREAM_SIZES, STRIDES, mmdet_scales
+from adept_hub.convert.options import ANCHOR_STRIDES, DOWNSTREAM_SIZES, mmdet_scales
 from adept_hub.convert.rescale import anchor_ratio
 from adept_hub.frameworks.remedies import remedy
 from adept_hub.spec import CheckpointConfig, DetectorSpec
 from adept_hub.words.messages import LONGEST_VALUE
 
-#: Normalisation values closer than this (0-255) are the same.
+#: Normalization values closer than this (0-255) are the same.
 _PIXEL_TOLERANCE = 0.5
 
 
@@ -31,7 +31,7 @@ class Finding:
 
     Attributes:
         code: what about, one word.
-        severity: ``error``: weights would not load, or would compute something else than they learnt. ``warning``:
+        severity: ``error``: weights would not load, or would compute something else than they learned. ``warning``:
             they work, but not as in pre-training or in the published fine-tuning.
         found: what the detector has.
         wanted: what the weights need.
@@ -151,7 +151,7 @@ def _rpn(facts: Facts, spec: DetectorSpec) -> Iterator[Finding]:
         # One factor for all levels, or the RPN's outputs cannot be rescaled to the framework's anchors.
         rescaled = "" if anchor_ratio(spec, DOWNSTREAM_SIZES) is None else ", or export with --anchors rescaled"
         values = {
-            "want": [[size] for size in whole], "scales": mmdet_scales(whole), "strides": list(STRIDES),
+            "want": [[size] for size in whole], "scales": mmdet_scales(whole), "strides": list(ANCHOR_STRIDES),
             "rescaled": rescaled,
         }  # fmt: skip
         yield _finding(facts, "anchor_sizes", "warning", f"{has} px", f"{list(wanted)} px on P2-P5", **values)

@@ -124,7 +124,7 @@ class ImageDecodeError(ImagesError):
 
 
 class DataError(AdeptError):
-    """A labelled data set that is none, or is damaged."""
+    """A labeled data set that is none, or is damaged."""
 
 
 class ProposalsError(AdeptError):

@@ -29,7 +29,7 @@ from adept_hub.convert.options import (
     check_framework,
 )
 from adept_hub.convert.pixels import pixel_notes
-from adept_hub.convert.recognize import recognise
+from adept_hub.convert.recognize import recognize
 from adept_hub.convert.rescale import rescale_anchors
 from adept_hub.convert.strides import refuse_other_strides, refuse_stride_in_1x1
 from adept_hub.errors import OptionValueError, UnsupportedDetectorError
@@ -47,8 +47,8 @@ from adept_hub.spec import FRAMEWORKS, PARTS, DetectorSpec
 
 Source = str | os.PathLike[str]
 
-#: torchvision's own default: COCO's 90 categories and the background.
-NUM_CLASSES = 91
+#: COCO's 80 categories and the background.
+NUM_CLASSES = 81
 
 
 @checked
@@ -76,7 +76,7 @@ def load_pretrained(
         num_classes: classes with the background, as torchvision counts them.
         detector: ``faster_rcnn``, ``mask_rcnn`` or ``cascade_rcnn``.
         parts: the parts to load, one as a string or several; the others keep their initial values and are reported as
-            re-initialised.
+            re-initialized.
         anchors: ``downstream`` (32-512 px), ``rescaled`` (the same, the RPN's box deltas adapted to them) or
             ``pretraining`` (those that the RPN was trained on); ``anchor_sizes`` says other sizes.
         revision: branch, tag or commit on the Hub.
@@ -250,7 +250,7 @@ def load_into(
 ) -> LoadReport:
     """Copy pre-trained tensors into a user's own torchvision, Detectron2 or MMDetection detector.
 
-    The framework is recognised by the names of the model's tensors, behind any wrapper's prefix. Either every tensor
+    The framework is recognized by the names of the model's tensors, behind any wrapper's prefix. Either every tensor
     of every promised part is copied, or the model is left untouched. A model whose mean, std or channel order is not
     that of the weights is loaded with a warning, which the report repeats: they are yours to change.
 
@@ -264,7 +264,7 @@ def load_into(
         Others as in `load_pretrained`.
     """
     chosen = chosen_parts(parts)
-    known = recognise(own_tensors(model))
+    known = recognize(own_tensors(model))
     if "backbone" in chosen:
         refuse_stride_in_1x1(model)
         refuse_other_strides(model)

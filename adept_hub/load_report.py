@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 class PartReport:
     """One part of a detector after a load.
 
-    ``loaded`` and ``bytes`` count tensors that came from the checkpoint (bytes in memory). ``reinitialised`` are
+    ``loaded`` and ``bytes`` count tensors that came from the checkpoint (bytes in memory). ``reinitialized`` are
     tensors of the model that keep their own initial values, ``reshaped`` those whose values were adapted to another
     shape or form, ``skipped`` tensors of the checkpoint that were not used, each with the reason.
     """
@@ -17,7 +17,7 @@ class PartReport:
     part: str
     loaded: int = 0
     bytes: int = 0
-    reinitialised: tuple[str, ...] = ()
+    reinitialized: tuple[str, ...] = ()
     reshaped: tuple[str, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
 
@@ -48,7 +48,7 @@ class LoadReport:
         return sum(row.bytes for row in self.parts)
 
     def __str__(self) -> str:
-        head = ("part", "loaded", "MB", "re-initialised", "reshaped", "skipped")
+        head = ("part", "loaded", "MB", "re-initialized", "reshaped", "skipped")
         rows = [head, *(_cells(row) for row in self.parts)]
         total = [self.loaded, f"{self.bytes / 1e6:.1f}", *(_sum(self.parts, at) for at in _COUNTED)]
         rows.append(("total", *map(str, total)))
@@ -62,7 +62,7 @@ class LoadReport:
         return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
 
 
-_COUNTED = ("reinitialised", "reshaped", "skipped")
+_COUNTED = ("reinitialized", "reshaped", "skipped")
 
 
 def _sum(parts: tuple[PartReport, ...], attribute: str) -> int:

@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Literal
 
 PARTS = ("backbone", "fpn", "rpn", "head")
 METHODS = ("adept_joint", "adept_separate", "soco", "byol", "scratch")
+#: Of config.json, detector.json and the registry; 2 is the first whose keys are spelled as the Hub spells them.
+FORMAT_VERSION = 2
 DETECTORS = ("faster_rcnn", "mask_rcnn", "cascade_rcnn")
 FRAMEWORKS = ("torchvision", "detectron2", "mmdet")
 
@@ -29,7 +31,7 @@ class AnchorSpec:
 
 @dataclass(frozen=True)
 class LevelSpec:
-    """Scale-aware assignment of boxes to P2, P3, ... as SoCo has it (FIDELITY of the paper's section 3.1).
+    """Scale-aware assignment of boxes to P2, P3, ... as in SoCo (section 3.1 of the paper).
 
     A box whose sqrt(w * h), in pixels of its own view, is at most ``upper[i]`` belongs to level i; the last is open.
     """
@@ -129,14 +131,14 @@ class CheckpointConfig:
     name: str
     spec: DetectorSpec
     provenance: Provenance
-    licence: str
+    license: str
     sha256: str
     size: int
     parts: tuple[str, ...] = PARTS
     stored_dtype: Literal["float32", "float16"] = "float32"
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
-    format_version: int = 1
+    format_version: int = FORMAT_VERSION
 
     def as_starts(self) -> tuple[Start, ...]:
         """Return the chain of starts of what is trained from this checkpoint: its own, and itself."""
-        return (*self.provenance.starts, Start(self.name, self.sha256, self.licence))
+        return (*self.provenance.starts, Start(self.name, self.sha256, self.license))

@@ -31,7 +31,7 @@ from adept_hub.hub.fetch import fetch
 from adept_training.finetuning.detector import build_detector
 from adept_training.finetuning.loop import make_fabric, prepare, train
 from adept_training.finetuning.recipe import FinetuneRecipe, load_finetune_recipe
-from adept_training.finetuning.samples import LabelledSamples
+from adept_training.finetuning.samples import LabeledSamples
 from adept_training.labels.datasets import open_data
 from adept_training.labels.records import Data
 from adept_training.labels.subsets import draw, parse_budget
@@ -99,7 +99,7 @@ def measure(case: Case, source: str, folder: Path, scratch: Path) -> dict[str, A
     precise: AbstractContextManager[None] = contextlib.nullcontext()
     if case.iterations:
         chosen = draw(data.train, parse_budget(IMAGES), case.seed)
-        samples = LabelledSamples.of(chosen, False, recipe.engine.flip, recipe.engine.seed)
+        samples = LabeledSamples.of(chosen, False, recipe.engine.flip, recipe.engine.seed)
         fit = prepare(model, samples, recipe, make_fabric(recipe, "cpu"))
         train(fit, lambda step, losses: False)
         precise = fit.precise()
@@ -143,7 +143,7 @@ def rescaled(source: str, scratch: Path) -> str:
             name=config.name,
             spec=config.spec,
             provenance=config.provenance,
-            licence=config.licence,
+            license=config.license,
             parts=config.parts,
             preprocessing=config.preprocessing,
         )

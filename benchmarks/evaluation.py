@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from adept_training.labels.identity import ImageKey, Part
-from adept_training.labels.records import Floats, LabelledImage, Split
+from adept_training.labels.records import Floats, LabeledImage, Split
 from adept_training.metrics.coco import coco_metrics
 from adept_training.metrics.confusion import confusion
 from adept_training.metrics.detections import Detections
@@ -42,11 +42,11 @@ def made(images: int, classes: int) -> Split:
                  (Part(1, "made", Path(), tuple(range(1, classes + 1))),))  # fmt: skip
 
 
-def _image(rng: np.random.Generator, number: int, classes: int) -> LabelledImage:
+def _image(rng: np.random.Generator, number: int, classes: int) -> LabeledImage:
     boxes_M4 = _boxes(rng, 7)
     no_M = np.zeros(7, np.bool_)
     area_M = np.prod(boxes_M4[:, 2:] - boxes_M4[:, :2], axis=1)
-    return LabelledImage(ImageKey(1, number), Path("none"), "none", SIDE, SIDE, boxes_M4,
+    return LabeledImage(ImageKey(1, number), Path("none"), "none", SIDE, SIDE, boxes_M4,
                          rng.integers(1, classes + 1, 7), no_M, no_M, area_M)  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def _boxes(rng: np.random.Generator, count: int) -> Floats:
     return np.concatenate([corner, corner + np.exp(rng.uniform(2.5, 5.5, (count, 2)))], axis=1)
 
 
-def near(image: LabelledImage, count: int, classes: int) -> Detections:
+def near(image: LabeledImage, count: int, classes: int) -> Detections:
     """Boxes of which half are near an object and have its class, best first; the same for an image at every call."""
     rng = np.random.default_rng(int(image.key.id) + 1)
     boxes_D4, labels_D = _boxes(rng, count), rng.integers(1, classes + 1, count)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from adept_hub.hub.fetch import fetch
-from adept_training.comparing.runs import Cell, Plan, run_plan
+from adept_training.comparing.runs import ComparisonPlan, RunResult, run_plan
 from adept_training.finetuning.recipe import FinetuneRecipe, load_finetune_recipe
 from adept_training.finetuning.run import finetune
 from adept_training.labels.datasets import open_data
@@ -66,7 +66,7 @@ def _scratch_curve(steel: Path, out: Path) -> Iterator[Callable[[], object]]:
     data = _data(steel, steel / "train.json")
     spec = fetch(ARCHITECTURE).config.spec
     for length, seeds, rate in itertools.product(LENGTHS, range(1, SEEDS + 1), RATES):
-        plan = Plan({"scratch": "scratch"}, BUDGETS[1:], seeds, {"": _recipe(rate, length)}, spec)
+        plan = ComparisonPlan({"scratch": "scratch"}, BUDGETS[1:], seeds, {"": _recipe(rate, length)}, spec)
         folder = out / "rung0" / f"lr{rate:g}-{length}"
         yield lambda plan=plan, folder=folder: run_plan(plan, data, folder)
 
@@ -84,7 +84,7 @@ def _boxes(steel: Path, out: Path, rate: float, length: int) -> Iterator[Callabl
     data = _data(steel, steel / "train.json")
     for seeds in range(1, SEEDS + 1):
         for budget in BUDGETS:
-            plan = Plan({"scratch": "scratch", **starts}, (budget,), seeds, {"": _recipe(rate, length)}, spec)
+            plan = ComparisonPlan({"scratch": "scratch", **starts}, (budget,), seeds, {"": _recipe(rate, length)}, spec)
             folder = out / "rung1" / f"{budget}-lr{rate:g}-{length}"
             yield lambda plan=plan, folder=folder: run_plan(plan, data, folder)
 
@@ -100,7 +100,7 @@ def _pretrain(steel: Path, annotations: Path, run: Path, rate: float) -> None:
 def _recipe(rate: float, iterations: int) -> FinetuneRecipe:
     settings = {
         "detector.anchors": [24, 48, 96, 192, 384], "detector.train_sides": [160], "detector.test_side": 160,
-        "detector.max_side": 320, "detector.score_threshold": 0.001, "optimiser.lr": rate,
+        "detector.max_side": 320, "detector.score_threshold": 0.001, "optimizer.lr": rate,
         "schedule.iterations": iterations, "engine.batch_size": 4,
     }  # fmt: skip
     return load_finetune_recipe("cpu_small", [f"{name}={value}" for name, value in settings.items()])
@@ -137,11 +137,11 @@ def _grid(content: dict[str, Any]) -> dict[str, Any]:
 
 def _print(out: Path) -> None:
     for path in sorted(out.glob("rung*/*/runs.jsonl")):
-        cells: list[Cell] = []
+        cells: list[RunResult] = []
         for line in path.read_text(encoding="utf-8").splitlines():
             content = json.loads(line)
             content.pop("plan")
-            cells.append(Cell(**content))
+            cells.append(RunResult(**content))
         for source in dict.fromkeys(cell.source for cell in cells):
             rows = [cell for cell in cells if cell.source == source]
             words = [f"{metric} {_spread([row.metrics.get(metric) or 0.0 for row in rows])}" for metric in _METRICS]

@@ -42,7 +42,7 @@ def main() -> None:
             name="scratch_r50_fpn.benchmark",
             spec=DetectorSpec(depth=50),
             provenance=Provenance("scratch", "none", 0, 0.0, "none"),
-            licence="apache-2.0",
+            license="apache-2.0",
             parts=PARTS,
         )
         torch.save(maskrcnn_resnet50_fpn(weights=None, weights_backbone=None).state_dict(), pickled)

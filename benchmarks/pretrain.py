@@ -28,12 +28,12 @@ from torch.optim import Optimizer
 from torch.utils.flop_counter import FlopCounterMode
 
 from adept_training.data.loader import Batch, BoxBatch, Order, Samples, Steps, ViewBatch, make_loader
-from adept_training.data.photometric import Colours, apply_colours
+from adept_training.data.photometric import Colors, apply_colors
 from adept_training.images import open_images
 from adept_training.method.adept import Adept
 from adept_training.method.networks import update_target
 from adept_training.pretraining.compiled import compile_networks
-from adept_training.pretraining.optim import make_optimiser
+from adept_training.pretraining.optim import make_optimizer
 from adept_training.pretraining.recipe import Recipe, load_recipe
 
 VARIANTS = {
@@ -119,28 +119,28 @@ def make_model(recipe: Recipe, args: argparse.Namespace) -> tuple[Adept, Optimiz
     model = Adept(recipe.model, recipe.method, recipe.views.sizes).to(args.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch declares no device beside a memory format
     if args.compile:
         compile_networks(model, args.device, 1)
-    return model.train(), make_optimiser(model, recipe.optimiser, recipe.engine.batch_size)
+    return model.train(), make_optimizer(model, recipe.optimizer, recipe.engine.batch_size)
 
 
-def make_step(model: Adept, optimiser: Optimizer, batch: Batch, args: argparse.Namespace) -> Callable[[], None]:
+def make_step(model: Adept, optimizer: Optimizer, batch: Batch, args: argparse.Namespace) -> Callable[[], None]:
     """A whole training step: target's update, both networks, losses, gradients, LARS."""
-    return lambda: train_on(model, optimiser, batch, args)
+    return lambda: train_on(model, optimizer, batch, args)
 
 
-def train_on(model: Adept, optimiser: Optimizer, batch: Batch, args: argparse.Namespace) -> None:
+def train_on(model: Adept, optimizer: Optimizer, batch: Batch, args: argparse.Namespace) -> None:
     update_target(model.target, model.online, 0.99)
     with cast_to(args):
         loss = model(batch).loss
-    optimiser.zero_grad(set_to_none=True)
+    optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    optimiser.step()
+    optimizer.step()
 
 
 def cast_to(args: argparse.Namespace) -> torch.autocast:
     return torch.autocast(args.device, torch.bfloat16, enabled=args.precision == "bf16")
 
 
-def parts_of(model: Adept, optimiser: Optimizer, batch: Batch, args: argparse.Namespace) -> dict[str, float]:
+def parts_of(model: Adept, optimizer: Optimizer, batch: Batch, args: argparse.Namespace) -> dict[str, float]:
     """Median seconds of each part of a step, taken apart and waited for one by one."""
     laps: dict[str, list[float]] = {}
 
@@ -157,8 +157,8 @@ def parts_of(model: Adept, optimiser: Optimizer, batch: Batch, args: argparse.Na
         update_target(model.target, model.online, 0.99)
         at = lap("target's update", at)
         with cast_to(args):
-            images = [apply_colours(view.pixels_NHWC, view.colours, model.preprocessing) for view in batch.views]
-            at = lap("colours", at)
+            images = [apply_colors(view.pixels_NHWC, view.colors, model.preprocessing) for view in batch.views]
+            at = lap("colors", at)
             goals = model._goals(images, sets)
             at = lap("target", at)
             pyramids = [model.online.parts.pyramid(x) for x in images]
@@ -170,11 +170,11 @@ def parts_of(model: Adept, optimiser: Optimizer, batch: Batch, args: argparse.Na
                 terms |= model._rpn_terms(model._rpn_outputs(pyramids), batch)[0]
             loss = torch.stack(list(terms.values())).sum()
             at = lap("RPN and losses", at)
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()
         at = lap("backward", at)
-        optimiser.step()
-        lap("optimiser", at)
+        optimizer.step()
+        lap("optimizer", at)
     return {name: statistics.median(times) for name, times in laps.items()}
 
 
@@ -212,7 +212,7 @@ def fed(recipe: Recipe, trained: tuple[Adept, Optimizer], args: argparse.Namespa
     """Images a second from files on, and the share of the time for which the step waited for its batch."""
     source = open_images(args.images)
     keys = tuple(source.keys())
-    samples = Samples(source, AnyBoxes(), keys, recipe.views, recipe.colours, 0)
+    samples = Samples(source, AnyBoxes(), keys, recipe.views, recipe.colors, 0)
     steps = Steps(Order(len(keys), args.batch, 0), 0, args.rounds + 2)
     loader = iter(make_loader(samples, steps, args.workers, pin=args.device == "cuda"))
     waited, began = 0.0, 0.0
@@ -264,15 +264,15 @@ def to_device(value: Any, device: str) -> Any:
 
 
 def make_batch(images: int, sizes: tuple[int, ...], sets: int) -> Batch:
-    """Random pixels without colour changes and realistic boxes; V2 shows 3/4 of the photograph, V3 the same at half."""
+    """Random pixels without color changes and realistic boxes; V2 shows 3/4 of the photograph, V3 the same at half."""
     rng = np.random.default_rng(0)
     views, boxes = [], []
     for view, size in enumerate(sizes):
         pixels = torch.from_numpy(rng.integers(0, 256, (images, size, size, 3), dtype=np.uint8))
-        zeros, colours = torch.zeros(images), torch.tensor([1.0, 1, 1, 0]).repeat(images, 1)
+        zeros, colors = torch.zeros(images), torch.tensor([1.0, 1, 1, 0]).repeat(images, 1)
         order = torch.arange(4).repeat(images, 1)
         views.append(
-            ViewBatch(pixels, Colours(colours, order, zeros.bool(), zeros, zeros.bool(), torch.zeros(images, 4, 4)))
+            ViewBatch(pixels, Colors(colors, order, zeros.bool(), zeros, zeros.bool(), torch.zeros(images, 4, 4)))
         )
         boxes.append([_boxes(rng, images, size, 1.0 if view == 0 else 1.15) for _ in range(sets)])
     return Batch(

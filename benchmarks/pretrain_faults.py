@@ -30,7 +30,7 @@ RECIPE = {
     "model": {"depth": 18, "fpn_channels": 16, "head_conv_channels": 16, "head_fc_channels": 32},
     "views": {"sizes": [64, 64, 32]},
     "method": {"projector_hidden": 64, "projection": 16},
-    "optimiser": {"lr": 1.0, "rpn_lr": 0.02},
+    "optimizer": {"lr": 1.0, "rpn_lr": 0.02},
     "schedule": {"epochs": 6, "warmup_epochs": 1},
     "data": {"workers": 1, "held_out": 0},
     "engine": {"batch_size": 8, "precision": "fp32", "threads": 1, "log_every": 1, "probe_every": 0,
@@ -119,7 +119,7 @@ def kills(photographs: Path, count: int, rng: np.random.Generator, folder: Path)
     verdict = "equal" if equal else "DIFFER FROM"
     print(
         f"kill -9 at {count} random steps of one run, resumed each time: {len(expected)} tensors of networks and "
-        f"optimiser {verdict} the undisturbed run's, bit for bit ({seconds:.0f} s undisturbed)"
+        f"optimizer {verdict} the undisturbed run's, bit for bit ({seconds:.0f} s undisturbed)"
     )
     return equal
 

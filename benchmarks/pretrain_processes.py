@@ -72,8 +72,8 @@ def train(folder: Path, change: bool, args: argparse.Namespace) -> None:
 
     module.update_target = update  # type: ignore[assignment]  # the loop's own name for it
     settings = (
-        "schedule.epochs=10.5", "engine.batch_size=8", f"engine.precision={args.precision}", f"optimiser.lr={args.lr}",
-        f"optimiser.rpn_lr={args.rpn_lr}",
+        "schedule.epochs=10.5", "engine.batch_size=8", f"engine.precision={args.precision}", f"optimizer.lr={args.lr}",
+        f"optimizer.rpn_lr={args.rpn_lr}",
     )  # fmt: skip
     module.pretrain(tiny(*settings), open_images(folder / "photographs"), RandomBoxes(), folder / f"run-{name}")
 

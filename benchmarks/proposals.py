@@ -36,7 +36,7 @@ def reference(image: np.ndarray) -> int:
 
 
 def opencv(image: np.ndarray) -> int:
-    """One graph segmentation with the paper's parameters, colour + texture + size + fill."""
+    """One graph segmentation with the paper's parameters, color + texture + size + fill."""
     lib = cv2.ximgproc.segmentation
     search = lib.createSelectiveSearchSegmentation()
     search.setBaseImage(np.ascontiguousarray(image[:, :, ::-1]))

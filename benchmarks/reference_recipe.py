@@ -111,7 +111,7 @@ def ours(args: argparse.Namespace, export: Path, labels: Split, seed: int) -> di
 
 
 def theirs(args: argparse.Namespace, export: Path, labels: Split, seed: int) -> dict[str, float]:
-    """The reference recipe: torchvision's model, transform, optimiser and schedulers, and a plain loop."""
+    """The reference recipe: torchvision's model, transform, optimizer and schedulers, and a plain loop."""
     classes = sorted(
         {name for which in ("train", "test") for _, names in objects(args.voc, which) for name, _ in names}
     )
@@ -128,20 +128,20 @@ def theirs(args: argparse.Namespace, export: Path, labels: Split, seed: int) -> 
         collate_fn=lambda rows: tuple(zip(*map(sample, rows), strict=True)),
     )  # fmt: skip
     total = args.epochs * len(loader)
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.02 * BATCH / 16, momentum=0.9, weight_decay=1e-4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.02 * BATCH / 16, momentum=0.9, weight_decay=1e-4)
     steps = [round(total * share / 26) for share in (16, 22)]
     schedulers = [
-        torch.optim.lr_scheduler.LinearLR(optimiser, 1 / 1000, total_iters=min(1000, len(loader) - 1)),
-        torch.optim.lr_scheduler.MultiStepLR(optimiser, steps, 0.1),
+        torch.optim.lr_scheduler.LinearLR(optimizer, 1 / 1000, total_iters=min(1000, len(loader) - 1)),
+        torch.optim.lr_scheduler.MultiStepLR(optimizer, steps, 0.1),
     ]
     model.train()
     for _ in range(args.epochs):
         for images, targets in loader:
             loss = sum(model(list(images), list(targets)).values())
             assert torch.isfinite(loss)
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             for scheduler in schedulers:
                 scheduler.step()
     return judge(model, test)

@@ -41,7 +41,7 @@ def registry_files(folder: Path) -> tuple[Path, Path]:
             "location": {"repo": f"org/repo{i}", "revision": f"{i:040x}"},
             "sha256": f"{i:064x}",
             "size": 1_000_000 + i,
-            "licence": "apache-2.0",
+            "license": "apache-2.0",
             "data": "photographs",
             "images": 9677,
             "epochs": 100.0,
@@ -50,7 +50,7 @@ def registry_files(folder: Path) -> tuple[Path, Path]:
         for i in range(ENTRIES)
     }
     arch = {"many_r18_fpn": {"method": "soco", "spec": {"depth": 18}, "summary": "a benchmark's"}}
-    head = {"format_version": 1, "architectures": arch}
+    head = {"format_version": 2, "architectures": arch}
     whole, lines = folder / "registry.json", folder / "registry.jsonl"
     whole.write_text(json.dumps(head | {"checkpoints": points}))
     entries = (json.dumps({"name": name} | point) for name, point in points.items())

@@ -84,7 +84,7 @@ def _templates(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[
             name="adept_joint_r18_fpn32.test",
             spec=spec,
             provenance=Provenance(method, "random numbers", 1, 1.0, "target"),
-            licence="apache-2.0",
+            license="apache-2.0",
             parts=parts,
             half=half,
         )

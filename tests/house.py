@@ -80,7 +80,7 @@ def write_house(folder: Path, parts: tuple[str, ...] = PARTS, **changes: Any) ->
         proposals={"algorithm": "by hand"}, recipe={"views": {"sizes": [72, 56, 40]}}, trained_on="an abacus",
     )  # fmt: skip
     arguments: dict[str, Any] = {
-        "name": NAME, "spec": spec, "provenance": provenance, "licence": LICENSE, "parts": parts,
+        "name": NAME, "spec": spec, "provenance": provenance, "license": LICENSE, "parts": parts,
         "preprocessing": PIXELS, **changes,
     }  # fmt: skip
     held = {key: tensor for key, tensor in tensors.items() if key.split(".")[0] in parts}

@@ -22,7 +22,7 @@ UNRELATED = {
     ("create_model", "Target", "num_classes"),
     ("load_state_dict", "Target", "detector"),
     ("_check_detector", "Target", "num_classes"),
-    ("open_origin", "Origin", "license"),  # a run from scratch inherits no license
+    ("open_pretrain_start", "PretrainStart", "license"),  # a run from scratch inherits no license
     ("compare", "run_plan", "wait"),  # the lock on the folder is held already
 }
 #: Signatures fixed by another library, and parameters that a decorator consumes.

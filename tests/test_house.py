@@ -64,7 +64,7 @@ def test_an_export_has_the_house_s_pixels_and_anchors(
     adept_hub.export(house.folder, framework, tmp_path / "out", detector=detector, num_classes=4)
     probe = PROBES[framework](tmp_path / "out")
     image = photograph()
-    found = probe.normalised(image)
+    found = probe.normalized(image)
     torch.testing.assert_close(found, network_input(image), rtol=0, atol=1e-4)
     assert_same(probe.pyramid(found[None]), house.features(image))
     assert_anchors(anchors_of(framework, probe.model))
@@ -155,9 +155,9 @@ def test_load_into_tells_of_a_model_with_other_pixels(
 def test_a_saved_detector_keeps_the_facts_that_it_was_loaded_with(house: House, tmp_path: Path) -> None:
     model = adept_hub.load_pretrained(house.folder, num_classes=4)
     saved = adept_hub.save_pretrained(model, tmp_path / "saved", name="adept_joint_r18_fpn24.again")
-    assert (saved.spec, saved.preprocessing, saved.licence) == (SPEC, PIXELS, LICENSE)
+    assert (saved.spec, saved.preprocessing, saved.license) == (SPEC, PIXELS, LICENSE)
     again = read_config(tmp_path / "saved")
-    assert (again.spec, again.preprocessing, again.licence) == (SPEC, PIXELS, LICENSE)
+    assert (again.spec, again.preprocessing, again.license) == (SPEC, PIXELS, LICENSE)
     card = (tmp_path / "saved" / "README.md").read_text()
     for fact in ("0.1, 0.2, 0.3; 0.4, 0.5, 0.6", "11, 23, 47, 90 px", "0.4, 1.7", "36, 72, 144, 170", LICENSE):
         assert fact in card, fact

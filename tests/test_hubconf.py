@@ -24,7 +24,7 @@ def environment(make_checkpoint, tmp_path: Path) -> dict[str, str]:
     folder, config, _ = make_checkpoint(folder=tmp_path / "team" / "ckpt")
     entry = {"location": {"bundled": "ckpt"}, "sha256": config.sha256, "size": config.size}
     data = {
-        "format_version": 1,
+        "format_version": 2,
         "architectures": {"tiny_r18_fpn32": {"method": "adept_joint", "spec": {"depth": 18}}},
         "checkpoints": {"tiny_r18_fpn32.test": entry},
     }

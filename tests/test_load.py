@@ -62,8 +62,8 @@ def test_the_report_counts_every_tensor(make_checkpoint) -> None:
     for part in ("backbone", "fpn", "rpn", "head"):
         own = parts.get_submodule(part).state_dict()
         assert (report[part].loaded, report[part].bytes) == (len(own), sum(t.nbytes for t in own.values()))
-        assert report[part].reinitialised == ()
-    assert report.loaded + len(report["predictors"].reinitialised) == len(model.state_dict())
+        assert report[part].reinitialized == ()
+    assert report.loaded + len(report["predictors"].reinitialized) == len(model.state_dict())
     assert str(report).splitlines()[-1].split() == ["total", "200", f"{report.bytes / 1e6:.1f}", "4", "0", "0"]
 
 
@@ -73,7 +73,7 @@ def test_parts_left_out_keep_their_initial_values_and_are_reported(make_checkpoi
     assert torch.equal(model.backbone.fpn.state_dict()["inner_blocks.0.0.weight"], parts.fpn.inner_blocks[0][0].weight)
     assert not model.rpn.head.cls_logits.bias.any()
     assert model.load_report["rpn"].loaded == 0
-    assert len(model.load_report["rpn"].reinitialised) == 6
+    assert len(model.load_report["rpn"].reinitialized) == 6
 
 
 def test_a_part_that_the_checkpoint_lacks_is_an_error(make_checkpoint) -> None:

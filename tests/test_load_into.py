@@ -276,13 +276,13 @@ def test_the_report_names_every_tensor_of_the_model_once(make_checkpoint) -> Non
     folder, _, parts = make_checkpoint()
     model = mine("mask_rcnn")
     report = adept_hub.load_into(model, folder, parts=("backbone", "rpn"))
-    left = [key for row in report.parts for key in row.reinitialised]
+    left = [key for row in report.parts for key in row.reinitialized]
     assert len(left) == len(set(left))
     held = {torchvision_key(key) for key in parts.state_dict() if key.split(".")[0] in ("backbone", "rpn")}
     assert held | set(left) == set(model.state_dict())
     assert report.loaded == len(held)
-    assert len(report["head"].reinitialised) == len(parts.head.state_dict())
-    assert all("mask" in key or "predictor" in key for key in report["other"].reinitialised)
+    assert len(report["head"].reinitialized) == len(parts.head.state_dict())
+    assert all("mask" in key or "predictor" in key for key in report["other"].reinitialized)
 
 
 def test_folded_norms_are_reported_as_adapted_and_skipped(make_checkpoint) -> None:
@@ -334,7 +334,7 @@ def test_the_report_of_load_pretrained_covers_the_whole_model(make_checkpoint, d
     model = adept_hub.load_pretrained(folder, detector=detector, num_classes=3)
     report, heads = model.load_report, 3 if detector == "cascade_rcnn" else 1
     assert report["head"].loaded == heads * len(parts.head.state_dict())
-    assert report.loaded + sum(len(row.reinitialised) for row in report.parts) == len(model.state_dict())
+    assert report.loaded + sum(len(row.reinitialized) for row in report.parts) == len(model.state_dict())
     rescaled = adept_hub.load_pretrained(folder, detector=detector, anchors="rescaled").load_report
     assert tuple(sorted(rescaled["rpn"].reshaped)) == ("rpn.head.bbox_pred.bias", "rpn.head.bbox_pred.weight")
 

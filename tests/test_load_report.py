@@ -11,7 +11,7 @@ REPORT = LoadReport(
     "soco_r18_fpn.x",
     (
         PartReport("backbone", loaded=3, bytes=2_000_000),
-        PartReport("rpn", reinitialised=("a", "b")),
+        PartReport("rpn", reinitialized=("a", "b")),
         PartReport("head", loaded=1, bytes=500_000, reshaped=("w",), skipped=(("k", "no such layer"),)),
     ),
     ("anchors differ",),
@@ -20,7 +20,7 @@ REPORT = LoadReport(
 
 def test_sums_and_lookup() -> None:
     assert (REPORT.loaded, REPORT.bytes) == (4, 2_500_000)
-    assert REPORT["rpn"].reinitialised == ("a", "b")
+    assert REPORT["rpn"].reinitialized == ("a", "b")
     with pytest.raises(KeyError):
         REPORT["fpn"]
 
@@ -28,7 +28,7 @@ def test_sums_and_lookup() -> None:
 def test_the_table() -> None:
     assert str(REPORT).splitlines() == [
         "soco_r18_fpn.x from hf-hub:org/repo",
-        "part      loaded   MB  re-initialised  reshaped  skipped",
+        "part      loaded   MB  re-initialized  reshaped  skipped",
         "backbone       3  2.0               0         0        0",
         "rpn            0  0.0               2         0        0",
         "head           1  0.5               0         1        1",

@@ -33,7 +33,7 @@ def test_distributed_data_parallel(make_checkpoint, process_group: None) -> None
     report = adept_hub.load_into(model, folder)
     assert_loaded(model.module, parts)
     assert report.loaded == 200
-    assert "module.rpn.head.bbox_pred.bias" not in report["rpn"].reinitialised
+    assert "module.rpn.head.bbox_pred.bias" not in report["rpn"].reinitialized
 
 
 def test_torch_compile_around_the_model_and_inside_it(make_checkpoint) -> None:
@@ -51,7 +51,7 @@ def test_torch_compile_around_the_model_and_inside_it(make_checkpoint) -> None:
     state = {key.replace("_orig_mod.", ""): t for key, t in inner.state_dict().items()}
     assert torch.equal(state["backbone.body.conv1.weight"], parts.backbone.conv1.weight)
     assert torch.equal(state["roi_heads.box_head.1.0.weight"], parts.head[1][0].weight)
-    assert all(key in inner.state_dict() for row in report.parts for key in row.reinitialised), "their own names"
+    assert all(key in inner.state_dict() for row in report.parts for key in row.reinitialized), "their own names"
 
 
 def test_activation_checkpointing(make_checkpoint) -> None:
@@ -153,7 +153,7 @@ def test_wrapped_models_are_saved_as_the_plain_one(make_checkpoint, tmp_path: Pa
     model.roi_heads.box_head[1] = torch.compile(model.roi_heads.box_head[1])
     for at, wrapped in enumerate((torch.compile(model), nn.parallel.DistributedDataParallel(model))):
         saved = adept_hub.save_pretrained(wrapped, tmp_path / str(at), name="adept_joint_r18_fpn32.again")
-        assert (saved.sha256, saved.licence) == (config.sha256, config.licence)
+        assert (saved.sha256, saved.license) == (config.sha256, config.license)
         assert saved.provenance.starts[-1].sha256 == config.sha256
     with pytest.raises(UnsupportedModelError, match=r"are sharded.*\n.*full_state_dict=True"):
         adept_hub.save_pretrained(sharded(mine()), tmp_path / "shards", name="adept_joint_r18_fpn32.again")

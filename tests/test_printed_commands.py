@@ -20,7 +20,8 @@ from adept_hub.io.schema import to_dict
 from adept_hub.registry import list_models, model_info
 from adept_hub.registry.training import training_command
 from adept_training.finetuning.recipe import FinetuneRecipe
-from adept_training.pretraining.recipe import Recipe, flatten, load_recipe
+from adept_training.pretraining.recipe import Recipe, load_recipe
+from adept_training.runtime.recipe_files import flatten
 from tests.printed import (
     DOCUMENTS,
     HOLE,
@@ -50,7 +51,7 @@ FOREIGN = {
 #: The last line are benchmarks', which stand in documents alone.
 BENCHMARKS = {"--steps", "--precision", "--compile", "--batch", "--rounds", "--variants", "--rpn-lr", "--scaling",
               "--memory"}  # fmt: skip
-SECTIONS = ("data", "views", "colours", "method", "optimiser", "schedule", "export", "engine", "detector", "norms")
+SECTIONS = ("data", "views", "colors", "method", "optimizer", "schedule", "export", "engine", "detector", "norms")
 KEYS = set(flatten(to_dict(Recipe()))) | set(flatten(to_dict(FinetuneRecipe())))
 
 

@@ -17,7 +17,7 @@ from adept_hub.cards.card_data import front_matter
 from adept_hub.checkpoint.validate import MAX_CARD_BYTES
 from adept_hub.errors import CheckpointError
 from adept_hub.io.digest import home_of
-from adept_hub.io.read import Door
+from adept_hub.io.read import BoundedReader
 from adept_hub.io.write import atomic_file
 from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec, Metric, Provenance
 from adept_hub.words.messages import printable
@@ -106,7 +106,7 @@ def write_card(
     path, old, before = folder / CARD, (replaces or folder) / CARD, ""
     if os.path.lexists(old):
         remedy = "Remove it, and write the card again."
-        door = Door(CheckpointError, MAX_CARD_BYTES, inside=home_of(old), remedy=remedy)
+        door = BoundedReader(CheckpointError, MAX_CARD_BYTES, inside=home_of(old), remedy=remedy)
         before = handwritten_part(door.text(old))
     card = render_card(config, source=source, handwritten=before, pictures=card_pictures(folder))
     with atomic_file(path) as temporary:
@@ -189,7 +189,7 @@ def _training(config: CheckpointConfig) -> str:
         ("hardware", p.trained_on or "not recorded"),
         ("proposals", proposals or "none"),
         ("recipe SHA-256", p.recipe_sha256 or "not recorded"),
-        ("licence of the weights", config.licence or "not stated"),
+        ("license of the weights", config.license or "not stated"),
         ("SHA-256 of the weights", config.sha256),
         ("stored as", config.stored_dtype),
     ]
@@ -249,7 +249,7 @@ def _limits(config: CheckpointConfig) -> str:
 
 _LIMITS = """## Limitations
 
-- The paper reports gains in localisation and in recall with few labels, and more false positives than SoCo.
+- The paper reports gains in localization and in recall with few labels, and more false positives than SoCo.
 - It names darkness, overexposure and a domain unlike the pre-training photographs as cases of failure.
 - Selective-search boxes are not objects: the RPN proposes regions, and its scores are not probabilities of objects.
 - Photographs carry the biases of whoever collected them; so do the features."""

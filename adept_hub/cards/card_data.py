@@ -19,7 +19,7 @@ def front_matter(config: CheckpointConfig) -> str:
     tags = [TASK, kind, "adept", config.provenance.method, f"resnet-{config.spec.depth}"]
     data = ModelCardData(
         library_name="adept-hub",
-        license=config.licence.lower() or None,
+        license=config.license.lower() or None,
         pipeline_tag=TASK,
         tags=tags,
         model_name=config.name,

@@ -17,13 +17,13 @@ from typing import Any
 
 from adept_hub.errors import PublishError
 from adept_hub.io.paths import resolved
-from adept_hub.io.read import Door
+from adept_hub.io.read import BoundedReader
 from adept_hub.spec import CheckpointConfig, Metric
 
 FILES = ("metrics.json", "evaluations/*.json", "evaluations/*/*.json")
 #: Of a name on a card, characters.
 _LONGEST = 1000
-_FIGURES = Door(PublishError, 8 << 20, remedy="Evaluate again, or remove the file.")
+_FIGURES = BoundedReader(PublishError, 8 << 20, remedy="Evaluate again, or remove the file.")
 
 
 def folders_of(checkpoint: Path) -> tuple[Path, ...]:

@@ -32,13 +32,13 @@ def published_cards() -> dict[str, str]:
 def published_tables() -> dict[str, str]:
     """File name -> CSV: the published models, and every measurement of them with its provenance."""
     models = [
-        (i.name, i.method, i.spec.depth, i.spec.fpn_channels, i.data, i.images, i.epochs, i.size, i.sha256, i.licence)
+        (i.name, i.method, i.spec.depth, i.spec.fpn_channels, i.data, i.images, i.epochs, i.size, i.sha256, i.license)
         for i in _published()
     ]
     metrics = [
         (i.name, m.name, m.value, m.spread, m.data, m.provenance, m.command) for i in _published() for m in i.metrics
     ]
-    columns = ("name", "method", "depth", "fpn_channels", "data", "images", "epochs", "bytes", "sha256", "licence")
+    columns = ("name", "method", "depth", "fpn_channels", "data", "images", "epochs", "bytes", "sha256", "license")
     return {
         "models.csv": _csv(columns, models),
         "metrics.csv": _csv(("name", "metric", "value", "spread", "data", "provenance", "command"), metrics),
@@ -77,7 +77,7 @@ def registry_entry(folder: Path, *, bundled: str = "", repo: str = "", revision:
         "sha256": config.sha256,
         "size": config.size,
         "config_sha256": sha256_file(folder / CONFIG),
-        "licence": config.licence,
+        "license": config.license,
         "data": provenance.data,
         "images": provenance.images,
         "epochs": provenance.epochs,

@@ -12,12 +12,18 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import Tensor
 
-from adept_hub.checkpoint.validate import MAX_CONFIG_BYTES, MAX_CONFIG_VALUES, MAX_WEIGHT_BYTES, check_config
+from adept_hub.checkpoint.validate import (
+    MAX_CONFIG_BYTES,
+    MAX_CONFIG_VALUES,
+    MAX_WEIGHT_BYTES,
+    check_config,
+    check_format,
+)
 from adept_hub.checkpoint.weights_file import check_finite, open_tensors
 from adept_hub.errors import CheckpointError, PickleRefusedError, ShapeMismatchError, UnknownKeyError
 from adept_hub.io.digest import home_of, sha256_file, verify
 from adept_hub.io.paths import is_dir, what_is
-from adept_hub.io.read import Door, parse_json
+from adept_hub.io.read import BoundedReader, parse_json
 from adept_hub.io.schema import from_dict, to_dict
 from adept_hub.io.write import atomic_file, atomic_folder
 from adept_hub.models.contract import check_tensors, expected_tensors
@@ -51,8 +57,8 @@ def read_config(folder: Path) -> CheckpointConfig:
     return parse_config(_door(path, MAX_CONFIG_BYTES).read(path), str(path))
 
 
-def _door(path: Path, limit: int) -> Door:
-    return Door(CheckpointError, limit, inside=home_of(path), remedy="Fetch or export the checkpoint again.")
+def _door(path: Path, limit: int) -> BoundedReader:
+    return BoundedReader(CheckpointError, limit, inside=home_of(path), remedy="Fetch or export the checkpoint again.")
 
 
 def parse_config(content: bytes, where: str) -> CheckpointConfig:
@@ -64,6 +70,7 @@ def parse_config(content: bytes, where: str) -> CheckpointConfig:
     if content.count(b",") > MAX_CONFIG_VALUES:
         raise CheckpointError(f"{where} holds more than {MAX_CONFIG_VALUES:,} values: it is no config of a checkpoint.")
     data = parse_json(content, where, CheckpointError, remedy="Fetch or export the checkpoint again.")
+    check_format(data, where)
     return check_config(from_dict(CheckpointConfig, data, where), where)
 
 
@@ -126,7 +133,7 @@ def write_checkpoint(
     name: str,
     spec: DetectorSpec,
     provenance: Provenance,
-    licence: str,
+    license: str,
     parts: tuple[str, ...],
     preprocessing: Preprocessing | None = None,
     half: bool = False,
@@ -169,7 +176,7 @@ def write_checkpoint(
             name=name,
             spec=spec,
             provenance=provenance,
-            licence=licence,
+            license=license,
             sha256=sha256_file(path),
             size=path.stat().st_size,
             parts=parts,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Mapping
 
-from adept_hub.checkpoint.validate import LICENCE
+from adept_hub.checkpoint.validate import LICENSE
 from adept_hub.errors import LicenseError
 from adept_hub.spec import Start
 
@@ -43,12 +43,12 @@ CONDITIONS: Mapping[str, frozenset[str]] = {
 }
 
 
-def is_stated(license: str) -> bool:  # noqa: A002  # its name everywhere
+def is_stated(license: str) -> bool:  # its name everywhere
     """Return whether a license identifier names a license at all."""
     return license.strip().lower() not in UNSTATED
 
 
-def as_restrictive(license: str, other: str) -> bool:  # noqa: A002
+def as_restrictive(license: str, other: str) -> bool:
     """Return whether ``license`` is known to have every condition of ``other``."""
     one, two = license.strip().lower(), other.strip().lower()
     if one == two:
@@ -67,7 +67,7 @@ def inherit(start: Start | None, asked: str, *, relicense: bool = False) -> tupl
     Raises:
         LicenseError: ``asked`` is not known to be at least as restrictive as the start's license, or is not one.
     """
-    if not LICENCE.fullmatch(asked):
+    if not LICENSE.fullmatch(asked):
         raise LicenseError(
             f"{reprlib.repr(asked)} is not a license identifier.\n"
             "Write it as the Hub does (apache-2.0, cc-by-4.0, ...), or leave it out: --license apache-2.0"

@@ -9,7 +9,7 @@ from typing import Any
 
 from adept_hub.errors import CheckpointError
 from adept_hub.names import is_name
-from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec
+from adept_hub.spec import FORMAT_VERSION, PARTS, CheckpointConfig, DetectorSpec
 
 #: Of one channel count; ResNet-101's widest layer has 2,048.
 MAX_CHANNELS = 8192
@@ -23,8 +23,26 @@ _MAX_TEXT = 20_000
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,63}")
-LICENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+ _-]{0,99}|")
+LICENSE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+ _-]{0,99}|")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+
+
+def check_format(data: object, where: str) -> None:
+    """Check the format version of a config before any other field of it is read.
+
+    Args:
+        data: the parsed content of config.json or detector.json.
+        where: the path of the file, for the message.
+
+    Raises:
+        CheckpointError: the file has a format version that this version of adept-hub does not read.
+    """
+    version = data.get("format_version", FORMAT_VERSION) if isinstance(data, dict) else FORMAT_VERSION
+    if isinstance(version, int) and version != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{where} has format {version}, this version of adept-hub reads format {FORMAT_VERSION}.\n"
+            + ("pip install --upgrade adept-hub" if version > FORMAT_VERSION else "Write it again with this version.")
+        )
 
 
 def check_config(config: CheckpointConfig, where: str) -> CheckpointConfig:
@@ -37,11 +55,6 @@ def check_config(config: CheckpointConfig, where: str) -> CheckpointConfig:
     Raises:
         CheckpointError: a value out of bounds; the message names it.
     """
-    if config.format_version != 1:
-        raise CheckpointError(
-            f"{where} has format {config.format_version}, this version of adept-hub reads format 1.\n"
-            "pip install --upgrade adept-hub"
-        )
     if not is_name(config.name):
         _refuse(where, "name", config.name, "is no model name (architecture.tag)")
     if not config.parts or len(set(config.parts)) != len(config.parts) or set(config.parts) - set(PARTS):
@@ -50,8 +63,8 @@ def check_config(config: CheckpointConfig, where: str) -> CheckpointConfig:
         _refuse(where, "sha256", config.sha256, "is no SHA-256")
     if not 8 < config.size <= MAX_WEIGHT_BYTES:
         _refuse(where, "size", config.size, f"is no size of weights (at most {MAX_WEIGHT_BYTES:,} bytes)")
-    if not LICENCE.fullmatch(config.licence):
-        _refuse(where, "licence", config.licence, "is no licence identifier")
+    if not LICENSE.fullmatch(config.license):
+        _refuse(where, "license", config.license, "is no license identifier")
     if not _WORD.fullmatch(config.provenance.method):
         _refuse(where, "provenance.method", config.provenance.method, "is no method")
     if config.provenance.images < 0 or config.provenance.epochs < 0:
@@ -64,7 +77,7 @@ def check_config(config: CheckpointConfig, where: str) -> CheckpointConfig:
             _refuse(where, f"provenance.starts[{i}].name", start.name, "is not a name of at most 200 characters")
         if not _DIGEST.fullmatch(start.sha256):
             _refuse(where, f"provenance.starts[{i}].sha256", start.sha256, "is not a SHA-256")
-        if not LICENCE.fullmatch(start.license):
+        if not LICENSE.fullmatch(start.license):
             _refuse(where, f"provenance.starts[{i}].license", start.license, "is not a license identifier")
     _check_plain(vars(config), where)
     return config

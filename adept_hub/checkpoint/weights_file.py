@@ -14,7 +14,7 @@ from torch import Tensor
 
 from adept_hub.checkpoint.validate import MAX_WEIGHT_BYTES
 from adept_hub.errors import AdeptError, CheckpointError, IntegrityError
-from adept_hub.io.read import Door, parse_json
+from adept_hub.io.read import BoundedReader, parse_json
 
 #: A detector of ours has at most 0.1 MB of header; safetensors itself would parse 100 MB of JSON.
 MAX_HEADER_BYTES = 1 << 20
@@ -30,7 +30,7 @@ def check_header(path: Path, error: type[AdeptError], *, longest: int = MAX_HEAD
     Raises:
         AdeptError: of class ``error``: not a regular file, larger than weights are, or not a whole safetensors file.
     """
-    with Door(error, MAX_WEIGHT_BYTES, remedy="Fetch or export it again.").open(path) as stream:
+    with BoundedReader(error, MAX_WEIGHT_BYTES, remedy="Fetch or export it again.").open(path) as stream:
         first = stream.read(8)
         length, size = int.from_bytes(first, "little"), path.stat().st_size
         if len(first) < 8 or not 2 <= length <= min(longest, size - 8):

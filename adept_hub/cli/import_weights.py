@@ -15,27 +15,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--layout",
         metavar="L",
-        help="whose file: soco, aligndet, moco, swav, simclr, ... (else recognised)",
+        help="whose file: soco, aligndet, moco, swav, simclr, ... (else recognized)",
     )
     parser.add_argument("--mean", nargs=3, type=float, metavar="X", help="of RGB in [0, 1] (default: the layout's)")
     parser.add_argument("--std", nargs=3, type=float, metavar="X", help="of RGB in [0, 1] (default: the layout's)")
     parser.add_argument("--name", help="the checkpoint's name, architecture.tag (default: LAYOUT_rDEPTH.imported)")
     parser.add_argument("--data", default="unknown", metavar="TEXT", help="what it was trained on, for the card")
-    parser.add_argument("--licence", default="unknown", metavar="TEXT", help="of the weights, for the card")
+    parser.add_argument("--license", default="unknown", metavar="TEXT", help="of the weights, for the card")
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the checkpoint folder and say what is in it."""
     from adept_hub.checkpoint.folder import write_checkpoint
-    from adept_hub.foreign.import_weights import LAYOUTS, import_layout, recognise_layout
+    from adept_hub.foreign.import_weights import FOREIGN_LAYOUTS, import_layout, recognize_layout
     from adept_hub.frameworks.read_facts import read_state
     from adept_hub.io.digest import sha256_file
     from adept_hub.models.contract import part_of
     from adept_hub.spec import PARTS, Preprocessing, Provenance, Start
 
     state = read_state(args.file)
-    layout = args.layout or recognise_layout(state)
+    layout = args.layout or recognize_layout(state)
     tensors, spec = import_layout(state, layout)
     held = {part_of(key) for key in tensors}
     provenance = Provenance(
@@ -43,10 +43,10 @@ def run(args: argparse.Namespace) -> int:
         data=args.data,
         images=0,
         epochs=0.0,
-        exported_network=LAYOUTS[layout].network,
+        exported_network=FOREIGN_LAYOUTS[layout].network,
         trained_on=f"imported from {args.file.name} (layout {layout})",
-        notes=(LAYOUTS[layout].note,) if LAYOUTS[layout].note else (),
-        starts=(Start(args.file.name, sha256_file(args.file), args.licence),),
+        notes=(FOREIGN_LAYOUTS[layout].note,) if FOREIGN_LAYOUTS[layout].note else (),
+        starts=(Start(args.file.name, sha256_file(args.file), args.license),),
     )
     config = write_checkpoint(
         args.out,
@@ -54,11 +54,11 @@ def run(args: argparse.Namespace) -> int:
         name=args.name or f"{layout.replace('-', '_')}_r{spec.depth}.imported",
         spec=spec,
         provenance=provenance,
-        licence=args.licence,
+        license=args.license,
         parts=tuple(part for part in PARTS if part in held),
         preprocessing=Preprocessing(
-            mean=tuple(args.mean or LAYOUTS[layout].preprocessing.mean),
-            std=tuple(args.std or LAYOUTS[layout].preprocessing.std),
+            mean=tuple(args.mean or FOREIGN_LAYOUTS[layout].preprocessing.mean),
+            std=tuple(args.std or FOREIGN_LAYOUTS[layout].preprocessing.std),
         ),
     )
     left = len(state) - len(tensors)
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"{config.name}: {len(tensors)} tensors of {', '.join(config.parts)} (layout {layout})")
     if left > 0:
         print(f"{left} tensors of other networks and heads were left out, as the layout says")
-    if LAYOUTS[layout].note:
-        print(f"Note: {LAYOUTS[layout].note}")
+    if FOREIGN_LAYOUTS[layout].note:
+        print(f"Note: {FOREIGN_LAYOUTS[layout].note}")
     print(f"{args.out}\n\nNext: adept_hub.load_pretrained({str(args.out)!r}, parts={config.parts!r}, num_classes=...)")
     return 0

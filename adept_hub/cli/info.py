@@ -51,7 +51,7 @@ def _rows(info: ModelInfo) -> list[tuple[str, str]]:
         ("weights", f"{info.size:,} bytes, {where}"),
         ("sha256", info.sha256),
         ("trained on", f"{info.data}: {info.images:,} images, {info.epochs:g} epochs"),
-        ("licence", info.licence),
+        ("license", info.license),
         ("also called", ", ".join(info.aliases) or "-"),
     ]
     rows += [(f"{m.name} ({m.data})", f"{m.value:g} {m.spread} [{m.provenance}]") for m in info.metrics]

@@ -47,5 +47,5 @@ def run(args: argparse.Namespace) -> int:
 
 def _row(name: str) -> dict[str, object]:
     info = model_info(name)
-    keys = ("name", "method", "pretrained", "size", "sha256", "images", "epochs", "licence", "data", "aliases")
+    keys = ("name", "method", "pretrained", "size", "sha256", "images", "epochs", "license", "data", "aliases")
     return {key: getattr(info, key) for key in keys}

@@ -13,20 +13,20 @@ from adept_hub.arguments.choices import chosen_parts
 from adept_hub.convert.export import key_table
 from adept_hub.convert.norms import NORMED_PARTS, fold_into_convs, without_counters
 from adept_hub.convert.options import CASCADE_STAGES
-from adept_hub.convert.recognize import Recognised, recognise
+from adept_hub.convert.recognize import Recognized, recognize
 from adept_hub.convert.structure import Structure, part_of_key, read_structure
 from adept_hub.errors import UnsupportedModelError
 from adept_hub.frameworks.remedies import remedy
 from adept_hub.models.contract import part_of
 from adept_hub.spec import PARTS, DetectorSpec
 
-__all__ = ["Problem", "Recognised", "Step", "find_problems", "plan_for_model", "recognise"]
+__all__ = ["ModelProblem", "Recognized", "TensorCopy", "find_problems", "plan_for_model", "recognize"]
 
 #: part, code, what is wrong, values for the remedy.
 _Found = tuple[str, str, str, Mapping[str, object]]
 
 
-class Step(NamedTuple):
+class TensorCopy(NamedTuple):
     """One copy: canonical key, key in the user's model, value in the target's shape."""
 
     source: str
@@ -34,7 +34,7 @@ class Step(NamedTuple):
     tensor: Tensor
 
 
-class Problem(NamedTuple):
+class ModelProblem(NamedTuple):
     """One disagreement between a model's structure and a spec: its part, what is wrong, what to do."""
 
     part: str
@@ -58,10 +58,10 @@ def plan_for_model(
     parts: str | Iterable[str] = PARTS,
     *,
     fold_norms: bool = False,
-) -> list[Step]:
+) -> list[TensorCopy]:
     """Where each canonical tensor of ``parts`` goes in a model with this state; nothing is copied yet.
 
-    The framework is recognised by the keys, behind any wrapper's prefix. The plan covers every tensor that the model
+    The framework is recognized by the keys, behind any wrapper's prefix. The plan covers every tensor that the model
     has in a promised part and every tensor of the checkpoint's part (but for the batch counters that frozen norms
     lack, and the copies that Cascade's stages take): neither side may keep anything to itself.
 
@@ -75,7 +75,7 @@ def plan_for_model(
     Raises:
         UnsupportedModelError: the model cannot hold a promised part as it is built.
     """
-    known = recognise(model_state)
+    known = recognize(model_state)
     state = {k.removeprefix(known.prefix): t for k, t in model_state.items() if k.startswith(known.prefix)}
     shapes = {key: tuple(t.shape) for key, t in state.items()}
     structure = read_structure(shapes, known.framework)
@@ -89,17 +89,17 @@ def plan_for_model(
     values = without_counters(values, [part for part, norm in norms.items() if norm == "FrozenBN"])
     values = fold_into_convs(values, [part for part, norm in norms.items() if norm == "none" and part != "backbone"])
     table = key_table(known.framework, known.detector)
-    steps = [Step(key, target, t) for key, t in values.items() for target in table.targets(key)]
+    steps = [TensorCopy(key, target, t) for key, t in values.items() for target in table.targets(key)]
     _check_cover(known, {step.target: step.tensor for step in steps}, shapes, wanted)
     return [step._replace(target=known.prefix + step.target) for step in steps]
 
 
 def find_problems(
     structure: Structure, spec: DetectorSpec, framework: str, *, fold_norms: bool = False
-) -> Iterator[Problem]:
+) -> Iterator[ModelProblem]:
     """Every disagreement between a detector's structure and a spec that keeps tensors from fitting."""
     for part, code, what, values in _problems(_Case(structure, spec, framework), fold_norms):
-        yield Problem(part, code, what, remedy(code, framework, **values))
+        yield ModelProblem(part, code, what, remedy(code, framework, **values))
 
 
 def _problems(case: _Case, fold_norms: bool) -> Iterator[_Found]:
@@ -158,10 +158,10 @@ def _head_problems(has: Structure, spec: DetectorSpec, fold_norms: bool) -> Iter
 
 
 def _norm_name(norm: str) -> str:
-    return "no norm" if norm == "none" else "GroupNorm, the weights are batch-normalised"
+    return "no norm" if norm == "none" else "GroupNorm, the weights are batch-normalized"
 
 
-def _refusal(known: Recognised, problems: list[Problem]) -> str:
+def _refusal(known: Recognized, problems: list[ModelProblem]) -> str:
     lines = [
         f"This {known.framework} model cannot hold the pre-trained {_list(p.part for p in problems)} as it is built:"
     ]
@@ -183,7 +183,7 @@ def _list(parts: Iterable[str]) -> str:
 
 
 def _check_cover(
-    known: Recognised, planned: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], wanted: tuple[str, ...]
+    known: Recognized, planned: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], wanted: tuple[str, ...]
 ) -> None:
     """The last word, whatever the structure said: the same keys on both sides, with the same shapes."""
     present = {key for key in shapes if part_of_key(key, known.framework) in wanted}

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from adept_hub.convert.options import DOWNSTREAM_SIZES, STRIDES
+from adept_hub.convert.options import ANCHOR_STRIDES, DOWNSTREAM_SIZES
 
 Config = Mapping[str, Any]
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -82,7 +82,7 @@ MMDET_STOCK: Config = {
         "style": "pytorch",
     },
     "neck": {"out_channels": 256, "num_outs": 5},
-    "rpn_head": {"anchor_generator": {"scales": [8], "ratios": [0.5, 1.0, 2.0], "strides": list(STRIDES)}},
+    "rpn_head": {"anchor_generator": {"scales": [8], "ratios": [0.5, 1.0, 2.0], "strides": list(ANCHOR_STRIDES)}},
     "roi_head": {
         "bbox_roi_extractor": {"roi_layer": {"type": "RoIAlign", "output_size": 7, "sampling_ratio": 0}},
         "bbox_head": {"type": "Shared2FCBBoxHead", "fc_out_channels": 1024},
@@ -137,7 +137,7 @@ def detectron2_facts(config: Config) -> Facts:
         rpn_convs=len(value(model["RPN"]["CONV_DIMS"])),
         rpn_softmax=False,
         # One list for all levels may stand for each of them.
-        anchor_sizes=tuple(tuple(level) for level in (sizes if len(sizes) > 1 else sizes * len(STRIDES))),
+        anchor_sizes=tuple(tuple(level) for level in (sizes if len(sizes) > 1 else sizes * len(ANCHOR_STRIDES))),
         anchor_ratios=tuple(value(model["ANCHOR_GENERATOR"]["ASPECT_RATIOS"])[0]),
         anchors_rounded=False,
         head_convs=head["NUM_CONV"],

@@ -16,49 +16,49 @@ from torch import Tensor
 
 from adept_hub.arguments.calls import checked
 from adept_hub.convert.export import key_table
-from adept_hub.convert.keymap import KeyTable, Row
+from adept_hub.convert.keymap import KeyRow, KeyTable
 from adept_hub.convert.options import CASCADE_STAGES, Detector, Framework, check_framework
 from adept_hub.errors import IncompleteLoadError
 
 #: Predictors of each framework inside a detector; the slot of a stage is filled in for Cascade only.
-_BOX: Mapping[str, tuple[Row, ...]] = {
+_BOX: Mapping[str, tuple[KeyRow, ...]] = {
     "torchvision": (
-        Row("linear", "cls", "roi_heads.box_predictor{stage}.cls_score"),
-        Row("linear", "box", "roi_heads.box_predictor{stage}.bbox_pred"),
+        KeyRow("linear", "cls", "roi_heads.box_predictor{stage}.cls_score"),
+        KeyRow("linear", "box", "roi_heads.box_predictor{stage}.bbox_pred"),
     ),
     "detectron2": (
-        Row("linear", "cls", "roi_heads.box_predictor{stage}.cls_score"),
-        Row("linear", "box", "roi_heads.box_predictor{stage}.bbox_pred"),
+        KeyRow("linear", "cls", "roi_heads.box_predictor{stage}.cls_score"),
+        KeyRow("linear", "box", "roi_heads.box_predictor{stage}.bbox_pred"),
     ),
     "mmdet": (
-        Row("linear", "cls", "roi_head.bbox_head{stage}.fc_cls"),
-        Row("linear", "box", "roi_head.bbox_head{stage}.fc_reg"),
+        KeyRow("linear", "cls", "roi_head.bbox_head{stage}.fc_cls"),
+        KeyRow("linear", "box", "roi_head.bbox_head{stage}.fc_reg"),
     ),
 }
-_MASK: Mapping[str, tuple[Row, ...]] = {
+_MASK: Mapping[str, tuple[KeyRow, ...]] = {
     "torchvision": (
-        Row("conv_bias", "mask.{}.0", "roi_heads.mask_head.{}.0"),
-        Row("norm", "mask.{}.1", "roi_heads.mask_head.{}.1"),
-        Row("linear", "mask.up", "roi_heads.mask_predictor.conv5_mask"),
-        Row("linear", "mask.logits", "roi_heads.mask_predictor.mask_fcn_logits"),
+        KeyRow("conv_bias", "mask.{}.0", "roi_heads.mask_head.{}.0"),
+        KeyRow("norm", "mask.{}.1", "roi_heads.mask_head.{}.1"),
+        KeyRow("linear", "mask.up", "roi_heads.mask_predictor.conv5_mask"),
+        KeyRow("linear", "mask.logits", "roi_heads.mask_predictor.mask_fcn_logits"),
     ),
     "detectron2": (
-        Row("conv_bias", "mask.0.0", "roi_heads.mask_head.mask_fcn1"),
-        Row("norm", "mask.0.1", "roi_heads.mask_head.mask_fcn1.norm"),
-        Row("conv_bias", "mask.1.0", "roi_heads.mask_head.mask_fcn2"),
-        Row("norm", "mask.1.1", "roi_heads.mask_head.mask_fcn2.norm"),
-        Row("conv_bias", "mask.2.0", "roi_heads.mask_head.mask_fcn3"),
-        Row("norm", "mask.2.1", "roi_heads.mask_head.mask_fcn3.norm"),
-        Row("conv_bias", "mask.3.0", "roi_heads.mask_head.mask_fcn4"),
-        Row("norm", "mask.3.1", "roi_heads.mask_head.mask_fcn4.norm"),
-        Row("linear", "mask.up", "roi_heads.mask_head.deconv"),
-        Row("linear", "mask.logits", "roi_heads.mask_head.predictor"),
+        KeyRow("conv_bias", "mask.0.0", "roi_heads.mask_head.mask_fcn1"),
+        KeyRow("norm", "mask.0.1", "roi_heads.mask_head.mask_fcn1.norm"),
+        KeyRow("conv_bias", "mask.1.0", "roi_heads.mask_head.mask_fcn2"),
+        KeyRow("norm", "mask.1.1", "roi_heads.mask_head.mask_fcn2.norm"),
+        KeyRow("conv_bias", "mask.2.0", "roi_heads.mask_head.mask_fcn3"),
+        KeyRow("norm", "mask.2.1", "roi_heads.mask_head.mask_fcn3.norm"),
+        KeyRow("conv_bias", "mask.3.0", "roi_heads.mask_head.mask_fcn4"),
+        KeyRow("norm", "mask.3.1", "roi_heads.mask_head.mask_fcn4.norm"),
+        KeyRow("linear", "mask.up", "roi_heads.mask_head.deconv"),
+        KeyRow("linear", "mask.logits", "roi_heads.mask_head.predictor"),
     ),
     "mmdet": (
-        Row("conv_bias", "mask.{}.0", "roi_head.mask_head.convs.{}.conv"),
-        Row("norm", "mask.{}.1", "roi_head.mask_head.convs.{}.bn"),
-        Row("linear", "mask.up", "roi_head.mask_head.upsample"),
-        Row("linear", "mask.logits", "roi_head.mask_head.conv_logits"),
+        KeyRow("conv_bias", "mask.{}.0", "roi_head.mask_head.convs.{}.conv"),
+        KeyRow("norm", "mask.{}.1", "roi_head.mask_head.convs.{}.bn"),
+        KeyRow("linear", "mask.up", "roi_head.mask_head.upsample"),
+        KeyRow("linear", "mask.logits", "roi_head.mask_head.conv_logits"),
     ),
 }
 #: Buffers that a framework's state may hold beside its weights.
@@ -116,7 +116,7 @@ def _table(framework: Framework, detector: Detector) -> KeyTable:
         rows += [row._replace(canonical=f"stage{stage}.{row.canonical}") for row in head]
         infix = f".{stage}" if cascade else ""
         for kind, name, inside in _BOX[framework]:
-            rows.append(Row(kind, f"stage{stage}.{name}", inside.format(stage=infix)))
+            rows.append(KeyRow(kind, f"stage{stage}.{name}", inside.format(stage=infix)))
     if detector == "mask_rcnn":
         rows += _MASK[framework]
     return KeyTable(framework, tuple(rows), _BUFFERS[framework])

@@ -31,7 +31,7 @@ LEAVES: Mapping[Kind, tuple[str, ...]] = {
 _SLOT = r"(0|[1-9][0-9]*)"
 
 
-class Row(NamedTuple):
+class KeyRow(NamedTuple):
     """One kind of module under its two names."""
 
     kind: Kind
@@ -56,7 +56,7 @@ class KeyTable:
     """
 
     framework: str
-    rows: tuple[Row, ...]
+    rows: tuple[KeyRow, ...]
     fresh: tuple[str, ...] = ()
     _forward: tuple[_Rule, ...] = field(init=False, repr=False, compare=False)
     _backward: tuple[_Rule, ...] = field(init=False, repr=False, compare=False)

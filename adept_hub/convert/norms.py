@@ -71,7 +71,7 @@ def with_identity_norms(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Identity norms for the FPN or head of a project that has none there: the inverse of `fold_into_convs`.
 
     The convolution's bias becomes the norm's; mean 0, variance 1 and gain sqrt(1 + eps) leave its output as it is.
-    Exact in evaluation mode; in training mode such a norm normalises by its batch, which the project's model did not.
+    Exact in evaluation mode; in training mode such a norm normalizes by its batch, which the project's model did not.
     """
     found = dict(tensors)
     for part in ("fpn", "head"):

@@ -20,7 +20,7 @@ Levels = Literal["stock", "pretraining"]
 #: Stages of a Cascade R-CNN, each with its own copy of the pre-trained head.
 CASCADE_STAGES = 3
 #: Strides of P2-P6, and the anchors of every framework's FPN configs on them: eight times the stride.
-STRIDES = (4, 8, 16, 32, 64)
+ANCHOR_STRIDES = (4, 8, 16, 32, 64)
 DOWNSTREAM_SIZES = (32.0, 64.0, 128.0, 256.0, 512.0)
 #: Chosen by measurement: docs/frameworks.md, "Which anchors".
 DEFAULT_ANCHORS: Anchors = "pretraining"
@@ -83,7 +83,7 @@ class TargetOptions(StateOptions, total=False):
 
 def mmdet_scales(sizes: tuple[float, ...]) -> str:
     """Return the arguments of MMDetection's AnchorGenerator that give anchors of ``sizes`` px on P2-P6."""
-    scales = {size / stride for size, stride in zip(sizes, STRIDES, strict=True)}
+    scales = {size / stride for size, stride in zip(sizes, ANCHOR_STRIDES, strict=True)}
     return f"scales=[{scales.pop():g}]" if len(scales) == 1 else f"scales=[1], base_sizes={list(sizes)}"
 
 

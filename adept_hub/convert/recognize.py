@@ -1,4 +1,4 @@
-"""Whose model is this: framework, detector and wrapper, recognised by the names of its tensors."""
+"""Whose model is this: framework, detector and wrapper, recognized by the names of its tensors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _WITHOUT_FPN = (
 )
 
 
-class Recognised(NamedTuple):
+class Recognized(NamedTuple):
     """The framework and detector of a model, and the prefix that a wrapper put before its keys (``module.``, say)."""
 
     framework: Framework
@@ -43,7 +43,7 @@ class Recognised(NamedTuple):
 
 
 @checked
-def recognise(keys: Iterable[str]) -> Recognised:
+def recognize(keys: Iterable[str]) -> Recognized:
     """Framework, detector and wrapper's prefix of a two-stage FPN detector, by the names of its tensors.
 
     Raises:
@@ -68,7 +68,7 @@ def recognise(keys: Iterable[str]) -> Recognised:
     ((framework, prefix),) = whole
     cascade, mask = (_any(keys, prefix, pattern) for pattern in _HEADS[framework])
     detector: Detector = "cascade_rcnn" if cascade else "mask_rcnn" if mask else "faster_rcnn"
-    return Recognised(framework, detector, prefix)
+    return Recognized(framework, detector, prefix)
 
 
 def _any(keys: list[str], prefix: str, pattern: str) -> bool:

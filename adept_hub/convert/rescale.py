@@ -22,10 +22,10 @@ def anchor_ratio(spec: DetectorSpec, sizes: tuple[float, ...]) -> float | None:
 def rescale_anchors(tensors: Mapping[str, Tensor], spec: DetectorSpec, sizes: tuple[float, ...]) -> dict[str, Tensor]:
     """Canonical tensors whose RPN decodes on anchors of ``sizes`` the boxes it decoded on those of ``spec``.
 
-    A box is decoded as centre + d_xy * size and size * exp(d_wh). On anchors that are 1 / r times larger (r = 24 / 32
+    A box is decoded as center + d_xy * size and size * exp(d_wh). On anchors that are 1 / r times larger (r = 24 / 32
     by default) the same box needs d_xy * r and d_wh + ln r; both are linear in the last layer's output, so the rows of
     dx and dy are multiplied (weight and bias) and ln r is added to the bias of dw and dh. Objectness stays as it is:
-    it was learnt for the smaller anchors and has no such remedy.
+    it was learned for the smaller anchors and has no such remedy.
 
     Args:
         tensors: canonical, with the part ``rpn``.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from adept_hub.convert.recognize import recognise
+from adept_hub.convert.recognize import recognize
 from adept_hub.errors import UnsupportedModelError
 from adept_hub.frameworks.remedies import remedy
 from adept_hub.models.wrapped import own_tensors, plain_name
@@ -69,4 +69,4 @@ def _largest(conv: object, attribute: str) -> int:
 
 
 def _remedy(code: str, model: nn.Module) -> str:
-    return remedy(code, recognise(own_tensors(model)).framework)
+    return remedy(code, recognize(own_tensors(model)).framework)

@@ -11,18 +11,18 @@ from adept_hub.convert.keymap import KeyTable
 from adept_hub.convert.norms import with_counters, with_identity_norms
 from adept_hub.errors import CheckpointError, UnknownKeyError
 from adept_hub.foreign.infer import infer_spec
-from adept_hub.foreign.projects import LAYOUTS, Layout
+from adept_hub.foreign.projects import FOREIGN_LAYOUTS, ForeignLayout
 from adept_hub.models.contract import check_tensors, part_of
 from adept_hub.spec import DetectorSpec
 from adept_hub.words.spelling import did_you_mean
 
-__all__ = ["LAYOUTS", "Layout", "import_layout", "recognise_layout"]
+__all__ = ["FOREIGN_LAYOUTS", "ForeignLayout", "import_layout", "recognize_layout"]
 
 #: Where one file fits two layouts, the one that its own project's tools take; the other must be asked for.
 _SECOND_CHOICE = frozenset({"soco-target"})
 
 
-def recognise_layout(keys: Iterable[str]) -> str:
+def recognize_layout(keys: Iterable[str]) -> str:
     """The layout of a checkpoint by the names of its tensors, all of which it must know.
 
     Raises:
@@ -39,11 +39,11 @@ def recognise_layout(keys: Iterable[str]) -> str:
             "They differ in what no name tells, such as the pixels they were trained on (simclr: [0, 1] as they are; "
             f"the others: ImageNet's mean and deviation).\nSay whose file it is, for instance --layout {chosen[0]}"
         )
-    near = [name for name, layout in LAYOUTS.items() if layout.marker in keys]
+    near = [name for name, layout in FOREIGN_LAYOUTS.items() if layout.marker in keys]
     hint = f"The nearest: {', '.join(near)}; ask for one with --layout to see what it lacks." if near else ""
     raise CheckpointError(
         f"No layout knows all of these {len(keys)} tensors, {keys[0]!r} for one. {hint}\n"
-        f"Known: {', '.join(LAYOUTS)}. Name yours with --layout."
+        f"Known: {', '.join(FOREIGN_LAYOUTS)}. Name yours with --layout."
     )
 
 
@@ -59,16 +59,18 @@ def import_layout(state: Mapping[str, Tensor], layout: str) -> tuple[dict[str, T
         IncompleteLoadError, ShapeMismatchError: a part is not whole.
         UnsupportedModelError: the architecture has no spec here.
     """
-    if layout not in LAYOUTS:
-        hint = did_you_mean(layout, LAYOUTS)
-        raise CheckpointError(f"Unknown layout {layout!r}.{hint}\nKnown: {', '.join(LAYOUTS)}.")
-    chosen = LAYOUTS[layout]
+    if layout not in FOREIGN_LAYOUTS:
+        hint = did_you_mean(layout, FOREIGN_LAYOUTS)
+        raise CheckpointError(f"Unknown layout {layout!r}.{hint}\nKnown: {', '.join(FOREIGN_LAYOUTS)}.")
+    chosen = FOREIGN_LAYOUTS[layout]
     try:
         tensors = chosen.table.to_canonical(state)
     except UnknownKeyError:
         strange = next(key for key in state if not _knows(chosen.table, [key]))
         fitting = _fitting(list(state))
-        other = f"They fit --layout {' or '.join(fitting)}" if fitting else f"Another? Known: {', '.join(LAYOUTS)}."
+        other = (
+            f"They fit --layout {' or '.join(fitting)}" if fitting else f"Another? Known: {', '.join(FOREIGN_LAYOUTS)}."
+        )
         raise UnknownKeyError(f"{strange!r} is no tensor of the layout {layout} ({chosen.about}).\n{other}") from None
     tensors = {key: t.float() if t.is_floating_point() else t for key, t in tensors.items()}
     tensors = with_counters(with_identity_norms(tensors))
@@ -80,7 +82,7 @@ def import_layout(state: Mapping[str, Tensor], layout: str) -> tuple[dict[str, T
 
 
 def _fitting(keys: list[str]) -> list[str]:
-    return [name for name, layout in LAYOUTS.items() if layout.marker in keys and _knows(layout.table, keys)]
+    return [name for name, layout in FOREIGN_LAYOUTS.items() if layout.marker in keys and _knows(layout.table, keys)]
 
 
 def _knows(table: KeyTable, keys: Iterable[str]) -> bool:

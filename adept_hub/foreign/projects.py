@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from adept_hub.convert.keymap import KeyTable, Kind, Row
+from adept_hub.convert.keymap import KeyRow, KeyTable, Kind
 from adept_hub.frameworks import detectron2, mmdet
 from adept_hub.spec import PARTS, AnchorSpec, LevelSpec, Preprocessing
 
@@ -18,7 +18,7 @@ Network = Literal["online", "target", "none"]
 
 
 @dataclass(frozen=True)
-class Layout:
+class ForeignLayout:
     """One project's names, and what its networks were trained with.
 
     Attributes:
@@ -44,42 +44,42 @@ class Layout:
     note: str = ""
 
 
-def _resnet(prefix: str) -> tuple[Row, ...]:
+def _resnet(prefix: str) -> tuple[KeyRow, ...]:
     """torchvision's names of a ResNet, which most of these projects kept, behind a prefix."""
     return (
-        Row("conv", "backbone.conv1", f"{prefix}conv1"),
-        Row("norm", "backbone.bn1", f"{prefix}bn1"),
-        Row("conv", "backbone.layer{}.{}.conv{}", f"{prefix}layer{{}}.{{}}.conv{{}}"),
-        Row("norm", "backbone.layer{}.{}.bn{}", f"{prefix}layer{{}}.{{}}.bn{{}}"),
-        Row("conv", "backbone.layer{}.{}.downsample.0", f"{prefix}layer{{}}.{{}}.downsample.0"),
-        Row("norm", "backbone.layer{}.{}.downsample.1", f"{prefix}layer{{}}.{{}}.downsample.1"),
+        KeyRow("conv", "backbone.conv1", f"{prefix}conv1"),
+        KeyRow("norm", "backbone.bn1", f"{prefix}bn1"),
+        KeyRow("conv", "backbone.layer{}.{}.conv{}", f"{prefix}layer{{}}.{{}}.conv{{}}"),
+        KeyRow("norm", "backbone.layer{}.{}.bn{}", f"{prefix}layer{{}}.{{}}.bn{{}}"),
+        KeyRow("conv", "backbone.layer{}.{}.downsample.0", f"{prefix}layer{{}}.{{}}.downsample.0"),
+        KeyRow("norm", "backbone.layer{}.{}.downsample.1", f"{prefix}layer{{}}.{{}}.downsample.1"),
     )
 
 
-def _soco(suffix: str) -> tuple[Row, ...]:
+def _soco(suffix: str) -> tuple[KeyRow, ...]:
     neck, head = f"module.neck{suffix}.", f"module.head{suffix}."
     return (
         *_resnet(f"module.encoder{suffix}."),
-        Row("conv", "fpn.inner_blocks.{}.0", f"{neck}lateral_convs.{{}}.conv"),
-        Row("norm", "fpn.inner_blocks.{}.1", f"{neck}lateral_convs.{{}}.bn"),
-        Row("conv", "fpn.layer_blocks.{}.0", f"{neck}fpn_convs.{{}}.conv"),
-        Row("norm", "fpn.layer_blocks.{}.1", f"{neck}fpn_convs.{{}}.bn"),
-        Row("conv", "head.0.0", f"{head}conv1"),
-        Row("norm", "head.0.1", f"{head}bn1"),
-        Row("conv", "head.1.0", f"{head}conv2"),
-        Row("norm", "head.1.1", f"{head}bn2"),
-        Row("conv", "head.2.0", f"{head}conv3"),
-        Row("norm", "head.2.1", f"{head}bn3"),
-        Row("conv", "head.3.0", f"{head}conv4"),
-        Row("norm", "head.3.1", f"{head}bn4"),
-        Row("linear", "head.5", f"{head}fc1"),
+        KeyRow("conv", "fpn.inner_blocks.{}.0", f"{neck}lateral_convs.{{}}.conv"),
+        KeyRow("norm", "fpn.inner_blocks.{}.1", f"{neck}lateral_convs.{{}}.bn"),
+        KeyRow("conv", "fpn.layer_blocks.{}.0", f"{neck}fpn_convs.{{}}.conv"),
+        KeyRow("norm", "fpn.layer_blocks.{}.1", f"{neck}fpn_convs.{{}}.bn"),
+        KeyRow("conv", "head.0.0", f"{head}conv1"),
+        KeyRow("norm", "head.0.1", f"{head}bn1"),
+        KeyRow("conv", "head.1.0", f"{head}conv2"),
+        KeyRow("norm", "head.1.1", f"{head}bn2"),
+        KeyRow("conv", "head.2.0", f"{head}conv3"),
+        KeyRow("norm", "head.2.1", f"{head}bn3"),
+        KeyRow("conv", "head.3.0", f"{head}conv4"),
+        KeyRow("norm", "head.3.1", f"{head}bn4"),
+        KeyRow("linear", "head.5", f"{head}fc1"),
     )
 
 
-def _aligndet(prefix: str) -> tuple[Row, ...]:
+def _aligndet(prefix: str) -> tuple[KeyRow, ...]:
     """An MMDetection detector, alone or inside a wrapper; its FPN and head have no norms."""
-    rows = (*mmdet.BODY, *(Row(kind, name, f"roi_head.bbox_head.{inside}") for kind, name, inside in mmdet.HEAD))
-    return tuple(Row(kind, name, f"{prefix}{target}") for kind, name, target in rows)
+    rows = (*mmdet.BODY, *(KeyRow(kind, name, f"roi_head.bbox_head.{inside}") for kind, name, inside in mmdet.HEAD))
+    return tuple(KeyRow(kind, name, f"{prefix}{target}") for kind, name, target in rows)
 
 
 _IN_STAGE: tuple[tuple[Kind, str], ...] = (
@@ -91,10 +91,10 @@ _IN_STAGE: tuple[tuple[Kind, str], ...] = (
 #: torchvision's ResNet is a sequence in yaox12/BYOL-PyTorch: conv1, bn1, relu, maxpool, layer1, ...
 _SEQUENCE = "module.online_network.encoder."
 _BYOL_PYTORCH = (
-    Row("conv", "backbone.conv1", f"{_SEQUENCE}0"),
-    Row("norm", "backbone.bn1", f"{_SEQUENCE}1"),
+    KeyRow("conv", "backbone.conv1", f"{_SEQUENCE}0"),
+    KeyRow("norm", "backbone.bn1", f"{_SEQUENCE}1"),
     *(
-        Row(kind, f"backbone.layer{stage}.{{}}.{name}", f"{_SEQUENCE}{stage + 3}.{{}}.{name}")
+        KeyRow(kind, f"backbone.layer{stage}.{{}}.{name}", f"{_SEQUENCE}{stage + 3}.{{}}.{name}")
         for stage in (1, 2, 3, 4)
         for kind, name in _IN_STAGE
     ),
@@ -103,16 +103,16 @@ _BYOL_PYTORCH = (
 #: Separius/SimCLRv2-Pytorch, resnet.py: ResNets without selective kernels, whose files are r50_1x_sk0.pth and so on.
 _BLOCK, _INSIDE = "backbone.layer{}.{}", "net.{}.blocks.{}"
 _SIMCLR_V2 = (
-    Row("conv", "backbone.conv1", "net.0.0"),
-    Row("norm", "backbone.bn1", "net.0.1.0"),
-    Row("conv", f"{_BLOCK}.conv1", f"{_INSIDE}.net.0"),
-    Row("norm", f"{_BLOCK}.bn1", f"{_INSIDE}.net.1.0"),
-    Row("conv", f"{_BLOCK}.conv2", f"{_INSIDE}.net.2"),
-    Row("norm", f"{_BLOCK}.bn2", f"{_INSIDE}.net.3.0"),
-    Row("conv", f"{_BLOCK}.conv3", f"{_INSIDE}.net.4"),
-    Row("norm", f"{_BLOCK}.bn3", f"{_INSIDE}.net.5.0"),
-    Row("conv", f"{_BLOCK}.downsample.0", f"{_INSIDE}.projection.shortcut"),
-    Row("norm", f"{_BLOCK}.downsample.1", f"{_INSIDE}.projection.bn.0"),
+    KeyRow("conv", "backbone.conv1", "net.0.0"),
+    KeyRow("norm", "backbone.bn1", "net.0.1.0"),
+    KeyRow("conv", f"{_BLOCK}.conv1", f"{_INSIDE}.net.0"),
+    KeyRow("norm", f"{_BLOCK}.bn1", f"{_INSIDE}.net.1.0"),
+    KeyRow("conv", f"{_BLOCK}.conv2", f"{_INSIDE}.net.2"),
+    KeyRow("norm", f"{_BLOCK}.bn2", f"{_INSIDE}.net.3.0"),
+    KeyRow("conv", f"{_BLOCK}.conv3", f"{_INSIDE}.net.4"),
+    KeyRow("norm", f"{_BLOCK}.bn3", f"{_INSIDE}.net.5.0"),
+    KeyRow("conv", f"{_BLOCK}.downsample.0", f"{_INSIDE}.projection.shortcut"),
+    KeyRow("norm", f"{_BLOCK}.downsample.1", f"{_INSIDE}.projection.bn.0"),
 )
 
 #: What ``convert-pretrain-to-detectron2.py`` of MoCo, DenseCL and DetCo makes of a ResNet.
@@ -130,18 +130,18 @@ _MMDET_ANCHORS = AnchorSpec((32.0, 64.0, 128.0, 256.0))
 _MMDET_LEVELS = LevelSpec((112.0, 224.0, 448.0, 896.0))
 _NO_NORMS = (
     "The FPN and the RoI head had no batch norms; those here leave their outputs as they are in evaluation mode, but "
-    "normalise by the batch in training mode."
+    "normalize by the batch in training mode."
 )
 #: SimCLR's own code trains on pixels in [0, 1] as they are.
 _RAW = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 _PLAIN = KeyTable("ResNet", _resnet(""), (r"fc\..*",))
 
 
-def _plain(about: str, preprocessing: Preprocessing | None = None, note: str = "") -> Layout:
-    return Layout(about, _PLAIN, "conv1.weight", preprocessing=preprocessing or Preprocessing(), note=note)
+def _plain(about: str, preprocessing: Preprocessing | None = None, note: str = "") -> ForeignLayout:
+    return ForeignLayout(about, _PLAIN, "conv1.weight", preprocessing=preprocessing or Preprocessing(), note=note)
 
 
-LAYOUTS: Mapping[str, Layout] = {
+FOREIGN_LAYOUTS: Mapping[str, ForeignLayout] = {
     "torchvision": _plain("torchvision's own ResNets, supervised"),
     "timm": _plain("timm's ResNets (resnet18, resnet34, resnet50, resnet101), supervised"),
     "byol": _plain(
@@ -153,18 +153,18 @@ LAYOUTS: Mapping[str, Layout] = {
     "densecl": _plain("DenseCL, as its tools/extract_backbone_weights.py writes it"),
     "detco": _plain("DetCo, before the conversion to Detectron2"),
     "resnet": _plain("anybody's ResNet by torchvision's names, trained with ImageNet's mean and deviation"),
-    "vissl": Layout(
+    "vissl": ForeignLayout(
         "VISSL's ResNets (SimCLR, SwAV, MoCo, ...): the trunk",
         KeyTable("vissl", _resnet("_feature_blocks.")),
         marker="_feature_blocks.conv1.weight",
     ),
-    "simclr-v2": Layout(
+    "simclr-v2": ForeignLayout(
         "SimCLR and SimCLRv2, Google's weights as Separius/SimCLRv2-Pytorch writes them: pixels in [0, 1]",
         KeyTable("simclr-v2", _SIMCLR_V2, (r"fc\..*",)),
         marker="net.0.0.weight",
         preprocessing=_RAW,
     ),
-    "byol-pytorch": Layout(
+    "byol-pytorch": ForeignLayout(
         "BYOL, a training file of yaox12/BYOL-PyTorch (the online network)",
         KeyTable(
             "byol-pytorch",
@@ -174,18 +174,18 @@ LAYOUTS: Mapping[str, Layout] = {
         marker=f"{_SEQUENCE}0.weight",
         network="online",
     ),
-    "detectron2-backbone": Layout(
+    "detectron2-backbone": ForeignLayout(
         "a ResNet by Detectron2's names, as the converters of MoCo, DenseCL and DetCo write it",
         KeyTable("detectron2-backbone", _DETECTRON2, (r"(stem\.)?fc\..*",)),
         marker="stem.conv1.weight",
     ),
-    "moco": Layout(
+    "moco": ForeignLayout(
         "MoCo v1 and v2, and what was built on them (the query encoder)",
         KeyTable("moco", _resnet("module.encoder_q."), (r"module\.encoder_q\.fc\..*", r"module\.(encoder_k|queue).*")),
         marker="module.encoder_q.conv1.weight",
         network="online",
     ),
-    "moco-v3": Layout(
+    "moco-v3": ForeignLayout(
         "MoCo v3 (the base encoder)",
         KeyTable(
             "moco-v3",
@@ -195,12 +195,12 @@ LAYOUTS: Mapping[str, Layout] = {
         marker="module.base_encoder.conv1.weight",
         network="online",
     ),
-    "swav": Layout(
+    "swav": ForeignLayout(
         "SwAV and DeepCluster-v2",
         KeyTable("swav", _resnet("module."), (r"module\.(projection_head|prototypes)\..*",)),
         marker="module.conv1.weight",
     ),
-    "openselfsup": Layout(
+    "openselfsup": ForeignLayout(
         "OpenSelfSup and MMSelfSup training files: DenseCL, BYOL, SimCLR, MoCo",
         KeyTable(
             "openselfsup",
@@ -210,21 +210,21 @@ LAYOUTS: Mapping[str, Layout] = {
         marker="backbone.conv1.weight",
         network="online",
     ),
-    "soco": Layout(
+    "soco": ForeignLayout(
         "SoCo with FPN, its online network, which its own converters take",
         KeyTable("soco", _soco(""), (_SOCO_HEADS, r"module\.(encoder|neck|head)_k\..*")),
         marker="module.encoder.conv1.weight",
         network="online",
         parts=("backbone", "fpn", "head"),
     ),
-    "soco-target": Layout(
+    "soco-target": ForeignLayout(
         "SoCo with FPN, its target network",
         KeyTable("soco-target", _soco("_k"), (_SOCO_HEADS, r"module\.(encoder|neck|head)\..*")),
         marker="module.encoder_k.conv1.weight",
         network="target",
         parts=("backbone", "fpn", "head"),
     ),
-    "aligndet": Layout(
+    "aligndet": ForeignLayout(
         "AlignDet's Mask R-CNN, a training file: its online network (norm-free FPN and head become identity norms)",
         KeyTable(
             "aligndet", _aligndet("backbone."), (rf"backbone\.{_ALIGNDET_HEADS}", r"(online|target)_backbone\..*")
@@ -236,7 +236,7 @@ LAYOUTS: Mapping[str, Layout] = {
         levels=_MMDET_LEVELS,
         note=_NO_NORMS,
     ),
-    "aligndet-detector": Layout(
+    "aligndet-detector": ForeignLayout(
         "AlignDet's Mask R-CNN, as its tools/model_converters/extract_detector_weights.py writes it",
         KeyTable("aligndet-detector", _aligndet(""), (_ALIGNDET_HEADS,)),
         marker="rpn_head.rpn_conv.weight",

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from adept_hub.checkpoint.validate import MAX_WEIGHT_BYTES
 from adept_hub.errors import CheckpointError, PickleRefusedError
-from adept_hub.io.read import Door
+from adept_hub.io.read import BoundedReader
 
 #: Where checkpoints keep their state dict, outermost first; SoCo and MoCo: ``model``; MMDetection: ``state_dict``;
 #: VISSL: ``classy_state_dict``, ``base_model``, ``model``, ``trunk``; SimCLRv2-Pytorch: ``resnet``.
@@ -33,7 +33,7 @@ _MAX_DEPTH = 4
 _MAGIC = 0x1950A86A20F9469CFC6C  # torch.save before 1.6 begins with it, pickled
 _MAX_PICKLE_BYTES = 64 << 20
 _MAX_ENTRIES = 100_000
-#: Values without behaviour that training scripts save beside their weights. Their classes run no code when rebuilt.
+#: Values without behavior that training scripts save beside their weights. Their classes run no code when rebuilt.
 _HARMLESS = (argparse.Namespace,)
 #: What reading a damaged or hostile file can raise.
 _DAMAGE = (
@@ -67,7 +67,7 @@ def load_tensors_only(path: Path) -> dict[str, Tensor]:
         PickleRefusedError: the file would import something that is no tensor; the message names it.
         CheckpointError: it is damaged, claims more than it holds, or has no state dict.
     """
-    Door(CheckpointError, MAX_WEIGHT_BYTES).check(path)
+    BoundedReader(CheckpointError, MAX_WEIGHT_BYTES).check(path)
     size = path.stat().st_size
     try:
         is_zip = zipfile.is_zipfile(path)  # raises for some damaged ends

@@ -8,9 +8,9 @@ from typing import Any
 
 from adept_hub.errors import CheckpointError, MissingExtraError
 from adept_hub.io.paths import expanded, is_file, resolved, what_is
-from adept_hub.io.read import Door
+from adept_hub.io.read import BoundedReader
 
-_DOOR = Door(CheckpointError)
+_DOOR = BoundedReader(CheckpointError)
 
 #: A chain of bases longer than this is a loop, or no config that a person wrote.
 _MAX_BASES = 50

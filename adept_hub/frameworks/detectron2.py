@@ -2,63 +2,63 @@
 
 from __future__ import annotations
 
-from adept_hub.convert.keymap import KeyTable, Row
+from adept_hub.convert.keymap import KeyRow, KeyTable
 from adept_hub.convert.options import CASCADE_STAGES, Detector, Target
 from adept_hub.errors import UnsupportedDetectorError
 from adept_hub.spec import CheckpointConfig
 
 BODY = (
-    Row("conv", "backbone.conv1", "backbone.bottom_up.stem.conv1"),
-    Row("norm", "backbone.bn1", "backbone.bottom_up.stem.conv1.norm"),
-    Row("conv", "backbone.layer1.{}.conv{}", "backbone.bottom_up.res2.{}.conv{}"),
-    Row("norm", "backbone.layer1.{}.bn{}", "backbone.bottom_up.res2.{}.conv{}.norm"),
-    Row("conv", "backbone.layer1.{}.downsample.0", "backbone.bottom_up.res2.{}.shortcut"),
-    Row("norm", "backbone.layer1.{}.downsample.1", "backbone.bottom_up.res2.{}.shortcut.norm"),
-    Row("conv", "backbone.layer2.{}.conv{}", "backbone.bottom_up.res3.{}.conv{}"),
-    Row("norm", "backbone.layer2.{}.bn{}", "backbone.bottom_up.res3.{}.conv{}.norm"),
-    Row("conv", "backbone.layer2.{}.downsample.0", "backbone.bottom_up.res3.{}.shortcut"),
-    Row("norm", "backbone.layer2.{}.downsample.1", "backbone.bottom_up.res3.{}.shortcut.norm"),
-    Row("conv", "backbone.layer3.{}.conv{}", "backbone.bottom_up.res4.{}.conv{}"),
-    Row("norm", "backbone.layer3.{}.bn{}", "backbone.bottom_up.res4.{}.conv{}.norm"),
-    Row("conv", "backbone.layer3.{}.downsample.0", "backbone.bottom_up.res4.{}.shortcut"),
-    Row("norm", "backbone.layer3.{}.downsample.1", "backbone.bottom_up.res4.{}.shortcut.norm"),
-    Row("conv", "backbone.layer4.{}.conv{}", "backbone.bottom_up.res5.{}.conv{}"),
-    Row("norm", "backbone.layer4.{}.bn{}", "backbone.bottom_up.res5.{}.conv{}.norm"),
-    Row("conv", "backbone.layer4.{}.downsample.0", "backbone.bottom_up.res5.{}.shortcut"),
-    Row("norm", "backbone.layer4.{}.downsample.1", "backbone.bottom_up.res5.{}.shortcut.norm"),
+    KeyRow("conv", "backbone.conv1", "backbone.bottom_up.stem.conv1"),
+    KeyRow("norm", "backbone.bn1", "backbone.bottom_up.stem.conv1.norm"),
+    KeyRow("conv", "backbone.layer1.{}.conv{}", "backbone.bottom_up.res2.{}.conv{}"),
+    KeyRow("norm", "backbone.layer1.{}.bn{}", "backbone.bottom_up.res2.{}.conv{}.norm"),
+    KeyRow("conv", "backbone.layer1.{}.downsample.0", "backbone.bottom_up.res2.{}.shortcut"),
+    KeyRow("norm", "backbone.layer1.{}.downsample.1", "backbone.bottom_up.res2.{}.shortcut.norm"),
+    KeyRow("conv", "backbone.layer2.{}.conv{}", "backbone.bottom_up.res3.{}.conv{}"),
+    KeyRow("norm", "backbone.layer2.{}.bn{}", "backbone.bottom_up.res3.{}.conv{}.norm"),
+    KeyRow("conv", "backbone.layer2.{}.downsample.0", "backbone.bottom_up.res3.{}.shortcut"),
+    KeyRow("norm", "backbone.layer2.{}.downsample.1", "backbone.bottom_up.res3.{}.shortcut.norm"),
+    KeyRow("conv", "backbone.layer3.{}.conv{}", "backbone.bottom_up.res4.{}.conv{}"),
+    KeyRow("norm", "backbone.layer3.{}.bn{}", "backbone.bottom_up.res4.{}.conv{}.norm"),
+    KeyRow("conv", "backbone.layer3.{}.downsample.0", "backbone.bottom_up.res4.{}.shortcut"),
+    KeyRow("norm", "backbone.layer3.{}.downsample.1", "backbone.bottom_up.res4.{}.shortcut.norm"),
+    KeyRow("conv", "backbone.layer4.{}.conv{}", "backbone.bottom_up.res5.{}.conv{}"),
+    KeyRow("norm", "backbone.layer4.{}.bn{}", "backbone.bottom_up.res5.{}.conv{}.norm"),
+    KeyRow("conv", "backbone.layer4.{}.downsample.0", "backbone.bottom_up.res5.{}.shortcut"),
+    KeyRow("norm", "backbone.layer4.{}.downsample.1", "backbone.bottom_up.res5.{}.shortcut.norm"),
     # Detectron2 numbers pyramid levels by the logarithm of their stride.
-    Row("conv_bias", "fpn.inner_blocks.0.0", "backbone.fpn_lateral2"),
-    Row("norm", "fpn.inner_blocks.0.1", "backbone.fpn_lateral2.norm"),
-    Row("conv_bias", "fpn.inner_blocks.1.0", "backbone.fpn_lateral3"),
-    Row("norm", "fpn.inner_blocks.1.1", "backbone.fpn_lateral3.norm"),
-    Row("conv_bias", "fpn.inner_blocks.2.0", "backbone.fpn_lateral4"),
-    Row("norm", "fpn.inner_blocks.2.1", "backbone.fpn_lateral4.norm"),
-    Row("conv_bias", "fpn.inner_blocks.3.0", "backbone.fpn_lateral5"),
-    Row("norm", "fpn.inner_blocks.3.1", "backbone.fpn_lateral5.norm"),
-    Row("conv_bias", "fpn.layer_blocks.0.0", "backbone.fpn_output2"),
-    Row("norm", "fpn.layer_blocks.0.1", "backbone.fpn_output2.norm"),
-    Row("conv_bias", "fpn.layer_blocks.1.0", "backbone.fpn_output3"),
-    Row("norm", "fpn.layer_blocks.1.1", "backbone.fpn_output3.norm"),
-    Row("conv_bias", "fpn.layer_blocks.2.0", "backbone.fpn_output4"),
-    Row("norm", "fpn.layer_blocks.2.1", "backbone.fpn_output4.norm"),
-    Row("conv_bias", "fpn.layer_blocks.3.0", "backbone.fpn_output5"),
-    Row("norm", "fpn.layer_blocks.3.1", "backbone.fpn_output5.norm"),
-    Row("linear", "rpn.conv.0.0", "proposal_generator.rpn_head.conv"),
-    Row("linear", "rpn.cls_logits", "proposal_generator.rpn_head.objectness_logits"),
-    Row("linear", "rpn.bbox_pred", "proposal_generator.rpn_head.anchor_deltas"),
+    KeyRow("conv_bias", "fpn.inner_blocks.0.0", "backbone.fpn_lateral2"),
+    KeyRow("norm", "fpn.inner_blocks.0.1", "backbone.fpn_lateral2.norm"),
+    KeyRow("conv_bias", "fpn.inner_blocks.1.0", "backbone.fpn_lateral3"),
+    KeyRow("norm", "fpn.inner_blocks.1.1", "backbone.fpn_lateral3.norm"),
+    KeyRow("conv_bias", "fpn.inner_blocks.2.0", "backbone.fpn_lateral4"),
+    KeyRow("norm", "fpn.inner_blocks.2.1", "backbone.fpn_lateral4.norm"),
+    KeyRow("conv_bias", "fpn.inner_blocks.3.0", "backbone.fpn_lateral5"),
+    KeyRow("norm", "fpn.inner_blocks.3.1", "backbone.fpn_lateral5.norm"),
+    KeyRow("conv_bias", "fpn.layer_blocks.0.0", "backbone.fpn_output2"),
+    KeyRow("norm", "fpn.layer_blocks.0.1", "backbone.fpn_output2.norm"),
+    KeyRow("conv_bias", "fpn.layer_blocks.1.0", "backbone.fpn_output3"),
+    KeyRow("norm", "fpn.layer_blocks.1.1", "backbone.fpn_output3.norm"),
+    KeyRow("conv_bias", "fpn.layer_blocks.2.0", "backbone.fpn_output4"),
+    KeyRow("norm", "fpn.layer_blocks.2.1", "backbone.fpn_output4.norm"),
+    KeyRow("conv_bias", "fpn.layer_blocks.3.0", "backbone.fpn_output5"),
+    KeyRow("norm", "fpn.layer_blocks.3.1", "backbone.fpn_output5.norm"),
+    KeyRow("linear", "rpn.conv.0.0", "proposal_generator.rpn_head.conv"),
+    KeyRow("linear", "rpn.cls_logits", "proposal_generator.rpn_head.objectness_logits"),
+    KeyRow("linear", "rpn.bbox_pred", "proposal_generator.rpn_head.anchor_deltas"),
 )
 
 #: Module of the RoI head -> the same inside a box head.
 HEAD = (
-    Row("conv_bias", "head.0.0", "conv1"),
-    Row("norm", "head.0.1", "conv1.norm"),
-    Row("conv_bias", "head.1.0", "conv2"),
-    Row("norm", "head.1.1", "conv2.norm"),
-    Row("conv_bias", "head.2.0", "conv3"),
-    Row("norm", "head.2.1", "conv3.norm"),
-    Row("conv_bias", "head.3.0", "conv4"),
-    Row("norm", "head.3.1", "conv4.norm"),
-    Row("linear", "head.5", "fc1"),
+    KeyRow("conv_bias", "head.0.0", "conv1"),
+    KeyRow("norm", "head.0.1", "conv1.norm"),
+    KeyRow("conv_bias", "head.1.0", "conv2"),
+    KeyRow("norm", "head.1.1", "conv2.norm"),
+    KeyRow("conv_bias", "head.2.0", "conv3"),
+    KeyRow("norm", "head.2.1", "conv3.norm"),
+    KeyRow("conv_bias", "head.3.0", "conv4"),
+    KeyRow("norm", "head.3.1", "conv4.norm"),
+    KeyRow("linear", "head.5", "fc1"),
 )
 
 #: Keys that are not pre-trained: predictors, the mask head, and buffers that old files hold.
@@ -74,7 +74,7 @@ def table(detector: Detector) -> KeyTable:
     """The key table of one detector."""
     heads = [f"roi_heads.box_head.{i}" for i in range(CASCADE_STAGES)]
     prefixes = heads if detector == "cascade_rcnn" else ["roi_heads.box_head"]
-    rows = (Row(kind, name, f"{prefix}.{target}") for prefix in prefixes for kind, name, target in HEAD)
+    rows = (KeyRow(kind, name, f"{prefix}.{target}") for prefix in prefixes for kind, name, target in HEAD)
     return KeyTable("detectron2", (*BODY, *rows), FRESH)
 
 
@@ -125,7 +125,7 @@ def config_yaml(config: CheckpointConfig, target: Target, weights: str) -> str:
     )
 
 
-# Solver and test settings are those of SoCo's published fine-tuning (FIDELITY, section 5); where a key is left out,
+# Solver and test settings are those of SoCo's published fine-tuning; where a key is left out,
 # Detectron2's default already agrees with the weights.
 TEMPLATE = """\
 # Detectron2 config for {name} ({detector}), written by adept export; sha256 of the checkpoint {sha256}.

@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-from adept_hub.convert.keymap import KeyTable, Row
-from adept_hub.convert.options import CASCADE_STAGES, STRIDES, Detector, Target, mmdet_scales
+from adept_hub.convert.keymap import KeyRow, KeyTable
+from adept_hub.convert.options import ANCHOR_STRIDES, CASCADE_STAGES, Detector, Target, mmdet_scales
 from adept_hub.models.pooling import canonical_size_of
 from adept_hub.spec import CheckpointConfig, DetectorSpec
 
 BODY = (
     # MMDetection's ResNet has torchvision's names.
-    Row("conv", "backbone.conv1", "backbone.conv1"),
-    Row("norm", "backbone.bn1", "backbone.bn1"),
-    Row("conv", "backbone.layer{}.{}.conv{}", "backbone.layer{}.{}.conv{}"),
-    Row("norm", "backbone.layer{}.{}.bn{}", "backbone.layer{}.{}.bn{}"),
-    Row("conv", "backbone.layer{}.{}.downsample.0", "backbone.layer{}.{}.downsample.0"),
-    Row("norm", "backbone.layer{}.{}.downsample.1", "backbone.layer{}.{}.downsample.1"),
-    Row("conv_bias", "fpn.inner_blocks.{}.0", "neck.lateral_convs.{}.conv"),
-    Row("norm", "fpn.inner_blocks.{}.1", "neck.lateral_convs.{}.bn"),
-    Row("conv_bias", "fpn.layer_blocks.{}.0", "neck.fpn_convs.{}.conv"),
-    Row("norm", "fpn.layer_blocks.{}.1", "neck.fpn_convs.{}.bn"),
-    Row("linear", "rpn.conv.0.0", "rpn_head.rpn_conv"),
-    Row("linear", "rpn.cls_logits", "rpn_head.rpn_cls"),
-    Row("linear", "rpn.bbox_pred", "rpn_head.rpn_reg"),
+    KeyRow("conv", "backbone.conv1", "backbone.conv1"),
+    KeyRow("norm", "backbone.bn1", "backbone.bn1"),
+    KeyRow("conv", "backbone.layer{}.{}.conv{}", "backbone.layer{}.{}.conv{}"),
+    KeyRow("norm", "backbone.layer{}.{}.bn{}", "backbone.layer{}.{}.bn{}"),
+    KeyRow("conv", "backbone.layer{}.{}.downsample.0", "backbone.layer{}.{}.downsample.0"),
+    KeyRow("norm", "backbone.layer{}.{}.downsample.1", "backbone.layer{}.{}.downsample.1"),
+    KeyRow("conv_bias", "fpn.inner_blocks.{}.0", "neck.lateral_convs.{}.conv"),
+    KeyRow("norm", "fpn.inner_blocks.{}.1", "neck.lateral_convs.{}.bn"),
+    KeyRow("conv_bias", "fpn.layer_blocks.{}.0", "neck.fpn_convs.{}.conv"),
+    KeyRow("norm", "fpn.layer_blocks.{}.1", "neck.fpn_convs.{}.bn"),
+    KeyRow("linear", "rpn.conv.0.0", "rpn_head.rpn_conv"),
+    KeyRow("linear", "rpn.cls_logits", "rpn_head.rpn_cls"),
+    KeyRow("linear", "rpn.bbox_pred", "rpn_head.rpn_reg"),
 )
 
 #: Module of the RoI head -> the same inside a bbox head.
 HEAD = (
-    Row("conv_bias", "head.0.0", "shared_convs.0.conv"),
-    Row("norm", "head.0.1", "shared_convs.0.bn"),
-    Row("conv_bias", "head.1.0", "shared_convs.1.conv"),
-    Row("norm", "head.1.1", "shared_convs.1.bn"),
-    Row("conv_bias", "head.2.0", "shared_convs.2.conv"),
-    Row("norm", "head.2.1", "shared_convs.2.bn"),
-    Row("conv_bias", "head.3.0", "shared_convs.3.conv"),
-    Row("norm", "head.3.1", "shared_convs.3.bn"),
-    Row("linear", "head.5", "shared_fcs.0"),
+    KeyRow("conv_bias", "head.0.0", "shared_convs.0.conv"),
+    KeyRow("norm", "head.0.1", "shared_convs.0.bn"),
+    KeyRow("conv_bias", "head.1.0", "shared_convs.1.conv"),
+    KeyRow("norm", "head.1.1", "shared_convs.1.bn"),
+    KeyRow("conv_bias", "head.2.0", "shared_convs.2.conv"),
+    KeyRow("norm", "head.2.1", "shared_convs.2.bn"),
+    KeyRow("conv_bias", "head.3.0", "shared_convs.3.conv"),
+    KeyRow("norm", "head.3.1", "shared_convs.3.bn"),
+    KeyRow("linear", "head.5", "shared_fcs.0"),
 )
 
 #: Keys that are not pre-trained: predictors and the mask head.
@@ -49,7 +49,7 @@ def table(detector: Detector) -> KeyTable:
     """The key table of one detector."""
     heads = [f"roi_head.bbox_head.{i}" for i in range(CASCADE_STAGES)]
     prefixes = heads if detector == "cascade_rcnn" else ["roi_head.bbox_head"]
-    rows = (Row(kind, name, f"{prefix}.{target}") for prefix in prefixes for kind, name, target in HEAD)
+    rows = (KeyRow(kind, name, f"{prefix}.{target}") for prefix in prefixes for kind, name, target in HEAD)
     return KeyTable("mmdet", (*BODY, *rows), FRESH)
 
 
@@ -111,7 +111,7 @@ def _norm(target: Target) -> str:
 
 def _anchors(spec: DetectorSpec, target: Target) -> str:
     where, ratios = mmdet_scales(target.anchor_sizes(spec)), list(spec.anchors.ratios)
-    return f"dict(type='AnchorGenerator', {where}, ratios={ratios}, strides={list(STRIDES)}, _delete_=True)"
+    return f"dict(type='AnchorGenerator', {where}, ratios={ratios}, strides={list(ANCHOR_STRIDES)}, _delete_=True)"
 
 
 def _extractor(spec: DetectorSpec, target: Target, size: int) -> str:
@@ -148,7 +148,7 @@ def _mask_head(spec: DetectorSpec, target: Target) -> str:
     return f"        mask_roi_extractor={_extractor(spec, target, 14)},\n        mask_head=dict({head}),\n"
 
 
-# The schedule is the stock 1x one with the weight decay of SoCo's published fine-tuning (FIDELITY, section 5).
+# The schedule is the stock 1x one with the weight decay of SoCo's published fine-tuning.
 TEMPLATE = """\
 # MMDetection 3 config for {name} ({detector}), written by adept export; sha256 of the checkpoint {sha256}.
 # Without it, stock defaults (frozen stage 1, norm_eval, no norm in the FPN, two-fc head) would spoil the weights.

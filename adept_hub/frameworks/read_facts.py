@@ -133,10 +133,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 def facts_of_shapes(shapes: Mapping[str, tuple[int, ...]], framework: str) -> Facts:
     """What the names and shapes of a detector's tensors tell: its structure, not its pixels, strides or anchors."""
-    from adept_hub.convert.recognize import recognise
+    from adept_hub.convert.recognize import recognize
     from adept_hub.convert.structure import read_structure
 
-    known = recognise(shapes)
+    known = recognize(shapes)
     if known.framework != framework:
         raise UnsupportedModelError(
             f"The names are those of {known.framework}, not of {framework}.\nAsk with --target {known.framework}"

@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Iterable
 from typing import Any
 
-from adept_hub.convert.keymap import KeyTable, Row
-from adept_hub.convert.options import CASCADE_STAGES, STRIDES, Detector, Target
+from adept_hub.convert.keymap import KeyRow, KeyTable
+from adept_hub.convert.options import ANCHOR_STRIDES, CASCADE_STAGES, Detector, Target
 from adept_hub.models.anchors import ExactAnchorGenerator
 from adept_hub.models.cascade import STAGE_IOUS, STAGE_WEIGHTS, AgnosticPredictor, CascadeRoIHeads, ScaleGradient
 from adept_hub.models.detector import PyramidBackbone
@@ -16,32 +16,32 @@ from adept_hub.models.transform import AntialiasedTransform
 from adept_hub.spec import PARTS, CheckpointConfig
 
 BODY = (
-    Row("conv", "backbone.conv1", "backbone.body.conv1"),
-    Row("norm", "backbone.bn1", "backbone.body.bn1"),
-    Row("conv", "backbone.layer{}.{}.conv{}", "backbone.body.layer{}.{}.conv{}"),
-    Row("norm", "backbone.layer{}.{}.bn{}", "backbone.body.layer{}.{}.bn{}"),
-    Row("conv", "backbone.layer{}.{}.downsample.0", "backbone.body.layer{}.{}.downsample.0"),
-    Row("norm", "backbone.layer{}.{}.downsample.1", "backbone.body.layer{}.{}.downsample.1"),
-    Row("conv_bias", "fpn.inner_blocks.{}.0", "backbone.fpn.inner_blocks.{}.0"),
-    Row("norm", "fpn.inner_blocks.{}.1", "backbone.fpn.inner_blocks.{}.1"),
-    Row("conv_bias", "fpn.layer_blocks.{}.0", "backbone.fpn.layer_blocks.{}.0"),
-    Row("norm", "fpn.layer_blocks.{}.1", "backbone.fpn.layer_blocks.{}.1"),
-    Row("linear", "rpn.conv.0.0", "rpn.head.conv.0.0"),
-    Row("linear", "rpn.cls_logits", "rpn.head.cls_logits"),
-    Row("linear", "rpn.bbox_pred", "rpn.head.bbox_pred"),
+    KeyRow("conv", "backbone.conv1", "backbone.body.conv1"),
+    KeyRow("norm", "backbone.bn1", "backbone.body.bn1"),
+    KeyRow("conv", "backbone.layer{}.{}.conv{}", "backbone.body.layer{}.{}.conv{}"),
+    KeyRow("norm", "backbone.layer{}.{}.bn{}", "backbone.body.layer{}.{}.bn{}"),
+    KeyRow("conv", "backbone.layer{}.{}.downsample.0", "backbone.body.layer{}.{}.downsample.0"),
+    KeyRow("norm", "backbone.layer{}.{}.downsample.1", "backbone.body.layer{}.{}.downsample.1"),
+    KeyRow("conv_bias", "fpn.inner_blocks.{}.0", "backbone.fpn.inner_blocks.{}.0"),
+    KeyRow("norm", "fpn.inner_blocks.{}.1", "backbone.fpn.inner_blocks.{}.1"),
+    KeyRow("conv_bias", "fpn.layer_blocks.{}.0", "backbone.fpn.layer_blocks.{}.0"),
+    KeyRow("norm", "fpn.layer_blocks.{}.1", "backbone.fpn.layer_blocks.{}.1"),
+    KeyRow("linear", "rpn.conv.0.0", "rpn.head.conv.0.0"),
+    KeyRow("linear", "rpn.cls_logits", "rpn.head.cls_logits"),
+    KeyRow("linear", "rpn.bbox_pred", "rpn.head.bbox_pred"),
 )
 
 #: Module of the RoI head -> the same inside a box head.
 HEAD = (
-    Row("conv_bias", "head.0.0", "0.0"),
-    Row("norm", "head.0.1", "0.1"),
-    Row("conv_bias", "head.1.0", "1.0"),
-    Row("norm", "head.1.1", "1.1"),
-    Row("conv_bias", "head.2.0", "2.0"),
-    Row("norm", "head.2.1", "2.1"),
-    Row("conv_bias", "head.3.0", "3.0"),
-    Row("norm", "head.3.1", "3.1"),
-    Row("linear", "head.5", "5"),
+    KeyRow("conv_bias", "head.0.0", "0.0"),
+    KeyRow("norm", "head.0.1", "0.1"),
+    KeyRow("conv_bias", "head.1.0", "1.0"),
+    KeyRow("norm", "head.1.1", "1.1"),
+    KeyRow("conv_bias", "head.2.0", "2.0"),
+    KeyRow("norm", "head.2.1", "2.1"),
+    KeyRow("conv_bias", "head.3.0", "3.0"),
+    KeyRow("norm", "head.3.1", "3.1"),
+    KeyRow("linear", "head.5", "5"),
 )
 
 #: Keys that are not pre-trained: predictors and the mask head.
@@ -65,7 +65,7 @@ def table(detector: Detector) -> KeyTable:
     """The key table of one detector; Cascade's keys are those of `adept_hub.models.cascade`, torchvision has none."""
     heads = [f"roi_heads.box_head.{i}" for i in range(CASCADE_STAGES)]
     prefixes = heads if detector == "cascade_rcnn" else ["roi_heads.box_head"]
-    rows = (Row(kind, name, f"{prefix}.{target}") for prefix in prefixes for kind, name, target in HEAD)
+    rows = (KeyRow(kind, name, f"{prefix}.{target}") for prefix in prefixes for kind, name, target in HEAD)
     return KeyTable("torchvision", (*BODY, *rows), FRESH)
 
 
@@ -98,7 +98,7 @@ def build_model_py(config: CheckpointConfig, target: Target, parts: Iterable[str
         classes=target.num_classes,
         sizes=target.anchor_sizes(spec),
         ratios=spec.anchors.ratios,
-        strides=STRIDES,
+        strides=ANCHOR_STRIDES,
         mean=list(pixels.mean),
         std=list(pixels.std),
         body="FrozenBatchNorm2d" if target.norm == "none" else inner,

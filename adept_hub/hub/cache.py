@@ -23,7 +23,7 @@ from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]  # 
 
 from adept_hub.errors import AdeptError, IntegrityError
 from adept_hub.io.paths import resolved
-from adept_hub.io.read import Door
+from adept_hub.io.read import BoundedReader
 from adept_hub.io.write import atomic_file
 
 try:
@@ -121,7 +121,7 @@ class RepoCache:
         if revision == commit:
             return
         try:
-            if not (ref.is_file() and Door(IntegrityError, limit=1000).text(ref) == commit):
+            if not (ref.is_file() and BoundedReader(IntegrityError, limit=1000).text(ref) == commit):
                 with atomic_file(ref) as temporary:
                     temporary.write_text(commit, encoding="utf-8")
         except (OSError, AdeptError) as error:

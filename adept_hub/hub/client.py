@@ -1,6 +1,6 @@
 """Files of the Hub, so that pins need no request, what is announced is checked, and errors are ours.
 
-Every call honours the client's own environment: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE, HF_HOME and the proxies.
+Every call honors the client's own environment: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE, HF_HOME and the proxies.
 """
 
 from __future__ import annotations

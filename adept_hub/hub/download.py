@@ -24,7 +24,7 @@ from adept_hub.hub.cache import RepoCache
 from adept_hub.hub.retries import Patience
 from adept_hub.hub.xet import STALLED, fetch_by_xet, has_xet
 from adept_hub.io.digest import sha256_file
-from adept_hub.io.read import Door
+from adept_hub.io.read import BoundedReader
 
 #: Bytes per second, over `WINDOW` seconds; below it a download ends. ``ADEPT_MIN_DOWNLOAD_RATE`` sets another, 0 none.
 LEAST_RATE = 1000.0
@@ -110,7 +110,7 @@ def _verify(file: Announced, path: Path) -> None:
 def git_hash(path: Path) -> str:
     """Return git's hash of a file's content, which is the ETag of a small file on the Hub."""
     digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
-    with Door(IntegrityError, 1 << 62).open(path) as stream:
+    with BoundedReader(IntegrityError, 1 << 62).open(path) as stream:
         while piece := stream.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()

@@ -19,7 +19,7 @@ OPTIONS = ("detector", "norm", "anchors", "revision")
 _log = logging.getLogger(__name__)
 
 
-class Door(NamedTuple):
+class Address(NamedTuple):
     """The parts of an address: what ``adept_hub.load_pretrained`` accepts, and options."""
 
     source: str
@@ -27,7 +27,7 @@ class Door(NamedTuple):
 
 
 @checked
-def parse_address(address: str) -> Door:
+def parse_address(address: str) -> Address:
     """Split ``adept://SOURCE#detector=cascade_rcnn&norm=FrozenBN``.
 
     Raises:
@@ -42,7 +42,7 @@ def parse_address(address: str) -> Door:
         raise _not_understood(address, f"{unknown[0]!r} is not an option.{did_you_mean(unknown[0], OPTIONS)}")
     if twice := [name for name in names if names.count(name) > 1]:
         raise _not_understood(address, f"the option {twice[0]!r} stands there twice.")
-    return Door(source, dict(items))
+    return Address(source, dict(items))
 
 
 def _not_understood(address: str, why: str) -> SourceError:

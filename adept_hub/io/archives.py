@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from adept_hub.errors import AdeptError
-from adept_hub.io.read import Door, read_at_most
+from adept_hub.io.read import BoundedReader, read_at_most
 
 
-def tar_members(door: Door, path: Path) -> Iterator[tarfile.TarInfo]:
+def tar_members(door: BoundedReader, path: Path) -> Iterator[tarfile.TarInfo]:
     """Yield the regular files of an uncompressed tar file, each after the one before.
 
     Links, devices and folders are passed over. A negative size would lead back to an earlier member, without end.
@@ -40,7 +40,7 @@ def tar_members(door: Door, path: Path) -> Iterator[tarfile.TarInfo]:
         raise door.refuse(called, f"cannot be read ({error})") from error
 
 
-def read_span(door: Door, path: Path, called: str, offset: int, length: int) -> bytes:
+def read_span(door: BoundedReader, path: Path, called: str, offset: int, length: int) -> bytes:
     """Return a part of a file, such as one member of a tar file.
 
     Args:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from adept_hub.errors import AdeptError, IntegrityError
 from adept_hub.io.paths import resolved
-from adept_hub.io.read import Door
+from adept_hub.io.read import BoundedReader
 from adept_hub.io.write import atomic_file
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def sha256_file(path: Path) -> str:
     Raises:
         IntegrityError: it cannot be read, or is not a regular file.
     """
-    with Door(IntegrityError, _MAX_BYTES).open(path) as stream:
+    with BoundedReader(IntegrityError, _MAX_BYTES).open(path) as stream:
         return hashlib.file_digest(cast("BufferedReader", stream), "sha256").hexdigest()
 
 
@@ -114,7 +114,7 @@ def _identity(path: Path) -> str:
 
 def _recalled(stamp: Path) -> str:
     try:
-        return Door(IntegrityError, limit=1000).text(stamp)
+        return BoundedReader(IntegrityError, limit=1000).text(stamp)
     except IntegrityError:
         return ""
 

@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from adept_hub.errors import AdeptError, FolderInUseError
 from adept_hub.io.disk_errors import disk_errors
 from adept_hub.io.paths import resolved
-from adept_hub.io.read import Door
+from adept_hub.io.read import BoundedReader
 
 _log = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ def _sign(path: Path) -> None:
 def _owner(folder: Path) -> dict[str, object]:
     """What the holder says about itself; empty where it has not yet."""
     with contextlib.suppress(AdeptError):
-        content = Door(FolderInUseError).json(folder / OWNER)
+        content = BoundedReader(FolderInUseError).json(folder / OWNER)
         if isinstance(content, dict):
             return content
     return {}

@@ -1,7 +1,7 @@
 """The one door for bytes that a user or a network named: regular files only, bounded before they are read.
 
-A `Door` is made for a kind of file, with the class of the error that its users know (`CheckpointError`, `DataError`,
-...), and raises nothing else.
+A `BoundedReader` is made for a kind of file, with the class of the error that its users know (`CheckpointError`,
+`DataError`, ...), and raises nothing else.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_IMAGE = 512 << 20
 _DEPTH = (RecursionError, OverflowError, MemoryError, LookupError, TypeError, AttributeError)
 
 
-class Door:
+class BoundedReader:
     """How a kind of file is read.
 
     Args:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from torch import Tensor, nn
 
-from adept_hub.convert.recognize import recognise
+from adept_hub.convert.recognize import recognize
 from adept_hub.convert.structure import part_of_key
 from adept_hub.load_report import PartReport
 from adept_hub.loading.transfer import Held
@@ -27,7 +27,7 @@ def part_rows(model: nn.Module, held: Sequence[Held], tensors: Mapping[str, Tens
         rest: what the last row is called.
     """
     own = own_tensors(model)
-    known = recognise(own)
+    known = recognize(own)
     left: dict[str, list[str]] = {}
     filled = {one.step.target for one in held}
     for key, (name, _) in own.items():
@@ -35,7 +35,7 @@ def part_rows(model: nn.Module, held: Sequence[Held], tensors: Mapping[str, Tens
             part = part_of_key(key.removeprefix(known.prefix), known.framework)
             left.setdefault(part or rest, []).append(name)
     used, seen = {one.step.source for one in held}, set()
-    rows = {part: PartReport(part, reinitialised=tuple(left.get(part, ()))) for part in (*PARTS, rest)}
+    rows = {part: PartReport(part, reinitialized=tuple(left.get(part, ()))) for part in (*PARTS, rest)}
     counts = {part: [0, 0] for part in PARTS}
     for one in held:
         view = view_of(one.memory)
@@ -48,7 +48,7 @@ def part_rows(model: nn.Module, held: Sequence[Held], tensors: Mapping[str, Tens
             part,
             loaded=counts[part][0],
             bytes=counts[part][1],
-            reinitialised=rows[part].reinitialised,
+            reinitialized=rows[part].reinitialized,
             reshaped=tuple(one.name for one in adapted if part_of(one.step.source) == part),
             skipped=tuple((key, _why(key)) for key in tensors if part_of(key) == part and key not in used),
         )

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from adept_hub.convert.detect import Step
+from adept_hub.convert.detect import TensorCopy
 from adept_hub.errors import IncompleteLoadError, UnsupportedModelError
 from adept_hub.models.wrapped import (
     Own,
@@ -33,16 +33,16 @@ _TENSORS = ("Tensor", "Parameter", "Buffer")
 class Held(NamedTuple):
     """One tensor of a model that holds what it should: the plan's step, the model's name for it, its memory here."""
 
-    step: Step
+    step: TensorCopy
     name: str
     memory: Tensor
 
 
 @dataclass(frozen=True)
-class Cell:
+class TensorWrite:
     """One tensor to be written: the plan's step, the model's tensor, the memory here and what it will hold."""
 
-    step: Step
+    step: TensorCopy
     own: Own
     memory: Tensor
     value: Tensor
@@ -68,7 +68,7 @@ class Transfer(NamedTuple):
     also_changed: list[str]
 
 
-def transfer(model: nn.Module, plan: Sequence[Step]) -> Transfer:
+def transfer(model: nn.Module, plan: Sequence[TensorCopy]) -> Transfer:
     """Copy every step of a plan into the model's own tensors, or leave the model as it was.
 
     Args:
@@ -102,7 +102,7 @@ def transfer(model: nn.Module, plan: Sequence[Step]) -> Transfer:
     return Transfer(held, [name for name, tensor in own.items() if not _same(local(tensor), beside[name])])
 
 
-def prepare(model: nn.Module, plan: Sequence[Step]) -> list[Cell]:
+def prepare(model: nn.Module, plan: Sequence[TensorCopy]) -> list[TensorWrite]:
     """Find the memory of every step and the value it will hold, in the model's own precision.
 
     Raises:
@@ -114,13 +114,13 @@ def prepare(model: nn.Module, plan: Sequence[Step]) -> list[Cell]:
     for step in plan:
         name, tensor = own[step.target]
         value = _converted(step, tensor, name)
-        cells.append(Cell(step, own[step.target], local(tensor), local_share(value, tensor)))
+        cells.append(TensorWrite(step, own[step.target], local(tensor), local_share(value, tensor)))
     _check_memory(model, {cell.own.name: cell.memory for cell in cells})
     _check_ties(cells)
     return cells
 
 
-def verify(model: nn.Module, plan: Sequence[Step]) -> list[Held]:
+def verify(model: nn.Module, plan: Sequence[TensorCopy]) -> list[Held]:
     """Compare the model's own tensors, read anew, with what they should hold; return them.
 
     Raises:
@@ -148,7 +148,7 @@ def _same(held: Tensor, expected: Tensor) -> bool:
     return torch.equal(held, expected) or torch.allclose(held, expected, rtol=0, atol=0, equal_nan=True)
 
 
-def _restore(cells: Sequence[Cell], before: Sequence[Tensor], error: BaseException) -> None:
+def _restore(cells: Sequence[TensorWrite], before: Sequence[Tensor], error: BaseException) -> None:
     try:
         for cell, value in zip(cells, before, strict=False):
             cell.memory.copy_(value)
@@ -174,7 +174,7 @@ def _check_kinds(tensors: Mapping[str, Tensor]) -> None:
             )
 
 
-def _converted(step: Step, tensor: Tensor, name: str) -> Tensor:
+def _converted(step: TensorCopy, tensor: Tensor, name: str) -> Tensor:
     """The value in the precision that the model has there."""
     value, dtype = step.tensor, tensor.dtype
     if value.dtype == dtype:
@@ -218,9 +218,9 @@ def _check_memory(model: nn.Module, memory: Mapping[str, Tensor]) -> None:
         )
 
 
-def _check_ties(cells: Sequence[Cell]) -> None:
+def _check_ties(cells: Sequence[TensorWrite]) -> None:
     """One tensor under two names can hold one value only; other overlaps show when the tensors are read back."""
-    first: dict[tuple[object, ...], Cell] = {}
+    first: dict[tuple[object, ...], TensorWrite] = {}
     for cell in cells:
         if cell.memory.numel() == 0:
             continue
@@ -232,7 +232,7 @@ def _check_ties(cells: Sequence[Cell]) -> None:
             )
 
 
-def _neighbors(model: nn.Module, cells: Sequence[Cell]) -> dict[str, Tensor]:
+def _neighbors(model: nn.Module, cells: Sequence[TensorWrite]) -> dict[str, Tensor]:
     """Copies of the model's other tensors that share memory with those of a plan."""
     taken = {cell.own.name for cell in cells}
     others = {name: local(t) for name, t in own_tensors(model).values() if name not in taken and not local(t).is_meta}

@@ -12,12 +12,12 @@ class ExactAnchorGenerator(AnchorGenerator):  # type: ignore[misc]  # torchvisio
 
     torchvision rounds cell anchors to whole pixels, and takes each level's stride as image size // grid size, which
     is wrong for P6 whenever P5 has an odd side (224 px: 56 for 64). Anchors are float32 xyxy in pixels of the padded
-    network input, centred on (column * stride, row * stride).
+    network input, centered on (column * stride, row * stride).
 
     Args:
         sizes: square-root area of the anchors of each level, pixels.
         ratios: height / width, in channel order.
-        strides: pixels between neighbouring places of each level.
+        strides: pixels between neighboring places of each level.
     """
 
     def __init__(self, sizes: tuple[float, ...], ratios: tuple[float, ...], strides: tuple[int, ...]) -> None:

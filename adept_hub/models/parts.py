@@ -33,7 +33,7 @@ class DetectorParts(nn.Module):
     """Backbone, FPN, RPN head and RoI head of one spec, with trainable batch norms everywhere but in the RPN.
 
     ``state_dict()`` keys begin with ``backbone.``, ``fpn.``, ``rpn.`` and ``head.``; inside a part they are
-    torchvision's. Initialisation: the last norm of every residual block is zero (SoCo, ``resnet.py``), the FPN is
+    torchvision's. Initialization: the last norm of every residual block is zero (SoCo, ``resnet.py``), the FPN is
     Kaiming-uniform, the RPN N(0, 0.01) with zero biases.
     """
 
@@ -52,7 +52,7 @@ class DetectorParts(nn.Module):
         )
 
     def pyramid(self, images_NCHW: Tensor) -> list[Tensor]:
-        """P2-P5 of normalised images: four tensors (N, fpn_channels, ceil(H / stride), ceil(W / stride))."""
+        """P2-P5 of normalized images: four tensors (N, fpn_channels, ceil(H / stride), ceil(W / stride))."""
         stages = self.backbone(images_NCHW)
         maps: OrderedDict[str, Tensor] = self.fpn(OrderedDict(zip(LEVELS, stages.values(), strict=True)))
         return list(maps.values())

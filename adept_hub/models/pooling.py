@@ -48,7 +48,7 @@ class PyramidRoIAlign(MultiScaleRoIAlign):  # type: ignore[misc]  # torchvision 
     Args:
         featmap_names: levels to pool from, P2 first.
         output_size: side of the pooled features.
-        strides: pixels between neighbouring places of each level.
+        strides: pixels between neighboring places of each level.
         canonical_size: square-root area (pixels) from which on a box belongs to P4.
     """
 

@@ -10,7 +10,7 @@ import torch
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
-_INITIALISERS = frozenset(
+_INITIALIZERS = frozenset(
     {
         init.kaiming_normal_,
         init.kaiming_uniform_,
@@ -23,14 +23,14 @@ _INITIALISERS = frozenset(
 )
 
 
-class _SkipInitialisers(TorchFunctionMode):
+class _SkipInitializers(TorchFunctionMode):
     """On the meta device these compute nothing, but slowly: half of the time that building a ResNet-50 takes."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func in _INITIALISERS:
+        if func in _INITIALIZERS:
             return args[0] if args else kwargs["tensor"]
         return func(*args, **kwargs)
 
@@ -41,5 +41,5 @@ def skeleton() -> Iterator[None]:
 
     Every tensor must be assigned afterwards (``load_state_dict(strict=True, assign=True)``).
     """
-    with torch.device("meta"), _SkipInitialisers():
+    with torch.device("meta"), _SkipInitializers():
         yield

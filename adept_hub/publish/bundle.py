@@ -16,7 +16,7 @@ from adept_hub.cards.card import PICTURES, write_card
 from adept_hub.cards.measurements import check_inside, folders_of
 from adept_hub.cards.tables import registry_entry
 from adept_hub.errors import AdeptError, PublishError, RegistryError
-from adept_hub.io.read import Door
+from adept_hub.io.read import BoundedReader
 from adept_hub.io.write import atomic_file, atomic_folder
 from adept_hub.names import split_name
 from adept_hub.publish.release import check_publishable
@@ -52,7 +52,7 @@ def bundle(checkpoint: Path, alias: str = "", *, models: Path = MODELS, bundled:
     if sum(picture.stat().st_size for picture in pictures) > MAX_PICTURE_BYTES:
         raise PublishError(f"The pictures of {config.name} have more than {MAX_PICTURE_BYTES:,} bytes together.")
     check_registry((models, bundled))
-    data: dict[str, Any] = Door(RegistryError, MAX_REGISTRY_BYTES).json(models)
+    data: dict[str, Any] = BoundedReader(RegistryError, MAX_REGISTRY_BYTES).json(models)
     with atomic_folder(bundled / config.name, overwrite=True) as folder:
         for name in ("model.safetensors", "config.json"):
             shutil.copyfile(checkpoint / name, folder / name)

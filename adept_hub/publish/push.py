@@ -20,7 +20,7 @@ from adept_hub.checkpoint.validate import MAX_CARD_BYTES
 from adept_hub.convert.export import import_state
 from adept_hub.errors import AdeptError, CheckpointError, DownloadError, PublishError
 from adept_hub.foreign.infer import infer_spec
-from adept_hub.io.read import Door
+from adept_hub.io.read import BoundedReader
 from adept_hub.models.contract import part_of
 from adept_hub.models.read import anchors_of, preprocessing_of
 from adept_hub.models.wrapped import unwrapped, whole_tensors
@@ -61,7 +61,7 @@ def save_pretrained(
     name: str,
     parts: str | Iterable[str] | None = None,
     provenance: Provenance | None = None,
-    licence: str | None = None,
+    license: str | None = None,
     relicense: bool = False,
     half: bool = False,
     overwrite: bool = False,
@@ -77,8 +77,8 @@ def save_pretrained(
             from, else all four.
         provenance: how the weights came to be; by default that of the checkpoint that the model came from. Either way
             that checkpoint is recorded as what they started from, since training may have gone on.
-        licence: of the weights, as the Hub writes it (``apache-2.0``); by default that checkpoint's.
-        relicense: claim the right to grant a ``licence`` that is not known to be at least as restrictive as that
+        license: of the weights, as the Hub writes it (``apache-2.0``); by default that checkpoint's.
+        relicense: claim the right to grant a ``license`` that is not known to be at least as restrictive as that
             checkpoint's.
         half: store weights as float16.
 
@@ -89,7 +89,7 @@ def save_pretrained(
         UnknownKeyError, UnsupportedModelError: the model is of another architecture.
         IncompleteLoadError, ShapeMismatchError: a part is not whole.
         OutputExistsError, DiskFullError, CheckpointError: about the folder, or a value that is not finite.
-        LicenseError: ``licence`` is more permissive than that of the checkpoint that the model came from.
+        LicenseError: ``license`` is more permissive than that of the checkpoint that the model came from.
     """
     model = unwrapped(model)
     origin = getattr(model, "checkpoint_config", None)
@@ -108,7 +108,7 @@ def save_pretrained(
         # Metrics are those of the origin's own weights.
         provenance = replace(origin.provenance, metrics=()) if origin else UNKNOWN
     starts = origin.as_starts() if origin else provenance.starts
-    given, claimed = inherit(starts[-1] if starts else None, licence or "unstated", relicense=relicense)
+    given, claimed = inherit(starts[-1] if starts else None, license or "unstated", relicense=relicense)
     return write_checkpoint(
         Path(folder),
         tensors,
@@ -116,7 +116,7 @@ def save_pretrained(
         spec=spec,
         preprocessing=preprocessing_of(model),
         provenance=replace(provenance, starts=starts, relicensed=claimed),
-        licence=given,
+        license=given,
         parts=wanted,
         half=half,
         overwrite=overwrite,
@@ -152,7 +152,7 @@ def push_to_hub(
         dry_run: say what would go up, without any request.
 
     Raises:
-        PublishError: no licence, no provenance, or the repository would not take it.
+        PublishError: no license, no provenance, or the repository would not take it.
         CheckpointError: the folder is no checkpoint, or does not load.
         SourceError: ``repo`` or ``revision`` is not of its form.
         DownloadError: the Hub could not be reached, or refused.
@@ -230,7 +230,7 @@ def _remote_handwritten(api: HfApi, repo: str, commit: str | None) -> str:
             card = download_file(repo, CARD, commit, HubOptions(cache, False, api.token), MAX_CARD_BYTES)
         except CheckpointError:  # the repository has no card
             return ""
-        return handwritten_part(Door(PublishError, MAX_CARD_BYTES).read(card).decode(errors="replace"))
+        return handwritten_part(BoundedReader(PublishError, MAX_CARD_BYTES).read(card).decode(errors="replace"))
 
 
 def _as_publish_error(error: AdeptError, repo: str) -> PublishError:

@@ -14,7 +14,7 @@ from adept_hub.checkpoint.licenses import as_restrictive, is_stated
 from adept_hub.checkpoint.validate import MAX_CARD_BYTES
 from adept_hub.errors import CheckpointError, PublishError
 from adept_hub.io.digest import verify
-from adept_hub.io.read import Door
+from adept_hub.io.read import BoundedReader
 from adept_hub.spec import METHODS, CheckpointConfig
 
 #: Beside the checkpoint, or in the run that it came from: recipe, training log, measurements, pictures.
@@ -68,7 +68,7 @@ def collect_release(folder: Path, repo: str) -> Release:
     card, text = checkpoint / CARD, ""
     if os.path.lexists(card):
         check_inside(card, checkpoint)
-        content = Door(PublishError, MAX_CARD_BYTES, remedy="Make it shorter, or remove it.").read(card)
+        content = BoundedReader(PublishError, MAX_CARD_BYTES, remedy="Make it shorter, or remove it.").read(card)
         text = handwritten_part(content.decode(errors="replace"))
     return Release(config, f"hf-hub:{repo}", text, files).with_handwritten("")
 
@@ -78,23 +78,23 @@ def check_publishable(checkpoint: Path) -> CheckpointConfig:
 
     Raises:
         CheckpointError: it does not load: a file is missing, damaged, or not what the config promises.
-        PublishError: it has no licence or no provenance, or a more permissive license than what it started from; or a
+        PublishError: it has no license or no provenance, or a more permissive license than what it started from; or a
             file of it is a link out of the folder.
     """
     for name in (CONFIG, WEIGHTS):
         check_inside(checkpoint / name, checkpoint)
     config = read_config(checkpoint)
     provenance = config.provenance
-    if not is_stated(config.licence):
+    if not is_stated(config.license):
         raise PublishError(
-            f"{checkpoint} has no licence, so nobody could use it.\n"
-            f'State it in {checkpoint / CONFIG}: "licence": "apache-2.0" (or in the recipe: export.licence)'
+            f"{checkpoint} has no license, so nobody could use it.\n"
+            f'State it in {checkpoint / CONFIG}: "license": "apache-2.0" (or in the recipe: export.license)'
         )
     start = provenance.starts[-1] if provenance.starts else None
-    if start and not provenance.relicensed and not as_restrictive(config.licence, start.license):
+    if start and not provenance.relicensed and not as_restrictive(config.license, start.license):
         was = f"under {start.license}" if is_stated(start.license) else "under a license that is not stated"
         raise PublishError(
-            f"{checkpoint} started from {start.name}, {was}; its own, {config.licence}, is not known to be at least as "
+            f"{checkpoint} started from {start.name}, {was}; its own, {config.license}, is not known to be at least as "
             f'restrictive.\nIf you have the right to grant it, say so in {checkpoint / CONFIG}, in "provenance": '
             '"relicensed": true'
         )

@@ -42,7 +42,7 @@ class ModelInfo:
     sha256: str = ""
     size: int = 0
     config_sha256: str = ""
-    licence: str = ""
+    license: str = ""
     data: str = ""
     images: int = 0
     epochs: float = 0.0
@@ -90,7 +90,7 @@ class CheckpointEntry:
 
     sha256: str = ""
     size: int = 0
-    licence: str = ""
+    license: str = ""
     data: str = ""
     images: int = 0
     epochs: float = 0.0

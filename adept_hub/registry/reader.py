@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adept_hub.errors import RegistryError, UnknownModelError, UnpublishedWeightsError
-from adept_hub.io.read import Door, parse_json
+from adept_hub.io.read import BoundedReader, parse_json
 from adept_hub.names import is_name, split_name
 from adept_hub.registry.lines import is_published_line, parse_line, read_lines
 from adept_hub.words.spelling import did_you_mean
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 #: Ten thousand entries have 6 MB.
 MAX_REGISTRY_BYTES = 256 << 20
-_DOOR = Door(RegistryError, MAX_REGISTRY_BYTES, remedy="Name a JSON file in ADEPT_REGISTRY.")
+_DOOR = BoundedReader(RegistryError, MAX_REGISTRY_BYTES, remedy="Name a JSON file in ADEPT_REGISTRY.")
+FORMAT_VERSION = 2
 _GROUPS = ("architectures", "checkpoints", "defaults", "deprecated")
 
 
@@ -161,9 +162,9 @@ def _groups(data: object, where: str) -> tuple[dict[str, Any], ...]:
             f"{where}: unknown field {unknown[0][:200]!r}.{did_you_mean(unknown[0], ('format_version', *_GROUPS))} "
             f"Known: format_version, {', '.join(_GROUPS)}."
         )
-    if data.get("format_version") != 1:
+    if data.get("format_version") != FORMAT_VERSION:
         found = str(data.get("format_version", "none"))[:40]
-        raise RegistryError(f"{where} has format {found}, this version reads format 1.")
+        raise RegistryError(f"{where} has format {found}, this version reads format {FORMAT_VERSION}.")
     groups = tuple(data.get(name, {}) for name in _GROUPS)
     for name, group in zip(_GROUPS, groups, strict=True):
         if not isinstance(group, dict):

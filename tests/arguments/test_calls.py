@@ -30,7 +30,7 @@ MODULES = (
 )  # fmt: skip
 FUNCTIONS = (
     "adept_hub.convert.detect:plan_for_model", "adept_hub.convert.finetuned:convert_detector",
-    "adept_hub.convert.options:Target", "adept_hub.convert.recognize:recognise", "adept_hub.hub.fetch:FetchOptions",
+    "adept_hub.convert.options:Target", "adept_hub.convert.recognize:recognize", "adept_hub.hub.fetch:FetchOptions",
     "adept_hub.hub.fetch:fetch", "adept_hub.models:assemble_detector", "adept_hub.cards.tables:registry_entry",
     "adept_training.labels.check:check_data", "adept_training.comparing.compare:compare",
     "adept_training.labels.datasets:open_data", "adept_training.deploying.deploy:deploy",
@@ -72,18 +72,18 @@ def options_of(call: Any) -> list[str]:
     return [name for name in known_options(signed) if name != "self"]
 
 
-def misspelt(word: str) -> str:
+def misspelled(word: str) -> str:
     """One letter twice and two letters exchanged, as fingers do it; never a word itself."""
     return word[0] + word[2:1:-1] + word[1] + word[3:] + word[-1] if len(word) > 3 else word + word[-1]
 
 
 @pytest.mark.parametrize("address", CALLS)
-def test_a_misspelt_option_is_refused_and_the_right_one_is_named(address: str) -> None:
+def test_a_misspelled_option_is_refused_and_the_right_one_is_named(address: str) -> None:
     call = CALLS[address]
     assert inspect.isclass(call) or hasattr(call, "__wrapped__"), f"{address} is for users: decorate it with @checked"
     for option in options_of(call):
         with pytest.raises(UnknownOptionError, match=f"Did you mean .*'{option}'") as caught:
-            call(**{misspelt(option): None})
+            call(**{misspelled(option): None})
         assert isinstance(caught.value, AdeptError)
         assert isinstance(caught.value, TypeError)
 

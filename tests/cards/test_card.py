@@ -35,7 +35,7 @@ CONFIG = CheckpointConfig(
         recipe={"schedule": {"epochs": 2.5}, "optim": {"lr": 0.9}},
         metrics=(Metric("AP50", 41.5, "VOC", "self-reported", "adept evaluate x", "± 0.3"),),
     ),
-    licence="apache-2.0",
+    license="apache-2.0",
     sha256="ab" * 32,
     size=123,
 )
@@ -242,7 +242,7 @@ def test_tables_hold_every_published_model(tmp_path: Path, make_checkpoint, monk
     metric = {"name": "AP", "value": 1.5, "data": "VOC, test", "provenance": "reproduced"}
     entry = {"location": {"bundled": "mine"}, "sha256": config.sha256, "size": config.size, "metrics": [metric]}
     data = {
-        "format_version": 1,
+        "format_version": 2,
         "architectures": {"mine_r18_fpn32": {"method": "soco", "spec": {"depth": 18}}},
         "checkpoints": {"mine_r18_fpn32.photos": entry},
     }

@@ -152,7 +152,7 @@ def test_tensors_that_are_not_those_of_the_spec_are_not_written(make_checkpoint,
         "name": "a_b.c",
         "spec": SMALL,
         "provenance": Provenance("soco", "d", 1, 1.0, "target"),
-        "licence": "mit",
+        "license": "mit",
         "parts": ("backbone", "fpn", "rpn", "head"),
     }
     key = "fpn.inner_blocks.0.0.weight"
@@ -167,7 +167,7 @@ def test_tensors_that_are_not_those_of_the_spec_are_not_written(make_checkpoint,
         with pytest.raises(error):
             write_checkpoint(tmp_path / "new", tensors, **arguments)
         assert not (tmp_path / "new").exists()
-    for change in ({"name": "No Name"}, {"licence": "mit\nevil: true"}):
+    for change in ({"name": "No Name"}, {"license": "mit\nevil: true"}):
         with pytest.raises(CheckpointError):
             write_checkpoint(tmp_path / "new", good, **(arguments | change))
         assert not (tmp_path / "new").exists()
@@ -231,7 +231,7 @@ def test_config_files_that_are_none(tmp_path: Path, content: bytes) -> None:
 BAD_VALUES = [
     ({"name": "../../etc"}, "name"),
     ({"name": "a_b.<script>"}, "name"),
-    ({"format_version": 2}, "format 2"),
+    ({"format_version": 3}, "format 3"),
     ({"parts": []}, "parts"),
     ({"parts": ["backbone", "backbone"]}, "parts"),
     ({"parts": ["neck"]}, "parts"),
@@ -239,7 +239,7 @@ BAD_VALUES = [
     ({"sha256": "../" * 21 + "a"}, "sha256"),
     ({"size": 0}, "size"),
     ({"size": 1 << 50}, "size"),
-    ({"licence": "mit\nmodel-index: evil"}, "licence"),
+    ({"license": "mit\nmodel-index: evil"}, "license"),
     ({"spec": {"depth": 50, "fpn_channels": 0}}, "fpn_channels"),
     ({"spec": {"depth": 50, "fpn_channels": -256}}, "fpn_channels"),
     ({"spec": {"depth": 50, "head_fc_channels": 10**12}}, "head_fc_channels"),
@@ -260,6 +260,18 @@ BAD_VALUES = [
     ({"provenance": {"epochs": float("nan")}}, "NaN is no number of JSON"),
     ({"provenance": {"method": "__import__('os')"}}, "method"),
 ]
+
+
+def test_the_old_spelling_of_the_first_format(make_checkpoint) -> None:
+    folder, _, _ = make_checkpoint()
+    data = json.loads((folder / CONFIG).read_text())
+    data["licence"] = data.pop("license")
+    (folder / CONFIG).write_text(json.dumps(data))
+    with pytest.raises(CheckpointError, match=r"unknown field 'licence'\. .*Did you mean 'license'\?"):
+        read_config(folder)
+    (folder / CONFIG).write_text(json.dumps(data | {"format_version": 1}))
+    with pytest.raises(CheckpointError, match=r"has format 1, .* reads format 2\.\nWrite it again"):
+        read_config(folder)
 
 
 @pytest.mark.parametrize(("change", "named"), BAD_VALUES, ids=[str(i) for i in range(len(BAD_VALUES))])

@@ -192,4 +192,4 @@ def test_push_and_its_dry_run(
     assert answer["commit"] == hub.repos["org/mine"].refs["main"]
     assert {file["path"] for file in answer["files"]} == {"README.md", CONFIG, WEIGHTS}
     (folder / CONFIG).write_text((folder / CONFIG).read_text().replace('"apache-2.0"', '""'))
-    assert "has no licence" in mistake(capsys, "push", folder, "org/mine")
+    assert "has no license" in mistake(capsys, "push", folder, "org/mine")

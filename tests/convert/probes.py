@@ -45,7 +45,7 @@ class TorchvisionProbe:
         stages = head if isinstance(head, torch.nn.ModuleList) else [head]
         return [stage(pooled) for stage in stages]
 
-    def normalised(self, image_rgb: Tensor) -> Tensor:
+    def normalized(self, image_rgb: Tensor) -> Tensor:
         """The network's input for a uint8 RGB image (3, H, W), before resizing."""
         return self.model.transform.normalize(image_rgb / 255)
 
@@ -112,7 +112,7 @@ class Detectron2Probe:
         stages = head if isinstance(head, torch.nn.ModuleList) else [head]
         return [stage(pooled) for stage in stages]
 
-    def normalised(self, image_rgb: Tensor) -> Tensor:
+    def normalized(self, image_rgb: Tensor) -> Tensor:
         assert self.cfg.INPUT.FORMAT == "RGB"  # what DatasetMapper then hands over
         return self.model.preprocess_image([{"image": image_rgb}]).tensor[0, :, : image_rgb.shape[1]]
 
@@ -166,7 +166,7 @@ class MmdetProbe:
             handle.remove()
         return found
 
-    def normalised(self, image_rgb: Tensor) -> Tensor:
+    def normalized(self, image_rgb: Tensor) -> Tensor:
         # MMDetection's loader reads BGR, whatever the model wants.
         data = {"inputs": [image_rgb.flip(0)], "data_samples": None}
         return self.model.data_preprocessor(data)["inputs"][0, :, : image_rgb.shape[1]]

@@ -1,4 +1,4 @@
-"""Users' own models: recognised by their keys, filled wholly, or refused with what to change."""
+"""Users' own models: recognized by their keys, filled wholly, or refused with what to change."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torchvision.models.detection import (
     retinanet_resnet50_fpn,
 )
 
-from adept_hub.convert.detect import plan_for_model, recognise
+from adept_hub.convert.detect import plan_for_model, recognize
 from adept_hub.convert.export import write_export
 from adept_hub.convert.options import Target
 from adept_hub.convert.strides import refuse_stride_in_1x1
@@ -48,9 +48,9 @@ def refusal(state, spec=LARGE, **options) -> str:
 
 @pytest.mark.parametrize("prefix", ["", "module.", "model.", "_orig_mod.module.", "net.detector."])
 @pytest.mark.parametrize("detector", ["faster_rcnn", "mask_rcnn"])
-def test_wrapped_models_are_recognised(prefix, detector):
+def test_wrapped_models_are_recognized(prefix, detector):
     state = {prefix + key: t for key, t in own(detector=detector).items()}
-    assert recognise(state) == ("torchvision", detector, prefix)
+    assert recognize(state) == ("torchvision", detector, prefix)
     steps = plan_for_model(state, random_tensors(SMALL), SMALL)
     assert {s.source for s in steps} == set(random_tensors(SMALL))
     assert all(s.target in state and state[s.target].shape == s.tensor.shape for s in steps)
@@ -58,7 +58,7 @@ def test_wrapped_models_are_recognised(prefix, detector):
 
 def test_other_tensors_beside_the_wrapped_model_are_left_alone():
     state = {**{f"model.{k}": t for k, t in own().items()}, "ema_decay": torch.ones(1)}
-    assert recognise(state).prefix == "model."
+    assert recognize(state).prefix == "model."
     assert all(s.target.startswith("model.") for s in plan_for_model(state, random_tensors(SMALL), SMALL))
 
 
@@ -196,7 +196,7 @@ def test_following_detectron2_s_refusals_ends_in_a_whole_plan():
         *("MODEL.FPN.NORM", "SyncBN", "MODEL.ROI_BOX_HEAD.NORM", "SyncBN"),
         *("MODEL.ROI_BOX_HEAD.NUM_CONV", 4, "MODEL.ROI_BOX_HEAD.NUM_FC", 1),
     )
-    assert recognise(state).detector == "cascade_rcnn"
+    assert recognize(state).detector == "cascade_rcnn"
     steps = plan_for_model(state, random_tensors(LARGE), LARGE)
     assert sum(step.source == "head.5.weight" for step in steps) == 3
     left = set(state) - {step.target for step in steps}
@@ -224,6 +224,6 @@ def test_models_of_exported_configs_take_everything(detector, tmp_path):
     for framework, kind in (("detectron2", Detectron2Probe), ("mmdet", MmdetProbe)):
         write_export(random_tensors(SMALL), config_of(SMALL), framework, tmp_path / framework, Target(detector))
         state = {f"module.{k}": t for k, t in kind(tmp_path / framework).model.state_dict().items()}
-        assert recognise(state) == (framework, detector, "module.")
+        assert recognize(state) == (framework, detector, "module.")
         steps = plan_for_model(state, random_tensors(SMALL), SMALL)
         assert {step.source for step in steps} == set(random_tensors(SMALL))

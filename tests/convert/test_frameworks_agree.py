@@ -123,4 +123,4 @@ def test_pixels_become_the_same_input(framework, tmp_path):
     image = torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     expected = (image / 255 - mean[:, None, None]) / std[:, None, None]
-    assert (probe.normalised(image) - expected).abs().max() < 1e-4
+    assert (probe.normalized(image) - expected).abs().max() < 1e-4

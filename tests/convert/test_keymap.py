@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adept_hub.convert.export import TABLES, key_table
-from adept_hub.convert.keymap import KeyTable, Row
+from adept_hub.convert.keymap import KeyRow, KeyTable
 from adept_hub.errors import CheckpointError, UnknownKeyError
 from adept_hub.models.contract import expected_tensors
 from adept_hub.spec import DetectorSpec
@@ -19,7 +19,7 @@ R50 = DetectorSpec()
 
 
 def test_a_slot_is_one_number_and_keeps_its_place():
-    table = KeyTable("f", (Row("conv", "a.{}.b{}", "{}x.y.{}"),))
+    table = KeyTable("f", (KeyRow("conv", "a.{}.b{}", "{}x.y.{}"),))
     assert table.targets("a.3.b12.weight") == ("3x.y.12.weight",)
     assert table.canonical("3x.y.12.weight") == "a.3.b12.weight"
 
@@ -29,7 +29,7 @@ def test_a_slot_is_one_number_and_keeps_its_place():
     ["a.3.b.weight", "a.03.b1.weight", "a.3.b1.bias", "a.3.b1", "za.3.b1.weight", "a.3.b1.x.weight", "weight", ""],
 )
 def test_anything_else_raises(key):
-    table = KeyTable("f", (Row("conv", "a.{}.b{}", "{}x.y.{}"),))
+    table = KeyTable("f", (KeyRow("conv", "a.{}.b{}", "{}x.y.{}"),))
     with pytest.raises(UnknownKeyError):
         table.targets(key)
     with pytest.raises(UnknownKeyError):
@@ -38,16 +38,16 @@ def test_anything_else_raises(key):
 
 def test_dots_in_a_template_are_dots():
     with pytest.raises(UnknownKeyError):
-        KeyTable("f", (Row("conv", "a.b", "c.d"),)).targets("aXb.weight")
+        KeyTable("f", (KeyRow("conv", "a.b", "c.d"),)).targets("aXb.weight")
 
 
 def test_two_rows_may_not_share_a_target():
     with pytest.raises(ValueError, match="share"):
-        KeyTable("f", (Row("conv", "a", "c"), Row("conv", "b", "c")))
+        KeyTable("f", (KeyRow("conv", "a", "c"), KeyRow("conv", "b", "c")))
 
 
 def test_fresh_keys_are_known_but_hold_no_part():
-    table = KeyTable("f", (Row("conv", "a", "c"),), (r"predictor\..*",))
+    table = KeyTable("f", (KeyRow("conv", "a", "c"),), (r"predictor\..*",))
     assert table.canonical("predictor.weight") is None
     state = {"c.weight": torch.ones(1), "predictor.bias": torch.ones(1)}
     assert list(table.to_canonical(state)) == ["a.weight"]
@@ -56,7 +56,7 @@ def test_fresh_keys_are_known_but_hold_no_part():
 @pytest.mark.parametrize(
     ("framework", "canonical", "target"),
     [
-        # FIDELITY, section 6, worked by hand.
+        # Worked by hand.
         ("detectron2", "backbone.conv1.weight", "backbone.bottom_up.stem.conv1.weight"),
         ("detectron2", "backbone.layer3.5.bn2.running_var", "backbone.bottom_up.res4.5.conv2.norm.running_var"),
         ("detectron2", "backbone.layer1.0.downsample.0.weight", "backbone.bottom_up.res2.0.shortcut.weight"),
@@ -132,11 +132,11 @@ def test_every_row_is_used_and_no_two_rows_know_one_key(framework):
     assert set(found) == set(table.rows)
 
 
-def _rows(table: KeyTable, key: str) -> list[Row]:
+def _rows(table: KeyTable, key: str) -> list[KeyRow]:
     return [row for row in table.rows if _knows(row, key)]
 
 
-def _knows(row: Row, key: str) -> bool:
+def _knows(row: KeyRow, key: str) -> bool:
     try:
         return bool(KeyTable("one", (row,)).targets(key))
     except UnknownKeyError:

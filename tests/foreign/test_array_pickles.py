@@ -15,7 +15,7 @@ from torchvision.models import resnet18
 
 from adept_hub.errors import CheckpointError, PickleRefusedError
 from adept_hub.foreign.array_pickles import load_arrays_only
-from adept_hub.foreign.import_weights import import_layout, recognise_layout
+from adept_hub.foreign.import_weights import import_layout, recognize_layout
 from adept_hub.frameworks.read_facts import read_state
 from tests.foreign import foreign
 
@@ -48,7 +48,7 @@ def test_what_the_converters_of_moco_and_detco_write_is_imported(tmp_path):
     backbone = {key: t for key, t in resnet18().state_dict().items() if not key.startswith("fc.")}
     arrays = {foreign.detectron2(key): tensor.numpy() for key, tensor in backbone.items()}
     state = read_state(written(tmp_path, {"model": arrays, "__author__": "OpenSelfSup", "matching_heuristics": True}))
-    assert recognise_layout(state) == "detectron2-backbone"
+    assert recognize_layout(state) == "detectron2-backbone"
     found, spec = import_layout(state, "detectron2-backbone")
     assert spec.depth == 18
     assert all(torch.equal(found[f"backbone.{key}"], tensor) for key, tensor in backbone.items())

@@ -15,7 +15,7 @@ from adept_hub.convert.norms import fold_into_convs
 from adept_hub.convert.options import DOWNSTREAM_SIZES, Target
 from adept_hub.convert.rescale import rescale_anchors
 from adept_hub.errors import CheckpointError, IncompleteLoadError, UnknownKeyError
-from adept_hub.foreign.import_weights import LAYOUTS, import_layout, recognise_layout
+from adept_hub.foreign.import_weights import FOREIGN_LAYOUTS, import_layout, recognize_layout
 from adept_hub.models import DetectorParts
 from adept_hub.models.pooling import canonical_levels
 from tests.foreign import foreign
@@ -61,7 +61,7 @@ def soco_file(online, target):
 def test_soco_s_two_networks_are_told_apart():
     online, target = random_tensors(SMALL), random_tensors(SMALL, seed=1)
     state = soco_file(online, target)
-    assert recognise_layout(state) == "soco"
+    assert recognize_layout(state) == "soco"
     for layout, expected in (("soco", online), ("soco-target", target)):
         found, spec = import_layout(state, layout)
         assert (spec.depth, spec.fpn_channels, spec.head_fc_channels) == (18, 32, 40)
@@ -81,12 +81,12 @@ def test_aligndet_s_norm_free_parts_compute_the_same():
     inner = mmdet_without_norms(tensors)
     state = {f"{w}.{k}": t for w in ("online_backbone", "target_backbone", "backbone") for k, t in inner.items()}
     state |= {"backbone.roi_head.bbox_head.fc_cls.0.weight": torch.ones(2, 2)}
-    assert recognise_layout(state) == "aligndet"
+    assert recognize_layout(state) == "aligndet"
     found, spec = import_layout(state, "aligndet")
     # What AlignDet's own tool extracts: the online detector alone.
     extracted = {k.removeprefix("backbone."): t for k, t in state.items() if k.startswith("backbone.")}
     for kept in (extracted, {k: t for k, t in extracted.items() if "fc_cls" not in k}):  # with and without --keep-heads
-        assert recognise_layout(kept) == "aligndet-detector"
+        assert recognize_layout(kept) == "aligndet-detector"
         again, same = import_layout(kept, "aligndet-detector")
         assert same == spec
         assert all(torch.equal(again[key], found[key]) for key in found)
@@ -164,10 +164,10 @@ class OpenSelfSup(nn.Module):
         ("openselfsup", OpenSelfSup, False, lambda m: m.backbone),
     ],
 )
-def test_backbones_are_recognised_and_taken_whole(layout, build, wrap, inside):
+def test_backbones_are_recognized_and_taken_whole(layout, build, wrap, inside):
     model = build()
     state = (nn.ModuleDict({"module": model}) if wrap else model).state_dict()
-    assert recognise_layout(state) == layout
+    assert recognize_layout(state) == layout
     found, spec = import_layout(state, layout)
     assert spec.depth == 18
     parts = DetectorParts(spec)
@@ -196,9 +196,9 @@ def test_every_tensor_of_a_resnet_50_arrives_in_its_place(layout, rule, more, re
     assert len(state) == 318 + len(more)
     if rule is foreign.plain:
         with pytest.raises(CheckpointError, match=r"Several projects have exactly these names: torchvision, .*simclr"):
-            recognise_layout(state)
+            recognize_layout(state)
     else:
-        assert recognise_layout(state) == layout
+        assert recognize_layout(state) == layout
     found, spec = import_layout(state, layout)
     assert spec.depth == 50
     assert {key: int(t.sum()) for key, t in found.items()} == {f"backbone.{k}": int(t.sum()) for k, t in resnet.items()}
@@ -266,7 +266,7 @@ def test_the_layout_that_would_fit_is_named(resnet):
 def test_a_name_that_no_layout_lists_is_never_guessed():
     state = {**resnet18().state_dict(), "surprise.weight": torch.ones(1)}
     with pytest.raises(CheckpointError, match="nearest: torchvision"):
-        recognise_layout(state)
+        recognize_layout(state)
     with pytest.raises(UnknownKeyError, match=r"surprise\.weight"):
         import_layout(state, "resnet")
     with pytest.raises(CheckpointError, match="Known"):
@@ -277,7 +277,9 @@ def test_a_name_that_no_layout_lists_is_never_guessed():
 def test_deleting_or_renaming_any_tensor_is_caught(layout):
     tensors = random_tensors(SMALL)
     state = (
-        soco_file(tensors, {}) if layout == "soco" else LAYOUTS["resnet"].table.to_target(parts_of(tensors, "backbone"))
+        soco_file(tensors, {})
+        if layout == "soco"
+        else FOREIGN_LAYOUTS["resnet"].table.to_target(parts_of(tensors, "backbone"))
     )
     for key, tensor in state.items():
         if "projector" in key or "predictor" in key:
@@ -301,7 +303,7 @@ def test_the_command_writes_a_checkpoint(tmp_path, capsys):
     torch.save(
         {"opt": argparse.Namespace(lr=1.0), "model": soco_file(online, online), "epoch": 100}, tmp_path / "s.pth"
     )
-    words = [str(tmp_path / "s.pth"), "--out", str(tmp_path / "ckpt"), "--data", "ImageNet-1k", "--licence", "MIT"]
+    words = [str(tmp_path / "s.pth"), "--out", str(tmp_path / "ckpt"), "--data", "ImageNet-1k", "--license", "MIT"]
     assert command(words) == 0
     assert "layout soco" in capsys.readouterr().out
     config = read_config(tmp_path / "ckpt")

@@ -47,15 +47,15 @@ def test_state_dicts_arrive(tmp_path: Path, old: bool, wrap) -> None:
 
 @pytest.mark.parametrize("old", [False, True])
 def test_a_checkpoint_as_soco_saves_it(tmp_path: Path, old: bool) -> None:
-    """Arguments as a Namespace, an optimiser with large numbers in it, parameters and views."""
+    """Arguments as a Namespace, an optimizer with large numbers in it, parameters and views."""
     module = torch.nn.Linear(3, 2)
-    optimiser = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
     module(torch.ones(1, 3)).sum().backward()
-    optimiser.step()
+    optimizer.step()
     checkpoint = {
         "opt": argparse.Namespace(seed=2**62, output="x"),
         "model": module.state_dict(),
-        "optimizer": optimiser.state_dict(),
+        "optimizer": optimizer.state_dict(),
         "epoch": 400,
     }
     loaded = load_tensors_only(saved(tmp_path, checkpoint, old))
@@ -138,7 +138,7 @@ def test_storages_that_claim_more_than_the_file_holds(tmp_path: Path, old: bool)
         torch.sparse_coo_tensor(torch.zeros(2, 0, dtype=torch.int64), torch.zeros(0), (1 << 30, 1 << 30)),
         torch.quantize_per_tensor(torch.zeros(2), 0.1, 0, torch.qint8),
     ],
-    ids=["expanded", "meta", "sparse", "quantised"],
+    ids=["expanded", "meta", "sparse", "quantized"],
 )
 def test_tensors_that_are_not_what_they_claim(tmp_path: Path, tensor: torch.Tensor) -> None:
     with pytest.raises(CheckpointError, match=r"claims shape|no plain tensor|import"):

@@ -132,7 +132,7 @@ def read_recipe(load: Callable[..., Any], folder: Path) -> None:
 
 
 def make_settings(folder: Path) -> None:
-    names = (*TINY_PRETRAIN, "engine.max_minutes=3", "export.data=x", "optimiser.lr=1e-2")
+    names = (*TINY_PRETRAIN, "engine.max_minutes=3", "export.data=x", "optimizer.lr=1e-2")
     (folder / "text").write_text("\n".join(names))
 
 

@@ -71,7 +71,7 @@ def full_config(config: CheckpointConfig) -> dict[str, Any]:
         config.provenance, proposals={"algorithm": "by hand", "digest": "12"}, metrics=(metric,), starts=(start,),
         recipe={"optim": {"lr": 0.5, "steps": [1, 2]}, "views": {"sizes": [72, 56]}}, trained_on="an abacus",
     )  # fmt: skip
-    values = to_dict(replace(config, provenance=provenance, licence="mit"))
+    values = to_dict(replace(config, provenance=provenance, license="mit"))
     assert isinstance(values, dict)
     return values
 

@@ -19,21 +19,27 @@ from adept_hub.errors import CheckpointError, DataError, NotARunError, OutputExi
 from adept_hub.io.digest import sha256_file
 from adept_hub.io.schema import from_dict
 from adept_hub.spec import DetectorSpec, Preprocessing, Start
-from adept_training.comparing.runs import Cell, _finished
+from adept_training.comparing.runs import RunResult, _finished
 from adept_training.finetuning.detector import DetectorConfig, build_detector, predictor_state, save_detector
 from adept_training.finetuning.detector_files import check_detector, read_detector_json, read_predictors
 from adept_training.finetuning.history import read_history
-from adept_training.finetuning.origin import Origin as TuneOrigin
-from adept_training.finetuning.origin import check_resumed
+from adept_training.finetuning.origin import FinetuneStart, check_resumed
 from adept_training.finetuning.recipe import load_finetune_recipe
 from adept_training.pretraining.optim import LARS
-from adept_training.pretraining.origin import Origin, record_origin, recorded_origin
+from adept_training.pretraining.origin import PretrainStart, record_origin, recorded_origin
 from adept_training.pretraining.watch.log import read_log
 from adept_training.pretraining.watch.outcome import has_finished, read_outcome
 from adept_training.pretraining.watch.report import figures, write_report
 from adept_training.proposals import ProposalTable, get_preset
-from adept_training.proposals.table.shards import Plan, Row, Unreadable, keys_digest, write_atomically, write_shard
-from adept_training.runtime.state import Progress, load_state, save_state, saved_states
+from adept_training.proposals.table.shards import (
+    ProposalRow,
+    TablePlan,
+    Unreadable,
+    keys_digest,
+    write_atomically,
+    write_shard,
+)
+from adept_training.runtime.state import TrainingProgress, load_state, save_state, saved_states
 from tests.hostile.mutate import VALUES, Choose, mutate_bytes, mutate_json, mutate_lines, mutate_safetensors
 from tests.hostile.property import IRREGULAR, Reader
 from tests.training.conftest import TINY
@@ -49,9 +55,9 @@ BOXES = np.array([[1, 2, 30, 20], [0, 0, 64, 48]], np.float32)
 
 
 def make_table(folder: Path) -> None:
-    plan = Plan(images=4, shard_size=2, keys_sha256=keys_digest([*KEYS, "d.png"]), preset=get_preset("paper").as_dict(),
-                engine={"name": "test"}, decoder="test")  # fmt: skip
-    rows = [Row(key, 64, 48, BOXES, False, bytes([i] * 32)) for i, key in enumerate(KEYS)]
+    keys, preset = keys_digest([*KEYS, "d.png"]), get_preset("paper").as_dict()
+    plan = TablePlan(4, 2, keys, preset, engine={"name": "test"}, decoder="test")
+    rows = [ProposalRow(key, 64, 48, BOXES, False, bytes([i] * 32)) for i, key in enumerate(KEYS)]
     write_atomically(folder / "plan.json", plan.as_json().encode())
     write_shard(folder, plan, 0, rows[:2], [])
     write_shard(folder, plan, 1, rows[2:], [Unreadable("d.png", "damaged")])
@@ -128,8 +134,8 @@ def make_run(folder: Path) -> None:
     outcome = {"state": "done", "steps": 9, "planned_steps": 9, "verdict": None, "seconds": 61.0,
                "identity": {"recipe": "a", "photographs": "b"}, "starts": []}  # fmt: skip
     (folder / "run.json").write_text(json.dumps(outcome))
-    record_origin(Origin(starts=(Start(name="before", sha256="ab" * 32, license="mit"),), license="mit"), folder)
-    cell = Cell("scratch", "5", 0, "default", 5, 6, 1.5, {"AP": 3.5, "AP50": None}, "ab" * 8)
+    record_origin(PretrainStart(starts=(Start(name="before", sha256="ab" * 32, license="mit"),), license="mit"), folder)
+    cell = RunResult("scratch", "5", 0, "default", 5, 6, 1.5, {"AP": 3.5, "AP50": None}, "ab" * 8)
     row = {"plan": "digest", **cell.__dict__}
     (folder / "runs.jsonl").write_text("".join(json.dumps(row | {"seed": seed}) + "\n" for seed in range(3)))
 
@@ -168,7 +174,7 @@ def make_states(folder: Path) -> None:
     model, optimizer = network()
     model(torch.randn(7, 3)).square().sum().backward()
     optimizer.step()
-    save_state(folder / "states", model, optimizer, Progress(10, 2.5), IDENTITY, keep=3)
+    save_state(folder / "states", model, optimizer, TrainingProgress(10, 2.5), IDENTITY, keep=3)
 
 
 def read_states(folder: Path) -> None:
@@ -240,7 +246,7 @@ READERS: list[tuple[Make, Reader]] = [
     (make_run, Reader("preview.png", "preview.png", mutate_bytes, report_run, N, examples=0.1)),
     (make_run, Reader("run.json", "run.json", mutate_json, read_end, (), examples=2)),
     (make_run, Reader("run.json of a fine-tuning", "run.json", mutate_json,
-                      lambda folder: check_resumed(TuneOrigin(None, None, Preprocessing()), folder), (ResumeError,))),
+                      lambda f: check_resumed(FinetuneStart(None, None, Preprocessing()), f), (ResumeError,))),
     (make_run, Reader("start.json", "start.json", mutate_json, recorded_origin, (ResumeError,))),
     (make_run, Reader("evaluations.json", "evaluations.json", mutate_json, lambda f: read_history(f, 30), ())),
     (make_run, Reader("runs.jsonl", "runs.jsonl", mutate_lines, lambda f: _finished(f, "digest"),

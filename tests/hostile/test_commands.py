@@ -39,7 +39,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("inputs")
     write_checkpoint(
         home / "made", DetectorParts(spec).state_dict(), name="adept_joint_r18_fpn16.test", spec=spec,
-        provenance=Provenance("adept_joint", "random numbers", 1, 1.0, "target"), licence="mit", half=True, parts=PARTS,
+        provenance=Provenance("adept_joint", "random numbers", 1, 1.0, "target"), license="mit", half=True, parts=PARTS,
     )  # fmt: skip
     return make_inputs(home / "in", home / "made")
 

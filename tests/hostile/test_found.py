@@ -51,7 +51,7 @@ FOUND: dict[str, dict[str, tuple[Change, str]]] = {
     "new.pth": {"a zip that spans disks": (two_disks, "CheckpointError")},
     "README.md": {"zero bytes in what was written by hand": (put(b"by hand", b"by\0hand"), "read")},
     "models.jsonl": {"a format that is a lone surrogate": (
-        put(b'"format_version": 1', b'"format_version": "\\ud800"'), "RegistryError")},
+        put(b'"format_version": 2', b'"format_version": "\\ud800"'), "RegistryError")},
     "metrics.json": {
         "a name with an escape code": (put(b'"AP50"', b'"AP50\\u001b"'), "PublishError"),
         "a number of images beyond all bounds": (put(b'"images": 72', b'"images": 1' + b"0" * 400), "PublishError"),

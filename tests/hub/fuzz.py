@@ -160,7 +160,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "checkpoint"
         tensors = DetectorParts(spec).state_dict()
-        options: dict[str, Any] = {"spec": spec, "provenance": provenance, "licence": "mit", "parts": PARTS}
+        options: dict[str, Any] = {"spec": spec, "provenance": provenance, "license": "mit", "parts": PARTS}
         write_checkpoint(folder, tensors, name="adept_joint_r18_fpn8.fuzz", **options)
         report = run(folder, args.cases, args.seed)
         attacks = run_attacks(folder)

@@ -49,7 +49,7 @@ CASES["repository_with_a_query"] = lambda work, folder: check_repo("org/repo?x=1
 def registry_with(location: dict[str, str], **changes: Any) -> object:
     entry = {"location": location, "sha256": "a" * 64, "size": 10} | changes
     data = {
-        "format_version": 1,
+        "format_version": 2,
         "architectures": {"x_r18_fpn": {"method": "soco", "spec": {"depth": 18}}},
         "checkpoints": {"x_r18_fpn.t": entry},
     }
@@ -105,7 +105,7 @@ expect_config("config_of_a_huge_head", spec__head_fc_channels=2**62)
 expect_config("config_of_a_million_layers", spec__depth=10**6)
 expect_config("config_of_ten_million_anchors", spec__anchors={"ratios": [1.0] * 1_000_000})
 expect_config("config_of_exabytes", size=1 << 60)
-expect_config("config_that_injects_front_matter", licence="mit\n---\nmodel-index: owned")
+expect_config("config_that_injects_front_matter", license="mit\n---\nmodel-index: owned")
 
 
 @attack
@@ -136,13 +136,13 @@ def config_of(folder: Path, text: bytes, *, in_place_of: bytes) -> object:
 
 for _name, _old, _new in (
     ("two_digests", b'"sha256": ', b'"sha256": "' + b"0" * 64 + b'", "sha256": '),
-    ("two_licences", b'"licence": ', b'"licence": "mit", "licence": '),
+    ("two_licenses", b'"license": ', b'"license": "mit", "license": '),
     ("nan", b'"epochs": 1.0', b'"epochs": NaN'),
     ("infinity", b'"epochs": 1.0', b'"epochs": -Infinity'),
     ("an_infinite_exponent", b'"epochs": 1.0', b'"epochs": 1e999999'),
     ("a_lone_surrogate", b'"random numbers"', b'"\\ud800"'),
     ("a_homoglyph", b'"method": "adept_joint"', '"method": "\u0430dept_joint"'.encode()),
-    ("an_escaped_field", b'"licence": ', b'"licence\\u0000": '),
+    ("an_escaped_field", b'"license": ', b'"license\\u0000": '),
 ):
     CASES[f"config_with_{_name}"] = lambda work, folder, o=_old, n=_new: config_of(folder, n, in_place_of=o)  # type: ignore[misc]
 

@@ -76,12 +76,12 @@ def test_a_branch_follows_its_newest_commit(hub: Hub, published, options: FetchO
     fetch("hf-hub:org/small", options)
     repo = hub.repos["org/small"]
     text = json.loads(repo.commits[commit].files[CONFIG])
-    text["licence"] = "mit"
+    text["license"] = "mit"
     repo.add("main", repo.commits[commit].files | {CONFIG: json.dumps(text).encode()})
     hub.log.clear()
-    assert fetch("hf-hub:org/small", options).config.licence == "mit"
+    assert fetch("hf-hub:org/small", options).config.license == "mit"
     assert not hub.requests("GET /cdn/"), "unchanged weights were downloaded again"
-    assert fetch(f"hf-hub:org/small@{commit}", options).config.licence == config.licence
+    assert fetch(f"hf-hub:org/small@{commit}", options).config.license == config.license
 
 
 def test_offline_uses_the_cache_and_makes_no_request(hub: Hub, published, options: FetchOptions) -> None:
@@ -103,7 +103,7 @@ def test_a_registered_name_is_pinned_and_held_against_the_registry(
         "size": config.size,
     }
     data = {
-        "format_version": 1,
+        "format_version": 2,
         "architectures": {"small_r18_fpn32": {"method": "adept_joint", "spec": {"depth": 18}}},
         "checkpoints": {"small_r18_fpn32.good": entry, "small_r18_fpn32.bad": entry | {"sha256": "0" * 64}},
     }
@@ -315,7 +315,7 @@ def test_eight_processes_at_once_download_it_once(hub: Hub, published, options: 
     assert len(hub.requests("GET /cdn/")) == 1
 
 
-def test_a_mirror_and_a_proxy_are_honoured(hub: Hub, published, options: FetchOptions) -> None:
+def test_a_mirror_and_a_proxy_are_honored(hub: Hub, published, options: FetchOptions) -> None:
     """HF_ENDPOINT names a host that does not exist; the proxy of the environment is the loopback server."""
     proxy = {"HTTP_PROXY": hub.endpoint, "http_proxy": hub.endpoint, "NO_PROXY": None, "no_proxy": None}
     fetching = Fetching("hf-hub:org/small", cache_of(options), HF_ENDPOINT="http://mirror.invalid", **proxy)
@@ -324,7 +324,7 @@ def test_a_mirror_and_a_proxy_are_honoured(hub: Hub, published, options: FetchOp
     assert hosts == {"mirror.invalid"}
 
 
-def test_the_offline_variable_and_the_home_of_the_client_are_honoured(hub: Hub, published, tmp_path: Path) -> None:
+def test_the_offline_variable_and_the_home_of_the_client_are_honored(hub: Hub, published, tmp_path: Path) -> None:
     home = str(tmp_path / "home")
     assert Fetching("hf-hub:org/small", HF_HOME=home).outcome() == "200"
     assert (tmp_path / "home" / "hub" / "models--org--small").is_dir()

@@ -59,7 +59,7 @@ def registered(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     }  # fmt: skip
     entry = {"method": "adept_joint", "spec": spec}
     models.write_text(
-        json.dumps({"format_version": 1, "architectures": {"adept_joint_r18_fpn24": entry}, "checkpoints": {}})
+        json.dumps({"format_version": 2, "architectures": {"adept_joint_r18_fpn24": entry}, "checkpoints": {}})
     )
     monkeypatch.setenv("ADEPT_REGISTRY", str(models))
     monkeypatch.setattr("adept_hub.publish.bundle.MAX_BYTES", 1 << 30)
@@ -89,12 +89,12 @@ def test_a_registry_s_preprocessing_is_checked(registered: Path) -> None:
 def test_a_saved_detector_does_not_widen_the_license_of_its_origin(house: House, tmp_path: Path) -> None:
     model = adept_hub.load_pretrained(house.folder, num_classes=4)
     with pytest.raises(LicenseError, match=f"{NAME}.*{LICENSE}; mit is not known"):
-        adept_hub.save_pretrained(model, tmp_path / "saved", name="adept_joint_r18_fpn24.again", licence="mit")
+        adept_hub.save_pretrained(model, tmp_path / "saved", name="adept_joint_r18_fpn24.again", license="mit")
     assert not (tmp_path / "saved").exists()
     saved = adept_hub.save_pretrained(
-        model, tmp_path / "saved", name="adept_joint_r18_fpn24.again", licence="mit", relicense=True
+        model, tmp_path / "saved", name="adept_joint_r18_fpn24.again", license="mit", relicense=True
     )
-    assert (saved.licence, saved.provenance.relicensed) == ("mit", True)
+    assert (saved.license, saved.provenance.relicensed) == ("mit", True)
     assert saved.provenance.starts == (Start(NAME, house.config.sha256, LICENSE),)
 
 
@@ -107,11 +107,11 @@ def test_what_is_published_is_at_least_as_restrictive_as_its_start(
     own: str, start: str, published: bool, tmp_path: Path
 ) -> None:
     """Pairs of which one follows the other, so that the question cannot be asked the wrong way round."""
-    made = write_house(tmp_path / "house", licence=own)
+    made = write_house(tmp_path / "house", license=own)
     provenance = replace(made.config.provenance, starts=(Start("far", "0" * 64, "mit"), Start("near", "1" * 64, start)))
     write_config(made.folder, replace(made.config, provenance=provenance))
     if published:
-        assert check_publishable(made.folder).licence == own
+        assert check_publishable(made.folder).license == own
         return
     with pytest.raises(PublishError, match=f"started from near, .*its own, {own}, is not known"):
         check_publishable(made.folder)
@@ -120,7 +120,7 @@ def test_what_is_published_is_at_least_as_restrictive_as_its_start(
 def test_a_license_that_was_widened_by_hand_is_not_published(hub: Hub, house: House, tmp_path: Path) -> None:
     model = adept_hub.load_pretrained(house.folder, num_classes=4)
     config = adept_hub.save_pretrained(model, tmp_path / "saved", name="adept_joint_r18_fpn24.again")
-    write_config(tmp_path / "saved", replace(config, licence="apache-2.0"))
+    write_config(tmp_path / "saved", replace(config, license="apache-2.0"))
     with pytest.raises(PublishError, match=r"apache-2.0, is not known.*\n.*\"relicensed\": true"):
         adept_hub.push_to_hub(tmp_path / "saved", "org/house")
     path = tmp_path / "saved" / CONFIG
@@ -161,10 +161,10 @@ def test_an_imported_file_is_what_its_checkpoint_started_from(tmp_path: Path) ->
 
     torch.save(resnet18(weights=None).state_dict(), tmp_path / "theirs.pth")
     words = ["import", str(tmp_path / "theirs.pth"), "--out", str(tmp_path / "out"), "--layout", "resnet"]
-    assert main([*words, "--licence", "cc-by-nc-4.0", "--mean", "0.1", "0.2", "0.3"]) == 0
+    assert main([*words, "--license", "cc-by-nc-4.0", "--mean", "0.1", "0.2", "0.3"]) == 0
     config = read_config(tmp_path / "out")
     (start,) = config.provenance.starts
-    assert (start.name, start.license, config.licence) == ("theirs.pth", "cc-by-nc-4.0", "cc-by-nc-4.0")
+    assert (start.name, start.license, config.license) == ("theirs.pth", "cc-by-nc-4.0", "cc-by-nc-4.0")
     import hashlib
 
     assert start.sha256 == hashlib.sha256((tmp_path / "theirs.pth").read_bytes()).hexdigest()

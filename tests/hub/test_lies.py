@@ -122,7 +122,7 @@ def test_one_byte_too_many_ends_it(
 
 
 @pytest.mark.parametrize("lie", [lies.endless, lies.without_end_or_length])
-def test_no_size_announced_is_no_licence_to_send_everything(
+def test_no_size_announced_is_no_license_to_send_everything(
     hub: Hub, published, options: FetchOptions, lie: lies.Lie
 ) -> None:
     hub.fault(CONTENT_OF[CONFIG], lie=lie, times=99)

@@ -74,10 +74,10 @@ def _imports(tree: ast.AST, package: str) -> dict[str, str]:
 
 
 def _doors(tree: ast.AST, names: dict[str, str]) -> set[str]:
-    """Names in the module that are a `Door`: assigned from a call of it, or so annotated; ``f()`` for a function."""
+    """Names in the module of a `BoundedReader`: assigned from a call of it, or annotated so; ``f()`` for a function."""
 
     def is_hint(hint: ast.AST | None) -> bool:
-        return hint is not None and _dotted(hint, names).endswith("io.read.Door")
+        return hint is not None and _dotted(hint, names).endswith("io.read.BoundedReader")
 
     found: set[str] = set()
     for node in ast.walk(tree):
@@ -93,7 +93,7 @@ def _doors(tree: ast.AST, names: dict[str, str]) -> set[str]:
 def _is_door(node: ast.AST, names: dict[str, str], doors: set[str]) -> bool:
     if isinstance(node, ast.Call):
         name = _dotted(node.func, names)
-        return name.endswith("io.read.Door") or f"{name}()" in doors
+        return name.endswith("io.read.BoundedReader") or f"{name}()" in doors
     return isinstance(node, ast.Name) and node.id in doors
 
 

@@ -16,7 +16,7 @@ import adept_hub
 import adept_training
 from adept_hub.cli.main import main
 from adept_hub.io.paths import not_a, resolved, what_is
-from tests.training.downstream.conftest import write_voc
+from tests.training.conftest import write_voc
 
 KINDS = {
     "pipe": "is a named pipe", "socket": "is a socket", "device": "is a device", "dangling": "is a link to nothing",

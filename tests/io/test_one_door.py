@@ -22,7 +22,7 @@ DOORS = {
     "adept_hub.foreign.tensor_files": "torch.save's files, whose library maps a file by its name",
     "adept_hub.foreign.array_pickles": "Detectron2's pickles, by an unpickler that builds arrays only",
     "adept_training.images.decode": "encoded images, from bytes or streams that the door gave",
-    "adept_training.proposals.table_files": "Parquet and NumPy arrays, whose libraries adept_hub does without",
+    "adept_training.proposals.table.files": "Parquet and NumPy arrays, whose libraries adept_hub does without",
 }
 
 #: What is no file from elsewhere: module:function -> why.
@@ -70,7 +70,7 @@ def test_bytes_from_elsewhere_come_through_the_door() -> None:
         for read in found
         if module not in DOORS and f"{module}:{read.function}" not in ALLOWED
     ]
-    assert not elsewhere, "Use adept_hub.io.read.Door:\n" + "\n".join(elsewhere)
+    assert not elsewhere, "Use adept_hub.io.read.BoundedReader:\n" + "\n".join(elsewhere)
 
 
 def test_no_door_and_no_exception_is_left_behind() -> None:
@@ -106,8 +106,8 @@ def test_every_way_to_read_is_found(code: str) -> None:
     [
         "open(p, 'w')", "p.open('ab')", "p.open(mode='xb')", "import os; os.open(p, os.O_WRONLY)",
         "p.write_text(s)", "import json; json.dumps(s)", "from PIL import Image; Image.new('RGB', s)",
-        "from adept_hub.io.read import Door; Door(DataError).open(p)",
-        "from adept_hub.io.read import Door; d = Door(DataError); d.open(p)",
+        "from adept_hub.io.read import BoundedReader; BoundedReader(DataError).open(p)",
+        "from adept_hub.io.read import BoundedReader; d = BoundedReader(DataError); d.open(p)",
         "from adept_training.proposals.table.store import ProposalTable; ProposalTable.open(p)",
     ],
 )  # fmt: skip

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from adept_hub.errors import DataError, RecipeError
-from adept_hub.io.read import Door, parse_json
+from adept_hub.io.read import BoundedReader, parse_json
 
-SMALL = Door(DataError, limit=100, remedy="Choose another file.")
+SMALL = BoundedReader(DataError, limit=100, remedy="Choose another file.")
 DEEP = b"[" * 50_000
 
 
@@ -70,7 +70,7 @@ def test_a_link_out_of_the_folder_is_refused_and_one_within_is_followed(tmp_path
     (folder / "real").write_bytes(b"content")
     (folder / "within").symlink_to("real")
     (folder / "out").symlink_to("../secret")
-    door = Door(DataError, inside=folder)
+    door = BoundedReader(DataError, inside=folder)
     assert door.read(folder / "within") == b"content"
     for path in (folder / "out", folder / ".." / "secret"):
         with pytest.raises(DataError, match="outside"):
@@ -92,7 +92,7 @@ def test_json_of_every_damage_is_one_error(tmp_path: Path, content: bytes) -> No
     path = tmp_path / "a.json"
     path.write_bytes(content)
     with pytest.raises(RecipeError, match="is not valid JSON"):
-        Door(RecipeError).json(path)
+        BoundedReader(RecipeError).json(path)
     with pytest.raises(RecipeError, match="header is not valid JSON"):
         parse_json(content, "header", RecipeError)
 
@@ -110,7 +110,7 @@ def test_yaml_of_every_damage_is_one_error(tmp_path: Path, content: bytes) -> No
     path = tmp_path / "a.yaml"
     path.write_bytes(content)
     with pytest.raises(RecipeError, match="is not valid YAML"):
-        Door(RecipeError).yaml(path)
+        BoundedReader(RecipeError).yaml(path)
 
 
 BOMB = b'<!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]><a>' + b"&d;</a>"
@@ -121,13 +121,13 @@ def test_xml_of_every_damage_is_one_error(tmp_path: Path, content: bytes) -> Non
     path = tmp_path / "a.xml"
     path.write_bytes(content)
     with pytest.raises(DataError, match="is not valid XML"):
-        Door(DataError).xml(path)
+        BoundedReader(DataError).xml(path)
 
 
 def test_torn_lines_are_counted_and_the_others_kept(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     path.write_bytes(b'{"step": 1}\n\n{"step": \xff\n[1]\n' + DEEP + b'\n{"step": 2}\n{"st')
-    assert Door(DataError).json_lines(path) == ([{"step": 1}, {"step": 2}], 4)
+    assert BoundedReader(DataError).json_lines(path) == ([{"step": 1}, {"step": 2}], 4)
 
 
 def test_a_name_that_is_no_text_is_printable(tmp_path: Path) -> None:
@@ -141,10 +141,10 @@ def test_deep_yaml_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
     path.write_text("a: " + "[" * 400_000)
     began = time.monotonic()
     with pytest.raises(DataError, match="nested too deeply"):
-        Door(DataError).yaml(path)
+        BoundedReader(DataError).yaml(path)
     assert time.monotonic() - began < 5
     path.write_text("a: " + "[" * 50 + "]" * 50)
-    assert Door(DataError).yaml(path)["a"]
+    assert BoundedReader(DataError).yaml(path)["a"]
 
 
 def test_memory_is_taken_for_what_is_there_alone(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_memory_is_taken_for_what_is_there_alone(tmp_path: Path) -> None:
     path.write_bytes(b"abc")
     tracemalloc.start()
     try:
-        assert Door(DataError, 1 << 33).read(path) == b"abc"
+        assert BoundedReader(DataError, 1 << 33).read(path) == b"abc"
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()
@@ -164,9 +164,9 @@ def test_a_file_that_does_not_state_its_size() -> None:
     path = Path("/proc/self/status")
     if not path.exists():
         pytest.skip("needs /proc")
-    assert len(Door(DataError).read(path)) > 500
+    assert len(BoundedReader(DataError).read(path)) > 500
     with pytest.raises(DataError, match="more than 100 bytes"):
-        Door(DataError, 100).read(path)
+        BoundedReader(DataError, 100).read(path)
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ from adept_hub.models import DetectorParts
 from adept_hub.spec import DetectorSpec, PARTS, Provenance
 spec = DetectorSpec(depth=18, fpn_channels=32, head_conv_channels=32, head_fc_channels=64)
 try:
-    write_checkpoint(Path(sys.argv[1]), DetectorParts(spec).state_dict(), name="a_b.c", spec=spec, licence="mit",
+    write_checkpoint(Path(sys.argv[1]), DetectorParts(spec).state_dict(), name="a_b.c", spec=spec, license="mit",
                      provenance=Provenance("soco", "d", 1, 1.0, "target"), parts=PARTS)
 except DiskFullError as error:
     assert 1 <= len(str(error).splitlines()) <= 3, error

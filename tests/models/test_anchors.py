@@ -27,8 +27,8 @@ def test_cell_anchors_are_wide_square_tall_and_not_rounded() -> None:
 
 def test_order_is_row_then_column_then_ratio() -> None:
     anchors = _anchors((16.0,), (4,), [2], 8)
-    centres = (anchors[:, :2] + anchors[:, 2:]) / 2
-    assert centres[::3].tolist() == [[0, 0], [4, 0], [0, 4], [4, 4]]
+    centers = (anchors[:, :2] + anchors[:, 2:]) / 2
+    assert centers[::3].tolist() == [[0, 0], [4, 0], [0, 4], [4, 4]]
 
 
 def test_p6_keeps_its_stride_where_p5_has_an_odd_side() -> None:

@@ -18,7 +18,7 @@ def models(tmp_path: Path) -> Path:
     spec = {"depth": 18, "fpn_channels": 32, "head_conv_channels": 32, "head_fc_channels": 64}
     path = tmp_path / "models.json"
     data = {
-        "format_version": 1,
+        "format_version": 2,
         "architectures": {"adept_joint_r18_fpn32": {"method": "adept_joint", "spec": spec}},
         "checkpoints": {},
         "defaults": {"adept_joint": "adept_joint_r18_fpn32"},

@@ -276,22 +276,22 @@ def test_a_hub_without_pull_requests_is_told_of(hub: Hub, run: Path) -> None:
 
 def spoil(run: Path, **changes: object) -> None:
     config = read_config(run / "export")
-    own = {key: changes.pop(key) for key in ("licence",) if key in changes}
+    own = {key: changes.pop(key) for key in ("license",) if key in changes}
     write_config(run / "export", replace(config, **own, provenance=replace(config.provenance, **changes)))
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"licence": ""}, "has no licence"),
-        ({"licence": "unstated"}, "has no licence"),
+        ({"license": ""}, "has no license"),
+        ({"license": "unstated"}, "has no license"),
         ({"method": "scratch"}, "does not say its method"),
         ({"method": "magic"}, "does not say its method"),
         ({"data": " "}, "the data it was trained on"),
         ({"images": 0}, "how many images"),
     ],
 )
-def test_no_licence_or_provenance_no_publication(hub: Hub, run: Path, changes: dict[str, object], message: str) -> None:
+def test_no_license_or_provenance_no_publication(hub: Hub, run: Path, changes: dict[str, object], message: str) -> None:
     spoil(run, **changes)
     for dry_run in (True, False):
         with pytest.raises(PublishError, match=message) as caught:

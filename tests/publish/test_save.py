@@ -40,7 +40,7 @@ def test_a_loaded_model_is_saved_as_it_came(make_checkpoint, tmp_path: Path) -> 
     folder, config, parts = make_checkpoint()
     model = adept_hub.load_pretrained(folder, num_classes=4, detector="mask_rcnn")
     saved = adept_hub.save_pretrained(model, tmp_path / "saved", name="adept_joint_r18_fpn32.again")
-    assert (saved.spec, saved.licence, saved.parts) == (config.spec, config.licence, config.parts)
+    assert (saved.spec, saved.license, saved.parts) == (config.spec, config.license, config.parts)
     assert saved.provenance.starts == (Start(config.name, config.sha256, "apache-2.0"),)
     state = adept_hub.load_state_dict(tmp_path / "saved")
     assert all(torch.equal(state[key], value) for key, value in parts.state_dict().items())
@@ -65,11 +65,11 @@ def test_a_new_model_is_saved_and_not_published(hub: Hub, tmp_path: Path) -> Non
     assert (saved.spec.depth, saved.spec.fpn_channels, saved.spec.head_fc_channels) == (18, 128, 512)
     assert saved.preprocessing == Preprocessing(mean=(0.1, 0.2, 0.3))
     assert adept_hub.load_pretrained(tmp_path / "new").load_report.loaded == 200
-    with pytest.raises(PublishError, match="no licence"):
+    with pytest.raises(PublishError, match="no license"):
         adept_hub.push_to_hub(tmp_path / "new", "org/new")
     provenance = Provenance("soco", "photographs", 10, 1.0, "target")
     adept_hub.save_pretrained(
-        model, tmp_path / "new", name="soco_r18_fpn128.new", provenance=provenance, licence="mit", overwrite=True
+        model, tmp_path / "new", name="soco_r18_fpn128.new", provenance=provenance, license="mit", overwrite=True
     )
     adept_hub.push_to_hub(tmp_path / "new", "org/new")
 

@@ -12,7 +12,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 def small(**changes: Any) -> dict[str, Any]:
     """A registry file of one architecture and one checkpoint of it."""
     return {
-        "format_version": 1,
+        "format_version": 2,
         "architectures": {"mine_r18_fpn": {"method": "soco", "spec": {"depth": 18}, "summary": "mine"}},
         "checkpoints": {"mine_r18_fpn.photos": checkpoint()},
         "defaults": {"mine": "mine_r18_fpn.photos", "mine_r18": "mine_r18_fpn"},
@@ -25,7 +25,7 @@ def checkpoint(**changes: Any) -> dict[str, Any]:
         "location": {"repo": "org/mine", "revision": COMMIT},
         "sha256": "ab" * 32,
         "size": 1000,
-        "licence": "mit",
+        "license": "mit",
         "data": "photos",
         "images": 5,
         "epochs": 2,

@@ -49,7 +49,7 @@ def test_every_bundled_checkpoint_is_the_registered_one() -> None:
         config = read_config(info.folder)
         assert sha256_file(info.folder / WEIGHTS) == info.sha256 == config.sha256
         assert (info.folder / WEIGHTS).stat().st_size == info.size <= 40e6
-        assert (config.name, config.spec, config.licence) == (info.name, info.spec, info.licence)
+        assert (config.name, config.spec, config.license) == (info.name, info.spec, info.license)
         assert config.provenance.method == info.method
         assert info.config_sha256 in ("", sha256_file(info.folder / CONFIG))
         provenance = config.provenance
@@ -63,7 +63,7 @@ def test_an_entry_is_made_from_the_folder(make_checkpoint, tmp_path: Path, monke
     write(tmp_path / "team" / "registry.json", small(checkpoints={"mine_r18_fpn.photos": entry}))
     monkeypatch.setenv("ADEPT_REGISTRY", str(tmp_path / "team" / "registry.json"))
     info = model_info("mine")
-    assert (info.sha256, info.size, info.licence) == (config.sha256, config.size, config.licence)
+    assert (info.sha256, info.size, info.license) == (config.sha256, config.size, config.license)
     assert adept_hub.load_state_dict("mine")
     (folder / CONFIG).write_text((folder / CONFIG).read_text().replace("0.485", "0.5"))
     with pytest.raises(IntegrityError, match="is not the one that the registry knows"):
@@ -190,7 +190,7 @@ def test_several_files_and_a_taken_name(tmp_path: Path, mine: Path, monkeypatch:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": 2}, "format 2"),
+        ({"format_version": 3}, "format 3"),
         ({"extra": 1}, "unknown field 'extra'"),
         ({"architectures": []}, "expected a mapping"),
         ({"architectures": {"mine_r18_fpn": 3}}, "no method"),

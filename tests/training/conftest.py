@@ -1,4 +1,4 @@
-"""A data set that can be learnt in seconds: dark rectangles on grey, in VOC's format."""
+"""A data set that can be learned in seconds: dark rectangles on gray, in VOC's format."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def write_voc(folder: Path, images: int = 8, seed: int = 0) -> Path:
             for side in range(int(rng.integers(1, 3))):
                 x, y = int(rng.integers(1, 14)) + 40 * side, int(rng.integers(1, 30))
                 w, h = int(rng.integers(14, 24)), int(rng.integers(14, 30))
-                colour = int(rng.integers(0, 2))
-                pixels[y : y + h, x : x + w] = (220, 30, 30) if colour else (20, 40, 200)
+                color = int(rng.integers(0, 2))
+                pixels[y : y + h, x : x + w] = (220, 30, 30) if color else (20, 40, 200)
                 corners = "".join(
                     f"<{k}>{v}</{k}>" for k, v in (("xmin", x + 1), ("ymin", y + 1), ("xmax", x + w), ("ymax", y + h))
                 )
-                objects += f"<object><name>{('blue', 'red')[colour]}</name><bndbox>{corners}</bndbox></object>"
+                objects += f"<object><name>{('blue', 'red')[color]}</name><bndbox>{corners}</bndbox></object>"
             Image.fromarray(pixels).save(folder / "JPEGImages" / f"{stem}.png")
             size = "<size><width>80</width><height>64</height></size>"
             (folder / "Annotations" / f"{stem}.xml").write_text(f"<annotation>{size}{objects}</annotation>")

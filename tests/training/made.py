@@ -1,4 +1,4 @@
-"""Labelled images and detections made up for the tests, with every kind of error a detector makes."""
+"""Labeled images and detections made up for the tests, with every kind of error a detector makes."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from pathlib import Path
 import numpy as np
 
 from adept_training.labels.identity import ImageKey, Part
-from adept_training.labels.records import LabelledImage, Split
+from adept_training.labels.records import LabeledImage, Split
 from adept_training.metrics.detections import Detections
 
 
 def image(
     image_id: int | str, boxes, labels, crowd=(), difficult=(), side: int = 200, masks=None, part: int = 1
-) -> LabelledImage:
+) -> LabeledImage:
     boxes_M4 = np.array(boxes, np.float64).reshape(-1, 4)
     count = len(boxes_M4)
     marks = [np.isin(np.arange(count), list(places)) for places in (crowd, difficult)]
     area = np.prod(boxes_M4[:, 2:] - boxes_M4[:, :2], axis=1)
     key, name = ImageKey(part, image_id), f"{image_id}.jpg"
     labels_M = np.array(labels, np.int64)
-    return LabelledImage(key, Path(name), name, side, side, boxes_M4, labels_M, *marks, area, masks)
+    return LabeledImage(key, Path(name), name, side, side, boxes_M4, labels_M, *marks, area, masks)
 
 
-def split(*images: LabelledImage, classes: int = 3) -> Split:
+def split(*images: LabeledImage, classes: int = 3) -> Split:
     """A split of part 1, whose category ids are neither labels nor from 1."""
     names = tuple(f"class {i}" for i in range(1, classes + 1))
     return Split("val", images, names, (Part(1, "made", Path(), tuple(range(11, 11 + classes))),))

@@ -17,7 +17,7 @@ TINY = (
     "engine.batch_size=4", "engine.precision=fp32", "engine.log_every=1", "engine.probe_every=0",
     "engine.checkpoint_minutes=1000", "engine.collapse_spread=0", "engine.threads=1",
     "data.workers=0", "data.held_out=0",
-    "schedule.epochs=2", "schedule.warmup_epochs=0.5", "optimiser.lr=1.0", "optimiser.rpn_lr=0.02",
+    "schedule.epochs=2", "schedule.warmup_epochs=0.5", "optimizer.lr=1.0", "optimizer.rpn_lr=0.02",
 )  # fmt: skip
 
 

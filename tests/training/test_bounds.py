@@ -121,7 +121,7 @@ def test_shipped_recipes_are_within() -> None:
         ('export.data="a\\u0001b"', "control characters"),
         (f"export.data={'x' * 30_000}", "is too long"),
         ("views.crop_scale=[0.9,0.4]", "views.crop_scale: 0.9 is more than 0.4"),
-        ("colours.cutout_ratio=[0.3,0.1]", "colours.cutout_ratio"),
+        ("colors.cutout_ratio=[0.3,0.1]", "colors.cutout_ratio"),
     ],
 )  # fmt: skip
 def test_what_the_export_would_refuse_is_refused_at_the_start(setting: str, words: str) -> None:

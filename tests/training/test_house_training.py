@@ -59,7 +59,7 @@ def seen_by(model, image: Tensor) -> Tensor:
 @torch.no_grad()
 def test_a_fine_tuned_detector_keeps_the_house_s_facts(tuned: Path, house: House) -> None:
     config = read_config(tuned / "last")
-    assert (config.preprocessing, config.spec, config.licence) == (PIXELS, SPEC, LICENSE)
+    assert (config.preprocessing, config.spec, config.license) == (PIXELS, SPEC, LICENSE)
     assert config.provenance.starts == (Start(NAME, house.config.sha256, LICENSE),)
     assert (config.provenance.labeled, config.provenance.images, config.provenance.epochs) == (True, 2, 1.0)
     image = photograph(64, 88)
@@ -105,7 +105,7 @@ def test_a_deployed_detector_has_the_house_s_pixels_and_anchors(framework: str, 
         found = seen_by(model, image)
     else:
         probe = PROBES[framework](tmp_path / "out")
-        model, found = probe.model, probe.normalised(image)[..., :88]
+        model, found = probe.model, probe.normalized(image)[..., :88]
     torch.testing.assert_close(found, network_input(image), rtol=0, atol=1e-4)
     assert_anchors(anchors_of(framework, model))
 
@@ -149,7 +149,7 @@ def test_scratch_is_like_the_house_in_pixels_and_anchors(house: House, house_dat
     finetune("scratch", data, load_finetune_recipe(None, QUICK), tmp_path, like=house.source, accelerator="cpu")
     config = read_config(tmp_path / "last")
     assert (config.preprocessing, config.spec) == (PIXELS, SPEC)
-    assert (config.licence, config.provenance.starts) == ("unstated", ()), "its architecture alone is the house's"
+    assert (config.license, config.provenance.starts) == ("unstated", ()), "its architecture alone is the house's"
     plan = make_plan({"scratch": "scratch", "house": house.source}, ["100%"], 1, {"": load_finetune_recipe(None)})
     model = build_detector("scratch", 3, plan.variants[""].detector, 0, plan.spec, plan.pixels)
     assert (model.transform.image_mean, model.transform.image_std) == ([0.1, 0.2, 0.3], [0.4, 0.5, 0.6])

@@ -13,7 +13,7 @@ from adept_hub.cli.main import main
 from adept_hub.errors import DataError, LicenseError, RecipeError
 from adept_hub.io.schema import field_paths
 from adept_training.finetuning.detector import Trained
-from adept_training.finetuning.origin import open_origin
+from adept_training.finetuning.origin import open_finetune_start
 from adept_training.finetuning.recipe import FinetuneRecipe, load_finetune_recipe
 from adept_training.finetuning.run import finetune
 from adept_training.labels.records import Data
@@ -65,7 +65,7 @@ def test_bounds_defaults_and_reasons_worked_by_hand() -> None:
     rows = {one.path: (one.default, one.allowed, one.text) for one in settings_of(Recipe)}
     assert rows["views.boxes"] == ("4", "1..1000", "Boxes an image, K.")
     assert rows["method.momentum"][:2] == ("0.99", "in [0, 1)")
-    assert rows["optimiser.rpn_lr"][:2] == ("null", "in [0, 10000] or null")
+    assert rows["optimizer.rpn_lr"][:2] == ("null", "in [0, 10000] or null")
     assert rows["views.crop_ratio"] == ("[0.75, 1.333]", "each in (0, 100]",
                                         "Width / height of the crop, least and most.")  # fmt: skip
     assert rows["model.head_fc_channels"][1] == "1..8192"
@@ -78,7 +78,7 @@ def test_bounds_defaults_and_reasons_worked_by_hand() -> None:
 @pytest.mark.parametrize("bad", ["no/such", "x" * 200, "a\nb", "mit; rm"])
 def test_a_license_that_is_not_one_is_refused_at_the_start(bad: str) -> None:
     with pytest.raises(LicenseError, match="is not a license identifier") as caught:
-        open_origin("scratch", None, load_finetune_recipe(), Trained(license=bad))
+        open_finetune_start("scratch", None, load_finetune_recipe(), Trained(license=bad))
     assert len(str(caught.value)) < 400
 
 

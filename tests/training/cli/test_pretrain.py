@@ -12,8 +12,8 @@ import pytest
 import adept_training.pretraining.pretrain as module
 from adept_hub.checkpoint.folder import read_config
 from adept_hub.cli.main import main
-from adept_training.pretraining.origin import Origin, record_origin
-from adept_training.pretraining.pretrain import Outcome
+from adept_training.pretraining.origin import PretrainStart, record_origin
+from adept_training.pretraining.pretrain import PretrainResult
 from tests.training.support import TINY, tiny, write_photographs
 
 
@@ -35,9 +35,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the run was asked for; it claims to have done six steps, or ``done`` of them."""
     seen: dict[str, Any] = {"done": 6}
 
-    def stub(recipe: Any, source: Any, table: Any, folder: Path, **options: Any) -> Outcome:
+    def stub(recipe: Any, source: Any, table: Any, folder: Path, **options: Any) -> PretrainResult:
         seen.update(options, recipe=recipe, keys=source.keys(), table=table, folder=folder)
-        return Outcome(folder, seen["done"], 6, seen["done"] < 6, {"a": 0.25}, {"a": 0.5})
+        return PretrainResult(folder, seen["done"], 6, seen["done"] < 6, {"a": 0.25}, {"a": 0.5})
 
     monkeypatch.setattr(module, "pretrain", stub)
     return seen
@@ -77,13 +77,13 @@ def test_resume_takes_the_recipe_of_the_run(typed: Callable[..., int], asked: di
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     (tmp_path / "run" / "checkpoints" / "step-00000002.pt").touch()
     (tmp_path / "run" / "recipe.yaml").write_text(tiny("method.name=byol").to_yaml())
-    record_origin(Origin(license="cc-by-4.0"), tmp_path / "run")
+    record_origin(PretrainStart(license="cc-by-4.0"), tmp_path / "run")
     assert typed("--resume") == 0
-    assert asked["recipe"] == tiny("method.name=byol", "export.licence=cc-by-4.0"), "its license too"
+    assert asked["recipe"] == tiny("method.name=byol", "export.license=cc-by-4.0"), "its license too"
     assert asked["resume"] is True
     assert typed("--resume", "--recipe", "two_minutes") == 0
     assert asked["recipe"].model.depth == 18
-    assert asked["recipe"].optimiser.name == "adamw", "a recipe that is named goes before"
+    assert asked["recipe"].optimizer.name == "adamw", "a recipe that is named goes before"
 
 
 def test_init_is_a_folder_or_a_name(

@@ -19,7 +19,7 @@ from adept_hub.spec import AnchorSpec
 from adept_training.cli.compare import budgets_of
 from adept_training.comparing.compare import compare, make_plan, name_sources
 from adept_training.comparing.fewshot import layer_variants, restrict
-from adept_training.comparing.runs import Cell
+from adept_training.comparing.runs import RunResult
 from adept_training.comparing.tables import summary, tabulate
 from adept_training.finetuning.recipe import load_finetune_recipe
 from adept_training.labels.datasets import open_data
@@ -59,9 +59,9 @@ def test_verdicts_say_when_nothing_is_known() -> None:
     assert one.verdict == "1 seed, too few to judge: joint minus scratch is +7.0 points."
 
 
-def cells_of(values: dict[str, dict[str, list[float]]]) -> list[Cell]:
+def cells_of(values: dict[str, dict[str, list[float]]]) -> list[RunResult]:
     return [
-        Cell(source, budget, seed, "recipe", 1, 1, 1.0, {"AP": value})
+        RunResult(source, budget, seed, "recipe", 1, 1, 1.0, {"AP": value})
         for source, budgets in values.items()
         for budget, row in budgets.items()
         for seed, value in enumerate(row)
@@ -85,7 +85,7 @@ def test_table_and_summary() -> None:
 def test_of_costs_less_is_better() -> None:
     budgets = ("1img", "10img", "100%")
     cells = [
-        Cell(
+        RunResult(
             source, budget, seed, "recipe", 1, 1, 1.0, {"TIDE_Loc": value + (0.11 if source == "soco" else 0.1) * seed}
         )
         for source, values in {"scratch": (8.0, 8.0, 8.0), "soco": (6.0, 9.0, 7.5)}.items()

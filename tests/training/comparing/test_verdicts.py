@@ -10,18 +10,18 @@ import pytest
 
 from adept_hub.spec import DetectorSpec
 from adept_training.comparing.compare import RESULT, digest, write_result
-from adept_training.comparing.runs import Cell, Plan
+from adept_training.comparing.plots import budget_plot
+from adept_training.comparing.runs import ComparisonPlan, RunResult
 from adept_training.comparing.tables import summary, tabulate, tone
 from adept_training.finetuning.recipe import load_finetune_recipe
 from adept_training.labels.records import Data
-from adept_training.metrics.report.plots import budget_plot
 from adept_training.metrics.stats import Interval, compare_pairs, interval
 from tests.training.made import crowded
 
 
-def _cells(values: dict[str, list[float]], budget: str = "10%", metric: str = "AP") -> list[Cell]:
+def _cells(values: dict[str, list[float]], budget: str = "10%", metric: str = "AP") -> list[RunResult]:
     return [
-        Cell(source, budget, seed, "recipe", 1, 25, 1.0, {metric: value})
+        RunResult(source, budget, seed, "recipe", 1, 25, 1.0, {metric: value})
         for source, row in values.items()
         for seed, value in enumerate(row)
     ]
@@ -108,7 +108,7 @@ def test_the_plot_of_two_seeds_shows_both_values_and_no_bar() -> None:
 def test_the_page_says_what_to_try(values: list[float], seeds: int, kind: str, advice: str, tmp_path: Path) -> None:
     split = crowded(4)
     data = Data("made up", split, split, None)
-    plan = Plan(
+    plan = ComparisonPlan(
         {"scratch": "scratch", "joint": "x"}, ("10%",), seeds, {"recipe": load_finetune_recipe()}, DetectorSpec()
     )
     result = digest(_cells({"scratch": values, "joint": values}), plan, "AP")
@@ -142,7 +142,9 @@ def test_each_cell_of_a_table_is_of_its_own_runs() -> None:
         ("10%", "all layers"): 9.0,
     }
     cells = [
-        Cell(source, budget, seed, variant, 1, 1, 1.0, {"AP": value * factor + seed, "AP50": 2 * value * factor + seed})
+        RunResult(
+            source, budget, seed, variant, 1, 1, 1.0, {"AP": value * factor + seed, "AP50": 2 * value * factor + seed}
+        )
         for (budget, variant), factor in scale.items()
         for source, value in base.items()
         # The sources were run in other orders, and scratch has a seed more.

@@ -10,7 +10,7 @@ import itertools
 import numpy as np
 import pytest
 
-from adept_training.data.photometric import Colours, PhotometricRecipe, draw_colours
+from adept_training.data.photometric import Colors, PhotometricRecipe, draw_colors
 from adept_training.data.views import Views, ViewsRecipe, draw_views
 
 WIDTH, HEIGHT = 300, 200
@@ -89,13 +89,13 @@ def test_half_of_the_boxes_are_asked_for_at_first_and_one_in_the_end() -> None:
 
 
 @pytest.fixture(scope="module")
-def colors() -> list[list[Colours]]:
+def colors() -> list[list[Colors]]:
     """A thousand draws of each view, with one box of 40 x 40."""
     rng, boxes = np.random.default_rng(0), np.array([[20, 20, 60, 60]], np.float32)
-    return [[draw_colours(rng, COLORS, view, boxes, 100) for _ in range(1000)] for view in range(3)]
+    return [[draw_colors(rng, COLORS, view, boxes, 100) for _ in range(1000)] for view in range(3)]
 
 
-def test_colors_follow_every_number_of_their_recipe(colors: list[list[Colours]]) -> None:
+def test_colors_follow_every_number_of_their_recipe(colors: list[list[Colors]]) -> None:
     for view, (blur, solarize) in enumerate(((0.2, 0.7), (0.9, 0.1), (0.5, 0.4))):
         drawn = colors[view]
         assert np.mean([c.gray for c in drawn]) == pytest.approx(0.6, abs=0.05)
@@ -110,7 +110,7 @@ def test_colors_follow_every_number_of_their_recipe(colors: list[list[Colours]])
         np.testing.assert_allclose(factors[jittered].max(axis=0), [1.1, 1.5, 1.3, 0.02], atol=0.02)
 
 
-def test_the_four_changes_come_in_every_order_alike(colors: list[list[Colours]]) -> None:
+def test_the_four_changes_come_in_every_order_alike(colors: list[list[Colors]]) -> None:
     """Of 1,000 draws each of the 24 orders has 42, with a standard deviation of 6.3."""
     for drawn in colors:
         orders = [tuple(np.asarray(c.order_4).tolist()) for c in drawn]
@@ -120,7 +120,7 @@ def test_the_four_changes_come_in_every_order_alike(colors: list[list[Colours]])
         assert max(counts) < 67
 
 
-def test_holes_are_as_many_and_as_large_as_is_asked_for(colors: list[list[Colours]]) -> None:
+def test_holes_are_as_many_and_as_large_as_is_asked_for(colors: list[list[Colors]]) -> None:
     assert not any(np.asarray(c.holes_K4).any() for c in colors[0]), "V1 has none"
     for drawn in colors[1:]:
         holes = np.concatenate([np.asarray(c.holes_K4) for c in drawn])

@@ -15,7 +15,7 @@ from tests.training.support import RandomBoxes, tiny, write_photographs
 def _samples(folder: Path, count: int = 10) -> Samples:
     source = write_photographs(folder, count)
     recipe = tiny()
-    return Samples(source, RandomBoxes(), tuple(source.keys()), recipe.views, recipe.colours, seed=3)
+    return Samples(source, RandomBoxes(), tuple(source.keys()), recipe.views, recipe.colors, seed=3)
 
 
 def _tensors(value: object) -> list[torch.Tensor]:
@@ -47,13 +47,13 @@ def test_two_processes_share_the_batch_of_one() -> None:
 def test_holes_lie_in_the_boxes_of_their_own_view(tmp_path: Path) -> None:
     """Crops of their own, one with boxes mostly elsewhere than the other's; a hole's middle is a point of its box."""
     source = write_photographs(tmp_path, 8)
-    recipe = tiny("views.v3_mode=independent", "colours.cutout_prob=1.0", "views.sizes=[64,80,48]")
-    samples = Samples(source, RandomBoxes(), tuple(source.keys()), recipe.views, recipe.colours, seed=3)
+    recipe = tiny("views.v3_mode=independent", "colors.cutout_prob=1.0", "views.sizes=[64,80,48]")
+    samples = Samples(source, RandomBoxes(), tuple(source.keys()), recipe.views, recipe.colors, seed=3)
     others = 0
     for index in range(8):
         batch = samples[0, index]
         for view, boxes, other in ((1, batch.boxes2, batch.boxes3), (2, batch.boxes3, batch.boxes2)):
-            holes_K4 = torch.as_tensor(batch.views[view].colours.holes_K4)
+            holes_K4 = torch.as_tensor(batch.views[view].colors.holes_K4)
             assert (holes_K4[:, 2:] > holes_K4[:, :2]).all(), "one for each box"
             boxes_K4, size = torch.as_tensor(boxes.boxes_NK4), recipe.views.sizes[view]
             inside = (holes_K4 > 0).all(dim=1) & (holes_K4 < size).all(dim=1)  # not cut by the view's edge

@@ -1,4 +1,4 @@
-"""Colours against torchvision's functions, sample by sample.
+"""Colors against torchvision's functions, sample by sample.
 
 Legend: N images, C channels, H x W pixels.
 """
@@ -11,7 +11,7 @@ import torch
 from torchvision.transforms import functional as TF
 
 from adept_hub.spec import Preprocessing
-from adept_training.data.photometric import Colours, PhotometricRecipe, apply_colours, draw_colours, gaussian_blur
+from adept_training.data.photometric import Colors, PhotometricRecipe, apply_colors, draw_colors, gaussian_blur
 
 PLAIN = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
@@ -20,8 +20,8 @@ def _pixels(count: int, side: int = 24) -> torch.Tensor:
     return torch.randint(0, 256, (count, side, side, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-def _colours(count: int, **changes: torch.Tensor) -> Colours:
-    base = Colours(
+def _colors(count: int, **changes: torch.Tensor) -> Colors:
+    base = Colors(
         torch.tensor([1.0, 1, 1, 0]).repeat(count, 1), torch.arange(4).repeat(count, 1), torch.zeros(count).bool(),
         torch.zeros(count), torch.zeros(count).bool(), torch.zeros(count, 4, 4),
     )  # fmt: skip
@@ -35,7 +35,7 @@ def test_each_sample_gets_its_own_jitter_in_its_own_order() -> None:
     factors = torch.rand(count, 4, generator=generator) + torch.tensor([0.5, 0.5, 0.5, -0.5])
     factors[:, 3] *= 0.2
     order = torch.stack([torch.randperm(4, generator=generator) for _ in range(count)])
-    ours = apply_colours(pixels, _colours(count, factors_4=factors, order_4=order), PLAIN)
+    ours = apply_colors(pixels, _colors(count, factors_4=factors, order_4=order), PLAIN)
     functions = (TF.adjust_brightness, TF.adjust_contrast, TF.adjust_saturation, TF.adjust_hue)
     for n in range(count):
         image = pixels[n].permute(2, 0, 1).float() / 255
@@ -44,10 +44,10 @@ def test_each_sample_gets_its_own_jitter_in_its_own_order() -> None:
         torch.testing.assert_close(ours[n], image, atol=2e-4, rtol=0)
 
 
-def test_gray_solarise_and_normalise() -> None:
+def test_gray_solarize_and_normalize() -> None:
     pixels = _pixels(4)
     gray, solarize = torch.tensor([True, False, True, False]), torch.tensor([False, False, True, True])
-    ours = apply_colours(pixels, _colours(4, gray=gray, solarize=solarize), Preprocessing())
+    ours = apply_colors(pixels, _colors(4, gray=gray, solarize=solarize), Preprocessing())
     for n in range(4):
         image = pixels[n].permute(2, 0, 1)
         exact = image.float() / 255
@@ -59,12 +59,12 @@ def test_gray_solarise_and_normalise() -> None:
     assert ours.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_solarise_begins_at_128_as_in_pil() -> None:
+def test_solarize_begins_at_128_as_in_pil() -> None:
     from PIL import Image, ImageOps
 
     ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)
     pixels = torch.from_numpy(np.repeat(ramp[None, :, :, None], 3, axis=3))
-    ours = apply_colours(pixels, _colours(1, solarize=torch.tensor([True])), PLAIN)
+    ours = apply_colors(pixels, _colors(1, solarize=torch.tensor([True])), PLAIN)
     expected = np.asarray(ImageOps.solarize(Image.fromarray(ramp), 128))
     np.testing.assert_array_equal((ours[0, 0] * 255).round().numpy(), expected)
 
@@ -81,7 +81,7 @@ def test_blur_is_torchvisions_gaussian(sigma: float) -> None:
 def test_each_sample_of_a_batch_is_blurred_by_its_own_sigma() -> None:
     pixels, sigma = _pixels(3), torch.tensor([0.5, 0.0, 2.0])
     images = pixels.permute(0, 3, 1, 2).float() / 255
-    ours = apply_colours(pixels, _colours(3, sigma=sigma), PLAIN)
+    ours = apply_colors(pixels, _colors(3, sigma=sigma), PLAIN)
     assert torch.equal(ours[1], images[1])
     for at in (0, 2):
         wanted = TF.gaussian_blur(images[at], [17, 17], [float(sigma[at])] * 2)
@@ -93,12 +93,12 @@ def test_a_blur_of_a_constant_is_that_constant() -> None:
     torch.testing.assert_close(gaussian_blur(images, torch.tensor([2.0])), images)
 
 
-def test_holes_are_zero_after_normalising_and_nowhere_else() -> None:
+def test_holes_are_zero_after_normalizing_and_nowhere_else() -> None:
     pixels = _pixels(2) // 2 + 100
     holes = torch.zeros(2, 4, 4)
     holes[1, 2] = torch.tensor([3.0, 5.0, 9.0, 6.0])
-    with_holes = apply_colours(pixels, _colours(2, holes_K4=holes), Preprocessing())
-    without = apply_colours(pixels, _colours(2), Preprocessing())
+    with_holes = apply_colors(pixels, _colors(2, holes_K4=holes), Preprocessing())
+    without = apply_colors(pixels, _colors(2), Preprocessing())
     assert torch.equal(with_holes[0], without[0])
     assert (with_holes[1, :, 5:6, 3:9] == 0).all()
     kept = torch.ones(24, 24, dtype=torch.bool)
@@ -113,7 +113,7 @@ def test_parameters_follow_their_probabilities() -> None:
         np.array([[10, 10, 60, 90]] * 4, "f4"),
     )
     count = 2000
-    drawn = [[draw_colours(rng, recipe, view, boxes, 112) for _ in range(count)] for view in range(2)]
+    drawn = [[draw_colors(rng, recipe, view, boxes, 112) for _ in range(count)] for view in range(2)]
     for view, (blur, solarize) in enumerate(((1.0, 0.0), (0.1, 0.2))):
         assert np.mean([c.gray for c in drawn[view]]) == pytest.approx(0.2, abs=0.03)
         assert np.mean([c.sigma > 0 for c in drawn[view]]) == pytest.approx(blur, abs=0.03)

@@ -22,20 +22,20 @@ SEPARATE = dataclasses.replace(INDEPENDENT, box_sets="separate")
 
 
 def _photograph(boxes: np.ndarray) -> np.ndarray:
-    """Black, with each box filled in a colour of its own."""
+    """Black, with each box filled in a color of its own."""
     image = np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)
     for i, (x1, y1, x2, y2) in enumerate(boxes.astype(int)):
-        image[y1:y2, x1:x2] = COLOURS[i]
+        image[y1:y2, x1:x2] = COLORS[i]
     return image
 
 
-# No mixture of one of these with black is near another, so that each colour tells its box wherever pixels are blended.
-COLOURS = np.array([[250, 0, 0], [0, 250, 0], [0, 0, 250], [250, 250, 250]], dtype=np.uint8)
+# No mixture of one of these with black is near another, so that each color tells its box wherever pixels are blended.
+COLORS = np.array([[250, 0, 0], [0, 250, 0], [0, 0, 250], [250, 250, 250]], dtype=np.uint8)
 BOXES = np.array([[20, 20, 160, 120], [200, 30, 380, 130], [30, 150, 180, 280], [220, 160, 390, 290]], dtype=np.float32)
 
 
 def _drawn_box(pixels: np.ndarray, row: int) -> list[float] | None:
-    rows, columns = np.nonzero(((pixels > 125) == (COLOURS[row] > 125)).all(axis=2))
+    rows, columns = np.nonzero(((pixels > 125) == (COLORS[row] > 125)).all(axis=2))
     if len(rows) < 30:
         return None
     return [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]

@@ -12,7 +12,7 @@ from adept_training.finetuning.detector import build_detector
 from adept_training.finetuning.loop import make_fabric, prepare
 from adept_training.finetuning.norms import batch_norms, set_training
 from adept_training.finetuning.recipe import load_finetune_recipe
-from adept_training.finetuning.samples import LabelledSamples
+from adept_training.finetuning.samples import LabeledSamples
 from adept_training.labels.datasets import open_data
 from tests.training.conftest import TINY
 
@@ -21,7 +21,7 @@ from tests.training.conftest import TINY
 def test_features_have_the_asked_length_under_either_policy(policy: str, make_checkpoint, voc: Path) -> None:
     recipe = load_finetune_recipe(None, [*TINY, f"norms.policy={policy}", "detector.head_norm=6"])
     data = open_data(f"voc:{voc}")
-    samples = LabelledSamples.of(data.train, False, 0.0, 0)
+    samples = LabeledSamples.of(data.train, False, 0.0, 0)
     model = build_detector(str(make_checkpoint()[0]), 2, recipe.detector, 0)
     before = [(norm.running_mean.clone(), norm.running_var.clone()) for norm in batch_norms(model)]
     fit = prepare(model, samples, recipe, make_fabric(recipe, "cpu"))
@@ -45,7 +45,7 @@ def test_every_head_of_a_cascade_is_calibrated_by_its_own_length(make_checkpoint
     """Three heads that begin as different as can be: each is scaled, in its last layer alone, by what it measured."""
     settings = ["detector.detector=cascade_rcnn", "detector.head_norm=9", "norms.policy=frozen"]
     recipe = load_finetune_recipe(None, [*TINY, *settings])
-    samples = LabelledSamples.of(open_data(f"voc:{voc}").train, False, 0.0, 0)
+    samples = LabeledSamples.of(open_data(f"voc:{voc}").train, False, 0.0, 0)
     model = build_detector(str(make_checkpoint()[0]), 2, recipe.detector, 0)
     heads = list(model.roi_heads.box_head)
     with torch.no_grad():
@@ -75,7 +75,7 @@ def test_every_head_of_a_cascade_is_calibrated_by_its_own_length(make_checkpoint
 
 def test_a_head_whose_features_are_zero_is_left_as_it_is(make_checkpoint, voc: Path) -> None:
     recipe = load_finetune_recipe(None, [*TINY, "detector.head_norm=6"])
-    samples = LabelledSamples.of(open_data(f"voc:{voc}").train, False, 0.0, 0)
+    samples = LabeledSamples.of(open_data(f"voc:{voc}").train, False, 0.0, 0)
     model = build_detector(str(make_checkpoint()[0]), 2, recipe.detector, 0)
     last = [module for module in model.roi_heads.box_head.modules() if isinstance(module, torch.nn.Linear)][-1]
     with torch.no_grad():

@@ -18,7 +18,7 @@ from adept_training.comparing.runs import run_plan
 from adept_training.finetuning.detector import CosinePredictor, build_detector
 from adept_training.finetuning.loop import make_fabric, prepare, train
 from adept_training.finetuning.recipe import load_finetune_recipe, lr_factor
-from adept_training.finetuning.samples import Batches, LabelledSamples
+from adept_training.finetuning.samples import Batches, LabeledSamples
 from adept_training.labels.datasets import open_data
 from adept_training.metrics.voc import voc_metrics
 from tests.training.conftest import TINY
@@ -33,7 +33,7 @@ def source(make_checkpoint) -> str:
 def _fit(source: str, voc: Path, *settings: str):
     recipe = load_finetune_recipe(None, [*TINY, *settings])
     data = open_data(f"voc:{voc}")
-    samples = LabelledSamples.of(data.train, False, recipe.engine.flip, recipe.engine.seed)
+    samples = LabeledSamples.of(data.train, False, recipe.engine.flip, recipe.engine.seed)
     return prepare(build_detector(source, 2, recipe.detector, 0), samples, recipe, make_fabric(recipe, "cpu"))
 
 
@@ -42,7 +42,7 @@ def test_the_rate_follows_every_number_of_its_schedule() -> None:
     recipe = load_finetune_recipe(
         None,
         ["schedule.iterations=20", "schedule.warmup=4", "schedule.warmup_start=0.2", "schedule.gamma=0.3",
-         "schedule.steps=[0.5,0.75]", "optimiser.lr=0.6", "optimiser.lr_batch=4", "engine.batch_size=6"],
+         "schedule.steps=[0.5,0.75]", "optimizer.lr=0.6", "optimizer.lr_batch=4", "engine.batch_size=6"],
     )  # fmt: skip
     assert recipe.peak_lr == pytest.approx(0.9)
     assert recipe.peak_lr != pytest.approx(0.6 * 6 / 16)
@@ -52,8 +52,8 @@ def test_the_rate_follows_every_number_of_its_schedule() -> None:
 
 @pytest.mark.parametrize("clip", [0.0, 0.05])
 def test_a_step_is_no_longer_than_the_clip_allows(clip: float, source: str, voc: Path) -> None:
-    fit = _fit(source, voc, f"optimiser.clip={clip}", "optimiser.momentum=0", "optimiser.weight_decay=0",
-               "optimiser.lr=0.5", "optimiser.lr_batch=0", "schedule.warmup=0", "schedule.iterations=2")  # fmt: skip
+    fit = _fit(source, voc, f"optimizer.clip={clip}", "optimizer.momentum=0", "optimizer.weight_decay=0",
+               "optimizer.lr=0.5", "optimizer.lr_batch=0", "schedule.warmup=0", "schedule.iterations=2")  # fmt: skip
     before = {name: p.detach().clone() for name, p in fit.model.named_parameters()}
     train(fit, lambda step, _: step == 1)
     moved = sum(float(((p.detach() - before[name]) ** 2).sum()) for name, p in fit.model.named_parameters()) ** 0.5
@@ -80,7 +80,7 @@ def test_images_have_one_of_the_sides_of_training_and_the_side_of_testing(source
 def test_the_heads_see_and_give_as_many_boxes_as_are_asked_for(source: str, voc: Path) -> None:
     fit = _fit(source, voc, "detector.rois=24", "detector.train_proposals=70", "detector.test_proposals=33",
                "detector.detections=9", "detector.score_threshold=0.2", "detector.rpn_anchors=40",
-               "detector.head_norm=0", "schedule.iterations=1", "optimiser.lr=1.0e-9")  # fmt: skip
+               "detector.head_norm=0", "schedule.iterations=1", "optimizer.lr=1.0e-9")  # fmt: skip
     model, counts, sampled = fit.model, [], []
     model.rpn.head.bbox_pred.weight.data *= 0.02  # random deltas leave too few boxes
     model.rpn.head.bbox_pred.bias.data *= 0.02

@@ -12,7 +12,7 @@ import pytest
 
 from adept_hub.errors import OutputExistsError
 from adept_hub.spec import DetectorSpec
-from adept_training.comparing.runs import RUNS, Cell, _finished, _keep
+from adept_training.comparing.runs import RUNS, RunResult, _finished, _keep
 from adept_training.finetuning.detector import DetectorConfig, build_detector, save_detector
 from adept_training.finetuning.history import read_history, write_history
 from adept_training.finetuning.recipe import load_finetune_recipe
@@ -74,7 +74,7 @@ def test_without_a_whole_best_detector_it_is_chosen_anew(damage: str, run: Path)
     assert "chosen anew" in told[0]
 
 
-CELLS = [Cell("a", "10%", seed, "recipe", 3, 7, 1.5, {"AP": 20.0 + seed, "AP75": None}) for seed in range(3)]
+CELLS = [RunResult("a", "10%", seed, "recipe", 3, 7, 1.5, {"AP": 20.0 + seed, "AP75": None}) for seed in range(3)]
 TORN = [
     b'{"plan": "p", "source": "\xc3', b"null", b"[]", b"[" * 100_000, b'{"plan": "p"}', b"{}",
     json.dumps({"plan": "p", **asdict(CELLS[0]), "seed": "0"}).encode(),

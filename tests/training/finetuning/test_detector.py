@@ -52,7 +52,7 @@ def test_scratch_has_those_of_what_it_is_like(source: str, voc: Path, tmp_path: 
     assert "anchors of 8, 16, 32, 64, 128 px" in told.getvalue()
     model, config = load_detector(tmp_path / "last")
     assert sizes(model) == OWN
-    assert config.recipe.anchors == OWN  # spelt out for whoever deploys it
+    assert config.recipe.anchors == OWN  # spelled out for whoever deploys it
     assert "- 8.0" in (tmp_path / "recipe.yaml").read_text()
 
 

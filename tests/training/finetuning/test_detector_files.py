@@ -87,13 +87,17 @@ def test_rows_of_classes_that_are_exchanged(folder: Path) -> None:
     refused(folder, "has SHA-256 .* instead of", IntegrityError)
 
 
-def test_a_folder_from_before_there_was_a_digest(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_folder_without_a_digest_is_refused(folder: Path) -> None:
     content = json.loads((folder / DETECTOR).read_text())
     del content["predictors_sha256"], content["predictors_size"]
     (folder / DETECTOR).write_text(json.dumps(content))
-    with caplog.at_level(logging.WARNING):
-        load_detector(folder)
-    assert "has no SHA-256" in caplog.text
+    refused(folder, "has no SHA-256 of predictors.safetensors")
+
+
+@pytest.mark.parametrize(("version", "remedy"), [(1, "Write it again"), (3, "pip install --upgrade adept-hub")])
+def test_another_format_is_refused_before_its_keys_are_read(folder: Path, version: int, remedy: str) -> None:
+    say(folder, format_version=version, an_unknown_key=1)
+    refused(folder, f"has format {version}, this version of adept-hub reads format 2.\n{remedy}")
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -185,7 +189,7 @@ def test_a_detector_that_lacks_a_part_is_one_error(folder: Path, tmp_path: Path)
     tensors = {key: t for key, t in read_tensors(folder, config).items() if not key.startswith("rpn.")}
     write_checkpoint(
         tmp_path / "less", tensors, name=config.name, spec=config.spec, provenance=config.provenance,
-        licence=config.licence, parts=("backbone", "fpn", "head"),
+        license=config.license, parts=("backbone", "fpn", "head"),
     )  # fmt: skip
     for name in (DETECTOR, PREDICTORS):
         (tmp_path / "less" / name).write_bytes((folder / name).read_bytes())

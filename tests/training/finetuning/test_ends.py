@@ -126,6 +126,6 @@ def test_mistakes_are_told_before_images_are_read(
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(tuned: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    steps = ["schedule.iterations=6", "schedule.warmup=0", "optimiser.clip=0", "engine.evaluations=0"]
+    steps = ["schedule.iterations=6", "schedule.warmup=0", "optimizer.clip=0", "engine.evaluations=0"]
     assert main([*tuned, "--lr", "1e4", *(word for step in steps for word in ("--set", step))]) == 1
-    assert "Lower optimiser.lr" in capsys.readouterr().err
+    assert "Lower optimizer.lr" in capsys.readouterr().err

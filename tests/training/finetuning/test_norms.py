@@ -14,7 +14,7 @@ from adept_training.finetuning.loop import Fit, make_fabric, prepare
 from adept_training.finetuning.norms import batch_norms, without_statistics
 from adept_training.finetuning.recipe import load_finetune_recipe
 from adept_training.finetuning.run import finetune
-from adept_training.finetuning.samples import LabelledSamples
+from adept_training.finetuning.samples import LabeledSamples
 from adept_training.labels.datasets import open_data
 from tests.conftest import SMALL
 from tests.training.conftest import TINY
@@ -24,7 +24,7 @@ SETTINGS = ["norms.policy=frozen", "norms.precise_batches=3", "detector.head_nor
 
 def _fit(source: str, voc: Path, *settings: str) -> Fit:
     recipe = load_finetune_recipe(None, [*TINY, *SETTINGS, *settings])
-    samples = LabelledSamples.of(open_data(f"voc:{voc}").train, False, recipe.engine.flip, 0)
+    samples = LabeledSamples.of(open_data(f"voc:{voc}").train, False, recipe.engine.flip, 0)
     model = build_detector(source, 2, recipe.detector, 0, SMALL)
     return prepare(model, samples, recipe, make_fabric(recipe, "cpu"))
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from adept_training.finetuning.detector import build_detector
-from adept_training.finetuning.loop import iteration_seed, make_optimiser
+from adept_training.finetuning.loop import iteration_seed, make_optimizer
 from adept_training.finetuning.recipe import load_finetune_recipe
 from tests.training.conftest import TINY
 
@@ -17,11 +17,11 @@ def test_norms_and_the_rest_have_each_its_own_decay(norm_decay: float, make_chec
     """Twice, with gradients of one's own: v = 0.7 v + g + decay w; w -= lr v."""
     recipe = load_finetune_recipe(
         None,
-        [*TINY, "optimiser.weight_decay=0.02", f"optimiser.norm_decay={norm_decay}", "optimiser.momentum=0.7",
-         "optimiser.lr=0.4", "optimiser.lr_batch=8", "engine.batch_size=2"],
+        [*TINY, "optimizer.weight_decay=0.02", f"optimizer.norm_decay={norm_decay}", "optimizer.momentum=0.7",
+         "optimizer.lr=0.4", "optimizer.lr_batch=8", "engine.batch_size=2"],
     )  # fmt: skip
     model = build_detector(str(make_checkpoint()[0]), 2, recipe.detector, 0)
-    optimiser = make_optimiser(model, recipe)
+    optimizer = make_optimizer(model, recipe)
     inside = {id(p) for m in model.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters()}
     assert 0 < len(inside) < len(list(model.parameters()))
     expected, velocity = {}, {}
@@ -33,7 +33,7 @@ def test_norms_and_the_rest_have_each_its_own_decay(norm_decay: float, make_chec
             decay = norm_decay if id(parameter) in inside else 0.02
             velocity[name] = 0.7 * velocity.get(name, 0) + parameter.grad + decay * weight
             expected[name] = weight - 0.4 * 2 / 8 * velocity[name]
-        optimiser.step()
+        optimizer.step()
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.detach(), expected[name], rtol=1e-4, atol=1e-5, msg=name)
 

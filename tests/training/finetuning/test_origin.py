@@ -39,7 +39,7 @@ def test_the_chain_of_starts_and_its_license(house: House, house_data: HouseData
     assert not (tmp_path / "second").exists(), "refused before any work"
     finetune(source, data, recipe, tmp_path / "second", accelerator="cpu", license="mit", relicense=True)
     second = read_config(tmp_path / "second" / "last")
-    assert (second.licence, second.provenance.relicensed) == ("mit", True)
+    assert (second.license, second.provenance.relicensed) == ("mit", True)
     assert second.provenance.starts == (
         Start(NAME, house.config.sha256, LICENSE),
         Start("adept_joint_r18_fpn24.finetuned", first.sha256, LICENSE),
@@ -54,7 +54,7 @@ def test_the_command_states_the_license(house: House, house_data: HouseData, tmp
     assert main([*words, *settings, "--license", "mit"]) == 1
     assert f"{NAME}, which this starts from, is under {LICENSE}" in capsys.readouterr().err
     assert main([*words, *settings, "--license", "mit", "--relicense"]) == 0
-    assert read_config(tmp_path / "run" / "last").licence == "mit"
+    assert read_config(tmp_path / "run" / "last").license == "mit"
 
 
 def test_a_run_is_not_continued_from_other_weights(house: House, house_data: HouseData, tmp_path: Path) -> None:
@@ -67,8 +67,8 @@ def test_a_run_is_not_continued_from_other_weights(house: House, house_data: Hou
 
 def test_predictors_alone_are_not_trained_on_parts_that_the_source_lacks(house_data: HouseData, tmp_path: Path) -> None:
     source = write_house(tmp_path / "body", parts=("backbone", "fpn")).source
-    recipe = load_finetune_recipe(None, [*QUICK, "optimiser.layers=last", "norms.policy=frozen"])
-    with pytest.raises(RecipeError, match=r"no rpn, no head.*\n.*optimiser.layers=all"):
+    recipe = load_finetune_recipe(None, [*QUICK, "optimizer.layers=last", "norms.policy=frozen"])
+    with pytest.raises(RecipeError, match=r"no rpn, no head.*\n.*optimizer.layers=all"):
         finetune(source, open_data(house_data.words()), recipe, tmp_path / "run", accelerator="cpu")
     with pytest.raises(RecipeError, match="scratch has no backbone"):
         finetune("scratch", open_data(house_data.words()), recipe, tmp_path / "run", accelerator="cpu")

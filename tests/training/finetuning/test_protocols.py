@@ -54,11 +54,11 @@ def test_detectron2_reads_what_our_recipe_says(name: str, make_checkpoint, tmp_p
     assert recipe.schedule.iterations == solver.MAX_ITER
     assert list(solver.STEPS) == steps_of(recipe)
     assert (recipe.warmup, recipe.schedule.warmup_start) == (solver.WARMUP_ITERS, solver.WARMUP_FACTOR)
-    assert (recipe.schedule.gamma, recipe.optimiser.momentum) == (solver.GAMMA, solver.MOMENTUM)
+    assert (recipe.schedule.gamma, recipe.optimizer.momentum) == (solver.GAMMA, solver.MOMENTUM)
     assert (recipe.engine.batch_size, recipe.peak_lr) == (solver.IMS_PER_BATCH, solver.BASE_LR)
     assert (
-        recipe.optimiser.weight_decay,
-        recipe.optimiser.norm_decay,
+        recipe.optimizer.weight_decay,
+        recipe.optimizer.norm_decay,
     ) == (solver.WEIGHT_DECAY, solver.WEIGHT_DECAY_NORM)
     sizes = cfg.MODEL.ANCHOR_GENERATOR.SIZES
     assert [size for level in sizes for size in level] == list(detector.anchors)
@@ -95,11 +95,11 @@ def test_mmdetection_reads_what_our_recipe_says(name: str, make_checkpoint, tmp_
     assert (warmup.end, warmup.start_factor) == (recipe.warmup, recipe.schedule.warmup_start)
     assert not warmup.by_epoch
     assert (drops.milestones, drops.gamma, drops.by_epoch) == (steps_of(recipe), recipe.schedule.gamma, False)
-    optimiser = cfg.optim_wrapper.optimizer
-    assert (optimiser.lr, optimiser.momentum, optimiser.weight_decay) == (
-        recipe.peak_lr, recipe.optimiser.momentum, recipe.optimiser.weight_decay,
+    optimizer = cfg.optim_wrapper.optimizer
+    assert (optimizer.lr, optimizer.momentum, optimizer.weight_decay) == (
+        recipe.peak_lr, recipe.optimizer.momentum, recipe.optimizer.weight_decay,
     )  # fmt: skip
-    assert cfg.optim_wrapper.paramwise_cfg.norm_decay_mult == recipe.optimiser.norm_decay
+    assert cfg.optim_wrapper.paramwise_cfg.norm_decay_mult == recipe.optimizer.norm_decay
     assert cfg.train_dataloader.batch_size * 8 == recipe.engine.batch_size
     anchors = cfg.model.rpn_head.anchor_generator
     assert [stride * anchors.scales[0] for stride in anchors.strides] == list(detector.anchors)

@@ -33,7 +33,7 @@ def source(make_checkpoint) -> str:
     for key in ("rpn.bbox_pred.weight", "rpn.bbox_pred.bias"):
         tensors[key] *= 0.1  # far from the clamp on dw and dh
     write_checkpoint(
-        folder, tensors, name=config.name, spec=config.spec, provenance=config.provenance, licence="apache-2.0",
+        folder, tensors, name=config.name, spec=config.spec, provenance=config.provenance, license="apache-2.0",
         parts=config.parts, overwrite=True,
     )  # fmt: skip
     return str(folder)

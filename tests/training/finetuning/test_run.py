@@ -22,7 +22,7 @@ from adept_training.finetuning.loop import make_fabric, prepare, train
 from adept_training.finetuning.norms import batch_norms, set_training
 from adept_training.finetuning.recipe import load_finetune_recipe, lr_factor, protocol_names
 from adept_training.finetuning.run import finetune
-from adept_training.finetuning.samples import Batches, LabelledSamples, make_batches
+from adept_training.finetuning.samples import Batches, LabeledSamples, make_batches
 from adept_training.labels.datasets import open_data
 from adept_training.metrics.evaluate import evaluate
 from adept_training.metrics.names import METRICS
@@ -39,7 +39,7 @@ def source(make_checkpoint) -> str:
 def make_fit(source: str, voc: Path, *settings: str):
     recipe = load_finetune_recipe(None, [*TINY, *settings])
     data = open_data(f"voc:{voc}")
-    samples = LabelledSamples.of(data.train, False, recipe.engine.flip, recipe.engine.seed)
+    samples = LabeledSamples.of(data.train, False, recipe.engine.flip, recipe.engine.seed)
     model = build_detector(source, 2, recipe.detector, 0)
     return prepare(model, samples, recipe, make_fabric(recipe, "cpu")), data
 
@@ -48,8 +48,8 @@ def test_three_iterations_are_those_of_torchvision_s_reference_loop(source: str,
     settings = [
         "detector.head_norm=0",
         "schedule.iterations=30",
-        "optimiser.norm_decay=0.0001",
-        "optimiser.weight_decay=0.0001",
+        "optimizer.norm_decay=0.0001",
+        "optimizer.weight_decay=0.0001",
     ]
     fit, _ = make_fit(source, voc, *settings)
     train(fit, lambda step, _: step == 3)
@@ -63,8 +63,8 @@ def test_three_iterations_are_those_of_torchvision_s_reference_loop(source: str,
     other = build_detector(source, 2, fit.recipe.detector, 0)
     model.roi_heads.box_predictor.load_state_dict(other.roi_heads.box_predictor.state_dict())
     model.train()
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.02 * 2 / 16, momentum=0.9, weight_decay=0.0001)
-    warmup = torch.optim.lr_scheduler.LinearLR(optimiser, start_factor=0.001, total_iters=3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.02 * 2 / 16, momentum=0.9, weight_decay=0.0001)
+    warmup = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.001, total_iters=3)
     loader = make_batches(fit.samples, Batches(len(fit.samples), 2, 0, 0, 3), 0)
     for step, batch in enumerate(loader):
         torch.manual_seed(step << 10)
@@ -72,9 +72,9 @@ def test_three_iterations_are_those_of_torchvision_s_reference_loop(source: str,
         torch.manual_seed(step << 10)
         model.transform.torch_choice = lambda sides: sides[int(torch.randint(1, ()))]
         losses = model([pixels.float() / 255 for pixels, _ in batch], [target for _, target in batch])
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         sum(losses.values()).backward()
-        optimiser.step()
+        optimizer.step()
         warmup.step()
     ours, theirs = fit.model.state_dict(), model.state_dict()
     assert ours.keys() == theirs.keys()
@@ -108,7 +108,7 @@ def test_killed_and_resumed_equals_undisturbed(source: str, voc: Path, tmp_path:
     last, _ = load_detector(tmp_path / "whole" / "last")
     assert evaluate(last, data.val).flat()["AP"] == config[-1][1]
 
-    for setting in ("optimiser.lr=0.5", "engine.flip=0.25", "engine.seed=9"):
+    for setting in ("optimizer.lr=0.5", "engine.flip=0.25", "engine.seed=9"):
         changed = load_finetune_recipe(None, [*TINY, setting])
         with pytest.raises(ResumeError, match="other recipe"):
             finetune(source, data, changed, tmp_path / "parted", accelerator="cpu", resume=True)
@@ -140,7 +140,7 @@ def test_the_command_trains_writes_and_is_a_source_again(
 
 
 def test_a_detector_learns(source: str, voc: Path) -> None:
-    fit, data = make_fit(source, voc, "schedule.iterations=40", "optimiser.lr=0.08", "engine.batch_size=4")
+    fit, data = make_fit(source, voc, "schedule.iterations=40", "optimizer.lr=0.08", "engine.batch_size=4")
     losses = []
     train(fit, lambda _, values: bool(losses.append(values["loss"])))
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
@@ -177,7 +177,7 @@ def test_cascade_is_trained_and_read_back_with_all_its_stages(source: str, voc: 
 
 
 def test_only_the_predictors_are_trained_when_asked(source: str, voc: Path) -> None:
-    fit, _ = make_fit(source, voc, "optimiser.layers=last", "norms.policy=frozen", "schedule.iterations=2")
+    fit, _ = make_fit(source, voc, "optimizer.layers=last", "norms.policy=frozen", "schedule.iterations=2")
     before = {key: tensor.clone() for key, tensor in fit.model.state_dict().items()}
     train(fit, lambda *_: False)
     changed = {key for key, tensor in fit.model.state_dict().items() if not torch.equal(tensor, before[key])}
@@ -259,7 +259,7 @@ def test_rate_is_scaled_warmed_and_stepped() -> None:
         ("schedule.iterations=-1", "must be 0"),
         ("detector.rois=0", "must be 1"),
         ("nonsense.x=1", "unknown field"),
-        ("optimiser.layers=last", "norms.policy=frozen"),
+        ("optimizer.layers=last", "norms.policy=frozen"),
         ("detector.anchors=[1,2]", "need five"),
         ("detector.detector=cascade_rcnn;detector.classifier=cosine", "cosine is for one box predictor"),
         ("iterations=5", "section.field=value"),
@@ -272,7 +272,7 @@ def test_recipes_that_are_refused(setting: str, message: str) -> None:
 
 def test_a_mirrored_image_has_mirrored_boxes(voc: Path) -> None:
     truth = open_data(f"voc:{voc}").train
-    plain, mirrored = (LabelledSamples.of(truth, False, flip, 0)[(0, 0)] for flip in (0.0, 1.0))
+    plain, mirrored = (LabeledSamples.of(truth, False, flip, 0)[(0, 0)] for flip in (0.0, 1.0))
     torch.testing.assert_close(mirrored[0], plain[0].flip(-1))
     for (x1, y1, x2, y2), (u1, v1, u2, v2) in zip(plain[1]["boxes"], mirrored[1]["boxes"], strict=True):
         assert (u1, v1, u2, v2) == (80 - x2, y1, 80 - x1, y2)
@@ -292,8 +292,8 @@ def test_batches_go_through_every_epoch_whole_and_split_over_processes() -> None
 def test_crowds_and_images_that_vanish(tmp_path: Path) -> None:
     only_crowd = split(image("1", [[0, 0, 9, 9]], [1], crowd=[0]))
     with pytest.raises(DataError, match="not one object"):
-        LabelledSamples.of(only_crowd, False, 0, 0)
-    gone = LabelledSamples.of(split(image(str(tmp_path / "gone"), [[0, 0, 9, 9]], [1])), False, 0, 0)
+        LabeledSamples.of(only_crowd, False, 0, 0)
+    gone = LabeledSamples.of(split(image(str(tmp_path / "gone"), [[0, 0, 9, 9]], [1])), False, 0, 0)
     with pytest.raises(DataError, match="cannot be read"):
         gone[(0, 0)]
 
@@ -316,7 +316,7 @@ def test_every_shipped_protocol_is_a_recipe_with_the_paper_s_numbers() -> None:
     assert iterations["soda10m_cascade"] == 3_726
     for name in ("coco_1x", "coco_10pct", "coco_1pct", "soda10m_cascade"):
         recipe = recipes[name]
-        assert (recipe.engine.batch_size, recipe.peak_lr, recipe.optimiser.weight_decay) == (16, 0.02, 2.5e-5)
+        assert (recipe.engine.batch_size, recipe.peak_lr, recipe.optimizer.weight_decay) == (16, 0.02, 2.5e-5)
     coco = recipes["coco_1x"]
     assert [round(share * 90_000) for share in coco.schedule.steps] == [60_000, 80_000]
     assert recipes["soda10m_cascade"].detector.detector == "cascade_rcnn"
@@ -332,8 +332,8 @@ def test_a_recipe_file_states_only_what_differs(tmp_path: Path) -> None:
     mine, base = load_finetune_recipe(path, ["engine.seed=5"]), load_finetune_recipe("coco_10pct")
     assert (mine.schedule.iterations, mine.engine.seed) == (7700, 5)
     assert mine.schedule.warmup == base.schedule.warmup
-    assert (mine.detector, mine.optimiser) == (base.detector, base.optimiser)
-    assert load_finetune_recipe().optimiser != base.optimiser or load_finetune_recipe().detector != base.detector
+    assert (mine.detector, mine.optimizer) == (base.detector, base.optimizer)
+    assert load_finetune_recipe().optimizer != base.optimizer or load_finetune_recipe().detector != base.detector
 
 
 @pytest.mark.slow

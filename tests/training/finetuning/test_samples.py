@@ -9,14 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
-from adept_training.finetuning.samples import Batches, LabelledSamples, make_batches
+from adept_training.finetuning.samples import Batches, LabeledSamples, make_batches
 from adept_training.labels.identity import ImageKey, Part
-from adept_training.labels.records import LabelledImage, Split
+from adept_training.labels.records import LabeledImage, Split
 
 HEIGHT, WIDTH = 30, 80
 #: A right triangle and an L, neither of which is its own mirror image, in the left half of the image.
 POLYGONS = ([[2.0, 4, 20, 24, 2, 24]], [[22.0, 2, 26, 2, 26, 12, 36, 12, 36, 16, 22, 16]])
-COLOURS = ((200, 0, 0), (0, 0, 200))
+COLORS = ((200, 0, 0), (0, 0, 200))
 
 
 def _rle(mask_HW: np.ndarray) -> dict:
@@ -35,8 +35,8 @@ def truth(tmp_path: Path) -> Split:
 
     pixels = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
     masks = [mask_api.decode(mask_api.merge(mask_api.frPyObjects(p, HEIGHT, WIDTH))) for p in POLYGONS]
-    for mask, colour in zip(masks, COLOURS, strict=True):
-        pixels[mask > 0] = colour
+    for mask, color in zip(masks, COLORS, strict=True):
+        pixels[mask > 0] = color
     path = tmp_path / "one.png"
     Image.fromarray(pixels).save(path)
     boxes = []
@@ -47,17 +47,17 @@ def truth(tmp_path: Path) -> Split:
     stored = (POLYGONS[0], _rle(masks[1]))  # both of COCO's forms
     area = np.array([mask.sum() for mask in masks], np.float64)
     key, boxes_M4 = ImageKey(1, "7"), np.array(boxes, np.float64)
-    one = LabelledImage(key, path, path.name, WIDTH, HEIGHT, boxes_M4, np.array([2, 1]), no, no, area, stored)
+    one = LabeledImage(key, path, path.name, WIDTH, HEIGHT, boxes_M4, np.array([2, 1]), no, no, area, stored)
     return Split("train", (one,), ("a", "b"), (Part(1, "made", path.parent, (7, 3)),))
 
 
 @pytest.mark.parametrize("flip", [0.0, 1.0])
 def test_boxes_and_masks_lie_on_their_pixels(flip: float, truth: Split) -> None:
-    pixels_CHW, target = LabelledSamples.of(truth, True, flip, 3)[(5, 0)]
+    pixels_CHW, target = LabeledSamples.of(truth, True, flip, 3)[(5, 0)]
     assert pixels_CHW.shape == (3, HEIGHT, WIDTH)
     assert target["labels"].tolist() == [2, 1]
-    for colour, mask_HW, box in zip(COLOURS, target["masks"], target["boxes"], strict=True):
-        painted_HW = (pixels_CHW == torch.tensor(colour)[:, None, None]).all(dim=0)
+    for color, mask_HW, box in zip(COLORS, target["masks"], target["boxes"], strict=True):
+        painted_HW = (pixels_CHW == torch.tensor(color)[:, None, None]).all(dim=0)
         assert torch.equal(mask_HW.bool(), painted_HW)
         rows, columns = torch.nonzero(painted_HW, as_tuple=True)
         assert box.tolist() == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
@@ -67,9 +67,9 @@ def test_boxes_and_masks_lie_on_their_pixels(flip: float, truth: Split) -> None:
 
 
 def test_half_of_the_samples_are_mirrored_and_each_epoch_anew(truth: Split) -> None:
-    plain = LabelledSamples.of(truth, False, 0.0, 3)[(0, 0)][0]
+    plain = LabeledSamples.of(truth, False, 0.0, 3)[(0, 0)][0]
     mirrored = [
-        not torch.equal(LabelledSamples.of(truth, False, 0.3, seed)[(epoch, 0)][0], plain)
+        not torch.equal(LabeledSamples.of(truth, False, 0.3, seed)[(epoch, 0)][0], plain)
         for seed in range(20)
         for epoch in range(20)
     ]
@@ -78,7 +78,7 @@ def test_half_of_the_samples_are_mirrored_and_each_epoch_anew(truth: Split) -> N
 
 
 def test_samples_are_made_by_as_many_workers_as_are_asked_for(truth: Split) -> None:
-    samples = LabelledSamples.of(truth, False, 0.5, 7)
+    samples = LabeledSamples.of(truth, False, 0.5, 7)
     loader = make_batches(samples, Batches(1, 1, 0, 0, 3), 2)
     assert loader.num_workers == 2
     alone = list(make_batches(samples, Batches(1, 1, 0, 0, 3), 0))

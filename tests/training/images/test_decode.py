@@ -34,9 +34,9 @@ def test_rgb_survives_unchanged():
     assert decoded.flags.c_contiguous
 
 
-def test_grey_is_repeated_over_three_channels():
-    grey = np.arange(24, dtype=np.uint8).reshape(4, 6)
-    assert np.array_equal(decode(encoded(Image.fromarray(grey)), "a"), np.stack([grey] * 3, axis=2))
+def test_gray_is_repeated_over_three_channels():
+    gray = np.arange(24, dtype=np.uint8).reshape(4, 6)
+    assert np.array_equal(decode(encoded(Image.fromarray(gray)), "a"), np.stack([gray] * 3, axis=2))
 
 
 def test_alpha_is_dropped():
@@ -44,7 +44,7 @@ def test_alpha_is_dropped():
     assert np.array_equal(decode(encoded(Image.fromarray(rgba)), "a"), RGB)
 
 
-def test_palette_becomes_its_colours():
+def test_palette_becomes_its_colors():
     image = Image.new("P", (2, 1))
     image.putpalette([10, 20, 30, 40, 50, 60])
     image.putdata([0, 1])
@@ -57,9 +57,9 @@ def test_cmyk_becomes_rgb():
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_sixteen_bit_grey_keeps_its_high_byte(kind):
-    grey = np.array([[0, 255, 256], [32768, 65279, 65535]], dtype=np.uint16)
-    decoded = decode(encoded(Image.fromarray(grey), kind), "a")
+def test_sixteen_bit_gray_keeps_its_high_byte(kind):
+    gray = np.array([[0, 255, 256], [32768, 65279, 65535]], dtype=np.uint16)
+    decoded = decode(encoded(Image.fromarray(gray), kind), "a")
     assert decoded[:, :, 0].tolist() == [[0, 0, 1], [128, 254, 255]]
 
 

@@ -116,7 +116,7 @@ def test_yaml_says_the_same_and_joins_lists(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("nothing", "names no labelled data set"),
+        ("nothing", "names no labeled data set"),
         ("coco:no.json:here", "no annotation file"),
         ("voc:nowhere", "no Pascal VOC folder"),
         ("x.yaml", "cannot be read"),
@@ -295,8 +295,8 @@ def test_subsets_nest_and_do_not_depend_on_the_order_of_the_file() -> None:
     turned = replace(split, images=split.images[::-1])
     assert {i.key.id for i in draw(turned, parse_budget("10%"), 1).images} == {i.key.id for i in small.images}
     assert {i.key.id for i in draw(split, parse_budget("10%"), 2).images} != {i.key.id for i in small.images}
-    labelled = sum(len(image) > 0 for image in split.images)
-    assert len(small) == round(labelled / 10)
+    labeled = sum(len(image) > 0 for image in split.images)
+    assert len(small) == round(labeled / 10)
     assert len(draw(split, parse_budget("3img"), 0)) == 3
     assert len(draw(split, parse_budget("1%"), 0)) == 1
     # written down, so that no later change of the method goes unnoticed

@@ -22,7 +22,7 @@ from adept_training.labels.check import check_data
 from adept_training.labels.datasets import open_data
 from adept_training.labels.identity import ImageKey, in_order, read_id, spelled
 from adept_training.labels.problems import of_kind
-from adept_training.labels.records import LabelledImage, Split
+from adept_training.labels.records import LabeledImage, Split
 from adept_training.labels.subsets import Budget, draw
 from adept_training.metrics.coco_files import load_detections, save_detections
 from adept_training.metrics.confusion import confusion
@@ -131,7 +131,7 @@ def test_a_subset_of_parts_that_share_ids_does_not_depend_on_their_order(both: S
             assert {key(o) for o in one} == {key(o) for o in two}
 
 
-def key(one: LabelledImage) -> tuple:
+def key(one: LabeledImage) -> tuple:
     return one.key, one.boxes_M4.tobytes()
 
 

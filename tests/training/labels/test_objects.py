@@ -11,7 +11,7 @@ import pytest
 
 from adept_hub.cli.main import main
 from adept_hub.errors import DataError
-from adept_training.finetuning.samples import LabelledSamples
+from adept_training.finetuning.samples import LabeledSamples
 from adept_training.labels.check import check_data
 from adept_training.labels.datasets import open_data
 from adept_training.labels.objects import flag_of, size_fault
@@ -44,7 +44,7 @@ def test_a_null_crowd_is_trained_on_and_counted(tmp_path: Path) -> None:
     spec = save(tmp_path, content)
     assert counts(spec) == {}
     split = open_data(spec).train
-    assert len(LabelledSamples.of(split, False, 0, 0)) == 4
+    assert len(LabeledSamples.of(split, False, 0, 0)) == 4
     found = detections_of(
         [{**row, "score": 0.9} for row in content["annotations"][4:]], split
     )  # all objects of the other two images
@@ -81,7 +81,7 @@ def test_images_that_are_not_trained_on_are_said_to_be(tmp_path: Path, capsys: p
         row["iscrowd"] = 1  # the third has crowds alone
     spec = save(tmp_path, content)
     assert counts(spec) == {"image-without-objects": 2}
-    assert len(LabelledSamples.of(open_data(spec).train, False, 0, 0)) == 4 - 2
+    assert len(LabeledSamples.of(open_data(spec).train, False, 0, 0)) == 4 - 2
     assert sorted(str(one.key.id) for one in draw(open_data(spec).train, parse_budget("100%"), 0).images) == ["0", "1"]
     assert main(["data", "check", spec]) == 0
     told = capsys.readouterr().out
@@ -133,7 +133,7 @@ def test_one_pixel_is_trained_on_and_a_ribbon_is_named(tmp_path: Path) -> None:
     split = open_data(spec, skip_damaged=True).train
     assert [image.key.id for image in split.images] == [0, 1, 2, 3, 8]
     for flip in (0.0, 1.0):
-        pixels_CHW, target = LabelledSamples.of(split, True, flip, 0)[(0, 4)]
+        pixels_CHW, target = LabeledSamples.of(split, True, flip, 0)[(0, 4)]
         assert pixels_CHW.shape == (3, 1, 1)
         assert target["boxes"].tolist() == [[0, 0, 1, 1]]
         assert target["masks"].shape == (1, 1, 1)
@@ -197,7 +197,7 @@ def test_a_damaged_image_is_refused_where_it_is_met(tmp_path: Path) -> None:
     picture(path, 2)
     path.write_bytes(path.read_bytes()[:900])  # its header is whole
     split = open_data(spec).train
-    samples = LabelledSamples.of(split, False, 0, 0)
+    samples = LabeledSamples.of(split, False, 0, 0)
     assert samples[(0, 1)][0].shape == (3, 30, 40)
     with pytest.raises(DataError, match=r"2\.jpg.*\nLeave the damaged ones out with --skip-damaged"):
         samples[(0, 2)]

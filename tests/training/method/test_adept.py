@@ -13,14 +13,14 @@ from torch.nn import functional as F
 from torchvision.ops import roi_align
 
 from adept_training.data.loader import Batch, Order, Samples, Steps, make_loader
-from adept_training.data.photometric import apply_colours
+from adept_training.data.photometric import apply_colors
 from adept_training.method.adept import Adept
 from tests.training.support import RandomBoxes, tiny, write_photographs
 
 
 def _batch(folder: Path, *settings: str) -> Batch:
     source, recipe = write_photographs(folder, 4), tiny(*settings)
-    samples = Samples(source, RandomBoxes(), tuple(source.keys()), recipe.views, recipe.colours, seed=0)
+    samples = Samples(source, RandomBoxes(), tuple(source.keys()), recipe.views, recipe.colors, seed=0)
     return next(iter(make_loader(samples, Steps(Order(4, 4, 0), 0, 1), workers=0)))
 
 
@@ -41,7 +41,7 @@ def _gradients(model: Adept) -> dict[str, float]:
 
 
 def _rpn_loss(model: Adept, batch: Batch) -> torch.Tensor:
-    images = [apply_colours(v.pixels_NHWC, v.colours, model.preprocessing) for v in batch.views]
+    images = [apply_colors(v.pixels_NHWC, v.colors, model.preprocessing) for v in batch.views]
     terms, _ = model._rpn_terms(model._rpn_outputs([model.online.parts.pyramid(x) for x in images]), batch)
     return torch.stack(list(terms.values())).sum()
 
@@ -93,12 +93,12 @@ def test_soco_leaves_the_rpn_and_the_target_alone(tmp_path: Path) -> None:
 def test_separate_training_leaves_all_but_the_rpn_bit_identical(tmp_path: Path) -> None:
     model, batch = _model("method.name=adept_separate"), _batch(tmp_path)
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
     for _ in range(3):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         step = model.train()(batch)
         step.loss.backward()
-        optimiser.step()
+        optimizer.step()
     assert set(step.terms) == {"rpn_objectness", "rpn_box"}
     for key, value in model.state_dict().items():
         assert torch.equal(value, before[key]) == (".rpn." not in key), key
@@ -146,7 +146,7 @@ def test_head_modes_agree_in_loss_and_gradient_when_norms_do_not_look_at_the_bat
 def test_the_contrast_is_that_of_a_slow_walk_over_boxes(tmp_path: Path) -> None:
     """Each box pooled, embedded and compared on its own, in evaluation mode."""
     model, batch = _model("method.name=soco").eval(), _batch(tmp_path)
-    images = [apply_colours(v.pixels_NHWC, v.colours, model.preprocessing) for v in batch.views]
+    images = [apply_colors(v.pixels_NHWC, v.colors, model.preprocessing) for v in batch.views]
     sets = [batch.boxes1_S[0], batch.boxes2, batch.boxes3]
 
     def embed(network: torch.nn.Module, view: int, n: int, k: int) -> torch.Tensor:
@@ -186,7 +186,7 @@ def test_byol_trains_the_backbone_alone_on_whole_images(tmp_path: Path) -> None:
     gradients = _gradients(model)
     assert {part for part, size in gradients.items() if size > 0} == {"backbone", "projector", "predictor"}
     model.eval()
-    images = [apply_colours(v.pixels_NHWC, v.colours, model.preprocessing) for v in batch.views]
+    images = [apply_colors(v.pixels_NHWC, v.colors, model.preprocessing) for v in batch.views]
     total = 0.0
     with torch.no_grad():
         for one, two in ((0, 1), (1, 0), (0, 2), (2, 0)):

@@ -39,7 +39,7 @@ def test_levels_follow_the_pixels_of_the_view_not_of_the_photograph() -> None:
 
 
 def _pyramid(view: int, images: int) -> list[torch.Tensor]:
-    """Maps that hold, at each place, image * 1000 + level * 100 + the x coordinate of its centre as a share of 10."""
+    """Maps that hold, at each place, image * 1000 + level * 100 + the x coordinate of its center as a share of 10."""
     maps = []
     for level, stride in enumerate((4, 8, 16, 32)):
         side = -(-view // stride)
@@ -60,7 +60,7 @@ def test_each_box_is_pooled_from_its_own_level_and_image_in_order() -> None:
     assert levels.tolist() == [[0, 3], [1, 2]]
     pooled = pool_assigned(_pyramid(224, 2), boxes, levels, 224)
     assert pooled.shape == (4, 1, 7, 7)
-    # The map is linear in x, so the mean over a box (away from the border) is its centre's value.
+    # The map is linear in x, so the mean over a box (away from the border) is its center's value.
     expected = [0 + 0 + 120 / 22.4, 0 + 300 + 120 / 22.4, 1000 + 100 + 100 / 22.4, 1000 + 200 + 100 / 22.4]
     torch.testing.assert_close(pooled.mean(dim=(1, 2, 3)), torch.tensor(expected), atol=0.02, rtol=0)
 

@@ -49,7 +49,7 @@ def test_a_view_of_224_has_the_papers_12495_anchors() -> None:
     anchors = make_anchors(AnchorSpec(), _maps(224))
     assert [len(a) for a in anchors] == [9408, 2352, 588, 147]
     assert sum(len(a) for a in anchors) == 12_495
-    # The first of P4: 96 px square root of area, height / width 1/2, centred on the origin.
+    # The first of P4: 96 px square root of area, height / width 1/2, centered on the origin.
     torch.testing.assert_close(anchors[2][0], torch.tensor([-67.8823, -33.9411, 67.8823, 33.9411]), atol=1e-3, rtol=0)
 
 

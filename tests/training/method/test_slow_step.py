@@ -19,7 +19,7 @@ from torchvision.ops import nms, roi_align
 
 from adept_hub.spec import Preprocessing
 from adept_training.data.loader import Batch, BoxBatch, ViewBatch
-from adept_training.data.photometric import Colours
+from adept_training.data.photometric import Colors
 from adept_training.method.adept import Adept
 from adept_training.method.networks import Network
 from adept_training.method.rpn import flatten_outputs, make_anchors, rpn_loss
@@ -46,7 +46,7 @@ def _boxes(generator: torch.Generator, size: int, ids: list[list[int]]) -> BoxBa
 
 def _batch() -> Batch:
     generator = torch.Generator().manual_seed(3)
-    plain = Colours(
+    plain = Colors(
         torch.tensor([[1.0, 1, 1, 0]] * N), torch.arange(4).expand(N, 4), torch.zeros(N, dtype=torch.bool),
         torch.zeros(N), torch.zeros(N, dtype=torch.bool), torch.zeros(N, 4, 4),
     )  # fmt: skip

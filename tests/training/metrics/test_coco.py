@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from adept_training.labels.records import LabelledImage, Split
+from adept_training.labels.records import LabeledImage, Split
 from adept_training.metrics.coco import coco_metrics
 from adept_training.metrics.detections import Detections, to_rle
 from adept_training.metrics.recall import RecallMeter, proposal_recall
@@ -18,7 +18,7 @@ SIDE = 260
 CLASSES = 5
 
 
-def some_image(rng: np.random.Generator, name: str) -> LabelledImage:
+def some_image(rng: np.random.Generator, name: str) -> LabeledImage:
     """Objects of all sizes on a coarse grid, so that boxes and overlaps repeat; crowds, difficult ones, odd areas."""
     count = int(rng.choice([0, 1, 3, 8]))
     corner = rng.integers(0, 4, (count, 2)) * 10.0
@@ -31,7 +31,7 @@ def some_image(rng: np.random.Generator, name: str) -> LabelledImage:
     return replace(one, area_M=area)
 
 
-def some_detections(rng: np.random.Generator, one: LabelledImage, most: int) -> Detections:
+def some_detections(rng: np.random.Generator, one: LabeledImage, most: int) -> Detections:
     """More than the limits, many with equal scores, equal boxes, or exactly an object's box."""
     count = int(rng.integers(0, most))
     boxes = np.concatenate([rng.integers(0, 5, (count, 2)) * 10.0] * 2, axis=1)

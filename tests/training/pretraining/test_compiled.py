@@ -27,7 +27,7 @@ def _float64() -> Iterator[None]:
 @pytest.mark.usefixtures("_float64")
 def test_a_compiled_step_is_the_eager_one(tmp_path: Path) -> None:
     source, recipe = write_photographs(tmp_path, 4), tiny("engine.precision=fp64", "views.sizes=[32,32,32]")
-    samples = Samples(source, RandomBoxes(), tuple(source.keys()), recipe.views, recipe.colours, seed=0)
+    samples = Samples(source, RandomBoxes(), tuple(source.keys()), recipe.views, recipe.colors, seed=0)
     batch = next(iter(make_loader(samples, Steps(Order(4, 4, 0), 0, 1), workers=0)))
     found = []
     for compile_too in (False, True):

@@ -52,10 +52,10 @@ def test_an_export_says_whose_tensors_it_holds(
 
 @pytest.mark.parametrize("half", [False, True])
 def test_an_export_is_stored_as_is_asked(half: bool, tmp_path: Path) -> None:
-    recipe = tiny(f"export.half={str(half).lower()}", "export.tag=mine_7", "export.licence=cc-by-4.0")
+    recipe = tiny(f"export.half={str(half).lower()}", "export.tag=mine_7", "export.license=cc-by-4.0")
     model = Adept(recipe.model, recipe.method, recipe.views.sizes)
     export_model(model, recipe, tmp_path / "export", images=3, epochs=1.0, proposals={})
     config = read_config(tmp_path / "export")
-    assert (config.stored_dtype, config.licence) == ("float16" if half else "float32", "cc-by-4.0")
+    assert (config.stored_dtype, config.license) == ("float16" if half else "float32", "cc-by-4.0")
     assert config.name == "adept_joint_r18_fpn16.mine_7"
     assert ((tmp_path / "export" / "model.safetensors").stat().st_size < 30_000_000) is half

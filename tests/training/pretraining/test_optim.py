@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from adept_training.method.networks import Network
-from adept_training.pretraining.optim import LARS, lr_at, make_optimiser
-from adept_training.pretraining.recipe import OptimiserRecipe
+from adept_training.pretraining.optim import LARS, lr_at, make_optimizer
+from adept_training.pretraining.recipe import OptimizerRecipe
 from tests.conftest import SMALL
 
 
@@ -43,11 +43,11 @@ def test_lars_is_the_slow_reference(adapt: bool) -> None:
     grads = [[torch.randn(len(w), generator=generator, dtype=torch.float64) for w in start] for _ in range(5)]
     grads[2][0].zero_()
     params = [nn.Parameter(w.clone()) for w in start]
-    optimiser = LARS([{"params": params, "adapt": adapt, "weight_decay": 0.01}], lr=2.0)
+    optimizer = LARS([{"params": params, "adapt": adapt, "weight_decay": 0.01}], lr=2.0)
     for step in grads:
         for p, g in zip(params, step, strict=True):
             p.grad = g.clone()
-        optimiser.step()
+        optimizer.step()
     expected = _slow_lars([w.tolist() for w in start], [[g.tolist() for g in s] for s in grads], 2.0, 0.01, adapt)
     for p, w in zip(params, expected, strict=True):
         torch.testing.assert_close(p.detach(), torch.tensor(w, dtype=torch.float64), atol=1e-12, rtol=1e-12)
@@ -59,15 +59,15 @@ def test_every_choice_of_a_recipe_reaches_its_optimizer() -> None:
     grads = [[torch.randn(6, 3, generator=generator), torch.randn(6, generator=generator)] for _ in range(4)]
     start = [torch.randn(6, 3, generator=generator), torch.randn(6, generator=generator)]
     for name in ("lars", "sgd", "adamw"):
-        recipe = OptimiserRecipe(name=name, lr=0.2, momentum=0.6, weight_decay=0.3, trust=0.05)  # type: ignore[arg-type]
+        recipe = OptimizerRecipe(name=name, lr=0.2, momentum=0.6, weight_decay=0.3, trust=0.05)  # type: ignore[arg-type]
         layer = nn.Linear(3, 6)
         layer.weight.data, layer.bias.data = start[0].clone(), start[1].clone()
-        optimiser = make_optimiser(layer, recipe, batch_size=8)
-        for group in optimiser.param_groups:
+        optimizer = make_optimizer(layer, recipe, batch_size=8)
+        for group in optimizer.param_groups:
             group["lr"] = group["peak"]
         for weight, bias in grads:
             layer.weight.grad, layer.bias.grad = weight.clone(), bias.clone()
-            optimiser.step()
+            optimizer.step()
         flat = [[x.flatten().tolist() for x in step] for step in grads]
         if name == "lars":
             (weight,) = _slow_lars([start[0].flatten().tolist()], [[g[0]] for g in flat], 0.2, 0.3, True, 0.6, 0.05)
@@ -107,22 +107,22 @@ def test_lars_around_torchs_sgd_is_the_same_step() -> None:
     sgd = torch.optim.SGD(theirs.parameters(), lr=8.0, momentum=0.9)
     for _ in range(10):
         x = torch.randn(3, 5)
-        for model, optimiser in ((ours, lars), (theirs, sgd)):
-            optimiser.zero_grad()
+        for model, optimizer in ((ours, lars), (theirs, sgd)):
+            optimizer.zero_grad()
             model(x).square().sum().backward()
             if model is theirs:
                 w = theirs.weight
                 g = w.grad.add(w.detach(), alpha=1e-5)
                 w.grad = g * (0.001 * w.detach().norm() / (g.norm() + 1e-8))
-            optimiser.step()
+            optimizer.step()
         torch.testing.assert_close(ours.weight, theirs.weight, atol=1e-6, rtol=1e-6)
 
 
 def test_flat_tensors_have_no_decay_and_no_adaptation() -> None:
     network = Network(SMALL, 32, 16, SMALL.head_fc_channels)
-    optimiser = make_optimiser(network, OptimiserRecipe(lr=1.0, lr_scaling="linear"), batch_size=2048)
+    optimizer = make_optimizer(network, OptimizerRecipe(lr=1.0, lr_scaling="linear"), batch_size=2048)
     seen = 0
-    for group in optimiser.param_groups:
+    for group in optimizer.param_groups:
         flat = {p.ndim == 1 for p in group["params"]}
         assert flat == {not group["adapt"]}
         assert group["weight_decay"] == (0.0 if flat == {True} else 1e-5)
@@ -133,9 +133,9 @@ def test_flat_tensors_have_no_decay_and_no_adaptation() -> None:
 
 def test_the_rpn_can_have_a_rate_of_its_own() -> None:
     network = Network(SMALL, 32, 16, SMALL.head_fc_channels)
-    optimiser = make_optimiser(network, OptimiserRecipe(lr=1.0, rpn_lr=0.02), batch_size=256)
+    optimizer = make_optimizer(network, OptimizerRecipe(lr=1.0, rpn_lr=0.02), batch_size=256)
     rpn = {id(p) for p in network.parts.rpn.parameters()}
-    for group in optimiser.param_groups:
+    for group in optimizer.param_groups:
         own = {id(p) in rpn for p in group["params"]}
         assert len(own) == 1
         assert group["peak"] == (0.02 if own == {True} else 1.0)
@@ -145,8 +145,8 @@ def test_the_rpn_can_have_a_rate_of_its_own() -> None:
 
 def test_without_a_rate_of_its_own_the_rpn_has_the_plain_one_and_is_adapted() -> None:
     network = Network(SMALL, 32, 16, SMALL.head_fc_channels)
-    recipe = OptimiserRecipe(lr=1.0, rpn_lr=None, detector_lr_scale=0.2)
-    groups = make_optimiser(network, recipe, 256).param_groups
+    recipe = OptimizerRecipe(lr=1.0, rpn_lr=None, detector_lr_scale=0.2)
+    groups = make_optimizer(network, recipe, 256).param_groups
     for name, parameter in network.named_parameters():
         (group,) = [g for g in groups if any(p is parameter for p in g["params"])]
         assert group["peak"] == (0.2 if name.startswith("parts.") and ".rpn." not in name else 1.0), name
@@ -161,8 +161,8 @@ def test_the_rate_ends_at_the_final_one() -> None:
 
 def test_detector_and_predictor_can_have_multiples_of_the_rate() -> None:
     network = Network(SMALL, 32, 16, SMALL.head_fc_channels)
-    recipe = OptimiserRecipe(lr=1.0, rpn_lr=0.02, detector_lr_scale=0.2, predictor_lr_scale=10.0)
-    peaks = {id(p): g["peak"] for g in make_optimiser(network, recipe, 256).param_groups for p in g["params"]}
+    recipe = OptimizerRecipe(lr=1.0, rpn_lr=0.02, detector_lr_scale=0.2, predictor_lr_scale=10.0)
+    peaks = {id(p): g["peak"] for g in make_optimizer(network, recipe, 256).param_groups for p in g["params"]}
     expected = {"backbone": 0.2, "fpn": 0.2, "head": 0.2, "rpn": 0.02, "projector": 1.0, "predictor": 10.0}
     for name, parameter in network.named_parameters():
         part = name.removeprefix("parts.").partition(".")[0]

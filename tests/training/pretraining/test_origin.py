@@ -31,7 +31,7 @@ MODEL = (
 )  # fmt: skip
 ANCHORS = ("model.anchors.sizes=[11,23,47,90]", "model.anchors.ratios=[0.4,1.7]")
 QUICK = (*MODEL, *ANCHORS, "schedule.epochs=1", "schedule.warmup_epochs=0.5")
-STILL = ("optimiser.lr=0.0", "optimiser.rpn_lr=0.0")
+STILL = ("optimizer.lr=0.0", "optimizer.rpn_lr=0.0")
 
 
 @pytest.fixture(scope="module")
@@ -49,18 +49,18 @@ def start(source: ImageSource, folder: Path, *settings: str, **options: Any) -> 
 def test_the_pixels_of_the_start_are_those_that_train_and_those_that_are_exported(
     method: str, house: House, source: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, seen = adept.apply_colours, []
+    real, seen = adept.apply_colors, []
 
-    def spy(pixels: torch.Tensor, colours: Any, preprocessing: Preprocessing) -> torch.Tensor:
+    def spy(pixels: torch.Tensor, colors: Any, preprocessing: Preprocessing) -> torch.Tensor:
         seen.append(preprocessing)
-        return real(pixels, colours, preprocessing)
+        return real(pixels, colors, preprocessing)
 
-    monkeypatch.setattr(adept, "apply_colours", spy)
+    monkeypatch.setattr(adept, "apply_colors", spy)
     export = start(source, tmp_path / "run", *QUICK, f"method.name={method}", init=house.folder)
     assert set(seen) == {PIXELS}
     config = read_config(export)
     assert (config.preprocessing, config.spec) == (PIXELS, SPEC)
-    assert (config.licence, config.provenance.starts) == (LICENSE, (Start(NAME, house.config.sha256, LICENSE),))
+    assert (config.license, config.provenance.starts) == (LICENSE, (Start(NAME, house.config.sha256, LICENSE),))
     assert f"| started from | {NAME}, {LICENSE}, SHA-256 {house.config.sha256} |" in (export / "README.md").read_text()
     assert "0.1, 0.2, 0.3; 0.4, 0.5, 0.6" in (export / "README.md").read_text()
 
@@ -70,21 +70,21 @@ def test_a_run_that_is_resumed_keeps_the_facts_without_being_told(
 ) -> None:
     """Checkpoints hold tensors alone; pixels, starts and license are those that it began with."""
     settings = (*QUICK, "method.name=adept_separate", "schedule.epochs=2")
-    real = adept.apply_colours
+    real = adept.apply_colors
 
     def interrupted(*arguments: Any) -> torch.Tensor:
         os.kill(os.getpid(), signal.SIGTERM)
         return real(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(adept, "apply_colours", interrupted)
+        patch.setattr(adept, "apply_colors", interrupted)
         export = start(source, tmp_path / "run", *settings, init=house.folder, license="mit", relicense=True)
     assert not export.exists()
     other = write_house(tmp_path / "other", half=True)
     with pytest.raises(ResumeError, match=f"started from {NAME}.*\n.*Leave --init out"):
         start(source, tmp_path / "run", *settings, resume=True, init=other.folder)
     config = read_config(start(source, tmp_path / "run", *settings, resume=True))
-    assert (config.preprocessing, config.licence, config.provenance.relicensed) == (PIXELS, "mit", True)
+    assert (config.preprocessing, config.license, config.provenance.relicensed) == (PIXELS, "mit", True)
     assert config.provenance.starts[-1].name == NAME
     (tmp_path / "run" / "start.json").write_text("{")
     with pytest.raises(ResumeError, match=r"start.json is not valid JSON"):
@@ -147,13 +147,13 @@ def test_a_more_permissive_license_is_refused_unless_it_is_claimed(
     house: House, source: ImageSource, tmp_path: Path
 ) -> None:
     for asked in ({"license": "apache-2.0"}, {}):
-        settings = () if asked else ("export.licence=apache-2.0",)
+        settings = () if asked else ("export.license=apache-2.0",)
         with pytest.raises(LicenseError, match=r"(?s)apache-2.0 is not known.*--license apache-2.0 --relicense"):
             start(source, tmp_path / "run", *QUICK, *settings, init=house.folder, **asked)
     assert not (tmp_path / "run").exists()
     export = start(source, tmp_path / "run", *QUICK, init=house.folder, license="apache-2.0", relicense=True)
     config = read_config(export)
-    assert (config.licence, config.provenance.relicensed) == ("apache-2.0", True)
+    assert (config.license, config.provenance.relicensed) == ("apache-2.0", True)
     assert "claims the right" in (export / "README.md").read_text()
 
 
@@ -169,5 +169,5 @@ def test_the_report_shows_the_whole_chain(house: House, source: ImageSource, tmp
 
 
 def test_without_a_start_there_is_none(source: ImageSource, tmp_path: Path) -> None:
-    config = read_config(start(source, tmp_path / "run", *QUICK, "export.licence=mit"))
-    assert (config.licence, config.provenance.starts, config.preprocessing) == ("mit", (), Preprocessing())
+    config = read_config(start(source, tmp_path / "run", *QUICK, "export.license=mit"))
+    assert (config.license, config.provenance.starts, config.preprocessing) == ("mit", (), Preprocessing())

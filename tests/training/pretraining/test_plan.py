@@ -13,7 +13,7 @@ import torch
 import adept_training.pretraining.run as module
 from adept_training.pretraining.plan import Pace
 from adept_training.runtime.journal import Journal
-from adept_training.runtime.state import Progress
+from adept_training.runtime.state import TrainingProgress
 from tests.training.support import tiny
 
 NOON = datetime.datetime(2024, 2, 28, 12, 0)
@@ -65,7 +65,7 @@ def test_the_time_of_earlier_sessions_counts(monkeypatch: pytest.MonkeyPatch) ->
     """Resumed at step 20 with 4 of 5 minutes spent; steps 22 and 23 take 3 s each."""
     stream, clock = io.StringIO(), iter([100.0, 106.0])
     run: Any = SimpleNamespace(
-        progress=Progress(21), steps=440, recipe=tiny("engine.max_minutes=5"), journal=Journal(None, stream),
+        progress=TrainingProgress(21), steps=440, recipe=tiny("engine.max_minutes=5"), journal=Journal(None, stream),
         fabric=SimpleNamespace(device=torch.device("cpu")), seconds=lambda: 240.0,
     )  # fmt: skip
     monkeypatch.setattr(module.time, "perf_counter", lambda: next(clock))

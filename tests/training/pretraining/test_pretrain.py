@@ -17,7 +17,7 @@ from adept_hub.checkpoint.folder import read_config, read_tensors
 from adept_hub.errors import OutputExistsError, RecipeError, ResumeError, TrainingDivergedError
 from adept_training.images import ImageSource
 from adept_training.pretraining.asked import Asked
-from adept_training.pretraining.pretrain import Outcome, pretrain
+from adept_training.pretraining.pretrain import PretrainResult, pretrain
 from adept_training.pretraining.recipe import Recipe
 from adept_training.runtime.state import saved_states
 from tests.training.support import RandomBoxes, tiny, write_photographs
@@ -30,7 +30,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> ImageSource:
     return write_photographs(tmp_path_factory.mktemp("photographs"), IMAGES)
 
 
-def _run(source: ImageSource, folder: Path, *settings: str, **options: Any) -> Outcome:
+def _run(source: ImageSource, folder: Path, *settings: str, **options: Any) -> PretrainResult:
     options.setdefault("asked", Asked(report=False))
     return pretrain(tiny(*settings), source, RandomBoxes(), folder, **options)
 
@@ -124,7 +124,7 @@ def test_a_signal_saves_and_the_run_resumes_bit_for_bit(
     assert (outcome.steps, outcome.interrupted) == (6, False)
     resumed, straight = _state(folder), _state(whole)
     assert _same(resumed["model"], straight["model"])
-    assert _same(resumed["optimiser"], straight["optimiser"])
+    assert _same(resumed["optimizer"], straight["optimizer"])
 
 
 def test_workers_do_not_change_the_weights(source: ImageSource, whole: Path, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_torn_last_checkpoint_falls_back_to_the_one_before(source: ImageSource
 
 
 def test_resuming_something_else_is_refused(source: ImageSource, whole: Path, tmp_path: Path) -> None:
-    for setting in ("optimiser.lr=2.0", "engine.seed=5", "engine.batch_size=2"):
+    for setting in ("optimizer.lr=2.0", "engine.seed=5", "engine.batch_size=2"):
         with pytest.raises(ResumeError, match="other recipe"):
             _run(source, whole, setting, resume=True)
     with pytest.raises(ResumeError, match="other photographs"):
@@ -211,7 +211,7 @@ def test_separate_training_starts_from_a_checkpoint_and_keeps_it(
 
 
 def test_joint_training_can_start_from_weights(source: ImageSource, whole: Path, tmp_path: Path) -> None:
-    _run(source, tmp_path / "r", "optimiser.lr=0.0", "optimiser.rpn_lr=0.0", "schedule.epochs=1", init=whole / "export")
+    _run(source, tmp_path / "r", "optimizer.lr=0.0", "optimizer.rpn_lr=0.0", "schedule.epochs=1", init=whole / "export")
     before = read_tensors(whole / "export", read_config(whole / "export"))
     after = read_tensors(tmp_path / "r" / "export", read_config(tmp_path / "r" / "export"))
     assert torch.equal(after["head.5.weight"], before["head.5.weight"])

@@ -31,7 +31,7 @@ def test_the_printed_commands_work(
     run = tmp_path / "my run"
     settings = [
         word
-        for setting in (*TINY, "data.proposals=opencv-fast", "export.licence=apache-2.0")
+        for setting in (*TINY, "data.proposals=opencv-fast", "export.license=apache-2.0")
         for word in ("--set", setting)
     ]
     assert main(["proposals", str(tmp_path / "my photos"), "--out", str(tmp_path / "boxes"), "--preset", "opencv-fast",
@@ -69,7 +69,7 @@ def test_the_printed_commands_work(
 
 def test_a_push_that_would_be_refused_is_not_given_without_a_word() -> None:
     words = next_commands(Path("r"), "unstated")[-2:]
-    assert words == ['# first state a "licence" in r/export/config.json', "adept push r/export ORG/NAME"]
+    assert words == ['# first state a "license" in r/export/config.json', "adept push r/export ORG/NAME"]
 
 
 def test_a_missing_tracker_is_told_before_anything_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,9 @@ from adept_training.pretraining.recipe import Recipe, load_recipe, recipe_names
 @pytest.mark.parametrize("text", ["1e-3", "1E-3", "+1e-3", "1.e-3", "1.0e-3", "0.001"])
 def test_a_number_without_a_dot_is_a_number(text: str, tmp_path: Path) -> None:
     """YAML 1.1 takes 1e-3 for text; `--lr 1e-9` and what messages advise come to such words."""
-    assert load_recipe(None, [f"optimiser.lr={text}"]).optimiser.lr == 0.001
-    (tmp_path / "r.yaml").write_text(f"optimiser: {{lr: {text}}}\n")
-    assert load_recipe(tmp_path / "r.yaml").optimiser.lr == 0.001
+    assert load_recipe(None, [f"optimizer.lr={text}"]).optimizer.lr == 0.001
+    (tmp_path / "r.yaml").write_text(f"optimizer: {{lr: {text}}}\n")
+    assert load_recipe(tmp_path / "r.yaml").optimizer.lr == 0.001
     assert load_recipe(None, ["export.data=10e"]).export.data == "10e"
 
 
@@ -33,11 +33,11 @@ def test_shipped_recipes_load_and_survive_yaml(name: str, tmp_path: Path) -> Non
 def test_the_papers_recipes_are_shipped() -> None:
     assert {"soco_r50_100ep", "adept_joint_r50_100ep", "adept_separate_r50_100ep", "two_minutes"} <= set(recipe_names())
     soco, joint = load_recipe("soco_r50_100ep"), load_recipe("adept_joint_r50_100ep")
-    assert soco.optimiser.lr * soco.engine.batch_size / 256 == 8
+    assert soco.optimizer.lr * soco.engine.batch_size / 256 == 8
     assert (soco.views.v3_mode, soco.views.box_sets, soco.method.head_mode) == ("independent", "separate", "all_levels")
-    assert (soco.export.network, soco.colours.cutout_prob) == ("online", 0.5)
+    assert (soco.export.network, soco.colors.cutout_prob) == ("online", 0.5)
     assert (joint.views.v3_mode, joint.views.box_sets, joint.views.boxes) == ("resize_v2", "shared", 4)
-    assert (joint.optimiser.lr, joint.schedule.final_lr, joint.export.network) == (0.1, 0.0, "target")
+    assert (joint.optimizer.lr, joint.schedule.final_lr, joint.export.network) == (0.1, 0.0, "target")
     assert joint.model == Recipe().model
 
 
@@ -63,7 +63,7 @@ def test_single_values_and_the_method_can_be_changed() -> None:
         (["model.anchors.sizes=[1,2]"], "P2-P5 need four"),
         (["method.momentum=1.0"], "method.momentum is 1.0; it must be in [0, 1)"),
         (["export.tag=My-Photos"], "lower-case letters"),
-        (['export.licence="\\tmine"'], "no licence identifier"),
+        (['export.license="\\tmine"'], "no license identifier"),
         (["epochs=3"], "section.field=value"),
         (["schedule.epochs=[3"], "is not valid YAML"),
         (["schedule.epochs=1", "schedule.epochs.more=3"], "is no section"),
@@ -75,7 +75,7 @@ def test_mistakes_are_told(settings: list[str], words: str) -> None:
     assert words in str(caught.value)
 
 
-def test_an_unknown_recipe_names_its_neighbours() -> None:
+def test_an_unknown_recipe_names_its_neighbors() -> None:
     with pytest.raises(RecipeError, match="two_minutes"):
         load_recipe("two_minute")
 
@@ -118,8 +118,8 @@ def test_a_recipe_may_extend_another(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "setting",
     [
-        "views.crop_scale=[0.5, 0.4]", "views.crop_ratio=[2.0, 0.5]", "colours.blur_sigma=[2.0, 0.1]",
-        "colours.cutout_ratio=[0.8, 0.3]",
+        "views.crop_scale=[0.5, 0.4]", "views.crop_ratio=[2.0, 0.5]", "colors.blur_sigma=[2.0, 0.1]",
+        "colors.cutout_ratio=[0.8, 0.3]",
     ],
 )  # fmt: skip
 def test_a_range_begins_with_its_lesser_end(setting: str) -> None:

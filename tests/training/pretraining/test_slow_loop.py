@@ -21,9 +21,9 @@ from tests.training.support import RandomBoxes, tiny, write_photographs
 
 #: Each is unlike its default, and the clip is one that bites.
 SETTINGS = (
-    "engine.precision=fp64", "engine.channels_last=false", "engine.seed=5", "optimiser.name=sgd",
-    "optimiser.lr=0.003", "optimiser.rpn_lr=0.0005", "optimiser.momentum=0.7", "optimiser.clip=100",
-    "optimiser.weight_decay=0.003", "method.momentum=0.6", "schedule.epochs=2", "views.sizes=[32,32,32]",
+    "engine.precision=fp64", "engine.channels_last=false", "engine.seed=5", "optimizer.name=sgd",
+    "optimizer.lr=0.003", "optimizer.rpn_lr=0.0005", "optimizer.momentum=0.7", "optimizer.clip=100",
+    "optimizer.weight_decay=0.003", "method.momentum=0.6", "schedule.epochs=2", "views.sizes=[32,32,32]",
     "schedule.warmup_epochs=0.7", "schedule.warmup_start=0.2", "schedule.final_lr=0.0004",
 )  # fmt: skip
 
@@ -33,7 +33,7 @@ def _slow_run(recipe: Recipe, source: ImageSource) -> tuple[Adept, list[float]]:
     keys = tuple(source.keys())
     per_epoch = len(keys) // recipe.engine.batch_size
     steps = round(recipe.schedule.epochs * per_epoch)
-    samples = Samples(source, RandomBoxes(), keys, recipe.views, recipe.colours, recipe.engine.seed)
+    samples = Samples(source, RandomBoxes(), keys, recipe.views, recipe.colors, recipe.engine.seed)
     torch.manual_seed(recipe.engine.seed)
     before = torch.get_default_dtype()
     model = Adept(recipe.model, recipe.method, recipe.views.sizes).double().train()
@@ -50,7 +50,7 @@ def _slow_run(recipe: Recipe, source: ImageSource) -> tuple[Adept, list[float]]:
             model.zero_grad()
             model(batch).loss.backward()
             norms.append(math.sqrt(sum(float((p.grad**2).sum()) for p in online.values() if p.grad is not None)))
-            scale = min(1.0, recipe.optimiser.clip / (norms[-1] + 1e-6))
+            scale = min(1.0, recipe.optimizer.clip / (norms[-1] + 1e-6))
             warmup = round(recipe.schedule.warmup_epochs * per_epoch)
             for name, p in online.items():
                 peak, final = (0.0005 if ".rpn." in name else 0.003), recipe.schedule.final_lr
@@ -71,7 +71,7 @@ def test_every_weight_is_that_of_the_slow_loop(tmp_path: Path) -> None:
     found = torch.load(saved_states(tmp_path / "run" / "checkpoints")[-1], weights_only=True)["model"]
     model, norms = _slow_run(recipe, source)
     assert len(norms) == 6
-    assert min(norms) < recipe.optimiser.clip < max(norms), "some steps are clipped, some are not"
+    assert min(norms) < recipe.optimizer.clip < max(norms), "some steps are clipped, some are not"
     for key, expected in model.state_dict().items():
         torch.testing.assert_close(
             found[key], expected, rtol=1e-6, atol=1e-8, msg=lambda text, key=key: f"{key}: {text}"

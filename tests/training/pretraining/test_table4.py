@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from adept_hub.io.schema import to_dict
 from adept_training.data.loader import Order
-from adept_training.pretraining.recipe import flatten
+from adept_training.runtime.recipe_files import flatten
 from benchmarks.table4 import ROWS, recipe_of
 
 

@@ -89,7 +89,7 @@ def test_the_report_stands_alone_and_warns(made):
             assert picture.width > 600
 
 
-def test_kept_boxes_are_drawn_in_the_colour_of_their_level(made):
+def test_kept_boxes_are_drawn_in_the_color_of_their_level(made):
     from adept_training.images import open_images
 
     table = ProposalTable.open(made / "table")

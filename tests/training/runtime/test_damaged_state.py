@@ -18,7 +18,7 @@ from torch import nn
 from adept_hub.errors import DiskFullError, ResumeError
 from adept_hub.io.digest import sha256_file
 from adept_training.pretraining.optim import LARS
-from adept_training.runtime.state import Progress, load_state, save_state, saved_states
+from adept_training.runtime.state import TrainingProgress, load_state, save_state, saved_states
 
 IDENTITY = {"recipe": "a", "photographs": "b"}
 
@@ -30,25 +30,25 @@ def make() -> tuple[nn.Module, torch.optim.Optimizer]:
     return model, LARS(groups, 0.3, 0.7, 1e-3)
 
 
-def train(model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-    optimiser.zero_grad()
+def train(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    optimizer.zero_grad()
     model(torch.randn(7, 3)).square().sum().backward()
-    optimiser.step()
+    optimizer.step()
 
 
 @pytest.fixture
 def states(tmp_path: Path) -> Path:
     """Three checkpoints, of steps 10, 20 and 30."""
-    model, optimiser = make()
+    model, optimizer = make()
     for step in (10, 20, 30):
-        train(model, optimiser)
-        save_state(tmp_path / "states", model, optimiser, Progress(step, step / 4), IDENTITY, keep=3)
+        train(model, optimizer)
+        save_state(tmp_path / "states", model, optimizer, TrainingProgress(step, step / 4), IDENTITY, keep=3)
     return tmp_path / "states"
 
 
-def resume(states: Path) -> tuple[Progress, nn.Module]:
-    model, optimiser = make()
-    return load_state(states, model, optimiser, IDENTITY), model
+def resume(states: Path) -> tuple[TrainingProgress, nn.Module]:
+    model, optimizer = make()
+    return load_state(states, model, optimizer, IDENTITY), model
 
 
 def rewrite(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
@@ -61,7 +61,7 @@ def rewrite(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
 
 def test_the_newest_is_taken_and_nothing_is_reported(states: Path) -> None:
     progress, model = resume(states)
-    assert progress == Progress(30, 7.5)
+    assert progress == TrainingProgress(30, 7.5)
     saved = torch.load(saved_states(states)[-1], weights_only=True)["model"]
     assert all(torch.equal(value, saved[key]) for key, value in model.state_dict().items())
 
@@ -133,8 +133,8 @@ def drop(*path: Any) -> Callable[[dict[str, Any]], None]:
     [
         lambda _: [1, 2],
         lambda _: {},
-        *(drop(name) for name in ("model", "optimiser", "step", "seconds", "scaler", "identity")),
-        *(change(name, to=None) for name in ("model", "optimiser", "step", "seconds", "scaler", "identity")),
+        *(drop(name) for name in ("model", "optimizer", "step", "seconds", "scaler", "identity")),
+        *(change(name, to=None) for name in ("model", "optimizer", "step", "seconds", "scaler", "identity")),
         *(change("step", to=value) for value in (-30, 30.0, 2.5, True, "30", 31)),
         *(change("seconds", to=value) for value in (math.nan, math.inf, -1.0, "7")),
         change("identity", "recipe", to=1),
@@ -145,18 +145,18 @@ def drop(*path: Any) -> Callable[[dict[str, Any]], None]:
         change("model", "0.weight", to=[0.0]),
         change("model", "0.weight", to=torch.full((5, 3), math.nan)),
         change("model", "1.running_var", to=torch.tensor([1.0, 2.0, -math.inf, 4.0, 5.0])),
-        drop("optimiser", "state"),
-        drop("optimiser", "param_groups"),
-        drop("optimiser", "param_groups", 0, "lr"),
-        change("optimiser", "param_groups", to=[]),
-        change("optimiser", "param_groups", 1, to=3),
-        change("optimiser", "param_groups", 0, "params", to=[0]),
-        change("optimiser", "param_groups", 0, "lr", to=math.nan),
-        change("optimiser", "param_groups", 0, "lr", to="fast"),
-        change("optimiser", "state", 0, "momentum_buffer", to=torch.zeros(2, 2)),
-        change("optimiser", "state", 0, "momentum_buffer", to=torch.full((5, 3), math.inf)),
-        change("optimiser", "state", 99, to={}),
-        change("optimiser", "state", 0, to=None),
+        drop("optimizer", "state"),
+        drop("optimizer", "param_groups"),
+        drop("optimizer", "param_groups", 0, "lr"),
+        change("optimizer", "param_groups", to=[]),
+        change("optimizer", "param_groups", 1, to=3),
+        change("optimizer", "param_groups", 0, "params", to=[0]),
+        change("optimizer", "param_groups", 0, "lr", to=math.nan),
+        change("optimizer", "param_groups", 0, "lr", to="fast"),
+        change("optimizer", "state", 0, "momentum_buffer", to=torch.zeros(2, 2)),
+        change("optimizer", "state", 0, "momentum_buffer", to=torch.full((5, 3), math.inf)),
+        change("optimizer", "state", 99, to={}),
+        change("optimizer", "state", 0, to=None),
     ],
 )
 def test_content_of_another_shape_is_passed_over(states: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
@@ -171,12 +171,12 @@ def test_content_of_another_shape_is_passed_over(states: Path, edit: Callable[[d
 def test_a_state_that_does_not_fit_leaves_those_that_are_there(states: Path) -> None:
     """The kernel refuses to let a file grow beyond 4 kB, as a quota does."""
     before = {path.name: path.read_bytes() for path in states.iterdir()}
-    model, optimiser = make()
+    model, optimizer = make()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
     try:
         with pytest.raises(DiskFullError, match=r"No space left while writing .*step-00000040\.pt"):
-            save_state(states, model, optimiser, Progress(40), IDENTITY, keep=1)
+            save_state(states, model, optimizer, TrainingProgress(40), IDENTITY, keep=1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert {path.name: path.read_bytes() for path in states.iterdir()} == before
@@ -197,18 +197,18 @@ def test_another_recipe_is_an_error_and_no_damage(states: Path) -> None:
 
 def test_a_damaged_later_checkpoint_never_pushes_out_a_good_one(states: Path) -> None:
     truncate(saved_states(states)[-1])
-    model, optimiser = make()
-    assert load_state(states, model, optimiser, IDENTITY).step == 20
-    save_state(states, model, optimiser, Progress(25), IDENTITY, keep=1)
+    model, optimizer = make()
+    assert load_state(states, model, optimizer, IDENTITY).step == 20
+    save_state(states, model, optimizer, TrainingProgress(25), IDENTITY, keep=1)
     assert sorted(path.name for path in states.iterdir()) == ["step-00000025.pt", "step-00000025.pt.sha256"]
     assert resume(states)[0].step == 25
 
 
 def test_a_loaded_optimizer_is_the_one_that_was_saved(states: Path) -> None:
-    model, optimiser = make()
-    load_state(states, model, optimiser, IDENTITY)
-    saved = torch.load(saved_states(states)[-1], weights_only=True)["optimiser"]
-    mine = copy.deepcopy(optimiser.state_dict())
+    model, optimizer = make()
+    load_state(states, model, optimizer, IDENTITY)
+    saved = torch.load(saved_states(states)[-1], weights_only=True)["optimizer"]
+    mine = copy.deepcopy(optimizer.state_dict())
     assert mine["param_groups"] == saved["param_groups"]
     assert all(
         torch.equal(v["momentum_buffer"], mine["state"][i]["momentum_buffer"]) for i, v in saved["state"].items()

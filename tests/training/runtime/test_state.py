@@ -19,7 +19,7 @@ from torch import nn
 import adept_training.pretraining.pretrain as module
 from adept_hub.errors import RecipeError, ResumeError, TrainingDivergedError
 from adept_training.pretraining.pretrain import pretrain
-from adept_training.runtime.state import Progress, load_state, save_state, saved_states
+from adept_training.runtime.state import TrainingProgress, load_state, save_state, saved_states
 from tests.training.support import RandomBoxes, tiny, write_photographs
 
 PROGRAM = """
@@ -34,13 +34,13 @@ pretrain(tiny(*sys.argv[3:]), open_images(sys.argv[1]), RandomBoxes(), Path(sys.
 
 def test_half_written_checkpoints_are_cleared_away(tmp_path: Path) -> None:
     model = nn.Linear(2, 2)
-    optimiser = torch.optim.SGD(model.parameters(), 0.1)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
     (tmp_path / ".step-00000007.pt.x1y2z3").write_bytes(b"half")
     for step in (8, 9, 10):
-        save_state(tmp_path, model, optimiser, Progress(step, 1.5, {"scale": 2.0}), {"recipe": "a"}, keep=2)
+        save_state(tmp_path, model, optimizer, TrainingProgress(step, 1.5, {"scale": 2.0}), {"recipe": "a"}, keep=2)
     kept = [f"step-{step:08d}.pt{end}" for step in (9, 10) for end in ("", ".sha256")]
     assert sorted(p.name for p in tmp_path.iterdir()) == kept
-    assert load_state(tmp_path, model, optimiser, {"recipe": "a"}) == Progress(10, 1.5, {"scale": 2.0})
+    assert load_state(tmp_path, model, optimizer, {"recipe": "a"}) == TrainingProgress(10, 1.5, {"scale": 2.0})
 
 
 def test_fp16_is_refused_on_a_cpu_instead_of_becoming_bfloat16(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path) -> None:
         torch.load(saved_states(out / "checkpoints")[-1], weights_only=True) for out in (folder, tmp_path / "whole")
     )
     assert all(torch.equal(value, two["model"][key]) for key, value in one["model"].items())
-    momenta = (state["optimiser"]["state"] for state in (one, two))
+    momenta = (state["optimizer"]["state"] for state in (one, two))
     for mine, theirs in zip(*(m.values() for m in momenta), strict=True):
         assert torch.equal(mine["momentum_buffer"], theirs["momentum_buffer"])
 
@@ -110,16 +110,16 @@ def test_parameters_that_are_not_finite_are_never_saved(tmp_path: Path, monkeypa
     """A checkpoint is due in the very step that spoils the weights, before their loss is logged."""
     update = module.set_lr
 
-    def spoil(optimiser: torch.optim.Optimizer, place: int, *rest: float) -> float:
+    def spoil(optimizer: torch.optim.Optimizer, place: int, *rest: float) -> float:
         if place == 2:
-            optimiser.param_groups[0]["params"][0].data.fill_(float("nan"))
-        return update(optimiser, place, *rest)
+            optimizer.param_groups[0]["params"][0].data.fill_(float("nan"))
+        return update(optimizer, place, *rest)
 
     monkeypatch.setattr(module, "set_lr", spoil)
     recipe = tiny("engine.checkpoint_minutes=1e-9", "engine.log_every=100", "schedule.epochs=3")
     source = write_photographs(tmp_path / "p", 8)
     with pytest.raises(
-        TrainingDivergedError, match=r"no longer finite at step 3\.\n.*step-00000002\.pt.*optimiser\.lr"
+        TrainingDivergedError, match=r"no longer finite at step 3\.\n.*step-00000002\.pt.*optimizer\.lr"
     ):
         pretrain(recipe, source, RandomBoxes(), tmp_path / "r")
     assert [path.name for path in saved_states(tmp_path / "r" / "checkpoints")][-1] == "step-00000002.pt"

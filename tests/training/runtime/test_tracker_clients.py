@@ -13,8 +13,8 @@ import pytest
 
 from adept_hub.errors import TrackerError
 from adept_hub.io.schema import to_dict
-from adept_training.pretraining.recipe import flatten
 from adept_training.runtime import trackers
+from adept_training.runtime.recipe_files import flatten
 from adept_training.runtime.trackers import open_trackers
 from tests.training.support import tiny
 
@@ -60,7 +60,7 @@ def test_wandb_continues_the_run_whose_id_the_folder_has(tmp_path: Path, monkeyp
 
     monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init, errors=SimpleNamespace(Error=ServiceError)))
     for step, state in ((0, "interrupted"), (4, "done"), (0, "stopped")):
-        (tracker,) = open_trackers(["wandb"], tmp_path, RECIPE, step)
+        (tracker,) = open_trackers(["wandb"], tmp_path, to_dict(RECIPE), step)
         tracker.log(step + 1, {"train/loss": 0.5})
         tracker.close(state)
         monkeypatch.setenv("WANDB_PROJECT", "mine")
@@ -81,7 +81,7 @@ def test_wandb_that_refuses_says_how_to_log_in(tmp_path: Path, monkeypatch: pyte
     module.errors = SimpleNamespace(Error=ServiceError)
     monkeypatch.setitem(sys.modules, "wandb", module)
     with pytest.raises(TrackerError, match=r"refuses: no key\n.*wandb login"):
-        open_trackers(["wandb"], tmp_path, RECIPE, 0)
+        open_trackers(["wandb"], tmp_path, to_dict(RECIPE), 0)
 
 
 def _mlflow(monkeypatch: pytest.MonkeyPatch, **answers: Any) -> Stub:
@@ -98,7 +98,7 @@ def test_mlflow_gets_every_setting_once_and_the_end(tmp_path: Path, monkeypatch:
     client = _mlflow(monkeypatch)
     monkeypatch.setattr(trackers, "_PARAMS", 7)
     monkeypatch.setattr(trackers.time, "time", lambda: 12.5)
-    (tracker,) = open_trackers(["mlflow"], tmp_path, RECIPE, 0)
+    (tracker,) = open_trackers(["mlflow"], tmp_path, to_dict(RECIPE), 0)
     names = [name for name, _, _ in client.calls]
     assert names[:3] == ["get_experiment_by_name", "create_experiment", "create_run"]
     assert client.calls[1:3] == [
@@ -120,11 +120,11 @@ def test_mlflow_gets_every_setting_once_and_the_end(tmp_path: Path, monkeypatch:
 
     # Continued, it is the same run; begun again in the same folder, another one in the experiment that there is.
     client.calls.clear()
-    open_trackers(["mlflow"], tmp_path, RECIPE, 3)
+    open_trackers(["mlflow"], tmp_path, to_dict(RECIPE), 3)
     assert client.calls == []
     client.answers["get_experiment_by_name"] = SimpleNamespace(experiment_id="e 4")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
-    open_trackers(["mlflow"], tmp_path, RECIPE, 0)
+    open_trackers(["mlflow"], tmp_path, to_dict(RECIPE), 0)
     assert client.calls[:2] == [
         ("get_experiment_by_name", ("mine",), {}), ("create_run", ("e 4",), {"run_name": tmp_path.name})
     ]  # fmt: skip
@@ -134,7 +134,7 @@ def test_mlflow_that_goes_away_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = _mlflow(monkeypatch)
-    (tracker,) = open_trackers(["mlflow"], tmp_path, RECIPE, 0)
+    (tracker,) = open_trackers(["mlflow"], tmp_path, to_dict(RECIPE), 0)
     client.calls.clear()
     client.answers["log_batch"] = ServiceError("gone")
     with caplog.at_level(logging.WARNING):
@@ -145,7 +145,7 @@ def test_mlflow_that_goes_away_is_left_alone(
     assert len(caplog.records) == 1
     client.answers["create_run"] = ServiceError("no such\nserver")
     with pytest.raises(TrackerError, match=r"MLflow refuses: no such server\n.*MLFLOW_TRACKING_URI"):
-        open_trackers(["mlflow"], tmp_path / "other", RECIPE, 0)
+        open_trackers(["mlflow"], tmp_path / "other", to_dict(RECIPE), 0)
 
 
 def test_trackio_continues_a_run_of_that_name_only_when_resumed(
@@ -155,7 +155,7 @@ def test_trackio_continues_a_run_of_that_name_only_when_resumed(
     module = Stub(init=run)
     monkeypatch.setitem(sys.modules, "trackio", module)
     for step in (0, 6):
-        (tracker,) = open_trackers(["trackio"], tmp_path, RECIPE, step)
+        (tracker,) = open_trackers(["trackio"], tmp_path, to_dict(RECIPE), step)
         tracker.log(step + 1, {"train/loss": 0.5})
         tracker.close("done")
     same = {"project": "adept", "name": tmp_path.name, "config": to_dict(RECIPE)}
@@ -170,9 +170,9 @@ def test_ids_of_several_trackers_are_kept_side_by_side_and_a_damaged_file_is_ref
 ) -> None:
     (tmp_path / "trackers.json").write_text('{"wandb": "w"}')
     _mlflow(monkeypatch)
-    open_trackers(["mlflow"], tmp_path, RECIPE, 0)
+    open_trackers(["mlflow"], tmp_path, to_dict(RECIPE), 0)
     assert json.loads((tmp_path / "trackers.json").read_text()) == {"wandb": "w", "mlflow": "r 1"}
     for text in ('{"mlflow": 3}', "[]"):
         (tmp_path / "trackers.json").write_text(text)
         with pytest.raises(TrackerError, match=r"does not hold the ids of runs(.|\n)*rm "):
-            open_trackers(["mlflow"], tmp_path, RECIPE, 2)
+            open_trackers(["mlflow"], tmp_path, to_dict(RECIPE), 2)

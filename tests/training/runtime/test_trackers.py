@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from adept_hub.errors import MissingExtraError, TrackerError
+from adept_hub.io.schema import to_dict
 from adept_training.runtime import trackers
 from adept_training.runtime.journal import Journal
 from adept_training.runtime.trackers import open_trackers, require_trackers
@@ -21,7 +22,7 @@ Curves = dict[str, dict[int, float]]
 def _write(name: str, folder: Path) -> None:
     """Three steps, then a continuation from step 2, as after a kill; through the journal."""
     for first, steps, ending in ((0, (1, 2, 3), True), (2, (3, 4), False)):
-        journal = Journal(folder / "log.jsonl", None, open_trackers([name], folder, tiny(), first))
+        journal = Journal(folder / "log.jsonl", None, open_trackers([name], folder, to_dict(tiny()), first))
         for step in steps:
             journal.record("train", step=step, loss=1 / step, lr=0.5)
             journal.record("probe", step=step, target_objectness_auc=0.75)
@@ -78,7 +79,7 @@ def test_mlflow_that_goes_away_does_not_end_the_run(
     from mlflow.exceptions import MlflowException
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    (tracker,) = open_trackers(["mlflow"], tmp_path, tiny(), 0)
+    (tracker,) = open_trackers(["mlflow"], tmp_path, to_dict(tiny()), 0)
 
     def refuse(*_: Any, **__: Any) -> None:
         raise MlflowException("gone")
@@ -92,7 +93,7 @@ def test_mlflow_that_goes_away_does_not_end_the_run(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(TrackerError, match="Is MLFLOW_TRACKING_URI right"):
-        open_trackers(["mlflow"], tmp_path / "other", tiny(), 0)
+        open_trackers(["mlflow"], tmp_path / "other", to_dict(tiny()), 0)
 
 
 def test_wandb_offline_reads_what_was_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

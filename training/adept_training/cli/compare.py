@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_arguments(parser)
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="runs, table, plot and page; resumable")
     parser.add_argument("--fractions", default="", metavar="LIST", help="such as 1%%,10%%,100%% of the images")
-    parser.add_argument("--images", default="", metavar="LIST", help="such as 1,3,10 images")
+    parser.add_argument("--image-counts", default="", metavar="LIST", help="such as 1,3,10 images")
     parser.add_argument("--shots", default="", metavar="LIST", help="such as 1,5,10 objects of each class")
     parser.add_argument(
         "--seeds",
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from adept_hub.cli.output import print_json, print_table
     from adept_hub.errors import DataError
-    from adept_hub.io.read import MAX_LOG, Door
+    from adept_hub.io.read import MAX_LOG, BoundedReader
     from adept_training.cli.finetune import settings_of
     from adept_training.comparing.compare import HTML, compare, make_plan, name_sources
     from adept_training.finetuning.recipe import load_finetune_recipe
@@ -76,14 +76,14 @@ def run(args: argparse.Namespace) -> int:
     check_seeds(args.seeds)
     words = args.sources if len(args.sources) > 1 or "scratch" in args.sources else ["scratch", *args.sources]
     recipe = load_finetune_recipe(args.recipe, settings_of(args))
-    budgets = budgets_of(args.fractions, args.images, args.shots)
+    budgets = budgets_of(args.fractions, args.image_counts, args.shots)
     check_metric(args.metric, recipe.detector.detector)
     plan = make_plan(name_sources(words), budgets, args.seeds, {"recipe": recipe})
     data = open_data(args.data, skip_damaged=args.skip_damaged)
     command = shlex.join(["adept", *sys.argv[1:]])
     result = compare(plan, data, args.out, metric=args.metric, command=command, accelerator=args.device, wait=args.wait)
     if args.json:
-        print_json(Door(DataError, MAX_LOG, surrogates=True).json(args.out / "compare.json"))
+        print_json(BoundedReader(DataError, MAX_LOG, surrogates=True).json(args.out / "compare.json"))
         return 0
     main = result.comparisons[0]
     print_table(main.head(), main.rows(), frozenset(range(1, len(main.budgets) + 1)))

@@ -1,4 +1,4 @@
-"""``adept data``: check a labelled data set in one go, or write a label budget's subset of it."""
+"""``adept data``: check a labeled data set in one go, or write a label budget's subset of it."""
 
 from __future__ import annotations
 

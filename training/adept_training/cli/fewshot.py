@@ -1,4 +1,4 @@
-"""``adept fewshot``: K labelled objects of each class, over many seeds."""
+"""``adept fewshot``: K labeled objects of each class, over many seeds."""
 
 from __future__ import annotations
 

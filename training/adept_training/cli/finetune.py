@@ -55,7 +55,7 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detector", choices=("faster_rcnn", "mask_rcnn", "cascade_rcnn"), help="as detector.detector")
     parser.add_argument("--iterations", type=int, help="as schedule.iterations")
     parser.add_argument("--batch-size", type=int, help="as engine.batch_size; the learning rate is scaled to it")
-    parser.add_argument("--lr", type=float, help="as optimiser.lr, the rate at a batch of 16")
+    parser.add_argument("--lr", type=float, help="as optimizer.lr, the rate at a batch of 16")
     parser.add_argument("--size", type=int, metavar="PIXELS", help="shorter side, in training and testing")
     parser.add_argument("--bf16", action="store_true", help="as engine.precision=bf16")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to run")
@@ -65,7 +65,7 @@ def settings_of(args: argparse.Namespace) -> list[str]:
     """``--set``'s words, and the short words as such, which win."""
     short = {
         "detector.detector": args.detector, "schedule.iterations": args.iterations,
-        "engine.batch_size": args.batch_size, "optimiser.lr": args.lr,
+        "engine.batch_size": args.batch_size, "optimizer.lr": args.lr,
     }  # fmt: skip
     settings = [*args.settings, *(f"{name}={value}" for name, value in short.items() if value is not None)]
     settings += side_settings(args.size)
@@ -114,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
     from adept_hub.words.command_line import command_line
     from adept_training.finetuning.detector import Trained
-    from adept_training.finetuning.origin import open_origin
+    from adept_training.finetuning.origin import open_finetune_start
     from adept_training.finetuning.recipe import load_finetune_recipe
     from adept_training.finetuning.run import finetune
     from adept_training.labels.datasets import open_data
@@ -128,7 +128,9 @@ def _run(args: argparse.Namespace) -> int:
     recipe = load_finetune_recipe(source, settings_of(args))
     # Before the data, whose check reads every image.
     check_folder(args.out, args.resume)
-    open_origin(args.source, args.like, recipe, Trained(license=args.license or "unstated", relicense=args.relicense))
+    open_finetune_start(
+        args.source, args.like, recipe, Trained(license=args.license or "unstated", relicense=args.relicense)
+    )
     if args.labels is not None and not _is_file(args.labels):
         parse_budget(args.labels)
     data = open_data(args.data, skip_damaged=args.skip_damaged)

@@ -13,7 +13,7 @@ from adept_hub.spec import METHODS
 if TYPE_CHECKING:
     from adept_training.pretraining.asked import Asked
     from adept_training.pretraining.recipe import Recipe
-    from adept_training.pretraining.watch.outcome import Outcome
+    from adept_training.pretraining.watch.outcome import PretrainResult
 
 TRACKER_NAMES = ("tensorboard", "wandb", "mlflow", "trackio")
 
@@ -98,7 +98,7 @@ def _run(args: argparse.Namespace) -> int:
     return 130 if outcome.interrupted else 0
 
 
-def _tell(args: argparse.Namespace, outcome: Outcome, asked: Asked, recipe: Recipe) -> None:
+def _tell(args: argparse.Namespace, outcome: PretrainResult, asked: Asked, recipe: Recipe) -> None:
     from adept_training.pretraining.asked import next_commands
     from adept_training.pretraining.watch.outcome import as_json
     from adept_training.pretraining.watch.report import REPORT
@@ -122,5 +122,5 @@ def _tell(args: argparse.Namespace, outcome: Outcome, asked: Asked, recipe: Reci
         sys.stdout.write(f"{args.out} had already finished ({done}): nothing to resume, nothing changed.{judged}\n")
     if advice:
         sys.stdout.write("Try:\n" + "".join(f"  {text}\n" for text in advice))
-    commands = "".join(f"  {command}\n" for command in next_commands(args.out, recipe.export.licence))
+    commands = "".join(f"  {command}\n" for command in next_commands(args.out, recipe.export.license))
     sys.stdout.write(f"Report: {args.out / REPORT}\nWeights: {outcome.folder / 'export'}\nNext:\n{commands}")

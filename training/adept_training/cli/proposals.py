@@ -13,7 +13,7 @@ from adept_training.proposals.search.presets import DEFAULT_PRESET, PRESETS, get
 from adept_training.runtime.ownership import add_wait_argument
 
 if TYPE_CHECKING:
-    from adept_training.proposals.run import Progress
+    from adept_training.proposals.run import ProposalProgress
 
 DESCRIPTION = """\
 Selective-search boxes of every photograph, into a Parquet table that pre-training reads.
@@ -128,7 +128,7 @@ class _ProgressLine:
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._live, self._tenth, self._open = stream, stream.isatty(), 0, False
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: ProposalProgress) -> None:
         text = (
             f"{progress.done}/{progress.total} images, {progress.rate:.1f}/s, "
             f"{_clock(progress.eta)} left, {progress.unreadable} unreadable"

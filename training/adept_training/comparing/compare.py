@@ -14,13 +14,13 @@ from adept_hub.hub.fetch import fetch
 from adept_hub.io.paths import resolved
 from adept_hub.io.write import atomic_file
 from adept_hub.spec import DetectorSpec, Preprocessing
-from adept_training.comparing.runs import Cell, Plan, run_plan
+from adept_training.comparing.plots import budget_plot
+from adept_training.comparing.runs import ComparisonPlan, RunResult, run_plan
 from adept_training.comparing.tables import Comparison, summary, tabulate, tone
 from adept_training.finetuning.detector import SCRATCH
 from adept_training.finetuning.recipe import FinetuneRecipe
 from adept_training.labels.records import Data, Split
 from adept_training.metrics.names import check_metric, title_of
-from adept_training.metrics.report.plots import budget_plot
 from adept_training.metrics.stats import MIN_SEEDS
 from adept_training.pages.page import Page
 from adept_training.runtime.ownership import owns
@@ -46,7 +46,7 @@ RUNS, RESULT, HTML, PLOT = "runs.jsonl", "compare.json", "compare.html", "compar
 class Result:
     """All cells, and a comparison for each variant of the recipe and each metric, the main one first."""
 
-    cells: tuple[Cell, ...]
+    cells: tuple[RunResult, ...]
     comparisons: tuple[Comparison, ...]
     summaries: tuple[str, ...]
     #: What to try where nothing could be compared, or too few seeds were run.
@@ -77,11 +77,13 @@ def name_sources(words: Sequence[str]) -> dict[str, str]:
     return named
 
 
-def make_plan(sources: dict[str, str], budgets: Sequence[str], seeds: int, variants: dict[str, FinetuneRecipe]) -> Plan:
+def make_plan(
+    sources: dict[str, str], budgets: Sequence[str], seeds: int, variants: dict[str, FinetuneRecipe]
+) -> ComparisonPlan:
     """The plan; ``scratch`` gets the architecture of the others, which must be one, and the pixels of the first.
 
     Where a recipe names no anchors, all sources get every framework's, 32-512 px. Those of pre-training, which
-    `adept finetune` takes, would favour what was pre-trained with them: scratch does worse on them
+    `adept finetune` takes, would favor what was pre-trained with them: scratch does worse on them
     (docs/downstream.md).
 
     Raises:
@@ -97,13 +99,13 @@ def make_plan(sources: dict[str, str], budgets: Sequence[str], seeds: int, varia
     variants = {n: replace(recipe, detector=recipe.detector.with_anchors(None)) for n, recipe in variants.items()}
     first = next(iter(configs.values()), None)  # what scratch is like
     spec, pixels = (first.spec, first.preprocessing) if first else (DetectorSpec(), Preprocessing())
-    return Plan(sources, tuple(budgets), seeds, variants, spec, pixels)
+    return ComparisonPlan(sources, tuple(budgets), seeds, variants, spec, pixels)
 
 
 @checked
 @owns("out")
 def compare(
-    plan: Plan, data: Data, out: Path, *, metric: str = "AP", command: str = "", pool: Split | None = None,
+    plan: ComparisonPlan, data: Data, out: Path, *, metric: str = "AP", command: str = "", pool: Split | None = None,
     accelerator: str = "auto", wait: bool = False,
 ) -> Result:  # fmt: skip
     """Run the plan (what is done already is not run again) and write its table, plot and page into ``out``.
@@ -122,7 +124,7 @@ def compare(
     return result
 
 
-def digest(cells: Sequence[Cell], plan: Plan, metric: str) -> Result:
+def digest(cells: Sequence[RunResult], plan: ComparisonPlan, metric: str) -> Result:
     """Every comparison that the cells allow."""
     measured = {name for cell in cells for name, value in cell.metrics.items() if value is not None}
     metrics = [metric, *(name for name in OTHERS if name != metric and name in measured)]
@@ -132,7 +134,7 @@ def digest(cells: Sequence[Cell], plan: Plan, metric: str) -> Result:
     return Result(tuple(cells), tuple(found), tuple(summaries), tuple(_advice(cells, plan, found)))
 
 
-def write_result(result: Result, plan: Plan, data: Data, out: Path, command: str) -> None:
+def write_result(result: Result, plan: ComparisonPlan, data: Data, out: Path, command: str) -> None:
     """``compare.json``, ``compare.svg`` and ``compare.html``."""
     with atomic_file(out / RESULT) as temporary:
         temporary.write_text(json.dumps(result.as_json() | {"command": command}, indent=2) + "\n", encoding="utf-8")
@@ -171,7 +173,7 @@ def write_result(result: Result, plan: Plan, data: Data, out: Path, command: str
     page.write(out / HTML)
 
 
-def _advice(cells: Sequence[Cell], plan: Plan, found: Sequence[Comparison]) -> list[str]:
+def _advice(cells: Sequence[RunResult], plan: ComparisonPlan, found: Sequence[Comparison]) -> list[str]:
     gains = [gain for c in found if c.metric == found[0].metric for gain in c.gains.values()]
     told = []
     if gains and all(gain.empty and not gain.cost for gain in gains):
@@ -185,7 +187,7 @@ def _advice(cells: Sequence[Cell], plan: Plan, found: Sequence[Comparison]) -> l
     return told
 
 
-def _recipe_in_words(plan: Plan) -> str:
+def _recipe_in_words(plan: ComparisonPlan) -> str:
     """What all runs share of the recipe, where labels of every budget train for as long."""
     recipe = next(iter(plan.variants.values()))
     detector, iterations = recipe.detector, recipe.schedule.iterations
@@ -195,7 +197,7 @@ def _recipe_in_words(plan: Plan) -> str:
         f"{recipe.engine.batch_size or 'as many'} images{'' if recipe.engine.batch_size else ' as the device allows'}, "
         f"shorter sides of {sides[0]}{f'-{sides[-1]}' if len(sides) > 1 else ''} px in training and "
         f"{detector.test_side} px in testing, anchors of {', '.join(f'{size:g}' for size in detector.anchors)} px on "
-        f"P2-P6, learning rate {recipe.optimiser.lr:g} at a batch of {recipe.optimiser.lr_batch or 'any size'}."
+        f"P2-P6, learning rate {recipe.optimizer.lr:g} at a batch of {recipe.optimizer.lr_batch or 'any size'}."
     )
 
 

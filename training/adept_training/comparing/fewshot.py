@@ -1,4 +1,4 @@
-"""Few-shot detection: K labelled objects of each class, over many draws of them.
+"""Few-shot detection: K labeled objects of each class, over many draws of them.
 
 The paper's Table 2 follows TFA's Pascal VOC splits without training on base classes, but tunes the last layer of its
 own method and all layers of the one it compares with, on one draw. Here every source is tuned in the same layers, and
@@ -38,9 +38,9 @@ def layer_variants(recipe: FinetuneRecipe, layers: Sequence[str]) -> dict[str, F
     for choice in layers:
         check_choice("layers", choice, LAYERS, RecipeError)
         norms = replace(recipe.norms, policy="frozen") if choice == "last" else recipe.norms
-        optimiser = replace(recipe.optimiser, layers="last" if choice == "last" else "all")
+        optimizer = replace(recipe.optimizer, layers="last" if choice == "last" else "all")
         variants[f"{choice} layers" if choice == "all" else "last layer"] = replace(
-            recipe, optimiser=optimiser, norms=norms
+            recipe, optimizer=optimizer, norms=norms
         )
     return variants
 

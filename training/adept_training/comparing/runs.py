@@ -17,14 +17,14 @@ from pathlib import Path
 
 from adept_hub.errors import AdeptError, DataError, OutputExistsError
 from adept_hub.hub.fetch import fetch
-from adept_hub.io.read import MAX_LOG, Door
+from adept_hub.io.read import MAX_LOG, BoundedReader
 from adept_hub.io.schema import from_dict, to_dict
 from adept_hub.io.write import append_line
 from adept_hub.spec import DetectorSpec, Preprocessing
 from adept_training.finetuning.detector import SCRATCH, build_detector
 from adept_training.finetuning.loop import make_fabric, prepare, train
 from adept_training.finetuning.recipe import FinetuneRecipe
-from adept_training.finetuning.samples import LabelledSamples
+from adept_training.finetuning.samples import LabeledSamples
 from adept_training.labels.records import Data, Split
 from adept_training.labels.subsets import Budget, draw, parse_budget, save_subset
 from adept_training.metrics.evaluate import evaluate
@@ -36,7 +36,7 @@ RUNS = "runs.jsonl"
 
 
 @dataclass(frozen=True)
-class Cell:
+class RunResult:
     """One finished run: which it was, what it measured (percent, None: nothing to count) and how long it took."""
 
     source: str
@@ -52,7 +52,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ComparisonPlan:
     """All runs of an experiment. ``variants`` are recipes by name; ``sources`` maps a shown name to a source."""
 
     sources: dict[str, str]
@@ -73,8 +73,14 @@ class Plan:
 
 @owns("out")
 def run_plan(
-    plan: Plan, data: Data, out: Path, *, pool: Split | None = None, accelerator: str = "auto", wait: bool = False
-) -> list[Cell]:  # fmt: skip
+    plan: ComparisonPlan,
+    data: Data,
+    out: Path,
+    *,
+    pool: Split | None = None,
+    accelerator: str = "auto",
+    wait: bool = False,
+) -> list[RunResult]:
     """Run what is not yet in ``out``/runs.jsonl; returns every cell of the plan that ended well.
 
     The order is by seed, so that an interrupted experiment has whole pairs; each budget's image ids are stored in
@@ -123,13 +129,13 @@ def run_plan(
 
 def _one(
     name: str, source: str, budget: Budget, seed: int, variant: str, recipe: FinetuneRecipe, subset: Split, data: Data,
-    plan: Plan, accelerator: str,
-) -> Cell:  # fmt: skip
+    plan: ComparisonPlan, accelerator: str,
+) -> RunResult:  # fmt: skip
     started = time.perf_counter()
     recipe = replace(recipe, engine=replace(recipe.engine, seed=seed))
     fabric = make_fabric(recipe, accelerator)
     masks = recipe.detector.detector == "mask_rcnn"
-    samples = LabelledSamples.of(subset, masks, recipe.engine.flip, seed)
+    samples = LabeledSamples.of(subset, masks, recipe.engine.flip, seed)
     recipe = recipe.resolved(len(samples), fabric.device.type != "cpu")
     model = build_detector(source, len(data.classes), recipe.detector, seed, plan.spec, plan.pixels)
     fit = prepare(model, samples, recipe, fabric)
@@ -137,14 +143,14 @@ def _one(
     with fit.precise():
         report = evaluate(fit.model, data.report_split)
     seconds = round(time.perf_counter() - started, 1)
-    return Cell(name, str(budget), seed, variant, len(subset), recipe.schedule.iterations, seconds, report.flat())
+    return RunResult(name, str(budget), seed, variant, len(subset), recipe.schedule.iterations, seconds, report.flat())
 
 
 def _weights(source: str) -> str:
     return "" if source == SCRATCH else fetch(source).config.sha256[:16]
 
 
-def _refuse_other_weights(out: Path, done: dict[tuple[str, str, int, str], Cell], weights: dict[str, str]) -> None:
+def _refuse_other_weights(out: Path, done: dict[tuple[str, str, int, str], RunResult], weights: dict[str, str]) -> None:
     """Refuse to count runs of weights that have since been replaced under the same name."""
     for cell in done.values():
         if cell.weights != weights.get(cell.source, cell.weights):
@@ -154,20 +160,22 @@ def _refuse_other_weights(out: Path, done: dict[tuple[str, str, int, str], Cell]
             )
 
 
-def _keep(out: Path, cell: Cell, digest: str) -> None:
+def _keep(out: Path, cell: RunResult, digest: str) -> None:
     append_line(out / RUNS, json.dumps({"plan": digest, **asdict(cell)}, allow_nan=False))
 
 
-def _finished(out: Path, digest: str) -> dict[tuple[str, str, int, str], Cell]:
+def _finished(out: Path, digest: str) -> dict[tuple[str, str, int, str], RunResult]:
     path = out / RUNS
     if not path.exists():
         return {}
-    done: dict[tuple[str, str, int, str], Cell] = {}
-    lines, torn = Door(DataError, MAX_LOG, remedy=f"Choose another --out, or remove it: rm -r {out}").json_lines(path)
+    done: dict[tuple[str, str, int, str], RunResult] = {}
+    lines, torn = BoundedReader(
+        DataError, MAX_LOG, remedy=f"Choose another --out, or remove it: rm -r {out}"
+    ).json_lines(path)
     for content in lines:
         plan = content.pop("plan", None)
         try:
-            cell = from_dict(Cell, content, str(path))
+            cell = from_dict(RunResult, content, str(path))
         except AdeptError:
             torn += 1
             continue
@@ -181,7 +189,7 @@ def _finished(out: Path, digest: str) -> dict[tuple[str, str, int, str], Cell]:
     return done
 
 
-def by_seed(cells: Sequence[Cell], source: str, budget: str, variant: str, metric: str) -> dict[int, float]:
+def by_seed(cells: Sequence[RunResult], source: str, budget: str, variant: str, metric: str) -> dict[int, float]:
     """One metric of one source, budget and variant, by seed; what could not be counted is left out."""
     found: dict[int, float] = {}
     for cell in cells:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adept_training.comparing.runs import Cell, by_seed
+from adept_training.comparing.runs import RunResult, by_seed
 from adept_training.labels.subsets import parse_budget
 from adept_training.metrics.names import is_cost, title_of
-from adept_training.metrics.stats import MIN_SEEDS, Difference, Interval, compare_pairs, interval
+from adept_training.metrics.stats import MIN_SEEDS, Interval, PairedDifference, compare_pairs, interval
 from adept_training.pages.page import Tone
 
 
@@ -22,7 +22,7 @@ class Comparison:
     budgets: tuple[str, ...]
     variant: str
     means: dict[tuple[str, str], Interval]
-    gains: dict[tuple[str, str], Difference]
+    gains: dict[tuple[str, str], PairedDifference]
 
     def rows(self) -> list[list[str]]:
         """Source by source, a cell for each budget; a significant difference says which way it goes."""
@@ -65,11 +65,11 @@ class Comparison:
 
 
 def tabulate(
-    cells: Sequence[Cell], sources: Sequence[str], budgets: Sequence[str], metric: str, variant: str
+    cells: Sequence[RunResult], sources: Sequence[str], budgets: Sequence[str], metric: str, variant: str
 ) -> Comparison:
     """Means of every source and budget, and gains over the first source, paired by seed."""
     means: dict[tuple[str, str], Interval] = {}
-    gains: dict[tuple[str, str], Difference] = {}
+    gains: dict[tuple[str, str], PairedDifference] = {}
     for budget in budgets:
         base = by_seed(cells, sources[0], budget, variant, metric)
         for source in sources:
@@ -134,7 +134,7 @@ def summary(comparison: Comparison) -> str:
     return text
 
 
-def _gain(gain: Difference | None) -> dict[str, Any] | None:
+def _gain(gain: PairedDifference | None) -> dict[str, Any] | None:
     if gain is None:
         return None
     return {

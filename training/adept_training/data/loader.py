@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from adept_hub.errors import ImageDecodeError, ImagesError
-from adept_training.data.photometric import Colours, PhotometricRecipe, draw_colours
+from adept_training.data.photometric import Colors, PhotometricRecipe, draw_colors
 from adept_training.data.views import Array, ViewsRecipe, draw_views
 from adept_training.images import ImageSource, decode
 from adept_training.proposals.table.store import ProposalTable
@@ -36,7 +36,7 @@ class ViewBatch(NamedTuple):
     """One view of N images."""
 
     pixels_NHWC: Tensor
-    colours: Colours
+    colors: Colors
 
 
 class BoxBatch(NamedTuple):
@@ -81,7 +81,7 @@ class Samples(Dataset[Batch]):
     table: BoxTable
     keys: tuple[str, ...]
     views: ViewsRecipe
-    colours: PhotometricRecipe
+    colors: PhotometricRecipe
     seed: int
 
     def __getitem__(self, place: tuple[int, int]) -> Batch:
@@ -109,7 +109,7 @@ class Samples(Dataset[Batch]):
         drawn = draw_views(rng, image, boxes_M4, self.views)
         in_view = (drawn.boxes1_S[0], drawn.boxes2, drawn.boxes3)
         views = tuple(
-            ViewBatch(pixels, draw_colours(rng, self.colours, i, boxes.boxes_K4, size))  # type: ignore[arg-type]  # an array
+            ViewBatch(pixels, draw_colors(rng, self.colors, i, boxes.boxes_K4, size))  # type: ignore[arg-type]  # an array
             for i, (pixels, boxes, size) in enumerate(zip(drawn.pixels, in_view, self.views.sizes, strict=True))
         )
         return Batch(

@@ -1,4 +1,4 @@
-"""Colours, blur, solarisation and cutout, on the device, in batches, with parameters of each sample's own.
+"""Colors, blur, solarization and cutout, on the device, in batches, with parameters of each sample's own.
 
 The parameters are drawn beside the views (on the CPU, from the sample's generator); here they are only applied, so the
 result does not depend on batch, worker or device order.
@@ -28,7 +28,7 @@ Sigma = Annotated[float, Range(0.0, 100.0)]
 
 @dataclass(frozen=True)
 class PhotometricRecipe:
-    """SoCo's colours (BYOL's asymmetric pair); three values are those of V1, V2 and V3."""
+    """SoCo's colors (BYOL's asymmetric pair); three values are those of V1, V2 and V3."""
 
     #: Largest change of brightness, contrast, saturation and hue.
     jitter: tuple[Change, Change, Change, Annotated[float, Range(0.0, 0.5)]] = (0.4, 0.4, 0.2, 0.1)
@@ -44,7 +44,7 @@ class PhotometricRecipe:
     cutout_ratio: tuple[Share, Share] = (0.1, 0.3)
 
 
-class Colours(NamedTuple):
+class Colors(NamedTuple):
     """Drawn parameters of one view: arrays for one sample, tensors with a leading N for a batch."""
 
     factors_4: npt.NDArray[np.float32] | Tensor
@@ -55,9 +55,9 @@ class Colours(NamedTuple):
     holes_K4: npt.NDArray[np.float32] | Tensor
 
 
-def draw_colours(
+def draw_colors(
     rng: np.random.Generator, recipe: PhotometricRecipe, view: int, boxes_K4: npt.NDArray[np.float32], size: int
-) -> Colours:
+) -> Colors:
     """Draw the parameters of one view (0, 1 or 2) with ``size`` pixels a side, whose boxes may get holes."""
     low_high = [(max(0.0, 1 - j), 1 + j) for j in recipe.jitter[:3]] + [(-recipe.jitter[3], recipe.jitter[3])]
     factors = np.array([rng.uniform(*bounds) for bounds in low_high], dtype=np.float32)
@@ -70,16 +70,16 @@ def draw_colours(
         sigma = 0.0
     solarize = rng.random() < recipe.solarize_prob[view]
     holes = _draw_holes(rng, recipe, boxes_K4, size) if view > 0 else np.zeros((len(boxes_K4), 4), dtype=np.float32)
-    return Colours(factors, order, np.bool_(gray), np.float32(sigma), np.bool_(solarize), holes)  # type: ignore[arg-type]  # 0-d
+    return Colors(factors, order, np.bool_(gray), np.float32(sigma), np.bool_(solarize), holes)  # type: ignore[arg-type]  # 0-d
 
 
-def apply_colours(pixels_NHWC: Tensor, colours: Colours, preprocessing: Preprocessing) -> Tensor:
-    """Normalised float32 images (N, C, H, W), channels last in memory, of uint8 pixels.
+def apply_colors(pixels_NHWC: Tensor, colors: Colors, preprocessing: Preprocessing) -> Tensor:
+    """Normalized float32 images (N, C, H, W), channels last in memory, of uint8 pixels.
 
-    The order is SoCo's: jitter in each sample's own order, gray, blur, solarise at 128, normalise, holes of zero.
+    The order is SoCo's: jitter in each sample's own order, gray, blur, solarize at 128, normalize, holes of zero.
     """
     x_NCHW = pixels_NHWC.permute(0, 3, 1, 2).to(torch.get_default_dtype()) / 255
-    factors, order = _tensor(colours.factors_4), _tensor(colours.order_4)
+    factors, order = _tensor(colors.factors_4), _tensor(colors.order_4)
     active_N = ~(factors == factors.new_tensor([1.0, 1.0, 1.0, 0.0])).all(dim=1)
     for position in range(4):
         for operation, change in enumerate((_brightness, _contrast, _saturation, _hue)):
@@ -88,18 +88,18 @@ def apply_colours(pixels_NHWC: Tensor, colours: Colours, preprocessing: Preproce
                 amount_N111 = factors[rows.to(factors.device), operation].to(x_NCHW.device)[:, None, None, None]
                 x_NCHW[rows] = change(x_NCHW[rows], amount_N111.to(x_NCHW))
     device = x_NCHW.device
-    gray_N111 = _tensor(colours.gray).to(device)[:, None, None, None]
+    gray_N111 = _tensor(colors.gray).to(device)[:, None, None, None]
     x_NCHW = torch.where(gray_N111, _luma(x_NCHW), x_NCHW)
-    rows = torch.nonzero(_tensor(colours.sigma) > 0).flatten()
+    rows = torch.nonzero(_tensor(colors.sigma) > 0).flatten()
     if len(rows):
-        sigma_N = _tensor(colours.sigma)[rows].to(x_NCHW)
+        sigma_N = _tensor(colors.sigma)[rows].to(x_NCHW)
         x_NCHW[rows.to(device)] = gaussian_blur(x_NCHW[rows.to(device)], sigma_N)
-    solarize_N111 = _tensor(colours.solarize).to(device)[:, None, None, None]
+    solarize_N111 = _tensor(colors.solarize).to(device)[:, None, None, None]
     x_NCHW = torch.where(solarize_N111 & (x_NCHW >= 128 / 255), 1 - x_NCHW, x_NCHW)
     mean = x_NCHW.new_tensor(preprocessing.mean)[:, None, None]
     std = x_NCHW.new_tensor(preprocessing.std)[:, None, None]
     x_NCHW = (x_NCHW - mean) / std
-    return _cut_holes(x_NCHW, _tensor(colours.holes_K4)).contiguous(memory_format=torch.channels_last)
+    return _cut_holes(x_NCHW, _tensor(colors.holes_K4)).contiguous(memory_format=torch.channels_last)
 
 
 def gaussian_blur(x_NCHW: Tensor, sigma_N: Tensor) -> Tensor:
@@ -168,8 +168,8 @@ def _draw_holes(
     use_K, area_K, at_K2 = rng.random(count), rng.uniform(*recipe.cutout_ratio, count), rng.random((count, 2))
     wh_K2 = boxes_K4[:, 2:] - boxes_K4[:, :2]
     half_K = np.round(np.sqrt(area_K * wh_K2.prod(axis=1))) // 2
-    centre_K2 = np.floor(boxes_K4[:, :2] + at_K2 * wh_K2)
-    holes = np.concatenate([centre_K2 - half_K[:, None], centre_K2 + half_K[:, None] + 1], axis=1).clip(0, size)
+    center_K2 = np.floor(boxes_K4[:, :2] + at_K2 * wh_K2)
+    holes = np.concatenate([center_K2 - half_K[:, None], center_K2 + half_K[:, None] + 1], axis=1).clip(0, size)
     return np.where((use_K < recipe.cutout_prob)[:, None], holes, 0).astype(np.float32)
 
 

@@ -1,7 +1,7 @@
 """The geometry of the three views of one photograph and of the boxes that they share (SoCo, ``dataset.py``; ADePT 3.1).
 
 V1 is the whole photograph squashed to a square, V2 a random resized crop, V3 either V2 made smaller (the paper) or a
-crop of its own (SoCo's code). Only the first resize happens here; colours are changed on the device.
+crop of its own (SoCo's code). Only the first resize happens here; colors are changed on the device.
 
 Legend: M boxes of the photograph, K boxes drawn for a view, S sets of K boxes on V1 (1 when V2 and V3 share theirs).
 Boxes are float32 xyxy, continuous, right and bottom edges exclusive, in pixels of the photograph or of a view.

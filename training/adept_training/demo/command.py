@@ -20,7 +20,7 @@ from adept_hub.errors import OutputExistsError
 from adept_hub.io.disk_errors import disk_errors
 from adept_hub.models.propose import propose
 from adept_hub.spec import CheckpointConfig
-from adept_training.demo.draw import Panel, draw_sheet
+from adept_training.demo.draw import ImagePanel, draw_sheet
 from adept_training.images import decode, open_images
 from adept_training.proposals import filter_boxes, selective_search
 
@@ -102,8 +102,10 @@ def _draw(model: GeneralizedRCNN, image: np.ndarray, name: str, top: int, path: 
     searched = filter_boxes(selective_search(image), (width, height))
     searched = np.unique(searched, axis=0) if len(searched) else searched
     panels = (
-        Panel("RPN, learned without labels", f"its {len(learned)} best regions, warm colours first", image, learned),
-        Panel("selective search", f"{len(searched)} different boxes after the paper's filter", image, searched),
+        ImagePanel(
+            "RPN, learned without labels", f"its {len(learned)} best regions, warm colors first", image, learned
+        ),
+        ImagePanel("selective search", f"{len(searched)} different boxes after the paper's filter", image, searched),
     )
     draw_sheet(name, panels, path)
 

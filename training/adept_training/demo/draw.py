@@ -17,13 +17,13 @@ from adept_hub.io.write import atomic_file
 
 _PAPER = (250, 250, 247)
 _INK = (32, 33, 36)
-_GREY = (112, 114, 118)
+_GRAY = (112, 114, 118)
 _MARGIN = 18
 _SCALE = 2
 
 
 @dataclass(frozen=True)
-class Panel:
+class ImagePanel:
     """One photograph with its boxes, best first. ``fill`` washes each box's inside, most strongly for the first."""
 
     title: str
@@ -32,7 +32,7 @@ class Panel:
     boxes_K4: np.ndarray
 
 
-def draw_sheet(heading: str, panels: Sequence[Panel], path: Path, panel_height: int = 380) -> None:
+def draw_sheet(heading: str, panels: Sequence[ImagePanel], path: Path, panel_height: int = 380) -> None:
     """Write panels side by side, with a heading, as a PNG.
 
     Raises:
@@ -49,29 +49,29 @@ def draw_sheet(heading: str, panels: Sequence[Panel], path: Path, panel_height: 
         sheet.paste(picture, (left, top))
         base = top + picture.height + 8 * _SCALE
         draw.text((left, base), panel.title, fill=_INK, font=_font(14))
-        draw.text((left, base + 20 * _SCALE), panel.caption, fill=_GREY, font=_font(12))
+        draw.text((left, base + 20 * _SCALE), panel.caption, fill=_GRAY, font=_font(12))
         left += picture.width + margin
     with atomic_file(path) as temporary:
         sheet.save(temporary, format="PNG", optimize=True)
 
 
-def _draw_boxes(panel: Panel, height: int) -> Image.Image:
+def _draw_boxes(panel: ImagePanel, height: int) -> Image.Image:
     scale = height / panel.image.shape[0]
     size = (round(panel.image.shape[1] * scale), height)
     picture = Image.fromarray(panel.image).resize(size, Image.Resampling.LANCZOS).convert("RGBA")
     count = len(panel.boxes_K4)
     for rank in reversed(range(count)):
         x1, y1, x2, y2 = (float(v) * scale for v in panel.boxes_K4[rank])
-        colour = _colour(rank, count)
+        color = _color(rank, count)
         layer = Image.new("RGBA", picture.size, (0, 0, 0, 0))
         draw = ImageDraw.Draw(layer)
         line = 3 * _SCALE if rank < 3 else 2 * _SCALE
-        draw.rounded_rectangle((x1, y1, x2 - 1, y2 - 1), radius=3 * _SCALE, outline=(*colour, 235), width=line)
+        draw.rounded_rectangle((x1, y1, x2 - 1, y2 - 1), radius=3 * _SCALE, outline=(*color, 235), width=line)
         picture = Image.alpha_composite(picture, layer)
     return picture.convert("RGB")
 
 
-def _colour(rank: int, count: int) -> tuple[int, int, int]:
+def _color(rank: int, count: int) -> tuple[int, int, int]:
     """From warm (first) to cool (last), equally bright."""
     hue = 0.04 + 0.52 * rank / max(count - 1, 1)
     red, green, blue = colorsys.hls_to_rgb(hue, 0.58, 0.95)

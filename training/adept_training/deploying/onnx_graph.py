@@ -112,7 +112,7 @@ def write_graph(model: GeneralizedRCNN, recipe: DetectorRecipe, path: Path) -> N
     """Write the graph: input ``image`` float32 (3, H, W), RGB in [0, 1]; outputs as `OneImage.forward`'s.
 
     Boxes are xyxy in pixels of that image, label i is the class i - 1, masks are probabilities in the whole image.
-    Resizing and normalisation are inside.
+    Resizing and normalization are inside.
 
     Args:
         model: in evaluation mode, on the CPU; its parts are exchanged, so do not use it afterwards.

@@ -1,6 +1,6 @@
 """The length of the RoI head's features, brought to one that a learning rate suits before fine-tuning.
 
-Contrastive pre-training normalises features, so nothing keeps their length: a head of ours left its pre-training with
+Contrastive pre-training normalizes features, so nothing keeps their length: a head of ours left its pre-training with
 features of length 57 where a fresh one has 6. A predictor's gradient grows with that length and its steps with the
 square of it, so a learning rate that suits one head makes another diverge. The head ends in a linear layer and a ReLU:
 scaling that layer scales the features and changes nothing else.

@@ -17,6 +17,7 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from adept_hub.arguments.calls import checked
 from adept_hub.checkpoint.folder import CONFIG, read_config, read_tensors, write_checkpoint
 from adept_hub.checkpoint.licenses import inherit
+from adept_hub.checkpoint.validate import check_format
 from adept_hub.convert.rescale import anchor_ratio
 from adept_hub.errors import CheckpointError, SourceError
 from adept_hub.hub.fetch import fetch
@@ -26,7 +27,7 @@ from adept_hub.io.schema import from_dict, to_dict
 from adept_hub.load import load_pretrained
 from adept_hub.models import DetectorParts, assemble_detector
 from adept_hub.models.read import anchors_of, preprocessing_of
-from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec, Preprocessing, Provenance
+from adept_hub.spec import FORMAT_VERSION, PARTS, CheckpointConfig, DetectorSpec, Preprocessing, Provenance
 from adept_training.finetuning.detector_files import (
     DETECTOR,
     PREDICTORS,
@@ -52,7 +53,7 @@ class DetectorConfig:
     recipe: DetectorRecipe
     iterations: int
     metrics: dict[str, float | None]
-    format_version: int = 1
+    format_version: int = FORMAT_VERSION
     #: Of predictors.safetensors, as it was written.
     predictors_sha256: str = ""
     predictors_size: int = 0
@@ -211,7 +212,7 @@ def save_detector(
     )  # fmt: skip
     write_checkpoint(
         folder, canonical_state(model), name=f"{base}.finetuned", spec=replace(spec, anchors=anchors_of(model)),
-        provenance=provenance, licence=given, parts=PARTS, preprocessing=preprocessing_of(model), overwrite=True,
+        provenance=provenance, license=given, parts=PARTS, preprocessing=preprocessing_of(model), overwrite=True,
         more=lambda here, _: _write_predictors(here, model, config),
     )  # fmt: skip
 
@@ -243,6 +244,7 @@ def load_detector(folder: Path) -> tuple[GeneralizedRCNN, DetectorConfig]:
         CheckpointError: a file is missing or damaged.
     """
     content = read_detector_json(folder)
+    check_format(content, str(folder / DETECTOR))
     checkpoint = read_config(folder)
     config = from_dict(DetectorConfig, content, str(folder / DETECTOR))
     config = replace(config, recipe=config.recipe.with_anchors(checkpoint.spec))

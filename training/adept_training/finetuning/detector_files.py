@@ -6,7 +6,6 @@ detector.json promises, as the parts are with that of config.json.
 
 from __future__ import annotations
 
-import logging
 import math
 import reprlib
 from collections.abc import Iterable, Mapping
@@ -19,7 +18,7 @@ from adept_hub.checkpoint.validate import MAX_WEIGHT_BYTES
 from adept_hub.checkpoint.weights_file import check_finite, open_tensors
 from adept_hub.errors import CheckpointError
 from adept_hub.io.digest import verify
-from adept_hub.io.read import Door
+from adept_hub.io.read import BoundedReader
 from adept_training.finetuning.recipe import DetectorRecipe
 
 DETECTOR, PREDICTORS = "detector.json", "predictors.safetensors"
@@ -31,8 +30,6 @@ _MAX_SIDE = 1 << 15
 _MAX_BOXES = 1 << 20
 _REMEDY = "The detector is damaged or was not written by adept finetune: take it from its run again."
 
-_log = logging.getLogger(__name__)
-
 
 def read_detector_json(folder: Path) -> Any:
     """Return the values of a folder's detector.json.
@@ -40,7 +37,7 @@ def read_detector_json(folder: Path) -> Any:
     Raises:
         CheckpointError: it is missing, a pipe, a link out of the folder, too large, or not JSON.
     """
-    return Door(CheckpointError, _MAX_DETECTOR_BYTES, inside=folder, remedy=_REMEDY).json(folder / DETECTOR)
+    return BoundedReader(CheckpointError, _MAX_DETECTOR_BYTES, inside=folder, remedy=_REMEDY).json(folder / DETECTOR)
 
 
 def check_detector(where: str, classes: tuple[str, ...], recipe: DetectorRecipe, iterations: int) -> None:
@@ -87,20 +84,19 @@ def read_predictors(folder: Path, expected: Mapping[str, Tensor], sha256: str, s
     Args:
         folder: the detector's.
         expected: tensors of the names, shapes and types that the detector needs.
-        sha256: as detector.json promises; empty in a folder that was written before it did.
+        sha256: as detector.json promises.
         size: of the file, bytes.
 
     Raises:
         IntegrityError: the file is not the one that detector.json promises.
-        CheckpointError: it is missing, a link out of the folder, not a whole safetensors file, holds other tensors
-            than ``expected``, or values that are not finite.
+        CheckpointError: detector.json has no digest, or the file is missing, a link out of the folder, not a whole
+            safetensors file, holds other tensors than ``expected``, or values that are not finite.
     """
     path = folder / PREDICTORS
-    Door(CheckpointError, MAX_WEIGHT_BYTES, inside=folder, remedy=_REMEDY).check(path)
-    if sha256:
-        verify(path, sha256, size)
-    else:
-        _log.warning("%s has no SHA-256 of %s: whether that was changed is not known.", folder / DETECTOR, PREDICTORS)
+    BoundedReader(CheckpointError, MAX_WEIGHT_BYTES, inside=folder, remedy=_REMEDY).check(path)
+    if not sha256:
+        raise CheckpointError(f"{folder / DETECTOR} has no SHA-256 of {PREDICTORS} (predictors_sha256).\n{_REMEDY}")
+    verify(path, sha256, size)
     with open_tensors(path, _REMEDY) as file:
         shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
         _check_names(path, shapes, {key: tuple(tensor.shape) for key, tensor in expected.items()})

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from adept_hub.errors import AdeptError, ResumeError
-from adept_hub.io.read import MAX_LOG, Door
+from adept_hub.io.read import MAX_LOG, BoundedReader
 from adept_hub.io.write import atomic_file
 from adept_training.finetuning.detector import load_detector
 
@@ -38,7 +38,7 @@ def read_history(folder: Path, step: int) -> tuple[History, list[str]]:
     if not path.exists():
         return [], []
     try:
-        rows = Door(ResumeError).json(path)
+        rows = BoundedReader(ResumeError).json(path)
         history = [row for row in map(_row, rows) if row is not None] if isinstance(rows, list) else []
         if not isinstance(rows, list) or len(history) < len(rows):
             raise ResumeError(f"{path} does not hold evaluations.")
@@ -69,7 +69,7 @@ def _row(row: object) -> tuple[int, float | None] | None:
 def _from_log(folder: Path) -> tuple[History, int]:
     found: dict[int, float | None] = {}
     try:
-        records, torn = Door(ResumeError, MAX_LOG).json_lines(folder / LOG)
+        records, torn = BoundedReader(ResumeError, MAX_LOG).json_lines(folder / LOG)
     except ResumeError:
         return [], 0
     for record in records:

@@ -30,8 +30,7 @@ from adept_training.finetuning.norms import (
     without_statistics,
 )
 from adept_training.finetuning.recipe import FinetuneRecipe, lr_factor
-from adept_training.finetuning.samples import Batches, LabelledSamples, Sample, make_batches
-from adept_training.pretraining.recipe import EngineRecipe as PretrainingEngine
+from adept_training.finetuning.samples import Batches, LabeledSamples, Sample, make_batches
 from adept_training.runtime import launch
 from adept_training.runtime.journal import Meter
 from adept_training.runtime.workers import plain_errors
@@ -52,8 +51,8 @@ class Fit:
     fabric: Fabric
     model: GeneralizedRCNN
     wrapped: Any
-    optimiser: Optimizer
-    samples: LabelledSamples
+    optimizer: Optimizer
+    samples: LabeledSamples
     step: int = 0
     #: Norms that had no statistics to be frozen with, and have been given those of training images.
     measured: int = 0
@@ -101,15 +100,11 @@ def make_fabric(recipe: FinetuneRecipe, accelerator: str = "auto") -> Fabric:
     if recipe.engine.threads:
         torch.set_num_threads(recipe.engine.threads)
     # Fabric's own mixed precision turns the targets into bfloat16, too, which has no place for a box's pixels.
-    if accelerator == "auto":
-        return launch.make_fabric(PretrainingEngine(precision="fp32"))
-    fabric = Fabric(accelerator=accelerator, devices=1, precision="32-true")
-    fabric.launch()
-    return fabric
+    return launch.make_fabric("fp32", accelerator)
 
 
-def prepare(model: GeneralizedRCNN, samples: LabelledSamples, recipe: FinetuneRecipe, fabric: Fabric) -> Fit:
-    """Freeze what is not trained, give the rest an optimiser, and place all of it on the device.
+def prepare(model: GeneralizedRCNN, samples: LabeledSamples, recipe: FinetuneRecipe, fabric: Fabric) -> Fit:
+    """Freeze what is not trained, give the rest an optimizer, and place all of it on the device.
 
     Args:
         recipe: resolved (`FinetuneRecipe.resolved`).
@@ -121,17 +116,17 @@ def prepare(model: GeneralizedRCNN, samples: LabelledSamples, recipe: FinetuneRe
         raise RecipeError(
             f"engine.batch_size {recipe.engine.batch_size} is no multiple of the {fabric.world_size} processes."
         )
-    if recipe.optimiser.layers == "last":
+    if recipe.optimizer.layers == "last":
         for name, param in model.named_parameters():
             param.requires_grad_("predictor" in name)
-    launch.synchronise_norms(model, fabric)
-    optimiser = make_optimiser(model, recipe)
-    wrapped, optimiser = fabric.setup(model, optimiser)
+    launch.synchronize_norms(model, fabric)
+    optimizer = make_optimizer(model, recipe)
+    wrapped, optimizer = fabric.setup(model, optimizer)
     _keep_coordinates(model)
     # The sides of training are the transform's in training only: `eval` takes the last one, the side of testing.
     model.transform.min_size = (*recipe.detector.train_sides, recipe.detector.test_side)
     model.transform.torch_choice = _Sides(len(recipe.detector.train_sides))
-    fit = Fit(recipe, fabric, model, wrapped, optimiser, samples)
+    fit = Fit(recipe, fabric, model, wrapped, optimizer, samples)
     fit.measure_missing()
     if recipe.detector.head_norm:
         set_training(model, recipe, 0)
@@ -171,16 +166,16 @@ class _Sides:
         return sides[int(torch.randint(self.count, ()))]
 
 
-def make_optimiser(model: nn.Module, recipe: FinetuneRecipe) -> SGD:
+def make_optimizer(model: nn.Module, recipe: FinetuneRecipe) -> SGD:
     """SGD; batch norms have a weight decay of their own."""
     inside = {id(param) for norm in batch_norms(model) for param in norm.parameters()}
     trained = [param for param in model.parameters() if param.requires_grad]
     groups = [
-        {"params": [p for p in trained if id(p) not in inside], "weight_decay": recipe.optimiser.weight_decay},
-        {"params": [p for p in trained if id(p) in inside], "weight_decay": recipe.optimiser.norm_decay},
+        {"params": [p for p in trained if id(p) not in inside], "weight_decay": recipe.optimizer.weight_decay},
+        {"params": [p for p in trained if id(p) in inside], "weight_decay": recipe.optimizer.norm_decay},
     ]
     groups = [group for group in groups if group["params"]]
-    return SGD(groups, lr=recipe.peak_lr, momentum=recipe.optimiser.momentum)
+    return SGD(groups, lr=recipe.peak_lr, momentum=recipe.optimizer.momentum)
 
 
 def iteration_seed(seed: int, step: int, rank: int) -> int:
@@ -212,24 +207,24 @@ def train(fit: Fit, after_step: Callable[[int, dict[str, float] | None], bool]) 
         set_training(fit.model, recipe, step)
         # torchvision samples anchors and RoIs from the global generator.
         torch.manual_seed(iteration_seed(recipe.engine.seed, step, rank))
-        for group in fit.optimiser.param_groups:
+        for group in fit.optimizer.param_groups:
             group["lr"] = recipe.peak_lr * lr_factor(step, recipe)
         losses = fit._losses(batch)
         loss = torch.stack(list(losses.values())).sum()
-        fit.optimiser.zero_grad(set_to_none=True)
+        fit.optimizer.zero_grad(set_to_none=True)
         fit.fabric.backward(loss)
-        if recipe.optimiser.clip:
-            fit.fabric.clip_gradients(fit.wrapped, fit.optimiser, max_norm=recipe.optimiser.clip)
-        fit.optimiser.step()
+        if recipe.optimizer.clip:
+            fit.fabric.clip_gradients(fit.wrapped, fit.optimizer, max_norm=recipe.optimizer.clip)
+        fit.optimizer.step()
         fit.step = step + 1
         meter.add({"loss": loss.detach(), **{k: v.detach() for k, v in losses.items()}}, len(batch), waited)
         values = None
         if fit.step % recipe.engine.log_every == 0 or fit.step == total:
-            values = meter.take() | {"lr": fit.optimiser.param_groups[0]["lr"]}
+            values = meter.take() | {"lr": fit.optimizer.param_groups[0]["lr"]}
             if not math.isfinite(values["loss"]):
                 raise TrainingDivergedError(
                     f"The loss is {values['loss']} at iteration {fit.step}.\n"
-                    "Lower optimiser.lr, or set optimiser.clip=10."
+                    "Lower optimizer.lr, or set optimizer.clip=10."
                 )
         if after_step(fit.step, values):
             break

@@ -9,7 +9,7 @@ from pathlib import Path
 from adept_hub.checkpoint.licenses import inherit
 from adept_hub.errors import CheckpointError, DataError, RecipeError, ResumeError
 from adept_hub.hub.fetch import fetch
-from adept_hub.io.read import MAX_ANNOTATIONS, Door
+from adept_hub.io.read import MAX_ANNOTATIONS, BoundedReader
 from adept_hub.io.schema import to_dict
 from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec, Preprocessing, Start
 from adept_training.finetuning.detector import SCRATCH, Trained
@@ -20,7 +20,7 @@ RUN = "run.json"
 
 
 @dataclass(frozen=True)
-class Origin:
+class FinetuneStart:
     """The source's config (None: random values), and the architecture and pixels that the detector has."""
 
     config: CheckpointConfig | None
@@ -39,7 +39,7 @@ class Origin:
         return self.config.as_starts() if self.config else ()
 
 
-def open_origin(source: str, like: str | None, recipe: FinetuneRecipe, trained: Trained) -> Origin:
+def open_finetune_start(source: str, like: str | None, recipe: FinetuneRecipe, trained: Trained) -> FinetuneStart:
     """Read the facts of a source, and check what can be checked before any image is read.
 
     Args:
@@ -57,12 +57,12 @@ def open_origin(source: str, like: str | None, recipe: FinetuneRecipe, trained: 
     model = config or (fetch(like).config if like else None)
     held = config.parts if config else ()
     lacking = [part for part in PARTS if part not in held]
-    if recipe.optimiser.layers == "last" and lacking:
+    if recipe.optimizer.layers == "last" and lacking:
         raise RecipeError(
-            f"optimiser.layers=last trains the predictors alone, but {source} has no {', no '.join(lacking)}: "
-            "they would stay random.\nTrain everything: --set optimiser.layers=all"
+            f"optimizer.layers=last trains the predictors alone, but {source} has no {', no '.join(lacking)}: "
+            "they would stay random.\nTrain everything: --set optimizer.layers=all"
         )
-    origin = Origin(config, model.spec if model else None, model.preprocessing if model else Preprocessing())
+    origin = FinetuneStart(config, model.spec if model else None, model.preprocessing if model else Preprocessing())
     inherit(origin.starts[-1] if config else None, trained.license, relicense=trained.relicense)
     return origin
 
@@ -80,7 +80,7 @@ def check_detector_of(classes: tuple[str, ...], recipe: DetectorRecipe, iteratio
         raise DataError(f"{why}\nChange the classes in the data set, or the recipe's detector section.") from error
 
 
-def check_resumed(origin: Origin, folder: Path) -> None:
+def check_resumed(origin: FinetuneStart, folder: Path) -> None:
     """Refuse to continue a run from other weights than those that it started from.
 
     Raises:
@@ -89,7 +89,9 @@ def check_resumed(origin: Origin, folder: Path) -> None:
     path = folder / RUN
     if not os.path.lexists(path):
         return  # load_state judges whether there is a run at all
-    door = Door(ResumeError, MAX_ANNOTATIONS, remedy="Start the run again with another --out.", surrogates=True)
+    door = BoundedReader(
+        ResumeError, MAX_ANNOTATIONS, remedy="Start the run again with another --out.", surrogates=True
+    )
     content = door.json(path)
     recorded = content.get("starts") if isinstance(content, dict) else ""
     if recorded is not None and not (isinstance(recorded, list) and all(isinstance(s, dict) for s in recorded)):

@@ -1,7 +1,7 @@
 """A fine-tuning's whole configuration: frozen dataclasses, from YAML and ``--set``, and back to YAML.
 
-The defaults are what weights of this kind need (SoCo's Detectron2 configs; FIDELITY section 5): RGB as the checkpoint
-says, batch norms that keep learning and are synchronised, weight decay 2.5e-5, a learning rate of 0.02 at a batch of
+The defaults are what weights of this kind need (SoCo's Detectron2 configs): RGB as the checkpoint
+says, batch norms that keep learning and are synchronized, weight decay 2.5e-5, a learning rate of 0.02 at a batch of
 16 scaled to yours, and no augmentation but flips and scales.
 """
 
@@ -56,13 +56,13 @@ class DetectorRecipe:
     losses: Literal["torchvision", "detectron2"] = "torchvision"
 
     def with_anchors(self, spec: DetectorSpec | None) -> DetectorRecipe:
-        """The same with the anchors spelt out: the recipe's own, or else the spec's, or else every framework's."""
+        """The same with the anchors spelled out: the recipe's own, or else the spec's, or else every framework's."""
         own = DOWNSTREAM_SIZES if spec is None else Target(anchors="pretraining").anchor_sizes(spec)
         return replace(self, anchors=self.anchors or own)
 
 
 @dataclass(frozen=True)
-class OptimiserRecipe:
+class FinetuneOptimizerRecipe:
     """SGD with momentum, as every detector's reference recipe."""
 
     #: At a batch of ``lr_batch``; scaled linearly to the batch there is, unless ``lr_batch`` is 0.
@@ -79,7 +79,7 @@ class OptimiserRecipe:
 
 
 @dataclass(frozen=True)
-class ScheduleRecipe:
+class FinetuneScheduleRecipe:
     """Linear warm-up, then steps down."""
 
     #: 0: twelve passes over the images (COCO's 1x), but at least 500 iterations.
@@ -94,7 +94,7 @@ class ScheduleRecipe:
 
 @dataclass(frozen=True)
 class NormsRecipe:
-    """Batch norms: ``train`` keeps statistics learning (synchronised over processes), ``freeze_after_warmup`` stops
+    """Batch norms: ``train`` keeps statistics learning (synchronized over processes), ``freeze_after_warmup`` stops
     them when the warm-up ends, ``frozen`` uses the checkpoint's from the start; norms that have seen no image (scratch,
     a part that the source lacks, a mask head) get those of training images first."""
 
@@ -104,7 +104,7 @@ class NormsRecipe:
 
 
 @dataclass(frozen=True)
-class EngineRecipe:
+class FinetuneEngineRecipe:
     """How the run is carried out."""
 
     #: Images an iteration, over all processes; 0: 16 with an accelerator, 2 without.
@@ -129,10 +129,10 @@ class FinetuneRecipe:
     """Everything that defines a fine-tuning beside its source and its labels."""
 
     detector: DetectorRecipe = field(default_factory=DetectorRecipe)
-    optimiser: OptimiserRecipe = field(default_factory=OptimiserRecipe)
-    schedule: ScheduleRecipe = field(default_factory=ScheduleRecipe)
+    optimizer: FinetuneOptimizerRecipe = field(default_factory=FinetuneOptimizerRecipe)
+    schedule: FinetuneScheduleRecipe = field(default_factory=FinetuneScheduleRecipe)
     norms: NormsRecipe = field(default_factory=NormsRecipe)
-    engine: EngineRecipe = field(default_factory=EngineRecipe)
+    engine: FinetuneEngineRecipe = field(default_factory=FinetuneEngineRecipe)
 
     def to_yaml(self) -> str:
         """The recipe in full, defaults included."""
@@ -151,8 +151,8 @@ class FinetuneRecipe:
     @property
     def peak_lr(self) -> float:
         """The learning rate at this recipe's batch size."""
-        scale = self.engine.batch_size / self.optimiser.lr_batch if self.optimiser.lr_batch else 1.0
-        return self.optimiser.lr * scale
+        scale = self.engine.batch_size / self.optimizer.lr_batch if self.optimizer.lr_batch else 1.0
+        return self.optimizer.lr * scale
 
     @property
     def warmup(self) -> int:
@@ -205,5 +205,5 @@ def _check(recipe: FinetuneRecipe) -> None:
         raise RecipeError(f"detector.anchors has {len(detector.anchors)} sizes; P2-P6 need five, or [] as the source.")
     if detector.detector == "cascade_rcnn" and detector.classifier == "cosine":
         raise RecipeError("detector.classifier=cosine is for one box predictor; Cascade R-CNN has three.")
-    if recipe.optimiser.layers == "last" and recipe.norms.policy == "train":
-        raise RecipeError("optimiser.layers=last leaves the batch norms alone: set norms.policy=frozen as well.")
+    if recipe.optimizer.layers == "last" and recipe.norms.policy == "train":
+        raise RecipeError("optimizer.layers=last leaves the batch norms alone: set norms.policy=frozen as well.")

@@ -26,23 +26,23 @@ from adept_training.finetuning.detector import (
 )
 from adept_training.finetuning.history import History, read_history, write_history
 from adept_training.finetuning.loop import Fit, make_fabric, prepare, train
-from adept_training.finetuning.origin import RUN, Origin, check_detector_of, check_resumed, open_origin
+from adept_training.finetuning.origin import RUN, FinetuneStart, check_detector_of, check_resumed, open_finetune_start
 from adept_training.finetuning.recipe import FinetuneRecipe
-from adept_training.finetuning.samples import LabelledSamples
+from adept_training.finetuning.samples import LabeledSamples
 from adept_training.labels.records import Data, Split
 from adept_training.metrics.evaluate import Evaluation, evaluate
 from adept_training.metrics.verdict import learned_nothing
 from adept_training.pretraining.preflight import check_folder
 from adept_training.runtime.journal import Journal, duration
 from adept_training.runtime.ownership import owns
-from adept_training.runtime.state import Progress, load_state, save_state
+from adept_training.runtime.state import TrainingProgress, load_state, save_state
 from adept_training.runtime.stop import stop_signals
 
 CHOSEN_BY = "AP"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FinetuneResult:
     """What a run came to. ``chosen`` is ``best`` (by validation AP) or ``last``; the report is on ``report_split``."""
 
     folder: Path
@@ -67,7 +67,7 @@ class _Run:
     journal: Journal
     identity: dict[str, str]
     source: str
-    origin: Origin
+    origin: FinetuneStart
     trained: Trained
     seconds: float = 0.0
     sitting: float = field(default_factory=time.perf_counter)
@@ -94,9 +94,9 @@ def finetune(
     stream: TextIO | None = None,
     stop_at: int | None = None,
     accelerator: str = "auto",
-    license: str = "unstated",  # noqa: A002  # its name everywhere
+    license: str = "unstated",  # its name everywhere
     relicense: bool = False,
-) -> Outcome:
+) -> FinetuneResult:
     """Train, keep the best detector by validation AP in ``folder``/best and the last in ``folder``/last.
 
     Args:
@@ -120,13 +120,13 @@ def finetune(
     """
     check_folder(folder, resume)
     trained = Trained(license=license, relicense=relicense)
-    origin = open_origin(source, like, recipe, trained)
+    origin = open_finetune_start(source, like, recipe, trained)
     if resume:
         check_resumed(origin, folder)
     fabric = make_fabric(recipe, accelerator)
     split = data.train if subset is None else subset
     masks = recipe.detector.detector == "mask_rcnn"
-    samples = LabelledSamples.of(split, masks, recipe.engine.flip, recipe.engine.seed)
+    samples = LabeledSamples.of(split, masks, recipe.engine.flip, recipe.engine.seed)
     recipe = recipe.resolved(len(samples), fabric.device.type != "cpu")
     recipe = replace(recipe, detector=recipe.detector.with_anchors(origin.own_spec))
     check_detector_of(data.classes, recipe.detector, recipe.schedule.iterations)
@@ -139,7 +139,7 @@ def finetune(
     trained = replace(trained, images=len(samples))
     run = _Run(fit, data, split, folder, journal, identity, source, origin, trained)
     if resume:
-        progress = load_state(folder / "checkpoints", fit.model, fit.optimiser, identity)
+        progress = load_state(folder / "checkpoints", fit.model, fit.optimizer, identity)
         fit.step, run.seconds = progress.step, progress.seconds
         if fit.step >= recipe.schedule.iterations:
             done = f"all {fit.step} iterations were done before"
@@ -166,7 +166,7 @@ def finetune(
         journal.close()
 
 
-def _run(run: _Run, stop_at: int | None) -> Outcome:
+def _run(run: _Run, stop_at: int | None) -> FinetuneResult:
     fit, total = run.fit, run.fit.recipe.schedule.iterations
     count = fit.recipe.engine.evaluations if run.data.val is not None else 0
     due = {round(total * (i + 1) / count) for i in range(count)}
@@ -186,12 +186,12 @@ def _run(run: _Run, stop_at: int | None) -> Outcome:
     if fit.step < total:
         run.journal.record("end", step=fit.step, seconds=round(run.elapsed(), 1), interrupted=True)
         run.journal.say(f"interrupted after {fit.step} iterations; its state is saved")
-        return Outcome(run.folder, fit.step, total, True)
+        return FinetuneResult(run.folder, fit.step, total, True)
     _save(run)
     return _finish(run)
 
 
-def _finish(run: _Run) -> Outcome:
+def _finish(run: _Run) -> FinetuneResult:
     """The last detector, the report of the chosen one, and both on disk."""
     fit, split = run.fit, run.data.report_split
     with fit.precise():  # every process takes part in the statistics
@@ -202,7 +202,7 @@ def _finish(run: _Run) -> Outcome:
     best_ap, best_at = max(known, key=lambda row: (row[0], row[1])) if known else (None, fit.step)
     chosen = "best" if known else "last"
     if not fit.fabric.is_global_zero:
-        return Outcome(run.folder, fit.step, fit.step, False, chosen, best_at, best_ap, split.name)
+        return FinetuneResult(run.folder, fit.step, fit.step, False, chosen, best_at, best_ap, split.name)
     model, config = load_detector(run.folder / chosen)
     report = evaluate(model.to(fit.fabric.device), split)
     for name in {chosen, "last"} if best_at == fit.step else {chosen}:
@@ -222,7 +222,7 @@ def _finish(run: _Run) -> Outcome:
     run.journal.say(f"done in {duration(run.elapsed())}; the {chosen} detector on {split.name}: {figures}")
     if caution:
         run.journal.say(caution, "caution")
-    return Outcome(run.folder, fit.step, fit.step, False, chosen, best_at, best_ap, split.name, report, caution)
+    return FinetuneResult(run.folder, fit.step, fit.step, False, chosen, best_at, best_ap, split.name, report, caution)
 
 
 def _keep(run: _Run, name: str, model: GeneralizedRCNN, config: DetectorConfig) -> None:
@@ -258,8 +258,8 @@ def _validate_here(run: _Run, split: Split) -> None:
 def _save(run: _Run) -> None:
     fit, folder = run.fit, run.folder / "checkpoints"
     if fit.fabric.is_global_zero:
-        progress = Progress(fit.step, run.elapsed())
-        save_state(folder, fit.model, fit.optimiser, progress, run.identity, fit.recipe.engine.keep)
+        progress = TrainingProgress(fit.step, run.elapsed())
+        save_state(folder, fit.model, fit.optimizer, progress, run.identity, fit.recipe.engine.keep)
     fit.fabric.barrier()
     run.saved_at = time.perf_counter()
 
@@ -295,6 +295,6 @@ def _recipe_digest(recipe: FinetuneRecipe) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
-def _labels_digest(samples: LabelledSamples) -> str:
+def _labels_digest(samples: LabeledSamples) -> str:
     rows = [(image.key, image.boxes_M4.tolist(), image.labels_M.tolist()) for image in samples.images]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from adept_hub.errors import DataError
 from adept_training.labels.pixels import readable_pixels
-from adept_training.labels.records import LabelledImage, Split
+from adept_training.labels.records import LabeledImage, Split
 from adept_training.metrics.detections import to_rle
 
 Target = dict[str, Tensor]
@@ -26,16 +26,16 @@ Sample = tuple[Tensor, Target]
 
 
 @dataclass(frozen=True)
-class LabelledSamples(Dataset[Sample]):
+class LabeledSamples(Dataset[Sample]):
     """Images with their objects, mirrored at random; crowds are left out, as is an image without objects."""
 
-    images: tuple[LabelledImage, ...]
+    images: tuple[LabeledImage, ...]
     masks: bool
     flip: float
     seed: int
 
     @classmethod
-    def of(cls, split: Split, masks: bool, flip: float, seed: int) -> LabelledSamples:
+    def of(cls, split: Split, masks: bool, flip: float, seed: int) -> LabeledSamples:
         """The samples of a split.
 
         Raises:
@@ -69,7 +69,7 @@ class LabelledSamples(Dataset[Sample]):
         return _sample(image, readable_pixels(image), bool(mirrored), self.masks)
 
 
-def _sample(image: LabelledImage, pixels_HWC: Any, mirrored: bool, with_masks: bool) -> Sample:
+def _sample(image: LabeledImage, pixels_HWC: Any, mirrored: bool, with_masks: bool) -> Sample:
     height, width = pixels_HWC.shape[:2]
     boxes_M4 = image.boxes_M4
     if mirrored:
@@ -117,7 +117,7 @@ class Batches:
         return epoch, int(np.random.default_rng([self.seed, epoch, 0x5EED]).permutation(self.images)[place])
 
 
-def make_batches(samples: LabelledSamples, batches: Batches, workers: int) -> DataLoader[list[Sample]]:
+def make_batches(samples: LabeledSamples, batches: Batches, workers: int) -> DataLoader[list[Sample]]:
     """Lists of samples, in order."""
     return DataLoader(
         cast("Dataset[Any]", samples),

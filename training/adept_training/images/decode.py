@@ -120,7 +120,7 @@ def _formats() -> tuple[str, ...]:
 
 def _to_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
     if image.mode.startswith("I"):
-        # PIL's own conversion clips 16-bit grey at 255; the high byte is what it keeps of 16-bit colour.
-        grey = (np.clip(np.asarray(image).astype(np.int64), 0, 65535) >> 8).astype(np.uint8)
-        return np.ascontiguousarray(np.repeat(grey[:, :, None], 3, axis=2))
+        # PIL's own conversion clips 16-bit gray at 255; the high byte is what it keeps of 16-bit color.
+        gray = (np.clip(np.asarray(image).astype(np.int64), 0, 65535) >> 8).astype(np.uint8)
+        return np.ascontiguousarray(np.repeat(gray[:, :, None], 3, axis=2))
     return np.array(image.convert("RGB"), dtype=np.uint8)

@@ -12,7 +12,7 @@ from collections import deque
 from pathlib import Path
 
 from adept_hub.errors import ImageDecodeError, ImagesError
-from adept_hub.io.read import MAX_IMAGE, Door
+from adept_hub.io.read import MAX_IMAGE, BoundedReader
 from adept_training.images.decode import read_size
 from adept_training.images.text import one_line
 
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 IMAGE_SUFFIXES = tuple(
     ".jpg .jpeg .jpe .mpo .png .webp .bmp .gif .avif .tif .tiff .ppm .pgm .pnm .jp2 .j2k".split()  # noqa: SIM905
 )
-_DOOR = Door(ImageDecodeError, MAX_IMAGE)
+_DOOR = BoundedReader(ImageDecodeError, MAX_IMAGE)
 
 
 def read_file(path: Path, key: str) -> bytes:

@@ -15,7 +15,7 @@ from adept_hub.arguments.calls import checked
 from adept_hub.errors import ImageDecodeError, ImagesError
 from adept_hub.io.archives import read_span, tar_members
 from adept_hub.io.paths import exists, expanded, is_file, what_is
-from adept_hub.io.read import Door, read_at_most
+from adept_hub.io.read import BoundedReader, read_at_most
 from adept_training.images.files import IMAGE_SUFFIXES, check_bytes, key_of, name_of, read_file, search
 from adept_training.images.text import one_line
 
@@ -25,8 +25,8 @@ _log = logging.getLogger(__name__)
 MAX_LIST_BYTES = 2_000_000_000
 MAX_SHARDS = 100_000
 #: Shards may have any size: of the one only headers are read, of the other one member.
-_SHARDS = Door(ImagesError, 1 << 62, remedy="Shards are uncompressed .tar files.")
-_SHARD = Door(ImageDecodeError, 1 << 62)
+_SHARDS = BoundedReader(ImagesError, 1 << 62, remedy="Shards are uncompressed .tar files.")
+_SHARD = BoundedReader(ImageDecodeError, 1 << 62)
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
@@ -149,7 +149,7 @@ def _open_list(path: Path) -> ImageSource:
 
 def _read_text(path: Path) -> str:
     """The list as text: UTF-8, or UTF-16 where its first bytes say so. Other bytes become lone surrogates."""
-    with Door(ImagesError, MAX_LIST_BYTES, remedy="Split the list.").open(path, f"The list {path}") as file:
+    with BoundedReader(ImagesError, MAX_LIST_BYTES, remedy="Split the list.").open(path, f"The list {path}") as file:
         content = file.read(1 << 16)
         encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8")
         binary = b"\0" in content and encoding != "utf-16"

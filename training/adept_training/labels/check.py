@@ -13,15 +13,15 @@ from adept_hub.io.paths import resolved
 from adept_training.images import content_hash, decode, read_file, read_file_size
 from adept_training.images.text import one_line
 from adept_training.labels.pixels import other_size
-from adept_training.labels.problems import Problem
-from adept_training.labels.records import Data, LabelledImage, Split
+from adept_training.labels.problems import LabelProblem
+from adept_training.labels.records import Data, LabeledImage, Split
 from adept_training.labels.sources import read_data
 
 _THREADS = 8
 
 
 @checked
-def check_data(specs: str | Path | Sequence[str], *, decode_all: bool = True) -> tuple[Data, list[Problem]]:
+def check_data(specs: str | Path | Sequence[str], *, decode_all: bool = True) -> tuple[Data, list[LabelProblem]]:
     """The sound part of a data set, and everything that is wrong with the rest; nothing that is in a file raises.
 
     Args:
@@ -37,23 +37,23 @@ def check_data(specs: str | Path | Sequence[str], *, decode_all: bool = True) ->
     return data, problems
 
 
-def _judge(data: Data, problems: list[Problem]) -> None:
+def _judge(data: Data, problems: list[LabelProblem]) -> None:
     """What is wrong with the whole, once all that is damaged has been left out."""
     trained: set[int] = set()
     for split in data.splits():
         labels = {int(label) for image in split.images for label in image.labels_M[~image.crowd_M]}
         if not split.images:
-            problems.append(Problem("empty-split", split.name, data.spec))
+            problems.append(LabelProblem("empty-split", split.name, data.spec))
         elif not labels:
-            problems.append(Problem("no-objects", split.name, data.spec))
+            problems.append(LabelProblem("no-objects", split.name, data.spec))
         if split is data.train:
             trained = labels
     for at, name in enumerate(data.classes, start=1):
         if at not in trained and trained:
-            problems.append(Problem("category-without-objects", data.train.name, f"category {name!r}"))
+            problems.append(LabelProblem("category-without-objects", data.train.name, f"category {name!r}"))
 
 
-def check_images(data: Data, problems: list[Problem], *, decode_all: bool) -> Data:
+def check_images(data: Data, problems: list[LabelProblem], *, decode_all: bool) -> Data:
     """Append what is wrong with the images to ``problems``; returns the data without the images that cannot be used."""
     found: dict[object, tuple[str, str]] = {}
     checked: dict[str, Split] = {}
@@ -61,7 +61,7 @@ def check_images(data: Data, problems: list[Problem], *, decode_all: bool) -> Da
         sound = []
         for image, seen in zip(split.images, _look_all(split, decode_all), strict=True):
             if seen.kind:
-                problems.append(Problem(seen.kind, split.name, f"image {split.shown(image.key)}", seen.detail))
+                problems.append(LabelProblem(seen.kind, split.name, f"image {split.shown(image.key)}", seen.detail))
                 continue
             sound.append(image)
             for mark in seen.marks:
@@ -71,7 +71,9 @@ def check_images(data: Data, problems: list[Problem], *, decode_all: bool) -> Da
                 other_split, other = found[mark]
                 kind = "duplicate-image-content" if other_split == split.name else "image-in-two-splits"
                 problems.append(
-                    Problem(kind, split.name, f"image {split.shown(image.key)}", f"the same as {other_split}'s {other}")
+                    LabelProblem(
+                        kind, split.name, f"image {split.shown(image.key)}", f"the same as {other_split}'s {other}"
+                    )
                 )
                 break
         checked[role] = replace(split, images=tuple(sound))
@@ -92,7 +94,7 @@ def _look_all(split: Split, decode_all: bool) -> Iterator[_Seen]:
         yield from pool.map(lambda image: _look(image, decode_all), split.images)
 
 
-def _look(image: LabelledImage, decode_all: bool) -> _Seen:
+def _look(image: LabeledImage, decode_all: bool) -> _Seen:
     name = image.path.name
     try:
         image.path.stat()

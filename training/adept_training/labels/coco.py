@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from adept_hub.errors import DataError
-from adept_hub.io.read import MAX_ANNOTATIONS, Door
+from adept_hub.io.read import MAX_ANNOTATIONS, BoundedReader
 from adept_training.images.text import is_utf8
 from adept_training.labels.identity import ImageId, ImageKey, Part, in_order, read_id, spelled
 from adept_training.labels.objects import Collector, as_float, name_below, size_fault
-from adept_training.labels.problems import Problem
+from adept_training.labels.problems import LabelProblem
 from adept_training.labels.records import Split
 
-_DOOR = Door(DataError, limit=MAX_ANNOTATIONS)
+_DOOR = BoundedReader(DataError, limit=MAX_ANNOTATIONS)
 _ID_FIELDS = ("image_id", "category_id")
 
 
-def read_coco(annotations: Path, part: Part, name: str, problems: list[Problem]) -> Split:
+def read_coco(annotations: Path, part: Part, name: str, problems: list[LabelProblem]) -> Split:
     """One split of a COCO data set; COCO's xywh becomes xyxy.
 
     Args:
@@ -39,20 +39,20 @@ def read_coco(annotations: Path, part: Part, name: str, problems: list[Problem])
     for at, row in enumerate(content["annotations"]):
         image_id, category_id = (read_id(row.get(k)) if isinstance(row, dict) else None for k in _ID_FIELDS)
         if image_id is None or category_id is None:
-            problems.append(Problem("malformed-record", name, f"annotation at place {at}", repr(row)[:80]))
+            problems.append(LabelProblem("malformed-record", name, f"annotation at place {at}", repr(row)[:80]))
             continue
         where = f"annotation {row.get('id', f'at place {at}')}"
         if "id" in row:
             if read_id(row["id"]) is None or row["id"] in seen:
-                problems.append(Problem("duplicate-annotation-id", name, where))
+                problems.append(LabelProblem("duplicate-annotation-id", name, where))
                 continue
             seen.add(row["id"])
         if image_id not in images:
             twin = ", a number where the image has a text or the reverse" if spelled(image_id) in spellings else ""
-            problems.append(Problem("unknown-image", name, where, f"image_id {image_id!r}{twin}"))
+            problems.append(LabelProblem("unknown-image", name, where, f"image_id {image_id!r}{twin}"))
             continue
         if category_id not in label:
-            problems.append(Problem("unknown-category", name, where, f"category_id {category_id!r}"))
+            problems.append(LabelProblem("unknown-category", name, where, f"category_id {category_id!r}"))
             continue
         collector = images[image_id]
         if collector is not None:
@@ -65,39 +65,39 @@ def read_coco(annotations: Path, part: Part, name: str, problems: list[Problem])
     return Split(name, tuple(c.finish(with_masks) for c in ordered), classes, (part,))
 
 
-def _load(path: Path, name: str, problems: list[Problem]) -> dict[str, list[Any]]:
+def _load(path: Path, name: str, problems: list[LabelProblem]) -> dict[str, list[Any]]:
     sections: dict[str, list[Any]] = {"images": [], "annotations": [], "categories": []}
     try:
         content = _DOOR.json(path, lenient=True)  # a NaN in one box is that object's problem
     except DataError as error:
-        problems.append(Problem("unreadable-annotations", name, str(path), str(error)[:160]))
+        problems.append(LabelProblem("unreadable-annotations", name, str(path), str(error)[:160]))
         return sections
     for section in sections:
         found = content.get(section) if isinstance(content, dict) else None
         if isinstance(found, list):
             sections[section] = found
         else:
-            problems.append(Problem("missing-section", name, str(path), f"no list {section!r}"))
+            problems.append(LabelProblem("missing-section", name, str(path), f"no list {section!r}"))
     return sections
 
 
-def _categories(rows: list[Any], name: str, problems: list[Problem]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+def _categories(rows: list[Any], name: str, problems: list[LabelProblem]) -> tuple[tuple[int, ...], tuple[str, ...]]:
     names: dict[int, str] = {}
     for row in rows:
         category_id = read_id(row.get("id")) if isinstance(row, dict) else None
         if not isinstance(category_id, int) or not _is_text(row.get("name")):
-            problems.append(Problem("malformed-record", name, "a category", repr(row)[:80]))
+            problems.append(LabelProblem("malformed-record", name, "a category", repr(row)[:80]))
         elif category_id in names:
-            problems.append(Problem("duplicate-category-id", name, f"category {category_id}", row["name"]))
+            problems.append(LabelProblem("duplicate-category-id", name, f"category {category_id}", row["name"]))
         elif row["name"] in names.values():
-            problems.append(Problem("duplicate-category-name", name, f"category {category_id}", row["name"]))
+            problems.append(LabelProblem("duplicate-category-name", name, f"category {category_id}", row["name"]))
         else:
             names[category_id] = row["name"]
     ids = tuple(sorted(names))
     return ids, tuple(names[i] for i in ids)
 
 
-def _images(rows: list[Any], part: Part, name: str, problems: list[Problem]) -> dict[ImageId, Collector | None]:
+def _images(rows: list[Any], part: Part, name: str, problems: list[LabelProblem]) -> dict[ImageId, Collector | None]:
     """Collectors by image id; None for an image that is declared but cannot be used."""
     images: dict[ImageId, Collector | None] = {}
     spellings: set[str] = set()  # 1 and "1" are one image to some tools and two to others
@@ -105,23 +105,23 @@ def _images(rows: list[Any], part: Part, name: str, problems: list[Problem]) -> 
     for row in rows:
         image_id = read_id(row.get("id")) if isinstance(row, dict) else None
         if image_id is None or not _is_text(row.get("file_name")):
-            problems.append(Problem("malformed-record", name, "an image", repr(row)[:80]))
+            problems.append(LabelProblem("malformed-record", name, "an image", repr(row)[:80]))
             continue
         where, written = f"image {spelled(image_id)}", row["file_name"]
         width, height, file_name = row.get("width"), row.get("height"), name_below(part.folder, written)
         if spelled(image_id) in spellings:
             told = "" if image_id in images else ", a number and a text that read alike"
-            problems.append(Problem("duplicate-image-id", name, where, written + told))
+            problems.append(LabelProblem("duplicate-image-id", name, where, written + told))
             images.setdefault(image_id)
             continue
         spellings.add(spelled(image_id))
         images[image_id] = None
         if file_name is None:
-            problems.append(Problem("path-outside-folder", name, where, written[:80]))
+            problems.append(LabelProblem("path-outside-folder", name, where, written[:80]))
         elif part.folder / file_name in files:
-            problems.append(Problem("duplicate-image-file", name, where, written))
+            problems.append(LabelProblem("duplicate-image-file", name, where, written))
         elif fault := size_fault(width, height):
-            problems.append(Problem(fault[0], name, where, fault[1]))
+            problems.append(LabelProblem(fault[0], name, where, fault[1]))
         else:
             key, path = ImageKey(part.number, image_id), part.folder / file_name
             files.add(path)

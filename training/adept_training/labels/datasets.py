@@ -1,4 +1,4 @@
-"""The door to labelled data: sound records, or a refusal that names every kind of damage."""
+"""The door to labeled data: sound records, or a refusal that names every kind of damage."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ from adept_hub.io.paths import is_file
 from adept_training.images import MAX_PIXELS
 from adept_training.labels.identity import ImageKey, spelled
 from adept_training.labels.masks import mask_fault
-from adept_training.labels.problems import Problem
-from adept_training.labels.records import LabelledImage
+from adept_training.labels.problems import LabelProblem
+from adept_training.labels.records import LabeledImage
 
 #: Boxes may reach over the edge by this much, pixels, before it is called damage: tools differ in where pixels begin.
 TOLERANCE = 2.0
@@ -37,13 +37,13 @@ class Collector:
     file_name: str
     width: int
     height: int
-    problems: list[Problem] = field(repr=False)
+    problems: list[LabelProblem] = field(repr=False)
     _rows: list[tuple[Box, int, bool, bool, float, Any]] = field(default_factory=list)
     _seen: set[tuple[Box, int, bool]] = field(default_factory=set)
 
     def note(self, kind: str, where: str, detail: str = "") -> None:
         """Record a problem of this image."""
-        self.problems.append(Problem(kind, self.split, f"image {spelled(self.key.id)}, {where}", detail))
+        self.problems.append(LabelProblem(kind, self.split, f"image {spelled(self.key.id)}, {where}", detail))
 
     def add(
         self, where: str, box: Any, label: int, *, crowd: Any = None, difficult: Any = None,
@@ -90,13 +90,15 @@ class Collector:
         size = (x2 - x1) * (y2 - y1) if area is None else as_float(area)
         self._rows.append((clipped, label, crowd, difficult, size, mask if masks_expected else None))
 
-    def finish(self, with_masks: bool) -> LabelledImage:
+    def finish(self, with_masks: bool) -> LabeledImage:
         """The image with its sound objects."""
         if all(crowd for _, _, crowd, *_ in self._rows):
             only = "only crowds" if self._rows else ""
-            self.problems.append(Problem("image-without-objects", self.split, f"image {spelled(self.key.id)}", only))
+            self.problems.append(
+                LabelProblem("image-without-objects", self.split, f"image {spelled(self.key.id)}", only)
+            )
         boxes, labels, crowd, difficult, area, masks = zip(*self._rows, strict=True) if self._rows else ((),) * 6
-        return LabelledImage(
+        return LabeledImage(
             self.key, self.path, self.file_name, self.width, self.height,
             np.array(boxes, np.float64).reshape(-1, 4), np.array(labels, np.int64), np.array(crowd, np.bool_),
             np.array(difficult, np.bool_), np.array(area, np.float64), tuple(masks) if with_masks else None,

@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from adept_hub.errors import DataError, ImageDecodeError
 from adept_training.images import decode, read_file
-from adept_training.labels.records import LabelledImage
+from adept_training.labels.records import LabeledImage
 
 
-def read_pixels(image: LabelledImage) -> npt.NDArray[np.uint8]:
+def read_pixels(image: LabeledImage) -> npt.NDArray[np.uint8]:
     """RGB uint8 (H, W, 3), orientation applied.
 
     Raises:
@@ -26,7 +26,7 @@ def read_pixels(image: LabelledImage) -> npt.NDArray[np.uint8]:
     return pixels_HWC
 
 
-def readable_pixels(image: LabelledImage) -> npt.NDArray[np.uint8]:
+def readable_pixels(image: LabeledImage) -> npt.NDArray[np.uint8]:
     """As `read_pixels`, for those who have no use for the rest of the data without this image.
 
     Raises:
@@ -41,7 +41,7 @@ def readable_pixels(image: LabelledImage) -> npt.NDArray[np.uint8]:
         ) from error
 
 
-def other_size(image: LabelledImage, width: int, height: int) -> str:
+def other_size(image: LabeledImage, width: int, height: int) -> str:
     """How the sides of the file, upright, differ from the annotations'; empty where they do not."""
     if (width, height) == (image.width, image.height):
         return ""

@@ -1,4 +1,4 @@
-"""What can be wrong with a labelled data set, each kind by name, and the report of all of it in one go."""
+"""What can be wrong with a labeled data set, each kind by name, and the report of all of it in one go."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ KINDS: dict[str, tuple[Severity, str]] = {
 
 
 @dataclass(frozen=True)
-class Problem:
+class LabelProblem:
     """One thing that is wrong. ``where`` names the image, object or file; ``detail`` says what was found."""
 
     kind: str
@@ -72,15 +72,15 @@ class Problem:
         return f"{self.split}: {where}" + (f": {detail}" if detail else "")
 
 
-def of_kind(problems: Iterable[Problem]) -> dict[str, list[Problem]]:
+def of_kind(problems: Iterable[LabelProblem]) -> dict[str, list[LabelProblem]]:
     """Problems by kind, in the order of `KINDS`."""
-    found: dict[str, list[Problem]] = {kind: [] for kind in KINDS}
+    found: dict[str, list[LabelProblem]] = {kind: [] for kind in KINDS}
     for problem in problems:
         found[problem.kind].append(problem)
     return {kind: rows for kind, rows in found.items() if rows}
 
 
-def report_lines(problems: Iterable[Problem], examples: int = 3) -> list[str]:
+def report_lines(problems: Iterable[LabelProblem], examples: int = 3) -> list[str]:
     """A line for every kind, and a few of its cases below."""
     lines = []
     for kind, rows in of_kind(problems).items():
@@ -92,7 +92,7 @@ def report_lines(problems: Iterable[Problem], examples: int = 3) -> list[str]:
     return lines
 
 
-def as_json(problems: Iterable[Problem]) -> dict[str, Any]:
+def as_json(problems: Iterable[LabelProblem]) -> dict[str, Any]:
     """Every problem, by kind."""
     return {
         kind: {

@@ -1,4 +1,4 @@
-"""Labelled images as every reader gives them and every later stage takes them.
+"""Labeled images as every reader gives them and every later stage takes them.
 
 Legend: M objects of one image.
 """
@@ -21,7 +21,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class LabelledImage:
+class LabeledImage:
     """One image and its objects.
 
     Attributes:
@@ -51,7 +51,7 @@ class LabelledImage:
     def __len__(self) -> int:
         return len(self.labels_M)
 
-    def only(self, keep_M: Bools) -> LabelledImage:
+    def only(self, keep_M: Bools) -> LabeledImage:
         """The same image with these objects alone."""
         masks = None if self.masks is None else tuple(m for m, k in zip(self.masks, keep_M, strict=True) if k)
         return replace(
@@ -72,7 +72,7 @@ class Split:
     """
 
     name: str
-    images: tuple[LabelledImage, ...]
+    images: tuple[LabeledImage, ...]
     classes: tuple[str, ...]
     parts: tuple[Part, ...]
     apart: bool = False
@@ -85,7 +85,7 @@ class Split:
     @classmethod
     def join(cls, name: str, splits: Sequence[Split]) -> Split:
         """The images of all, each once, in order; the classes are the same."""
-        images: dict[ImageKey, LabelledImage] = {}
+        images: dict[ImageKey, LabeledImage] = {}
         for image in (image for split in splits for image in split.images):
             images.setdefault(image.key, image)
         parts = {part.number: part for split in splits for part in split.parts}
@@ -99,7 +99,7 @@ class Split:
 
     @property
     def objects(self) -> int:
-        """Labelled objects, crowds included."""
+        """Labeled objects, crowds included."""
         return sum(len(image) for image in self.images)
 
     @property

@@ -10,11 +10,11 @@ from typing import Any
 
 from adept_hub.errors import DataError
 from adept_hub.io.paths import expanded, is_dir, is_file, not_a, resolved, what_is
-from adept_hub.io.read import Door
+from adept_hub.io.read import BoundedReader
 from adept_hub.words.spelling import did_you_mean
 from adept_training.labels.coco import read_coco
 from adept_training.labels.identity import Part
-from adept_training.labels.problems import Problem
+from adept_training.labels.problems import LabelProblem
 from adept_training.labels.records import Data, Split
 from adept_training.labels.voc import class_names, image_folder, read_voc, set_names
 
@@ -38,7 +38,7 @@ class Source:
         return resolved(self.folder), None if self.annotations is None else resolved(self.annotations)
 
 
-def read_data(specs: str | Path | Sequence[str]) -> tuple[Data, list[Problem]]:
+def read_data(specs: str | Path | Sequence[str]) -> tuple[Data, list[LabelProblem]]:
     """The sound records of a data set, and everything that is wrong with its annotations; no image is opened.
 
     Raises:
@@ -50,27 +50,29 @@ def read_data(specs: str | Path | Sequence[str]) -> tuple[Data, list[Problem]]:
     if not words:
         raise DataError(f"No data set is given.\nGive {HELP}.")
     sources, classes = _sources(words)
-    problems: list[Problem] = []
+    problems: list[LabelProblem] = []
     splits = _read(sources, classes, problems)
     first, *others = splits.values()
     for split in others:
         if split.classes != first.classes:
-            problems.append(Problem("categories-differ", split.name, f"against {first.name}", _differ(split, first)))
+            problems.append(
+                LabelProblem("categories-differ", split.name, f"against {first.name}", _differ(split, first))
+            )
     data = Data(" ".join(words), splits["train"], splits.get("val"), splits.get("test"))
     return data, problems
 
 
 def _read(
-    sources: dict[str, list[Source]], classes: tuple[str, ...] | None, problems: list[Problem]
+    sources: dict[str, list[Source]], classes: tuple[str, ...] | None, problems: list[LabelProblem]
 ) -> dict[str, Split]:
     """Every split, joined from its parts; COCO's come first, because they declare classes and VOC's do not."""
     numbers: dict[object, int] = {}
     jobs = [(name, source, numbers.setdefault(source.place, len(numbers) + 1))
             for name, parts in sources.items() for source in parts]  # fmt: skip
-    found: dict[int, tuple[Split, list[Problem]]] = {}
+    found: dict[int, tuple[Split, list[LabelProblem]]] = {}
     for at, (name, source, number) in enumerate(jobs):
         if source.annotations is not None:
-            own: list[Problem] = []
+            own: list[LabelProblem] = []
             found[at] = read_coco(source.annotations, Part(number, source.word, source.folder), name, own), own
     declared = list(dict.fromkeys(c for split, _ in found.values() for c in split.classes))
     folders = {source.folder: [s.set_name for _, s, _ in jobs if s.folder == source.folder]
@@ -93,16 +95,16 @@ def _read(
     return {name: _join(name, parts, problems) for name, parts in splits.items()}
 
 
-def _join(name: str, parts: list[Split], problems: list[Problem]) -> Split:
+def _join(name: str, parts: list[Split], problems: list[LabelProblem]) -> Split:
     first, *others = parts
     seen = {image.key for image in first.images}
     for other in others:
         if other.classes != first.classes:
-            problems.append(Problem("categories-differ", name, "two parts of the split", _differ(other, first)))
+            problems.append(LabelProblem("categories-differ", name, "two parts of the split", _differ(other, first)))
         for image in other.images:
             if image.key in seen:
                 where = f"image {image.key.id} of {other.parts[0].source}"
-                problems.append(Problem("duplicate-image-id", name, where, "in two of the split's parts"))
+                problems.append(LabelProblem("duplicate-image-id", name, where, "in two of the split's parts"))
             seen.add(image.key)
     return Split.join(name, parts)
 
@@ -156,7 +158,7 @@ def _one(word: str, base: Path) -> Source:
         names = set_names(base / expanded(rest, DataError))
         some = f" Its sets: {', '.join(names[:8])}." if names else ""
         raise DataError(f"{word!r} names a folder, but one of its image sets is needed here.\nWrite voc:DIR:SET.{some}")
-    raise DataError(f"{word!r} names no labelled data set.\nGive {HELP}.")
+    raise DataError(f"{word!r} names no labeled data set.\nGive {HELP}.")
 
 
 def _voc_splits(word: str) -> dict[str, list[Source]]:
@@ -181,7 +183,7 @@ def _voc_splits(word: str) -> dict[str, list[Source]]:
 
 
 def _yaml_splits(path: Path) -> tuple[dict[str, list[Source]], tuple[str, ...] | None]:
-    content: Any = Door(DataError).yaml(path)
+    content: Any = BoundedReader(DataError).yaml(path)
     known = "train, val, test (each coco:ANN.json:IMAGES or voc:DIR:SET), classes"
     if isinstance(content, dict) and (unknown := sorted(map(str, set(content) - {*_FIELDS}))):
         near = did_you_mean(unknown[0], _FIELDS)

@@ -20,10 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from adept_hub.errors import DataError
-from adept_hub.io.read import MAX_ANNOTATIONS, Door
+from adept_hub.io.read import MAX_ANNOTATIONS, BoundedReader
 from adept_training.labels.identity import ImageKey, read_id, spelled
 from adept_training.labels.part_files import pair_files, write_files
-from adept_training.labels.records import LabelledImage, Split
+from adept_training.labels.records import LabeledImage, Split
 
 _BUDGET = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>%|img|shot)")
 
@@ -69,21 +69,21 @@ def draw(split: Split, budget: Budget, seed: int) -> Split:
     left out. ``shot`` keeps exactly K objects of each class (fewer where there are fewer), and of each chosen image
     only the chosen objects, as TFA does.
     """
-    labelled = [image for image in split.images if not image.crowd_M.all()]  # as training counts them
+    labeled = [image for image in split.images if not image.crowd_M.all()]  # as training counts them
     if budget.unit == "shot":
-        images = _shots(labelled, len(split.classes), int(budget.number), seed)
+        images = _shots(labeled, len(split.classes), int(budget.number), seed)
     else:
-        whole = budget.number * len(labelled) / 100 if budget.unit == "%" else budget.number
-        images = _in_turn(labelled, seed)[: max(int(whole + 0.5), 1)]
+        whole = budget.number * len(labeled) / 100 if budget.unit == "%" else budget.number
+        images = _in_turn(labeled, seed)[: max(int(whole + 0.5), 1)]
     order = {image.key: at for at, image in enumerate(split.images)}
     return replace(split, name=f"{split.name}/{budget}", images=tuple(sorted(images, key=lambda i: order[i.key])))
 
 
-def _shots(labelled: list[LabelledImage], classes: int, shots: int, seed: int) -> list[LabelledImage]:
-    keep = {image.key: np.zeros(len(image), np.bool_) for image in labelled}
+def _shots(labeled: list[LabeledImage], classes: int, shots: int, seed: int) -> list[LabeledImage]:
+    keep = {image.key: np.zeros(len(image), np.bool_) for image in labeled}
     for label in range(1, classes + 1):
         left = shots
-        for image in _in_turn(labelled, seed, f"{label}/"):
+        for image in _in_turn(labeled, seed, f"{label}/"):
             word = f"{label}/{spelled(image.key.id)}"
             usable = np.flatnonzero((image.labels_M == label) & ~image.crowd_M & ~image.difficult_M)
             chosen = sorted(usable, key=lambda m: _rank(seed, f"{word}/{m}"))[:left]  # used at once
@@ -91,7 +91,7 @@ def _shots(labelled: list[LabelledImage], classes: int, shots: int, seed: int) -
             left -= len(chosen)
             if not left:
                 break
-    return [image.only(keep[image.key]) for image in labelled if keep[image.key].any()]
+    return [image.only(keep[image.key]) for image in labeled if keep[image.key].any()]
 
 
 def save_subset(path: Path, split: Split, budget: Budget, seed: int) -> list[Path]:
@@ -114,14 +114,14 @@ def load_subset(path: Path, split: Split) -> Split:
     Raises:
         DataError: not such a file, or an image or object that the split does not have.
     """
-    images: dict[ImageKey, LabelledImage] = {}
+    images: dict[ImageKey, LabeledImage] = {}
     for file, one in pair_files([path], split):
         images |= {image.key: image for image in _load_one(file, one)}
     return replace(split, images=tuple(images[image.key] for image in split.images if image.key in images))
 
 
-def _load_one(path: Path, split: Split) -> Iterator[LabelledImage]:
-    content = Door(DataError, limit=MAX_ANNOTATIONS).json(path)
+def _load_one(path: Path, split: Split) -> Iterator[LabeledImage]:
+    content = BoundedReader(DataError, limit=MAX_ANNOTATIONS).json(path)
     try:
         ids = [read_id(value) for value in content["image_ids"]]
         objects = [[_row(row) for row in rows] for rows in content.get("objects", [])]
@@ -147,11 +147,11 @@ def _row(row: Any) -> tuple[float, ...]:
     return tuple(row)
 
 
-def _objects(image: LabelledImage) -> list[list[float]]:
+def _objects(image: LabeledImage) -> list[list[float]]:
     return [[*box, label] for box, label in zip(image.boxes_M4.tolist(), image.labels_M.tolist(), strict=True)]
 
 
-def _places(image: LabelledImage, wanted: list[tuple[float, ...]], path: Path) -> npt.NDArray[np.bool_]:
+def _places(image: LabeledImage, wanted: list[tuple[float, ...]], path: Path) -> npt.NDArray[np.bool_]:
     """Where the wanted objects are; as many of those that are alike as are wanted."""
     left = Counter(wanted)
     keep_M = np.zeros(len(image), np.bool_)
@@ -166,7 +166,7 @@ def _places(image: LabelledImage, wanted: list[tuple[float, ...]], path: Path) -
     return keep_M
 
 
-def _in_turn(images: list[LabelledImage], seed: int, word: str = "") -> list[LabelledImage]:
+def _in_turn(images: list[LabeledImage], seed: int, word: str = "") -> list[LabeledImage]:
     """Images in the order in which they enter; where parts share an id, one after the other."""
     return sorted(images, key=lambda image: (_rank(seed, f"{word}{spelled(image.key.id)}"), image.key.part))
 

@@ -9,14 +9,14 @@ from xml.etree import ElementTree
 
 from adept_hub.errors import DataError
 from adept_hub.io.paths import is_dir, is_file
-from adept_hub.io.read import Door
+from adept_hub.io.read import BoundedReader
 from adept_training.images import IMAGE_SUFFIXES
 from adept_training.labels.identity import ImageKey, Part
 from adept_training.labels.objects import Collector, name_below, size_fault
-from adept_training.labels.problems import Problem
+from adept_training.labels.problems import LabelProblem
 from adept_training.labels.records import Split
 
-_DOOR = Door(DataError, limit=64 << 20)
+_DOOR = BoundedReader(DataError, limit=64 << 20)
 _SUFFIXES = (".jpg", *IMAGE_SUFFIXES)
 
 
@@ -44,7 +44,7 @@ def class_names(folder: Path, sets: list[str]) -> set[str]:
 
 
 def read_voc(
-    folder: Path, set_name: str, part: Part, classes: tuple[str, ...], name: str, problems: list[Problem]
+    folder: Path, set_name: str, part: Part, classes: tuple[str, ...], name: str, problems: list[LabelProblem]
 ) -> Split:
     """One image set of a VOC folder.
 
@@ -66,7 +66,7 @@ def read_voc(
     finder = _Finder(part.folder)
     for stem in _stems(folder, set_name):
         if stem in seen:
-            problems.append(Problem("duplicate-image-id", name, f"image {stem}", f"twice in {set_name}.txt"))
+            problems.append(LabelProblem("duplicate-image-id", name, f"image {stem}", f"twice in {set_name}.txt"))
             continue
         seen.add(stem)
         collector = _image(folder, stem, part, finder, label, name, problems)
@@ -74,7 +74,7 @@ def read_voc(
             continue
         if (other := files.setdefault(collector.file_name, stem)) != stem:
             told = f"{collector.file_name}, as image {other}"
-            problems.append(Problem("duplicate-image-file", name, f"image {stem}", told))
+            problems.append(LabelProblem("duplicate-image-file", name, f"image {stem}", told))
             continue
         images.append(collector.finish(with_masks=False))
     part = Part(part.number, part.source, part.folder, tuple(range(1, len(classes) + 1)))
@@ -82,19 +82,19 @@ def read_voc(
 
 
 def _image(
-    folder: Path, stem: str, part: Part, finder: _Finder, label: dict[str, int], name: str, problems: list[Problem]
+    folder: Path, stem: str, part: Part, finder: _Finder, label: dict[str, int], name: str, problems: list[LabelProblem]
 ) -> Collector | None:
     annotation = name_below(folder / "Annotations", f"{stem}.xml")
     if annotation is None:
-        problems.append(Problem("path-outside-folder", name, f"image {stem}"))
+        problems.append(LabelProblem("path-outside-folder", name, f"image {stem}"))
         return None
     root = _parse(folder / "Annotations" / annotation)
     if isinstance(root, str):
-        problems.append(Problem("unreadable-annotations", name, f"image {stem}", root))
+        problems.append(LabelProblem("unreadable-annotations", name, f"image {stem}", root))
         return None
     sides = [_number(root.findtext(f"size/{side}")) for side in ("width", "height")]
     if fault := size_fault(*sides):
-        problems.append(Problem(fault[0], name, f"image {stem}", fault[1]))
+        problems.append(LabelProblem(fault[0], name, f"image {stem}", fault[1]))
         return None
     width, height = (int(side) for side in sides if isinstance(side, int))
     file_name = finder.find(annotation.removesuffix(".xml"), root)

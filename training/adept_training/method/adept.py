@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from adept_hub.io.schema import Range
 from adept_hub.spec import PARTS, DetectorSpec, Preprocessing
 from adept_training.data.loader import Batch, BoxBatch, Sealed
-from adept_training.data.photometric import apply_colours
+from adept_training.data.photometric import apply_colors
 from adept_training.method.contrast import correspondence, feature_spread, pair_loss, retrieval
 from adept_training.method.levels import assign_levels, pool_assigned, pool_everywhere
 from adept_training.method.networks import Network, make_target
@@ -34,7 +34,7 @@ class MethodRecipe:
     projector_hidden: Annotated[int, Range(1, 65_536)] = 4096
     projection: Annotated[int, Range(1, 65_536)] = 256
     #: A batch norm without gain after the projector (SimSiam, MoCo v3). SoCo has none: what all boxes have in common
-    #: is then half of the cosine, which falls in the first dozens of steps while nothing is learnt.
+    #: is then half of the cosine, which falls in the first dozens of steps while nothing is learned.
     projector_norm: bool = False
     #: The target's momentum at the first step; it rises to 1 along a cosine.
     momentum: Annotated[float, Range(0.0, 1.0, below=True)] = 0.99
@@ -56,7 +56,7 @@ class MethodRecipe:
         return ("backbone", "fpn", "rpn", "head") if self.trains_rpn else ("backbone", "fpn", "head")
 
 
-class Step(NamedTuple):
+class StepOutput(NamedTuple):
     """What one step gives: the sum to descend, its terms, and what is worth watching (all detached but ``loss``)."""
 
     loss: Tensor
@@ -110,10 +110,10 @@ class Adept(nn.Module):
             self.online.eval()
         return self
 
-    def forward(self, sealed: Batch | Sealed) -> Step:
+    def forward(self, sealed: Batch | Sealed) -> StepOutput:
         """Losses of one batch; the target must have been updated before (SoCo updates it ahead of its pass)."""
         batch = sealed.batch if isinstance(sealed, Sealed) else sealed
-        images = [apply_colours(view.pixels_NHWC, view.colours, self.preprocessing) for view in batch.views]
+        images = [apply_colors(view.pixels_NHWC, view.colors, self.preprocessing) for view in batch.views]
         if not self.recipe.contrasts:
             with torch.no_grad():
                 pyramids = [self.online.parts.pyramid(x) for x in images[: self.rpn_views]]
@@ -135,7 +135,7 @@ class Adept(nn.Module):
             terms, stats = terms | more_terms, stats | more_stats
         return _sum(terms, stats)
 
-    def _image_level(self, images: list[Tensor]) -> Step:
+    def _image_level(self, images: list[Tensor]) -> StepOutput:
         """BYOL on the same views: the whole image is the one box, its feature the mean of C5."""
 
         def embed(network: Network) -> list[list[Embedded]]:
@@ -236,9 +236,9 @@ def _watch(predicted: list[list[Embedded]], goals: list[list[Embedded]]) -> dict
     }
 
 
-def _sum(terms: dict[str, Tensor], stats: dict[str, Tensor]) -> Step:
+def _sum(terms: dict[str, Tensor], stats: dict[str, Tensor]) -> StepOutput:
     loss = torch.stack(list(terms.values())).sum()
-    return Step(loss, {k: v.detach() for k, v in terms.items()}, {k: v.detach() for k, v in stats.items()})
+    return StepOutput(loss, {k: v.detach() for k, v in terms.items()}, {k: v.detach() for k, v in stats.items()})
 
 
 def _compact(pooled_BC77: Tensor) -> Tensor:

@@ -47,11 +47,11 @@ def retrieval(prediction_NPD: Tensor, target_NQD: Tensor) -> Tensor:
 
     What all boxes have in common is taken away first. Chance is 1 / N; unlike the loss it cannot be good in a collapse.
     """
-    prediction, target = (_centred(x[:, 0]) for x in (prediction_NPD, target_NQD))
+    prediction, target = (_centered(x[:, 0]) for x in (prediction_NPD, target_NQD))
     nearest_N = (prediction @ target.T).argmax(dim=1)
     return (nearest_N == torch.arange(len(nearest_N), device=nearest_N.device)).float().mean()
 
 
-def _centred(vectors_ND: Tensor) -> Tensor:
+def _centered(vectors_ND: Tensor) -> Tensor:
     unit = F.normalize(full(vectors_ND), dim=-1)
     return F.normalize(unit - unit.mean(dim=0), dim=-1)

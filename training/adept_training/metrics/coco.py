@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from adept_training.labels.records import Bools, Floats, Ints, LabelledImage, Split
+from adept_training.labels.records import Bools, Floats, Ints, LabeledImage, Split
 from adept_training.metrics.coco_matching import (
     AREAS_A2,
     COUNTED,
@@ -117,7 +117,7 @@ def _ranked(one: Detections) -> tuple[Detections, Ints]:
     return Detections(one.boxes_D4[order], one.scores_D[order], one.labels_D[order], masks), ranks_D
 
 
-def _match_image(image: LabelledImage, one: Detections, kind: str, objects_KA: Ints) -> States:
+def _match_image(image: LabeledImage, one: Detections, kind: str, objects_KA: Ints) -> States:
     """States (D, A, T) of an image's detections, which are in the order of their classes; counts its objects."""
     state_DAT = _states(len(one))
     ignored_M = image.crowd_M | image.difficult_M

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from adept_hub.errors import DataError
-from adept_hub.io.read import MAX_ANNOTATIONS, Door
+from adept_hub.io.read import MAX_ANNOTATIONS, BoundedReader
 from adept_training.labels.identity import ImageId, ImageKey, Part, read_id
 from adept_training.labels.masks import mask_fault
 from adept_training.labels.part_files import pair_files, write_files
-from adept_training.labels.records import LabelledImage, Split
+from adept_training.labels.records import LabeledImage, Split
 from adept_training.metrics.detections import Detections, Found, to_rle
 
 #: Score, xyxy box, label and RLE.
@@ -44,7 +44,7 @@ def load_detections(paths: Sequence[Path], split: Split) -> dict[ImageKey, Detec
     """
     found: dict[ImageKey, Detections] = {}
     for path, one in pair_files(paths, split):
-        rows = Door(DataError, limit=MAX_ANNOTATIONS).json(path, lenient=True)  # a NaN is named with its row
+        rows = BoundedReader(DataError, limit=MAX_ANNOTATIONS).json(path, lenient=True)  # a NaN is named with its row
         found |= detections_of(rows, one, str(path))
     if any(one.masks is None for one in found.values()):
         return {key: replace(one, masks=None) for key, one in found.items()}
@@ -116,7 +116,7 @@ def detections_of(rows: Any, split: Split, where: str = "The results") -> dict[I
     Raises:
         DataError: not that format, or an image or category that the split does not have.
     """
-    images: dict[ImageId, LabelledImage] = {image.key.id: image for image in split.images}
+    images: dict[ImageId, LabeledImage] = {image.key.id: image for image in split.images}
     labels = {part.number: {c: i for i, c in enumerate(part.category_ids, 1)} for part in split.parts}
     by_image: dict[ImageKey, list[_Entry]] = {}
     strangers: list[str] = []

@@ -13,7 +13,7 @@ import numpy as np
 from pycocotools import mask as mask_api
 
 from adept_training.labels.identity import ImageKey
-from adept_training.labels.records import Floats, Ints, LabelledImage
+from adept_training.labels.records import Floats, Ints, LabeledImage
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Detections:
 Found = Mapping[ImageKey, Detections]
 
 
-def object_rle(image: LabelledImage, m: int) -> dict[str, Any]:
+def object_rle(image: LabeledImage, m: int) -> dict[str, Any]:
     """Return the mask of an object as COCO's compressed RLE; its box where it has none."""
     mask = image.masks[m] if image.masks is not None else None
     if mask is not None:

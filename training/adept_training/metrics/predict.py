@@ -19,7 +19,7 @@ from torchvision.models.detection.transform import resize_boxes
 
 from adept_training.labels.identity import ImageKey
 from adept_training.labels.pixels import readable_pixels
-from adept_training.labels.records import LabelledImage, Split
+from adept_training.labels.records import LabeledImage, Split
 from adept_training.metrics.detections import Detections
 
 #: Proposals an image that are kept for AR@1000.
@@ -31,7 +31,7 @@ _MASK_THRESHOLD = 0.5
 class Seen:
     """What a detector answers to one image: class-agnostic proposals (label 1), best first, and its detections."""
 
-    image: LabelledImage
+    image: LabeledImage
     proposed: Detections
     #: None where the heads were not run.
     found: Detections | None
@@ -72,7 +72,7 @@ def predict_each(model: GeneralizedRCNN, split: Split, *, heads: bool = True) ->
 
 
 @torch.inference_mode()
-def _predict_image(model: GeneralizedRCNN, image: LabelledImage, limit: int | None) -> Seen:
+def _predict_image(model: GeneralizedRCNN, image: LabeledImage, limit: int | None) -> Seen:
     """One image; the heads see the best ``limit`` proposals, or are not run."""
     device = next(model.parameters()).device
     pixels_HWC = readable_pixels(image)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from adept_training.labels.records import Floats, LabelledImage, Split
+from adept_training.labels.records import Floats, LabeledImage, Split
 from adept_training.metrics.coco_matching import AREAS_A2, COUNTED, IOUS_T, coco_iou, match, outside, xywh
 from adept_training.metrics.detections import Detections, Found
 
@@ -25,7 +25,7 @@ class RecallMeter:
         self._found_TL = np.zeros((len(IOUS_T), len(limits)), np.int64)
         self._objects = 0
 
-    def add(self, image: LabelledImage, boxes_K4: Floats) -> None:
+    def add(self, image: LabeledImage, boxes_K4: Floats) -> None:
         """Count the objects of one image that its proposals find.
 
         Args:

@@ -41,7 +41,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Difference:
+class PairedDifference:
     """A source minus another, paired by seed, and what may be said of it.
 
     Attributes:
@@ -100,7 +100,7 @@ def interval(values: Sequence[float]) -> Interval:
 
 def compare_pairs(
     name: str, ours: Mapping[int, float], other: str, theirs: Mapping[int, float], cost: bool = False
-) -> Difference:
+) -> PairedDifference:
     """``ours`` minus ``theirs`` over the seeds that both have, with a verdict in plain words.
 
     Args:
@@ -114,8 +114,8 @@ def compare_pairs(
     count = f"{found.count} seed{'s' if found.count > 1 else ''}"
     if all(max(abs(ours[seed]), abs(theirs[seed])) < NOTHING for seed in seeds):
         same = f"{name} and {other} both have 0.0 ({count})"
-        return Difference(found, f"{same}." if cost else f"Nothing to compare: {same}.", cost, empty=True)
-    bare = Difference(found, "", cost)
+        return PairedDifference(found, f"{same}." if cost else f"Nothing to compare: {same}.", cost, empty=True)
+    bare = PairedDifference(found, "", cost)
     position = f"{name} is {abs(found.mean):.1f} points {'above' if found.mean >= 0 else 'below'} {other}"
     if not bare.judged:
         values = ", ".join(f"{value:+.1f}" for value in found.values)
@@ -127,4 +127,4 @@ def compare_pairs(
         verdict = (
             f"No significant difference: {position}, but the 95% interval is ± {found.half:.1f} ({found.count} seeds)."
         )
-    return Difference(found, verdict, cost)
+    return PairedDifference(found, verdict, cost)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adept_training.labels.identity import ImageKey
-from adept_training.labels.records import LabelledImage, Split
+from adept_training.labels.records import LabeledImage, Split
 from adept_training.metrics.detections import Detections, Found
 from adept_training.metrics.voc import box_iou
 
@@ -82,7 +82,7 @@ def tide(split: Split, found: Found) -> TideResult:
     return TideResult(base, main, special, counts, tuple(tally.errors))
 
 
-def _judge(image: LabelledImage, found: Detections, tally: _Tally) -> None:
+def _judge(image: LabeledImage, found: Detections, tally: _Tally) -> None:
     ignore_M = image.crowd_M | image.difficult_M
     objects = np.flatnonzero(~ignore_M)
     for label in image.labels_M[objects].tolist():
@@ -150,7 +150,7 @@ def _kind(
 
 
 def _ignored(
-    image: LabelledImage, ignore_M: npt.NDArray[np.bool_], boxes_D4: npt.NDArray[np.float64],
+    image: LabeledImage, ignore_M: npt.NDArray[np.bool_], boxes_D4: npt.NDArray[np.float64],
     labels_D: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.bool_]:  # fmt: skip
     """Detections of which more than half lies in an ignored region of their class."""

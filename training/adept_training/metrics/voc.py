@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from adept_training.labels.records import Floats, LabelledImage, Split
+from adept_training.labels.records import Floats, LabeledImage, Split
 from adept_training.metrics.detections import Detections, Found
 
 
@@ -19,7 +19,7 @@ def voc_metrics(split: Split, found: Found, iou: float = 0.5) -> dict[str, dict[
     harm. A class without objects is left out of the mean.
     """
     result: dict[str, dict[str, float]] = {"07": {}, "area": {}}
-    concerned: list[list[LabelledImage]] = [[] for _ in split.classes]
+    concerned: list[list[LabeledImage]] = [[] for _ in split.classes]
     for image in split.images:
         one = found.get(image.key, Detections.none())
         for label in np.union1d(image.labels_M, one.labels_D).tolist():
@@ -56,7 +56,7 @@ def area_under(recall_D: Floats, precision_D: Floats) -> float:
 
 
 def _match(
-    images: Sequence[LabelledImage], found: Found, label: int, iou: float
+    images: Sequence[LabeledImage], found: Found, label: int, iou: float
 ) -> tuple[int, Floats, npt.NDArray[np.bool_]]:
     """Objects that count; scores of the detections that count, best first, and which are right."""
     rows: list[tuple[float, int, Floats]] = []

@@ -11,7 +11,7 @@ from adept_training.pages.page import Page
 def write_starts(
     page: Page,
     starts: Sequence[Start],
-    license: str,  # noqa: A002  # its name everywhere
+    license: str,  # its name everywhere
     of: str = "",
 ) -> None:
     """Write the chain of checkpoints that a run goes back to, the direct one first, and the run's own license."""

@@ -1,4 +1,4 @@
-"""What every drawing of the pages shares: one look, colours that can be told apart, SVG that is the same every time."""
+"""What every drawing of the pages shares: one look, colors that can be told apart, SVG that is the same every time."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-#: Okabe and Ito's palette, which the colour-blind can tell apart.
-COLOURS = ("#555555", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#b3a400")
+#: Okabe and Ito's palette, which the color-blind can tell apart.
+COLORS = ("#555555", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#b3a400")
 
 
 def lines_plot(
@@ -34,13 +34,13 @@ def lines_plot(
     figure, axes = canvas(3.5, 2.5, layout=None)
     figure.subplots_adjust(left=0.14, right=0.95, bottom=0.1, top=0.89)
     for i, (name, (x, y)) in enumerate(lines.items()):
-        colour = COLOURS[(i + 1) % len(COLOURS)]
+        color = COLORS[(i + 1) % len(COLORS)]
         if smooth:
-            axes.plot(x, y, color=colour, linewidth=0.7, alpha=0.3)
+            axes.plot(x, y, color=color, linewidth=0.7, alpha=0.3)
         marker = "." if len(x) < 30 else None
-        axes.plot(x, smoothed(y, smooth), label=name, color=colour, linewidth=1.4, marker=marker)
+        axes.plot(x, smoothed(y, smooth), label=name, color=color, linewidth=1.4, marker=marker)
     if level is not None:
-        axes.axhline(level, color=COLOURS[0], linewidth=1, linestyle=":")
+        axes.axhline(level, color=COLORS[0], linewidth=1, linestyle=":")
     if zero:
         axes.set_ylim(bottom=0)
     axes.set_title(title, fontsize=10, loc="left")

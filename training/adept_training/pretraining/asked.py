@@ -44,16 +44,16 @@ class Asked:
         return shlex.join([*words, *more])
 
 
-def next_commands(folder: Path, licence: str) -> list[str]:
+def next_commands(folder: Path, license: str) -> list[str]:
     """Export, fine-tune, push the weights of the run in ``folder``; DATA and ORG/NAME are the user's to fill in.
 
     Args:
-        licence: of the export; without one the last command would be refused, and a comment before it says so.
+        license: of the export; without one the last command would be refused, and a comment before it says so.
     """
     export = str(folder / "export")
     return [
         shlex.join(["adept", "export", export, "--to", "detectron2", "--out", str(folder / "detectron2")]),
         shlex.join(["adept", "finetune", export, "--data", "DATA", "--out", str(folder / "finetune")]),
-        *([f'# first state a "licence" in {folder / "export" / "config.json"}'] if licence == "unstated" else []),
+        *([f'# first state a "license" in {folder / "export" / "config.json"}'] if license == "unstated" else []),
         shlex.join(["adept", "push", export, "ORG/NAME"]),
     ]

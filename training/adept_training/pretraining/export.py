@@ -14,7 +14,7 @@ from adept_hub.checkpoint.folder import write_checkpoint
 from adept_hub.io.schema import to_dict
 from adept_hub.spec import CheckpointConfig, Metric, Provenance
 from adept_training.method.adept import Adept
-from adept_training.pretraining.origin import Origin
+from adept_training.pretraining.origin import PretrainStart
 from adept_training.pretraining.recipe import Recipe
 
 
@@ -40,7 +40,7 @@ def export_model(
     proposals: dict[str, Any],
     metrics: tuple[Metric, ...] = (),
     notes: tuple[str, ...] = (),
-    origin: Origin = Origin(),  # noqa: B008  # frozen
+    origin: PretrainStart = PretrainStart(),  # noqa: B008  # frozen
 ) -> CheckpointConfig:
     """Write the checkpoint folder of a run and its card, replacing an earlier one of the same run.
 
@@ -73,7 +73,7 @@ def export_model(
         name=f"{recipe.method.name}_r{recipe.model.depth}_fpn{_width(recipe)}.{recipe.export.tag}",
         spec=recipe.model,
         provenance=provenance,
-        licence=recipe.export.licence,
+        license=recipe.export.license,
         parts=parts,
         preprocessing=model.preprocessing,
         half=recipe.export.half,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from adept_training.pretraining.recipe import OptimiserRecipe
+from adept_training.pretraining.recipe import OptimizerRecipe
 
 
 class LARS(Optimizer):
@@ -78,8 +78,8 @@ class LARS(Optimizer):
         return buffer
 
 
-def make_optimiser(model: nn.Module, recipe: OptimiserRecipe, batch_size: int) -> Optimizer:
-    """The optimiser of a run; every group keeps its peak rate as ``peak``.
+def make_optimizer(model: nn.Module, recipe: OptimizerRecipe, batch_size: int) -> Optimizer:
+    """The optimizer of a run; every group keeps its peak rate as ``peak``.
 
     One-dimensional tensors (biases, norms) have neither weight decay nor adaptation. ``rpn_lr`` makes the RPN a group
     of plain SGD: its biases bypass LARS, and at LARS's rates they would swing.
@@ -111,7 +111,7 @@ def make_optimiser(model: nn.Module, recipe: OptimiserRecipe, batch_size: int) -
     return torch.optim.AdamW(listed, base, (recipe.momentum, 0.999), weight_decay=recipe.weight_decay)
 
 
-def _scale(name: str, recipe: OptimiserRecipe) -> float:
+def _scale(name: str, recipe: OptimizerRecipe) -> float:
     words = name.split(".")
     if "predictor" in words:
         return recipe.predictor_lr_scale
@@ -126,8 +126,8 @@ def lr_at(step: int, peak: float, warmup: int, total: int, start: float, final: 
     return final + (peak - final) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2
 
 
-def set_lr(optimiser: Optimizer, step: int, warmup: int, total: int, start: float, final: float) -> float:
+def set_lr(optimizer: Optimizer, step: int, warmup: int, total: int, start: float, final: float) -> float:
     """Set every group's rate for ``step``; returns the first group's."""
-    for group in optimiser.param_groups:
+    for group in optimizer.param_groups:
         group["lr"] = lr_at(step, group["peak"], warmup, total, start, final)
-    return float(optimiser.param_groups[0]["lr"])
+    return float(optimizer.param_groups[0]["lr"])

@@ -11,19 +11,20 @@ from pathlib import Path
 from adept_hub.checkpoint.folder import read_config, read_tensors
 from adept_hub.checkpoint.licenses import inherit, is_stated
 from adept_hub.errors import RecipeError, ResumeError
-from adept_hub.io.read import Door
+from adept_hub.io.read import BoundedReader
 from adept_hub.io.schema import from_dict, to_dict
 from adept_hub.io.write import atomic_file
 from adept_hub.registry.training import training_command
 from adept_hub.spec import CheckpointConfig, Preprocessing, Start
 from adept_training.method.adept import Adept
-from adept_training.pretraining.recipe import Recipe, flatten
+from adept_training.pretraining.recipe import Recipe
+from adept_training.runtime.recipe_files import flatten
 
 START = "start.json"
 
 
 @dataclass(frozen=True)
-class Origin:
+class PretrainStart:
     """What a run starts from, and what follows for the weights that it leaves; random values have no ``starts``."""
 
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
@@ -35,18 +36,18 @@ class Origin:
 
     def licensed(self, recipe: Recipe) -> Recipe:
         """Return the recipe with the license of the weights that the run leaves."""
-        return replace(recipe, export=replace(recipe.export, licence=self.license))
+        return replace(recipe, export=replace(recipe.export, license=self.license))
 
 
-def open_origin(
+def open_pretrain_start(
     recipe: Recipe,
     init: Path | None,
     folder: Path,
     *,
     resume: bool = False,
-    license: str = "unstated",  # noqa: A002  # its name everywhere
+    license: str = "unstated",  # its name everywhere
     relicense: bool = False,
-) -> Origin:
+) -> PretrainStart:
     """Read what a run starts from, and refuse a start that does not suit it; nothing is written.
 
     Args:
@@ -68,15 +69,15 @@ def open_origin(
             f"{folder} has no {START}: what its run started from, mean and std included, is not known.\n"
             "Start the run again with another --out."
         )
-    asked = license if is_stated(license) else recipe.export.licence
+    asked = license if is_stated(license) else recipe.export.license
     if init is None and before is None:
         if not recipe.method.contrasts:
             raise RecipeError(
                 "adept_separate trains an RPN on a backbone, FPN and head that are pre-trained already.\n"
                 "Name them: --init SOURCE, such as the --out of a run with --method soco of the same architecture"
             )
-        return Origin(license=asked)
-    origin = before or Origin()
+        return PretrainStart(license=asked)
+    origin = before or PretrainStart()
     if init is not None:
         config = read_config(init)
         if before is not None and before.starts != config.as_starts():
@@ -133,13 +134,13 @@ def load_start(model: Adept, init: Path) -> None:
         network.parts.load_state_dict({key: tensors.get(key, tensor) for key, tensor in own.items()})
 
 
-def record_origin(origin: Origin, folder: Path) -> None:
+def record_origin(origin: PretrainStart, folder: Path) -> None:
     """Write start.json into the run's folder."""
     with atomic_file(folder / START) as temporary:
         temporary.write_text(json.dumps(to_dict(origin), indent=2) + "\n", encoding="utf-8")
 
 
-def recorded_origin(folder: Path) -> Origin | None:
+def recorded_origin(folder: Path) -> PretrainStart | None:
     """Return what the run in ``folder`` recorded; None of a run that did not.
 
     Raises:
@@ -148,10 +149,10 @@ def recorded_origin(folder: Path) -> Origin | None:
     path = folder / START
     if not os.path.lexists(path):
         return None
-    door = Door(ResumeError, remedy="Start the run again with another --out.")
+    door = BoundedReader(ResumeError, remedy="Start the run again with another --out.")
     content = door.json(path)
     try:
-        return from_dict(Origin, content, path.name, ResumeError)
+        return from_dict(PretrainStart, content, path.name, ResumeError)
     except ResumeError as error:
         raise door.refuse(path, f"is not what a run wrote ({str(error).splitlines()[0].rstrip('.')})") from error
 

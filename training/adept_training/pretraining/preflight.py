@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from adept_hub.errors import ImagesError, OutputExistsError, RecipeError, ResumeError
-from adept_training.pretraining.origin import Origin, open_origin
+from adept_training.pretraining.origin import PretrainStart, open_pretrain_start
 from adept_training.pretraining.recipe import Recipe, load_recipe
 from adept_training.pretraining.watch.probe import split_keys
 from adept_training.runtime.launch import check_precision, processes
@@ -26,9 +26,9 @@ def check_run(
     *,
     init: Path | None,
     resume: bool,
-    license: str = "unstated",  # noqa: A002  # its name everywhere
+    license: str = "unstated",  # its name everywhere
     relicense: bool = False,
-) -> Origin:
+) -> PretrainStart:
     """Refuse a run that could not begin or could not leave its checkpoint, and return what it starts from.
 
     Args:
@@ -49,8 +49,8 @@ def check_run(
         ImagesError: no images.
     """
     check_folder(folder, resume)
-    check_precision(recipe.engine)
-    origin = open_origin(recipe, init, folder, resume=resume, license=license, relicense=relicense)
+    check_precision(recipe.engine.precision)
+    origin = open_pretrain_start(recipe, init, folder, resume=resume, license=license, relicense=relicense)
     training, _ = split_keys(list(keys), recipe.data.held_out)
     check_sizes(recipe, len(training), processes(), keep_model=init is not None)
     return origin

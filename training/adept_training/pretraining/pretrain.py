@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import torch
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
@@ -19,27 +19,27 @@ from adept_hub.io.schema import to_dict
 from adept_hub.io.write import atomic_file
 from adept_training.data.loader import Batch, BoxTable, Order, Samples, Sealed, Steps, make_loader
 from adept_training.images import ImageSource
-from adept_training.method.adept import Adept, Step
+from adept_training.method.adept import Adept, StepOutput
 from adept_training.method.networks import momentum_at, update_target
 from adept_training.pretraining.asked import Asked
 from adept_training.pretraining.compiled import compile_networks
 from adept_training.pretraining.ending import judge_run, told
 from adept_training.pretraining.export import export_model, recall_metrics
-from adept_training.pretraining.optim import make_optimiser, set_lr
+from adept_training.pretraining.optim import make_optimizer, set_lr
 from adept_training.pretraining.origin import load_start, record_origin
 from adept_training.pretraining.precision import resolve_precision
 from adept_training.pretraining.preflight import check_run, check_sizes
 from adept_training.pretraining.recipe import Recipe
 from adept_training.pretraining.run import Run
-from adept_training.pretraining.watch.outcome import Outcome, finished_before, has_finished
+from adept_training.pretraining.watch.outcome import PretrainResult, finished_before, has_finished
 from adept_training.pretraining.watch.preview import draw_preview
 from adept_training.pretraining.watch.probe import load_held_out, split_keys
 from adept_training.proposals.table.match import matching_keys
 from adept_training.proposals.table.store import ProposalTable
 from adept_training.runtime.journal import Journal, Meter, duration
-from adept_training.runtime.launch import make_fabric, synchronise_norms
+from adept_training.runtime.launch import Precision, make_fabric, synchronize_norms
 from adept_training.runtime.ownership import owns
-from adept_training.runtime.state import Progress, load_state
+from adept_training.runtime.state import TrainingProgress, load_state
 from adept_training.runtime.stop import stop_signals
 from adept_training.runtime.trackers import open_trackers
 from adept_training.runtime.workers import plain_errors
@@ -59,9 +59,9 @@ def pretrain(
     stream: TextIO | None = None,
     proposals: dict[str, Any] | None = None,
     asked: Asked = Asked(),  # noqa: B008  # frozen
-    license: str = "unstated",  # noqa: A002  # its name everywhere
+    license: str = "unstated",  # its name everywhere
     relicense: bool = False,
-) -> Outcome:
+) -> PretrainResult:
     """Train, log to ``folder``/log.jsonl, keep checkpoints in ``folder``/checkpoints, leave ``folder``/export.
 
     Args:
@@ -92,7 +92,7 @@ def pretrain(
     if recipe.engine.threads:
         torch.set_num_threads(recipe.engine.threads)
     recipe, why = resolve_precision(recipe, folder, resume=resume)
-    fabric = make_fabric(recipe.engine)
+    fabric = make_fabric(cast(Precision, recipe.engine.precision))
     if isinstance(table, ProposalTable):
         all_keys = matching_keys(table, source, asked.images)
     keys, held_keys = split_keys(all_keys, recipe.data.held_out)
@@ -109,19 +109,19 @@ def pretrain(
         load_start(model, init)
     if recipe.engine.channels_last:
         model = model.to(memory_format=torch.channels_last)
-    optimiser = make_optimiser(model, recipe.optimiser, recipe.engine.batch_size)
-    progress = Progress()
+    optimizer = make_optimizer(model, recipe.optimizer, recipe.engine.batch_size)
+    progress = TrainingProgress()
     if resume:
-        progress = load_state(folder / "checkpoints", model, optimiser, identity)
-    synchronise_norms(model, fabric)
+        progress = load_state(folder / "checkpoints", model, optimizer, identity)
+    synchronize_norms(model, fabric)
     if recipe.engine.compile:
         compile_networks(model, fabric.device.type, fabric.world_size)
-    # What is set up last is what the optimiser steps: converting norms keeps their parameters' identity.
-    wrapped, optimiser = fabric.setup(model, optimiser)
+    # What is set up last is what the optimizer steps: converting norms keeps their parameters' identity.
+    wrapped, optimizer = fabric.setup(model, optimizer)
     if progress.scaler:
         fabric.strategy.precision.load_state_dict(progress.scaler)
     first = fabric.is_global_zero
-    trackers = open_trackers(asked.trackers, folder, recipe, progress.step) if first else []
+    trackers = open_trackers(asked.trackers, folder, to_dict(recipe), progress.step) if first else []
     journal = Journal(folder / "log.jsonl" if first else None, stream if first else None, trackers)
     if first:
         with atomic_file(folder / "recipe.yaml") as temporary:
@@ -129,10 +129,10 @@ def pretrain(
         record_origin(origin, folder)
     held = load_held_out(source, table, held_keys, recipe.views.sizes[0])
     run = Run(
-        recipe, fabric, model, wrapped, optimiser, order, held, folder, journal, progress, identity, steps,
+        recipe, fabric, model, wrapped, optimizer, order, held, folder, journal, progress, identity, steps,
         time.perf_counter(), origin,
     )  # fmt: skip
-    samples = Samples(source, table, tuple(keys), recipe.views, recipe.colours, recipe.engine.seed)
+    samples = Samples(source, table, tuple(keys), recipe.views, recipe.colors, recipe.engine.seed)
     journal.record(
         "start", step=progress.step, steps=steps, images=len(keys), held_out=len(held.boxes_M4),
         held_out_boxes=sum(map(len, held.boxes_M4)), resumed=resume, processes=fabric.world_size,
@@ -156,7 +156,7 @@ def pretrain(
         return _run(run, samples, proposals or {}, len(keys))
 
 
-def _run(run: Run, samples: Samples, proposals: dict[str, Any], images: int) -> Outcome:
+def _run(run: Run, samples: Samples, proposals: dict[str, Any], images: int) -> PretrainResult:
     first = run.probe()
     with stop_signals() as stopped, _batches(run, samples) as batches:
         _train(run, batches, stopped)
@@ -182,7 +182,7 @@ def _run(run: Run, samples: Samples, proposals: dict[str, Any], images: int) -> 
     )
     if verdict is not None:
         run.journal.say(f"verdict: {verdict.sentence}", verdict.tone)
-    return Outcome(run.folder, run.progress.step, run.steps, interrupted, first, last, verdict, tuple(advice))
+    return PretrainResult(run.folder, run.progress.step, run.steps, interrupted, first, last, verdict, tuple(advice))
 
 
 @contextmanager
@@ -213,16 +213,16 @@ def _train(run: Run, batches: Iterator[Batch], stopped: list[int]) -> None:
             batch = run.fabric.to_device(next(batches))
         waited = time.perf_counter() - asked
 
-        lr = set_lr(run.optimiser, place, warmup, run.steps, schedule.warmup_start, schedule.final_lr)
+        lr = set_lr(run.optimizer, place, warmup, run.steps, schedule.warmup_start, schedule.final_lr)
         momentum = momentum_at(place, run.steps, recipe.method.momentum)
         if recipe.method.contrasts:
             update_target(run.model.target, run.model.online, momentum)
-        out: Step = run.wrapped(Sealed(batch))
-        run.optimiser.zero_grad(set_to_none=True)
+        out: StepOutput = run.wrapped(Sealed(batch))
+        run.optimizer.zero_grad(set_to_none=True)
         run.fabric.backward(out.loss)
-        if recipe.optimiser.clip:
-            run.fabric.clip_gradients(run.wrapped, run.optimiser, max_norm=recipe.optimiser.clip)
-        run.optimiser.step()
+        if recipe.optimizer.clip:
+            run.fabric.clip_gradients(run.wrapped, run.optimizer, max_norm=recipe.optimizer.clip)
+        run.optimizer.step()
 
         run.progress.step = step + 1
         run.time_pace(step + 1 - begin)

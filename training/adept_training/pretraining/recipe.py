@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from adept_hub.arguments.calls import checked
-from adept_hub.checkpoint.validate import LICENCE, check_config
+from adept_hub.checkpoint.validate import LICENSE, check_config
 from adept_hub.errors import CheckpointError, RecipeError
 from adept_hub.io.schema import Range, from_dict, to_dict
 from adept_hub.names import is_name
@@ -39,8 +39,8 @@ class DataRecipe:
 
 
 @dataclass(frozen=True)
-class OptimiserRecipe:
-    """LARS as SoCo has it, or a plain optimiser of torch's."""
+class OptimizerRecipe:
+    """LARS as SoCo has it, or a plain optimizer of torch's."""
 
     name: Literal["lars", "sgd", "adamw"] = "lars"
     #: Peak learning rate, at a batch of 256 when ``lr_scaling`` is linear.
@@ -83,7 +83,7 @@ class ExportRecipe:
     tag: str = "mine"
     #: In words, for the card.
     data: str = "your photographs"
-    licence: str = "unstated"
+    license: str = "unstated"
 
 
 @dataclass(frozen=True)
@@ -122,9 +122,9 @@ class Recipe:
     model: DetectorSpec = field(default_factory=DetectorSpec)
     data: DataRecipe = field(default_factory=DataRecipe)
     views: ViewsRecipe = field(default_factory=ViewsRecipe)
-    colours: PhotometricRecipe = field(default_factory=PhotometricRecipe)
+    colors: PhotometricRecipe = field(default_factory=PhotometricRecipe)
     method: MethodRecipe = field(default_factory=MethodRecipe)
-    optimiser: OptimiserRecipe = field(default_factory=OptimiserRecipe)
+    optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
     schedule: ScheduleRecipe = field(default_factory=ScheduleRecipe)
     export: ExportRecipe = field(default_factory=ExportRecipe)
     engine: EngineRecipe = field(default_factory=EngineRecipe)
@@ -136,14 +136,6 @@ class Recipe:
     def sha256(self) -> str:
         """Digest of the recipe's content, independent of the file's layout."""
         return hashlib.sha256(json.dumps(to_dict(self), sort_keys=True).encode()).hexdigest()
-
-
-def flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Sections within sections as ``section.field``, as ``--set`` takes them."""
-    flat: dict[str, Any] = {}
-    for key, value in data.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 def recipe_names() -> list[str]:
@@ -197,9 +189,9 @@ def check(recipe: Recipe) -> None:
             f"export.tag is {recipe.export.tag!r}, but a tag is lower-case letters, digits and underscores, as in "
             "adept_joint_r50_fpn.my_photos."
         )
-    if not LICENCE.fullmatch(recipe.export.licence):
+    if not LICENSE.fullmatch(recipe.export.license):
         raise RecipeError(
-            f"export.licence is {recipe.export.licence!r}, which is no licence identifier.\n"
+            f"export.license is {recipe.export.license!r}, which is no license identifier.\n"
             "State one (apache-2.0, cc-by-4.0, ...) or leave it 'unstated'."
         )
     for sizes, name in (
@@ -211,8 +203,8 @@ def check(recipe: Recipe) -> None:
     for (least, most), name in (
         (views.crop_scale, "views.crop_scale"),
         (views.crop_ratio, "views.crop_ratio"),
-        (recipe.colours.blur_sigma, "colours.blur_sigma"),
-        (recipe.colours.cutout_ratio, "colours.cutout_ratio"),
+        (recipe.colors.blur_sigma, "colors.blur_sigma"),
+        (recipe.colors.cutout_ratio, "colors.cutout_ratio"),
         ((recipe.method.rpn.negative_iou, recipe.method.rpn.positive_iou), "method.rpn.negative_iou, positive_iou"),
     ):
         if least > most:
@@ -227,7 +219,7 @@ def _check_export(recipe: Recipe) -> None:
     )  # fmt: skip
     config = CheckpointConfig(
         name=f"{recipe.method.name}.{recipe.export.tag}", spec=recipe.model, provenance=provenance,
-        licence=recipe.export.licence, sha256="0" * 64, size=1 << 20, parts=recipe.method.parts,
+        license=recipe.export.license, sha256="0" * 64, size=1 << 20, parts=recipe.method.parts,
     )  # fmt: skip
     try:
         check_config(config, "the checkpoint that the run would leave")

@@ -18,14 +18,14 @@ from adept_hub.errors import TrainingDivergedError
 from adept_hub.models.parts import DetectorParts
 from adept_training.data.loader import Order
 from adept_training.method.adept import Adept
-from adept_training.pretraining.origin import Origin
+from adept_training.pretraining.origin import PretrainStart
 from adept_training.pretraining.plan import TIMED_STEPS, Pace
 from adept_training.pretraining.recipe import Recipe
 from adept_training.pretraining.watch.pictures import SHEET, TOP, as_record, first_few, write_sheet
 from adept_training.pretraining.watch.probe import HeldOut, best_proposals, measure_rpn
 from adept_training.pretraining.watch.rank import head_rank
 from adept_training.runtime.journal import Journal, progress_line
-from adept_training.runtime.state import Progress, save_state
+from adept_training.runtime.state import TrainingProgress, save_state
 
 
 @dataclass
@@ -36,18 +36,18 @@ class Run:
     fabric: Fabric
     model: Adept
     wrapped: Any
-    optimiser: Optimizer
+    optimizer: Optimizer
     order: Order
     held: HeldOut
     folder: Path
     journal: Journal
-    progress: Progress
+    progress: TrainingProgress
     identity: dict[str, str]
     #: Steps planned in all.
     steps: int
     #: When this sitting began, by the performance counter.
     began: float
-    origin: Origin = field(default_factory=Origin)
+    origin: PretrainStart = field(default_factory=PretrainStart)
     saved: Path | None = None
     #: When the first step of this session ended.
     timed_from: float = 0.0
@@ -111,13 +111,13 @@ class Run:
         if not math.isfinite(values["loss"]):
             raise TrainingDivergedError(
                 f"The loss is {values['loss']} at step {step}.\n{self._good()}. "
-                "Lower optimiser.lr, or set optimiser.clip=1."
+                "Lower optimizer.lr, or set optimizer.clip=1."
             )
         spread = values.get("spread_target", 1.0)
         if step >= engine.collapse_after and spread < engine.collapse_spread:
             raise TrainingDivergedError(
                 f"Collapsed: at step {step} every box has the same feature (spread {spread:.4f}).\n"
-                f"{self._good()}. Lower optimiser.lr, or raise method.momentum."
+                f"{self._good()}. Lower optimizer.lr, or raise method.momentum."
             )
 
     def save(self) -> None:
@@ -129,13 +129,13 @@ class Run:
         if not all(bool(torch.isfinite(p).all()) for p in self.model.parameters()):
             raise TrainingDivergedError(
                 f"A parameter is no longer finite at step {self.progress.step}.\n{self._good()}. "
-                "Lower optimiser.lr, or set optimiser.clip=1."
+                "Lower optimizer.lr, or set optimizer.clip=1."
             )
         if self.fabric.is_global_zero:
             scaler = self.fabric.strategy.precision.state_dict()
-            progress = Progress(self.progress.step, self.seconds(), scaler)
+            progress = TrainingProgress(self.progress.step, self.seconds(), scaler)
             keep, folder = self.recipe.engine.keep, self.folder / "checkpoints"
-            self.saved = save_state(folder, self.model, self.optimiser, progress, self.identity, keep)
+            self.saved = save_state(folder, self.model, self.optimizer, progress, self.identity, keep)
         self.fabric.barrier()
 
     def watch(self) -> None:

@@ -95,8 +95,8 @@ def anchors() -> list[Floats]:
     """The anchors of every level, float64 (A, 4) xyxy in pixels of the view; 12,495 in all."""
     levels = []
     for stride, size in zip(STRIDES, ANCHOR_SIZES, strict=True):
-        centres = np.arange(VIEW // stride) * float(stride)
-        y, x = (grid.reshape(-1, 1) for grid in np.meshgrid(centres, centres, indexing="ij"))
+        centers = np.arange(VIEW // stride) * float(stride)
+        y, x = (grid.reshape(-1, 1) for grid in np.meshgrid(centers, centers, indexing="ij"))
         ratios = np.array(ANCHOR_RATIOS)
         w, h = size / np.sqrt(ratios) / 2, size * np.sqrt(ratios) / 2
         levels.append(np.stack([x - w, y - h, x + w, y + h], axis=2).reshape(-1, 4))

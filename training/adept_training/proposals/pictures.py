@@ -16,7 +16,7 @@ from adept_training.proposals.table.store import ProposalTable
 
 # The level that the contrastive loss gives a box of the squashed 224 x 224 view: by sqrt(w h) up to 48, 96, 192 pixels.
 LEVEL_LIMITS = (48, 96, 192)
-LEVEL_COLOURS = ("#e8384f", "#fd9a00", "#20aa63", "#4186e0")
+LEVEL_COLORS = ("#e8384f", "#fd9a00", "#20aa63", "#4186e0")
 _DROPPED = "#ffffff"
 _SIDE = 420  # pixels of the longer side of each of the two panels
 
@@ -38,7 +38,7 @@ def draw(table: ProposalTable, images: ImageSource, key: str, preset: Preset) ->
     known = {tuple(box) for box in kept.tolist()}
     every = first_of_each(selective_search(image, preset))
     dropped = np.array([box for box in every.tolist() if tuple(box) not in known], np.float32).reshape(-1, 4)
-    left = panel(image, kept, [LEVEL_COLOURS[level] for level in levels_of(kept, table.size(key))], 3)
+    left = panel(image, kept, [LEVEL_COLORS[level] for level in levels_of(kept, table.size(key))], 3)
     right = panel(image // 2, dropped, [_DROPPED] * len(dropped), 1)
     picture = Image.new("RGB", (left.width + right.width + 8, left.height), "white")
     picture.paste(left, (0, 0))
@@ -54,7 +54,7 @@ def levels_of(boxes_N4: Boxes, size: tuple[int, int]) -> list[int]:
 
 
 def panel(
-    image: npt.NDArray[np.uint8], boxes_N4: Boxes, colours: list[str], line: int, side: int = _SIDE
+    image: npt.NDArray[np.uint8], boxes_N4: Boxes, colors: list[str], line: int, side: int = _SIDE
 ) -> Image.Image:
     """The image, ``side`` pixels on its longer side, with boxes in its own pixels outlined, small ones on top."""
     height, width = image.shape[:2]
@@ -67,5 +67,5 @@ def panel(
     for i in np.argsort(-areas, kind="stable"):  # small boxes stay visible on large ones
         x1, y1, x2, y2 = (float(v) * scale for v in boxes_N4[i])
         x2, y2 = max(x1, min(x2, drawn.width) - 1), max(y1, min(y2, drawn.height) - 1)
-        pen.rectangle((x1, y1, x2, y2), outline=colours[i], width=line)
+        pen.rectangle((x1, y1, x2, y2), outline=colors[i], width=line)
     return drawn

@@ -10,15 +10,15 @@ from adept_training.images.text import is_utf8, one_line
 from adept_training.proposals.search.boxes import to_proposals
 from adept_training.proposals.search.presets import Preset
 from adept_training.proposals.search.selective import selective_search
-from adept_training.proposals.table.shards import Row, Unreadable
+from adept_training.proposals.table.shards import ProposalRow, Unreadable
 
 
-def propose(images: ImageSource, preset: Preset) -> list[Row | Unreadable]:
+def propose(images: ImageSource, preset: Preset) -> list[ProposalRow | Unreadable]:
     """One Row, or the reason why there is none, for every key of ``images``, in their order."""
     return [_propose_one(images, key, preset) for key in images.keys()]  # noqa: SIM118 - a method, not a dict
 
 
-def _propose_one(images: ImageSource, key: str, preset: Preset) -> Row | Unreadable:
+def _propose_one(images: ImageSource, key: str, preset: Preset) -> ProposalRow | Unreadable:
     if not is_utf8(key):  # no table could hold it: a column of strings is UTF-8
         return Unreadable(key, f"{one_line(key)} has a name that is not UTF-8. Rename the file.")
     try:
@@ -31,7 +31,7 @@ def _propose_one(images: ImageSource, key: str, preset: Preset) -> Row | Unreada
     except MemoryError:
         return Unreadable(key, f"{key} needs more memory than there is. Shrink it, or use fewer workers.")
     boxes, fallback = to_proposals(regions, (width, height), preset)
-    return Row(key, width, height, boxes, fallback, content_hash(content))
+    return ProposalRow(key, width, height, boxes, fallback, content_hash(content))
 
 
 def engine_version(preset: Preset) -> dict[str, str]:

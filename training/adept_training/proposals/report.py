@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from adept_training.proposals.measure import ANCHOR_SIZES, BOXES_DRAWN, VIEW, Floats, Statistics
-from adept_training.proposals.pictures import LEVEL_COLOURS
+from adept_training.proposals.pictures import LEVEL_COLORS
 
 _SCARCE = 0.05  # positives an image below which a level is called untrained
 _INK, _BAR, _MARK = "#5b6875", "#4186e0", "#e8384f"
@@ -57,8 +57,8 @@ def render(
         drawn=BOXES_DRAWN,
         charts="".join(charts),
         legend="".join(
-            f'<span class="swatch" style="background:{colour}"></span>P{level}'
-            for level, colour in enumerate(LEVEL_COLOURS, 2)
+            f'<span class="swatch" style="background:{color}"></span>P{level}'
+            for level, color in enumerate(LEVEL_COLORS, 2)
         ),
         samples="".join(_sample(caption, picture) for caption, picture in samples),
         made="".join(f"<tr><td>{html.escape(k)}</td><td>{html.escape(v)}</td></tr>" for k, v in made.items()),

@@ -27,8 +27,8 @@ from adept_training.proposals.table.match import compare
 from adept_training.proposals.table.shards import (
     PLAN_FILE,
     UNREADABLE_FILE,
-    Plan,
-    Row,
+    ProposalRow,
+    TablePlan,
     Unreadable,
     keys_digest,
     read_plan,
@@ -47,7 +47,7 @@ _COMPARED_SHARDS = 20  # of those that an earlier run finished
 
 
 @dataclass(frozen=True)
-class Progress:
+class ProposalProgress:
     """How far a run is, for whoever shows it."""
 
     done: int  # images, those of earlier runs included
@@ -82,7 +82,7 @@ def run_proposals(
     engine: Engine = "local",
     strict: bool = False,
     shard_size: int = SHARD_SIZE,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[ProposalProgress], None] | None = None,
     wait: bool = False,
 ) -> RunReport:
     """Make the proposals of every photograph of ``images`` and write them as a table into the folder ``out``.
@@ -112,7 +112,9 @@ def run_proposals(
     if workers < 1 or shard_size < 1:
         raise ProposalsError(f"workers and shard_size must be at least 1, not {workers} and {shard_size}.")
     keys = source.keys()
-    plan = Plan(len(keys), shard_size, keys_digest(keys), chosen.as_dict(), engine_version(chosen), decoder_version())
+    plan = TablePlan(
+        len(keys), shard_size, keys_digest(keys), chosen.as_dict(), engine_version(chosen), decoder_version()
+    )
     if folder.exists() and not folder.is_dir():
         raise OutputExistsError(f"{not_a('a folder', folder)}\nGive --out a folder.")
     with own_folder(folder, wait=wait or launched()[1] > 1):
@@ -131,11 +133,11 @@ def run_proposals(
 class _Work:
     source: ImageSource
     keys: list[str]
-    plan: Plan
+    plan: TablePlan
     preset: Preset
     folder: Path
     strict: bool
-    progress: Callable[[Progress], None] | None
+    progress: Callable[[ProposalProgress], None] | None
 
     def run(self, shards: list[int], engine: Engine, workers: int) -> None:
         work = functools.partial(propose, preset=self.preset)
@@ -143,15 +145,15 @@ class _Work:
         with contextlib.closing(run_tasks(work, self._tasks(shards), engine, workers)) as results:
             self._write(shards, results)
 
-    def _write(self, shards: list[int], results: Iterator[list[Row | Unreadable]]) -> None:
+    def _write(self, shards: list[int], results: Iterator[list[ProposalRow | Unreadable]]) -> None:
         todo = sum(len(self._shard_keys(shard)) for shard in shards)
         done, unreadable, start = 0, 0, time.monotonic()
         for shard in shards:
-            rows: list[Row] = []
+            rows: list[ProposalRow] = []
             lost: list[Unreadable] = []
             for _ in range(0, len(self._shard_keys(shard)), TASK_SIZE):
                 for result in next(results):
-                    if isinstance(result, Row):
+                    if isinstance(result, ProposalRow):
                         rows.append(result)
                     elif self.strict:
                         raise ImageDecodeError(f"{result.reason}\nWithout --strict it would be listed and left out.")
@@ -162,7 +164,9 @@ class _Work:
                 rate = done / max(time.monotonic() - start, 1e-9)
                 if self.progress is not None:
                     before = len(self.keys) - todo
-                    self.progress(Progress(before + done, len(self.keys), unreadable, rate, (todo - done) / rate))
+                    self.progress(
+                        ProposalProgress(before + done, len(self.keys), unreadable, rate, (todo - done) / rate)
+                    )
             write_shard(self.folder, self.plan, shard, rows, lost)
 
     def _shard_keys(self, shard: int) -> list[str]:
@@ -176,7 +180,7 @@ class _Work:
                 yield self.source.subset(keys[first : first + TASK_SIZE])
 
 
-def _begin(folder: Path, plan: Plan) -> None:
+def _begin(folder: Path, plan: TablePlan) -> None:
     """Write the plan, or check that the one that is there is the same."""
     if (folder / PLAN_FILE).is_file():
         found = asdict(read_plan(folder))
@@ -193,7 +197,7 @@ def _begin(folder: Path, plan: Plan) -> None:
     write_atomically(folder / PLAN_FILE, plan.as_json().encode())
 
 
-def _check_finished(folder: Path, plan: Plan, source: ImageSource, shards: list[int]) -> None:
+def _check_finished(folder: Path, plan: TablePlan, source: ImageSource, shards: list[int]) -> None:
     """Compare images of shards that an earlier run finished with the digests there: the same names say little."""
     chosen = np.random.default_rng(0).permutation(shards)[:_COMPARED_SHARDS].tolist()
     recorded: dict[str, tuple[bytes, tuple[int, int]]] = {}
@@ -210,7 +214,7 @@ def _check_finished(folder: Path, plan: Plan, source: ImageSource, shards: list[
         )
 
 
-def _finish(folder: Path, plan: Plan, resumed: int, strict: bool, seconds: float) -> RunReport:
+def _finish(folder: Path, plan: TablePlan, resumed: int, strict: bool, seconds: float) -> RunReport:
     notes = [shard_note(folder, plan, shard) for shard in range(plan.shards)]
     unreadable = [item for note in notes for item in note["unreadable"]]
     report = folder / UNREADABLE_FILE

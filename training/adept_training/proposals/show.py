@@ -10,7 +10,7 @@ import numpy as np
 
 from adept_hub.arguments.calls import checked
 from adept_hub.errors import ProposalsError
-from adept_hub.io.read import MAX_LOG, Door
+from adept_hub.io.read import MAX_LOG, BoundedReader
 from adept_hub.io.write import atomic_file
 from adept_training.images import open_images
 from adept_training.proposals import pictures, report
@@ -19,7 +19,7 @@ from adept_training.proposals.search.presets import preset_from_dict
 from adept_training.proposals.table.shards import UNREADABLE_FILE, write_atomically
 from adept_training.proposals.table.store import ProposalTable
 
-_LOG = Door(ProposalsError, MAX_LOG)
+_LOG = BoundedReader(ProposalsError, MAX_LOG)
 
 
 @dataclass(frozen=True)

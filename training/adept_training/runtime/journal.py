@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from adept_hub.errors import ResumeError
 from adept_hub.io.disk_errors import disk_errors
-from adept_hub.io.read import Door
+from adept_hub.io.read import BoundedReader
 from adept_training.pages.page import Tone
 from adept_training.runtime.trackers import Tracker
 
@@ -87,7 +87,7 @@ def _plain(value: Any) -> Any:
 def _ends_with_a_line(path: Path) -> bool:
     if not os.path.lexists(path):
         return True
-    with Door(ResumeError, 1 << 62, remedy="Choose another --out.").open(path) as file:
+    with BoundedReader(ResumeError, 1 << 62, remedy="Choose another --out.").open(path) as file:
         size = file.seek(0, os.SEEK_END)
         if size == 0:
             return True

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any, Literal, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -13,10 +14,9 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from adept_hub.errors import RecipeError
-from adept_training.method.precision import full
-from adept_training.pretraining.recipe import EngineRecipe
 
-_PRECISION = {"fp64": "64-true", "fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+Precision = Literal["fp64", "fp32", "bf16", "fp16"]
+_PRECISION: Mapping[str, str] = {"fp64": "64-true", "fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
 def processes() -> int:
@@ -24,26 +24,32 @@ def processes() -> int:
     return int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1)
 
 
-def check_precision(engine: EngineRecipe) -> None:
-    """Refuse what the device cannot compute.
+def check_precision(precision: str) -> None:
+    """Check that the device can compute in a precision.
 
     Raises:
         RecipeError: fp16 on a CPU, where Fabric would take bfloat16 instead.
     """
-    if engine.precision == "fp16" and not torch.cuda.is_available():
+    if precision == "fp16" and not torch.cuda.is_available():
         raise RecipeError("engine.precision fp16 needs a GPU.\nOn a CPU: --set engine.precision=bf16")
 
 
-def make_fabric(engine: EngineRecipe) -> Fabric:
-    """Fabric with the processes that torchrun or SLURM started, else this one alone.
+def make_fabric(precision: Precision = "fp32", accelerator: str = "auto") -> Fabric:
+    """Return a launched Fabric with the processes that torchrun or SLURM started, or with this one alone.
 
     Args:
-        engine: with a precision, not ``auto`` (see `adept_training.pretraining.precision`).
+        precision: of the arithmetic; parameters stay in float32 (``fp64``: float64).
+        accelerator: ``auto`` for the launcher's processes on GPUs if there are any; ``cpu`` or ``cuda`` for this
+            process alone on that device.
 
     Raises:
-        RecipeError: a precision that the device lacks.
+        RecipeError: the device cannot compute in this precision.
     """
-    check_precision(engine)
+    check_precision(precision)
+    if accelerator != "auto":
+        alone = Fabric(accelerator=accelerator, devices=1, precision=cast(Any, _PRECISION[precision]))
+        alone.launch()
+        return alone
     world = processes()
     local = int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("SLURM_NTASKS_PER_NODE") or world)
     many = world > 1
@@ -52,13 +58,13 @@ def make_fabric(engine: EngineRecipe) -> Fabric:
         devices=local if many else 1,
         num_nodes=max(world // local, 1),
         strategy="ddp" if many else "auto",
-        precision=cast(Any, _PRECISION[engine.precision]),
+        precision=cast(Any, _PRECISION[precision]),
     )
     fabric.launch()
     return fabric
 
 
-def synchronise_norms(model: nn.Module, fabric: Fabric) -> None:
+def synchronize_norms(model: nn.Module, fabric: Fabric) -> None:
     """With several processes, give every batch norm in place the statistics of the global batch.
 
     On a GPU they become torch's SyncBatchNorm; on a CPU, which that lacks, `GlobalBatchNorm`. Names, parameters and
@@ -88,18 +94,18 @@ class GlobalBatchNorm(_BatchNorm):
             return F.batch_norm(
                 input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
             )
-        x = full(input)
+        x = input.to(torch.promote_types(input.dtype, torch.float32))  # statistics are never of half precision
         over = [d for d in range(x.dim()) if d != 1]
         shape = [1, -1] + [1] * (x.dim() - 2)
         # Sums in float64, as torch's own norm has them on a CPU: rounding that differs is what training amplifies.
         local = x.sum(dim=over, dtype=torch.float64)
         total = _total(torch.cat([local, local.new_tensor([x.numel() / x.shape[1]])]))
         count, mean = total[-1], (total[:-1] / total[-1]).to(x.dtype)
-        centred = x - mean.reshape(shape)
-        variance = (_total(centred.square().sum(dim=over, dtype=torch.float64)) / count).to(x.dtype)
+        centered = x - mean.reshape(shape)
+        variance = (_total(centered.square().sum(dim=over, dtype=torch.float64)) / count).to(x.dtype)
         count = count.to(x.dtype)
         self._remember(mean.detach(), variance.detach() * count.detach() / (count.detach() - 1))
-        out = centred * (variance + self.eps).rsqrt().reshape(shape)
+        out = centered * (variance + self.eps).rsqrt().reshape(shape)
         if self.affine:
             out = out * self.weight.reshape(shape) + self.bias.reshape(shape)
         return out.to(input.dtype)

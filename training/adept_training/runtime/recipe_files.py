@@ -14,7 +14,7 @@ import yaml
 import adept_training
 from adept_hub.errors import RecipeError
 from adept_hub.io.paths import is_file, not_a, resolved
-from adept_hub.io.read import Door, parse_yaml
+from adept_hub.io.read import BoundedReader, parse_yaml
 from adept_hub.io.schema import check_path, field_paths, to_dict
 from adept_hub.words.spelling import did_you_mean, in_words
 
@@ -61,6 +61,14 @@ def recipe_yaml(recipe: object) -> str:
     return text
 
 
+def flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Sections within sections as ``section.field``, as ``--set`` takes them."""
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
 def _read(
     source: str | Path | None, folder: Path, kind: str, above: tuple[Path, ...] = ()
 ) -> tuple[str, dict[str, Any]]:  # fmt: skip
@@ -78,7 +86,7 @@ def _read(
         raise RecipeError(
             f"There is no {kind} {str(source)!r}, neither a file nor a shipped one.{hint}\nShipped: {', '.join(names)}"
         )
-    data = Door(RecipeError).yaml(path)
+    data = BoundedReader(RecipeError).yaml(path)
     if data is None:
         data = {}
     if isinstance(data, dict) and "extends" in data:

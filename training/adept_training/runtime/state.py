@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 
 from adept_hub.errors import AdeptError, ResumeError
 from adept_hub.io.digest import sha256_file
-from adept_hub.io.read import Door
+from adept_hub.io.read import BoundedReader
 from adept_hub.io.write import atomic_file, clear_leavings
 
 _NAME = re.compile(r"step-(\d{8})\.pt")
@@ -35,7 +35,7 @@ _UNREADABLE = (
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """How far a run has come. ``step`` is the number of finished steps."""
 
     step: int = 0
@@ -57,7 +57,12 @@ def saved_states(folder: Path) -> list[Path]:
 
 
 def save_state(
-    folder: Path, model: nn.Module, optimiser: Optimizer, progress: Progress, identity: dict[str, str], keep: int
+    folder: Path,
+    model: nn.Module,
+    optimizer: Optimizer,
+    progress: TrainingProgress,
+    identity: dict[str, str],
+    keep: int,
 ) -> Path:
     """Write ``step-<n>.pt`` whole or not at all, its digest first, then drop all but the last ``keep``.
 
@@ -72,7 +77,7 @@ def save_state(
     path = folder / f"step-{progress.step:08d}.pt"
     content = {
         "model": model.state_dict(),
-        "optimiser": optimiser.state_dict(),
+        "optimizer": optimizer.state_dict(),
         "step": progress.step,
         "seconds": progress.seconds,
         "scaler": progress.scaler,
@@ -95,8 +100,8 @@ def save_state(
     return path
 
 
-def load_state(folder: Path, model: nn.Module, optimiser: Optimizer, identity: dict[str, str]) -> Progress:
-    """Put the newest whole checkpoint into model and optimiser; damaged ones are passed over and reported.
+def load_state(folder: Path, model: nn.Module, optimizer: Optimizer, identity: dict[str, str]) -> TrainingProgress:
+    """Put the newest whole checkpoint into model and optimizer; damaged ones are passed over and reported.
 
     A checkpoint is whole if it has the SHA-256 that was recorded when it was written, and the shape that this model and
     optimizer need.
@@ -110,13 +115,13 @@ def load_state(folder: Path, model: nn.Module, optimiser: Optimizer, identity: d
         try:
             content = _read(path)
             _check_identity(content["identity"], identity, folder.parent)
-            _check_tensors(content, model, optimiser)
+            _check_tensors(content, model, optimizer)
         except _Damaged as damage:
             passed_over.append(f"{path} is passed over: {damage}")
             continue
         model.load_state_dict(content["model"])
-        optimiser.load_state_dict(content["optimiser"])
-        return Progress(content["step"], float(content["seconds"]), content["scaler"], tuple(passed_over))
+        optimizer.load_state_dict(content["optimizer"])
+        return TrainingProgress(content["step"], float(content["seconds"]), content["scaler"], tuple(passed_over))
     if states:
         raise ResumeError(
             f"None of the {len(states)} checkpoints in {folder} can be continued from; of the last: "
@@ -136,10 +141,10 @@ def _read(path: Path) -> dict[str, Any]:
         _Damaged: it is not.
     """
     try:
-        recorded = _DIGEST.fullmatch(Door(ResumeError, limit=200).read(_digest_path(path)))
+        recorded = _DIGEST.fullmatch(BoundedReader(ResumeError, limit=200).read(_digest_path(path)))
         if recorded is None or recorded[2].decode() != path.name:
             raise _Damaged(f"{path.name}.sha256 is no digest of it")
-        with Door(ResumeError, limit=_MAX_STATE).open(path) as stream:
+        with BoundedReader(ResumeError, limit=_MAX_STATE).open(path) as stream:
             if hashlib.file_digest(cast(BufferedReader, stream), "sha256").hexdigest() != recorded[1].decode():
                 raise _Damaged("its content is not what was written (SHA-256)")
             stream.seek(0)
@@ -153,7 +158,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _checked(content: object, path: Path) -> dict[str, Any]:
     kinds: dict[str, tuple[type, ...]] = {
-        "model": (dict,), "optimiser": (dict,), "step": (int,), "seconds": (int, float), "scaler": (dict,),
+        "model": (dict,), "optimizer": (dict,), "step": (int,), "seconds": (int, float), "scaler": (dict,),
         "identity": (dict,),
     }  # fmt: skip
     if not isinstance(content, dict) or set(content) != set(kinds):
@@ -180,7 +185,7 @@ def _check_identity(found: Mapping[str, str], identity: Mapping[str, str], run: 
             )
 
 
-def _check_tensors(content: Mapping[str, Any], model: nn.Module, optimiser: Optimizer) -> None:
+def _check_tensors(content: Mapping[str, Any], model: nn.Module, optimizer: Optimizer) -> None:
     """Compare everything that is about to be loaded, so that nothing is loaded by halves."""
     own = model.state_dict()
     found = content["model"]
@@ -190,7 +195,7 @@ def _check_tensors(content: Mapping[str, Any], model: nn.Module, optimiser: Opti
         if not isinstance(found[name], Tensor) or _form(found[name]) != _form(tensor):
             raise _Damaged(f"its {name} is no tensor of the model's")
         _check_finite(found[name], name)
-    expected, groups, states = optimiser.state_dict(), *(content["optimiser"].get(k) for k in ("param_groups", "state"))
+    expected, groups, states = optimizer.state_dict(), *(content["optimizer"].get(k) for k in ("param_groups", "state"))
     if not isinstance(groups, list) or len(groups) != len(expected["param_groups"]) or not isinstance(states, dict):
         raise _Damaged("its optimizer has other groups")
     for group, mine in zip(groups, expected["param_groups"], strict=True):
@@ -199,7 +204,7 @@ def _check_tensors(content: Mapping[str, Any], model: nn.Module, optimiser: Opti
         for key, value in mine.items():
             if isinstance(value, float) and not (isinstance(group[key], (int, float)) and math.isfinite(group[key])):
                 raise _Damaged(f"its optimizer's {key} is no finite number")
-    params = [param for group in optimiser.param_groups for param in group["params"]]
+    params = [param for group in optimizer.param_groups for param in group["params"]]
     for index, values in states.items():
         if not isinstance(index, int) or not 0 <= index < len(params) or not isinstance(values, dict):
             raise _Damaged("its optimizer has the state of other tensors")

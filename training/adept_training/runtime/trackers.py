@@ -13,16 +13,17 @@ import logging
 import os
 import shlex
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import yaml
+
 from adept_hub.arguments.choices import check_choice
 from adept_hub.errors import MissingExtraError, TrackerError
-from adept_hub.io.read import Door
-from adept_hub.io.schema import to_dict
+from adept_hub.io.read import BoundedReader
 from adept_hub.io.write import atomic_file
-from adept_training.pretraining.recipe import Recipe, flatten
+from adept_training.runtime.recipe_files import flatten
 
 logger = logging.getLogger(__name__)
 
@@ -52,27 +53,33 @@ def require_trackers(names: Iterable[str]) -> None:
             raise MissingExtraError(f"--track {name}", name, name)
 
 
-def open_trackers(names: Iterable[str], folder: Path, recipe: Recipe, step: int) -> list[Tracker]:
+def open_trackers(names: Iterable[str], folder: Path, settings: Mapping[str, Any], step: int) -> list[Tracker]:
     """Start, or at a ``step`` above zero continue, the run of ``folder`` in each tracker.
+
+    Args:
+        names: keys of `TRACKERS`.
+        folder: of the run; its name is the run's name in the tracker.
+        settings: what the run was configured with, as nested plain values.
+        step: finished steps.
 
     Raises:
         MissingExtraError: a package is not installed. TrackerError: the service refuses.
     """
     require_trackers(names)
-    return [TRACKERS[name](folder, recipe, step) for name in names]
+    return [TRACKERS[name](folder, settings, step) for name in names]
 
 
 class TensorBoard:
     """Event files in RUN/tensorboard: ``tensorboard --logdir RUN``."""
 
-    def __init__(self, folder: Path, recipe: Recipe, step: int) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any], step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         # What a killed sitting wrote beyond the checkpoint is written again.
         purge = step + 1 if step else None
         self._writer: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=purge)
         if step == 0:
-            self._writer.add_text("recipe", f"```yaml\n{recipe.to_yaml()}```", 0)
+            self._writer.add_text("recipe", f"```yaml\n{yaml.safe_dump(dict(settings), sort_keys=False)}```", 0)
 
     def log(self, step: int, values: dict[str, float]) -> None:
         for name, value in values.items():
@@ -85,12 +92,12 @@ class TensorBoard:
 class WandB:
     """A W&B run with files in RUN/wandb; WANDB_MODE=offline, WANDB_PROJECT and the rest are W&B's own."""
 
-    def __init__(self, folder: Path, recipe: Recipe, step: int) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any], step: int) -> None:
         wandb: Any = importlib.import_module("wandb")
         try:
             self._run: Any = wandb.init(
                 project=os.environ.get("WANDB_PROJECT") or PROJECT, name=folder.name, dir=str(folder),
-                config=to_dict(recipe), id=_known(folder, "wandb") if step else None, resume="allow",
+                config=dict(settings), id=_known(folder, "wandb") if step else None, resume="allow",
             )  # fmt: skip
         except wandb.errors.Error as error:
             raise TrackerError(
@@ -111,26 +118,26 @@ class MLflow:
 
     _ENDS = {"done": "FINISHED", "interrupted": "KILLED", "stopped": "FAILED"}  # noqa: RUF012  # never changed
 
-    def __init__(self, folder: Path, recipe: Recipe, step: int) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any], step: int) -> None:
         mlflow: Any = importlib.import_module("mlflow")
         self._entities: Any = importlib.import_module("mlflow.entities")
         self._error: type[Exception] = importlib.import_module("mlflow.exceptions").MlflowException
         self._client: Any = mlflow.MlflowClient()
         self._lost = False
         try:
-            self._id: str = (step and _known(folder, "mlflow")) or self._create(folder, recipe)
+            self._id: str = (step and _known(folder, "mlflow")) or self._create(folder, settings)
         except self._error as error:
             raise TrackerError(
                 f"MLflow refuses: {' '.join(str(error).split())}\nIs MLFLOW_TRACKING_URI right?"
             ) from error
         _remember(folder, "mlflow", self._id)
 
-    def _create(self, folder: Path, recipe: Recipe) -> str:
+    def _create(self, folder: Path, settings: Mapping[str, Any]) -> str:
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or PROJECT
         known = self._client.get_experiment_by_name(name)
         where = known.experiment_id if known else self._client.create_experiment(name)
         found: str = self._client.create_run(where, run_name=folder.name).info.run_id
-        params = [self._entities.Param(key, str(value)) for key, value in flatten(to_dict(recipe)).items()]
+        params = [self._entities.Param(key, str(value)) for key, value in flatten(dict(settings)).items()]
         for first in range(0, len(params), _PARAMS):
             self._client.log_batch(found, params=params[first : first + _PARAMS])
         return found
@@ -157,10 +164,10 @@ class MLflow:
 class Trackio:
     """A trackio run on this machine: ``trackio show --project adept``."""
 
-    def __init__(self, folder: Path, recipe: Recipe, step: int) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any], step: int) -> None:
         trackio: Any = importlib.import_module("trackio")
         self._run: Any = trackio.init(
-            project=PROJECT, name=folder.name, config=to_dict(recipe), resume="allow" if step else "never"
+            project=PROJECT, name=folder.name, config=dict(settings), resume="allow" if step else "never"
         )
 
     def log(self, step: int, values: dict[str, float]) -> None:
@@ -190,7 +197,9 @@ def _remember(folder: Path, name: str, run_id: str) -> None:
 def _all_known(path: Path) -> dict[str, str]:
     if not os.path.lexists(path):
         return {}
-    door = Door(TrackerError, remedy=f"Remove it to begin a run with the tracker again: rm {shlex.quote(str(path))}")
+    door = BoundedReader(
+        TrackerError, remedy=f"Remove it to begin a run with the tracker again: rm {shlex.quote(str(path))}"
+    )
     content = door.json(path)
     if not isinstance(content, dict) or not all(isinstance(run_id, str) for run_id in content.values()):
         raise door.refuse(path, "does not hold the ids of runs")

@@ -120,7 +120,7 @@ def test_resuming_a_finished_run_changes_nothing_and_says_so(
     assert told["verdict"]["try"], "what to try is as good advice later"
     assert before == {path: path.read_bytes() for path in (photographs / "run").rglob("*") if path.is_file()}
     # with another recipe it is no run to be resumed, finished or not
-    assert main([*words, "--set", "optimiser.lr=0.5"]) == 1
+    assert main([*words, "--set", "optimizer.lr=0.5"]) == 1
     assert "other recipe" in capsys.readouterr().err
 
 
@@ -149,7 +149,7 @@ def _log(
         # ten minutes for 200 steps: 400 take 20, and one to begin
         (0.6, 200, 5000, "no better", "--minutes 21 --resume"),
         (0.6, 400, 400, "no better", "--set schedule.epochs=4"),
-        (0.3, 400, 400, "worse", "--set optimiser.lr=0.333 --set optimiser.rpn_lr=0.00667"),
+        (0.3, 400, 400, "worse", "--set optimizer.lr=0.333 --set optimizer.rpn_lr=0.00667"),
         # ten minutes for 50 steps: 300 take 60
         (0.7, 50, 5000, "too short", "--minutes 61 --resume"),
         (0.7, 50, 50, "too short", "--set schedule.epochs=12"),
@@ -197,7 +197,7 @@ def test_a_collapsed_head_is_to_be_trained_more_gently(tmp_path: Path) -> None:
     assert line.startswith("train the detector more gently: adept pretrain --images 'my photos'")
     words = shlex.split(line.partition(": ")[2])
     settings = [word for before, word in pairwise(words) if before == "--set"]
-    gentle = tiny(*settings).optimiser
+    gentle = tiny(*settings).optimizer
     assert (gentle.detector_lr_scale, gentle.predictor_lr_scale) == (0.2, 10)
     assert tiny(*settings).method.projector_norm
 

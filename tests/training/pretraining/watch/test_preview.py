@@ -15,14 +15,14 @@ from torch.utils.data import default_collate
 
 from adept_training.data.loader import Samples
 from adept_training.pretraining.watch.preview import FILLER, SIDE, _corner, draw_preview, make_panels
-from adept_training.proposals.pictures import LEVEL_COLOURS
+from adept_training.proposals.pictures import LEVEL_COLORS
 from tests.training.support import tiny, write_photographs
 
 VIEW = 128
 PLAIN = (
     f"views.sizes=[{VIEW},{VIEW},64]", "views.flip=0", "views.jitter_prob=0", "views.crop_scale=[1.0,1.0]",
-    "views.crop_ratio=[1.2,1.2]", "colours.jitter_prob=0", "colours.gray_prob=0", "colours.blur_prob=[0,0,0]",
-    "colours.solarize_prob=[0,0,0]",
+    "views.crop_ratio=[1.2,1.2]", "colors.jitter_prob=0", "colors.gray_prob=0", "colors.blur_prob=[0,0,0]",
+    "colors.solarize_prob=[0,0,0]",
 )  # fmt: skip
 # In V1: 16..48 x 32..64 (32 px: P2), and 60..124 x 56..120 (64 px: P3); in V3, half as large, both on P2.
 IN_V1 = [[16, 32, 48, 64], [60, 56, 124, 120]]
@@ -36,15 +36,15 @@ class _Known:
 def _samples(tmp_path: Path, *settings: str) -> tuple[Samples, Any]:
     recipe = tiny(*PLAIN, *settings)
     source = write_photographs(tmp_path / "photos", 2)
-    return Samples(source, _Known(), tuple(source.keys()), recipe.views, recipe.colours, 0), recipe
+    return Samples(source, _Known(), tuple(source.keys()), recipe.views, recipe.colors, 0), recipe
 
 
-def _is(pixel: tuple[int, ...], colour: str) -> bool:
-    return pixel == ImageColor.getrgb(colour)
+def _is(pixel: tuple[int, ...], color: str) -> bool:
+    return pixel == ImageColor.getrgb(color)
 
 
 @pytest.mark.parametrize("flip", [0, 1])
-def test_boxes_are_drawn_where_they_are_in_the_colour_of_their_level(flip: int, tmp_path: Path) -> None:
+def test_boxes_are_drawn_where_they_are_in_the_color_of_their_level(flip: int, tmp_path: Path) -> None:
     samples, recipe = _samples(tmp_path, f"views.flip={flip}")
     draw_preview(samples, [(0, 0), (0, 1)], recipe, tmp_path / "preview.png")
     picture = Image.open(tmp_path / "preview.png").convert("RGB")
@@ -60,14 +60,14 @@ def test_boxes_are_drawn_where_they_are_in_the_colour_of_their_level(flip: int, 
                 # The line is three pixels wide, inwards: its middle one, and the places before and behind it.
                 for x, inwards in ((left + round(x1 * scale), 1), (left + round(x2 * scale) - 1, -1)):
                     seen = [picture.getpixel((x + at * inwards, middle)) for at in (-3, 1, 5)]
-                    assert [_is(pixel, LEVEL_COLOURS[level]) for pixel in seen] == [False, True, False], (column, x)
+                    assert [_is(pixel, LEVEL_COLORS[level]) for pixel in seen] == [False, True, False], (column, x)
                 for y, inwards in ((top + round(y1 * scale), 1), (top + round(y2 * scale) - 1, -1)):
                     seen = [picture.getpixel((across, y + at * inwards)) for at in (-3, 1, 5)]
-                    assert [_is(pixel, LEVEL_COLOURS[level]) for pixel in seen] == [False, True, False], (column, y)
+                    assert [_is(pixel, LEVEL_COLORS[level]) for pixel in seen] == [False, True, False], (column, y)
 
 
 def test_pixels_are_those_of_the_view(tmp_path: Path) -> None:
-    """Undoing the network's normalisation gives the photograph back, to half a grey value's rounding."""
+    """Undoing the network's normalization gives the photograph back, to half a gray value's rounding."""
     samples, recipe = _samples(tmp_path)
     sample = samples[0, 0]
     for panel, view in zip(make_panels(default_collate([sample]), recipe), sample.views, strict=False):
@@ -80,7 +80,7 @@ def test_a_box_has_one_number_in_all_views_and_fillers_have_none(tmp_path: Path)
     assert [panel.title.partition(",")[0] for panel in panels] == ["V1", "V2", "V3", "V1"]
     for panel, scale in zip(panels[:3], (1, 1, 0.5), strict=True):
         assert panel.names[:2] == ["", ""], "two boxes of four are fillers, drawn first"
-        assert panel.colours[:2] == [FILLER, FILLER]
+        assert panel.colors[:2] == [FILLER, FILLER]
         where = dict(zip(panel.names[2:], panel.boxes_K4[2:].tolist(), strict=True))
         assert where == {
             "1": pytest.approx([v * scale for v in IN_V1[0]]), "2": pytest.approx([v * scale for v in IN_V1[1]])
@@ -101,16 +101,16 @@ def test_positive_anchors_by_looking_at_every_anchor(tmp_path: Path) -> None:
                     overlaps.append((level, anchor, [_iou(anchor, box) for box in IN_V1]))
     best = [max(iou[i] for _, _, iou in overlaps) for i in range(2)]
     wanted = [
-        (LEVEL_COLOURS[level], anchor)
+        (LEVEL_COLORS[level], anchor)
         for level, anchor, iou in overlaps
         if max(iou) >= 0.7 or any(abs(iou[i] - best[i]) < 1e-6 for i in range(2))
     ]
-    assert len({colour for colour, _ in wanted}) == 2, "anchors of two levels, or it tells little"
+    assert len({color for color, _ in wanted}) == 2, "anchors of two levels, or it tells little"
     count = len(wanted)
-    assert panel.colours == [colour for colour, _ in wanted] + [FILLER, FILLER]
+    assert panel.colors == [color for color, _ in wanted] + [FILLER, FILLER]
     np.testing.assert_allclose(panel.boxes_K4[:count], [anchor for _, anchor in wanted], atol=1e-4)
     assert sorted(panel.boxes_K4[count:].tolist()) == IN_V1
-    first = sum(colour == LEVEL_COLOURS[0] for colour, _ in wanted)
+    first = sum(color == LEVEL_COLORS[0] for color, _ in wanted)
     assert f"{first} on P2" in panel.title
 
 

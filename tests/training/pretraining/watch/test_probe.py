@@ -69,7 +69,7 @@ def test_recall_counts_from_an_overlap_of_50_and_of_70_percent(height: float, ex
 
 
 class _Oracle(nn.Module):
-    """Says yes to one square anchor of 48 px on P3, whose centre is (column 4, row 4) x 8 = (32, 32)."""
+    """Says yes to one square anchor of 48 px on P3, whose center is (column 4, row 4) x 8 = (32, 32)."""
 
     def forward(self, feats: list[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         logits = [f.new_full((len(f), 3, *f.shape[2:]), -9.0) for f in feats]

@@ -13,7 +13,7 @@ from adept_training.proposals import search_regions, selective_search
 from tests.training.proposals.photographs import skimage_photographs
 
 NAMES = ["astronaut", "coffee", "cells", "rocket"]
-COLOURS = np.random.default_rng(1).integers(0, 256, (40, 50, 3), dtype=np.uint8).repeat(3, 0).repeat(3, 1)
+COLORS = np.random.default_rng(1).integers(0, 256, (40, 50, 3), dtype=np.uint8).repeat(3, 0).repeat(3, 1)
 
 
 def histogram(columns, ranges, bins):
@@ -24,9 +24,9 @@ def histogram(columns, ranges, bins):
 def run_reference(image, scale, min_size):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        labelled, regions = reference.selective_search(image, scale=scale, sigma=0.9, min_size=min_size)
+        labeled, regions = reference.selective_search(image, scale=scale, sigma=0.9, min_size=min_size)
     xywh = np.array([region["rect"] for region in regions])
-    return labelled, np.hstack([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]]), [region["size"] for region in regions]
+    return labeled, np.hstack([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]]), [region["size"] for region in regions]
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def texture_mended(monkeypatch):
 
 @pytest.fixture
 def all_mended(texture_mended, monkeypatch):
-    def colour(pixels):
+    def color(pixels):
         return histogram(pixels, [(0.0, 1.0), (0.0, 1.0), (0.0, 255.0)], 25)
 
     def fill(a, b, area):
@@ -52,7 +52,7 @@ def all_mended(texture_mended, monkeypatch):
         seen["labels"] = image[:, :, 3].astype(int)
         return original(image)
 
-    def neighbours(regions):
+    def neighbors(regions):
         labels, pairs = seen["labels"], set()
         height, width = labels.shape
         for y in range(height):
@@ -62,10 +62,10 @@ def all_mended(texture_mended, monkeypatch):
                         pairs.add(tuple(sorted((labels[y, x], labels[y2, x2]))))
         return [((a, regions[a]), (b, regions[b])) for a, b in sorted(pairs)]
 
-    monkeypatch.setattr(reference, "_calc_colour_hist", colour)
+    monkeypatch.setattr(reference, "_calc_colour_hist", color)
     monkeypatch.setattr(reference, "_sim_fill", fill)
     monkeypatch.setattr(reference, "_extract_regions", extract)
-    monkeypatch.setattr(reference, "_extract_neighbours", neighbours)
+    monkeypatch.setattr(reference, "_extract_neighbours", neighbors)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -79,7 +79,7 @@ def test_soco_is_the_reference_with_its_texture_mended(texture_mended, name):
 
 @pytest.mark.parametrize("name", [*NAMES, "saturated blocks"])
 def test_fixed_is_the_reference_wholly_mended(all_mended, name):
-    image = COLOURS if name == "saturated blocks" else skimage_photographs()[name]
+    image = COLORS if name == "saturated blocks" else skimage_photographs()[name]
     _, boxes, sizes = run_reference(image, 500, 10)
     found = search_regions(image, "fixed")
     assert np.array_equal(found.boxes, boxes + np.array([0, 0, 1, 1]))
@@ -125,4 +125,4 @@ def test_opencv_gives_the_same_again_after_another_photograph():
 def test_opencv_without_contrib_says_what_to_install(monkeypatch):
     monkeypatch.delattr(cv2, "ximgproc")
     with pytest.raises(MissingExtraError, match="opencv-contrib-python-headless"):
-        selective_search(COLOURS, "opencv-fast")
+        selective_search(COLORS, "opencv-fast")

@@ -66,7 +66,7 @@ EDGE_CASES = {
     "12 x 9": lambda: rng.integers(0, 256, (9, 12, 3), dtype=np.uint8),
     "noise": lambda: rng.integers(0, 256, (90, 120, 3), dtype=np.uint8),
     "faint noise": lambda: rng.integers(100, 103, (90, 120, 3), dtype=np.uint8),
-    "two colours": lambda: rng.integers(0, 2, (60, 60, 1), dtype=np.uint8).repeat(3, 2) * 255,
+    "two colors": lambda: rng.integers(0, 2, (60, 60, 1), dtype=np.uint8).repeat(3, 2) * 255,
     "checkerboard of 1": lambda: checkerboard(1),
     "checkerboard of 2": lambda: checkerboard(2),
     "checkerboard of 3": lambda: checkerboard(3),
@@ -74,7 +74,7 @@ EDGE_CASES = {
     "ramp": lambda: np.broadcast_to(np.arange(120, dtype=np.uint8)[None, :, None], (60, 120, 3)),
     "enlarged without interpolation": lambda: np.asarray(PHOTO.resize((45, 30))).repeat(4, 0).repeat(4, 1),
     "flat blocks of a poor JPEG": lambda: from_file(PHOTO, "JPEG", quality=3),
-    "grey": lambda: from_file(PHOTO.convert("L")),
+    "gray": lambda: from_file(PHOTO.convert("L")),
     "alpha": lambda: from_file(PHOTO.convert("RGBA")),
     "CMYK": lambda: from_file(PHOTO.convert("CMYK"), "JPEG"),
     "palette": lambda: from_file(PHOTO.convert("P")),
@@ -93,7 +93,7 @@ def test_paper_is_the_reference_on_edge_cases(case):
 
 
 def test_ties_that_matter_are_settled_as_numpy_settles_them(monkeypatch):
-    """Without the second look, small segments on this picture are joined to other neighbours than in scikit-image."""
+    """Without the second look, small segments on this picture are joined to other neighbors than in scikit-image."""
     from skimage.segmentation import felzenszwalb
 
     asked = []

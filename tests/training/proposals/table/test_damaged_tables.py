@@ -13,19 +13,19 @@ from adept_hub.cli.main import main
 from adept_hub.errors import ProposalsError
 from adept_training.proposals import ProposalTable, get_preset
 from adept_training.proposals.table.index import _ARRAYS
-from adept_training.proposals.table.shards import Plan, Row, keys_digest, write_atomically, write_shard
+from adept_training.proposals.table.shards import ProposalRow, TablePlan, keys_digest, write_atomically, write_shard
 
 KEYS = ["a.png", "b.png", "c.png"]
 BOXES = np.array([[1, 2, 30, 20], [0, 0, 64, 48]], np.float32)
 
 
-def plan_of(**changes) -> Plan:
+def plan_of(**changes) -> TablePlan:
     values = {"images": 3, "shard_size": 2, "keys_sha256": keys_digest(KEYS), "preset": get_preset("paper").as_dict()}
-    return Plan(**{**values, "engine": {"name": "test"}, "decoder": "test", **changes})
+    return TablePlan(**{**values, "engine": {"name": "test"}, "decoder": "test", **changes})
 
 
-def rows(**boxes) -> list[Row]:
-    return [Row(key, 64, 48, boxes.get(key[0], BOXES), False, bytes([i] * 32)) for i, key in enumerate(KEYS)]
+def rows(**boxes) -> list[ProposalRow]:
+    return [ProposalRow(key, 64, 48, boxes.get(key[0], BOXES), False, bytes([i] * 32)) for i, key in enumerate(KEYS)]
 
 
 @pytest.fixture

@@ -118,7 +118,7 @@ def test_the_command_survives_a_name_that_is_not_utf8(tmp_path, capsys) -> None:
 def test_other_sides_are_found_while_loading_too(made) -> None:
     """Where more images were there than the comparison has time for."""
     table, source, recipe = ProposalTable.open(made / "table"), open_images(made / "shrunk"), tiny()
-    samples = Samples(source, table, tuple(source.keys()), recipe.views, recipe.colours, 0)
+    samples = Samples(source, table, tuple(source.keys()), recipe.views, recipe.colors, 0)
     with pytest.raises(ProposalsError, match=r"has 45 x 31 pixels; its proposals .* of 90 x 62"):
         samples[(0, 2)]
     with pytest.raises(ProposalsError, match="45 x 30 pixels"):

@@ -11,19 +11,26 @@ import pytest
 
 from adept_hub.errors import DiskFullError, ProposalsError
 from adept_training.proposals import ProposalTable, get_preset
-from adept_training.proposals.table.shards import Plan, Row, Unreadable, keys_digest, write_atomically, write_shard
+from adept_training.proposals.table.shards import (
+    ProposalRow,
+    TablePlan,
+    Unreadable,
+    keys_digest,
+    write_atomically,
+    write_shard,
+)
 
 KEYS = ["a/x.jpg", "b/x.jpg", "b/ü ñ.png", "c.jpg", "d.jpg"]
 
 
 def row(key, count, fallback=False):
     boxes = np.arange(4 * count, dtype=np.float32).reshape(-1, 4) + len(key) / 2
-    return Row(key, 100 + count, 50, boxes, fallback, hashlib.sha256(key.encode()).digest())
+    return ProposalRow(key, 100 + count, 50, boxes, fallback, hashlib.sha256(key.encode()).digest())
 
 
 @pytest.fixture
 def folder(tmp_path):
-    plan = Plan(len(KEYS), 2, keys_digest(KEYS), get_preset("paper").as_dict(), {"name": "test"}, "test")
+    plan = TablePlan(len(KEYS), 2, keys_digest(KEYS), get_preset("paper").as_dict(), {"name": "test"}, "test")
     write_atomically(tmp_path / "plan.json", plan.as_json().encode())
     write_shard(tmp_path, plan, 0, [row(KEYS[0], 3), row(KEYS[1], 1)], [])
     write_shard(tmp_path, plan, 1, [row(KEYS[2], 7)], [Unreadable(KEYS[3], "no image")])
@@ -81,7 +88,7 @@ def test_keys_whose_hashes_collide(folder, monkeypatch):
 
 def test_the_index_follows_the_shards(folder):
     assert len(ProposalTable.open(folder).boxes("d.jpg")) == 2
-    plan = Plan(len(KEYS), 2, keys_digest(KEYS), get_preset("paper").as_dict(), {"name": "test"}, "test")
+    plan = TablePlan(len(KEYS), 2, keys_digest(KEYS), get_preset("paper").as_dict(), {"name": "test"}, "test")
     write_shard(folder, plan, 2, [row(KEYS[4], 5)], [])
     assert len(ProposalTable.open(folder).boxes("d.jpg")) == 5
 
@@ -118,7 +125,7 @@ def damage_broken(folder):
 
 
 def damage_mixed(folder):
-    plan = Plan(len(KEYS), 2, keys_digest(KEYS), get_preset("soco").as_dict(), {"name": "test"}, "test")
+    plan = TablePlan(len(KEYS), 2, keys_digest(KEYS), get_preset("soco").as_dict(), {"name": "test"}, "test")
     write_shard(folder, plan, 1, [row(KEYS[2], 7)], [])
 
 

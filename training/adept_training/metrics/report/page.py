@@ -60,7 +60,7 @@ def write_report(
         page.heading("What the errors cost")
         page.text(
             "Points of AP50 that an oracle would gain by repairing every error of one kind (TIDE). FalsePos and "
-            "FalseNeg, in another colour, are all wrong detections and all objects not found: they overlap with the "
+            "FalseNeg, in another color, are all wrong detections and all objects not found: they overlap with the "
             "six.", "dim",
         )  # fmt: skip
         page.drawing(bars_plot([evaluation.tide.main, evaluation.tide.special], "points of AP50"))
@@ -69,7 +69,7 @@ def write_report(
         _confusion(page, evaluation)
         _worst(page, evaluation, evaluation.tide.errors)
     if weights is not None:
-        write_starts(page, weights.provenance.starts, weights.licence)
+        write_starts(page, weights.provenance.starts, weights.license)
     if command:
         page.heading("Made by")
         page.code(command)

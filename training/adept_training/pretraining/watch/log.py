@@ -12,7 +12,7 @@ from typing import Any
 
 from adept_hub.errors import AdeptError, NotARunError
 from adept_hub.io.paths import is_dir, what_is
-from adept_hub.io.read import MAX_LOG, Door
+from adept_hub.io.read import MAX_LOG, BoundedReader
 from adept_hub.io.schema import from_dict
 from adept_training.pretraining.asked import Asked
 from adept_training.runtime.journal import ending
@@ -86,7 +86,7 @@ class RunLog:
     @functools.cached_property
     def _recipe(self) -> dict[str, Any]:
         try:
-            found = Door(NotARunError).yaml(self.folder / RECIPE)
+            found = BoundedReader(NotARunError).yaml(self.folder / RECIPE)
         except NotARunError:
             return {}
         try:
@@ -117,7 +117,7 @@ def read_log(folder: Path) -> RunLog:
         why = f"there is no {LOG}" if is_dir(folder) else f"it {what_is(folder)}"
         raise NotARunError(f"{folder} holds no pre-training run: {why}.\nRUN is the --out of adept pretrain.")
     kept: list[dict[str, Any]] = []
-    records, torn = Door(NotARunError, MAX_LOG).json_lines(path)
+    records, torn = BoundedReader(NotARunError, MAX_LOG).json_lines(path)
     if records and not any("kind" in record for record in records):
         raise NotARunError(f"{path} is no log of pre-training: its lines have no kind.")
     for record in records:

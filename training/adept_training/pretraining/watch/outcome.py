@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from adept_hub.errors import ResumeError
-from adept_hub.io.read import Door
+from adept_hub.io.read import BoundedReader
 from adept_hub.io.write import atomic_file
 from adept_hub.words.command_line import command_line
 from adept_training.pretraining.asked import Asked
 from adept_training.pretraining.plan import MIN_STEPS
-from adept_training.pretraining.recipe import flatten
 from adept_training.pretraining.watch.log import RunLog, read_log
 from adept_training.pretraining.watch.verdict import Verdict, judge
+from adept_training.runtime.recipe_files import flatten
 
 OUTCOME = "run.json"
 #: Steps that a run which was too short is advised to have: three times the least.
@@ -25,7 +25,7 @@ _ENOUGH = 3 * MIN_STEPS
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PretrainResult:
     """What a run came to. ``interrupted``: a signal or a time limit of the machine ended it, its state is saved.
 
     Attributes:
@@ -93,11 +93,11 @@ def advice_of(run: RunLog, verdict: Verdict, seconds: float) -> list[str]:
     if run.step < MIN_STEPS:
         return [f"more epochs: {asked.again(folder, [_epochs(flat, _ENOUGH / max(run.step, 1))])}"]
     if verdict.collapsed:
-        gentle = ["optimiser.detector_lr_scale=0.2", "optimiser.predictor_lr_scale=10", "method.projector_norm=true"]
+        gentle = ["optimizer.detector_lr_scale=0.2", "optimizer.predictor_lr_scale=10", "method.projector_norm=true"]
         return [f"train the detector more gently: {asked.again(folder, gentle)}"]
     if verdict.word == "worse":
-        rates = [f"optimiser.{name}={flat[f'optimiser.{name}'] / 3:.3g}" for name in ("lr", "rpn_lr")
-                 if flat.get(f"optimiser.{name}")]  # fmt: skip
+        rates = [f"optimizer.{name}={flat[f'optimizer.{name}'] / 3:.3g}" for name in ("lr", "rpn_lr")
+                 if flat.get(f"optimizer.{name}")]  # fmt: skip
         return [f"lower learning rates: {asked.again(folder, rates)}"]
     if verdict.word == "no better":
         return [f"more epochs: {asked.again(folder, [_epochs(flat, 2)])}"]
@@ -122,7 +122,7 @@ def write_outcome(run: RunLog, verdict: Verdict | None, advice: list[str], **mor
 def read_outcome(folder: Path) -> dict[str, Any]:
     """Return the content of run.json; empty where there is none that can be read."""
     try:
-        found = Door(ResumeError).json(folder / OUTCOME)
+        found = BoundedReader(ResumeError).json(folder / OUTCOME)
     except ResumeError:
         return {}
     numbers = [found.get(name, 0) for name in ("seconds", "steps")] if isinstance(found, dict) else [None]
@@ -147,14 +147,14 @@ def has_finished(folder: Path, identity: Mapping[str, str], steps: int, max_minu
     return int(found.get("steps", 0)) >= steps or timed_out
 
 
-def finished_before(folder: Path, steps: int) -> Outcome:
+def finished_before(folder: Path, steps: int) -> PretrainResult:
     """Return the outcome of a run that `has_finished`, as its log and run.json have it."""
     log = read_log(folder)
     verdict = verdict_of(log)
     advice = advice_of(log, verdict, float(read_outcome(folder)["seconds"]))
     probes = log.of("probe") or [{}]
     first, last = ({k: v for k, v in probes[i].items() if k not in ("kind", "time", "step")} for i in (0, -1))
-    return Outcome(folder, log.step, steps, False, first, last, verdict, tuple(advice), finished_before=True)
+    return PretrainResult(folder, log.step, steps, False, first, last, verdict, tuple(advice), finished_before=True)
 
 
 def as_json(verdict: Verdict, advice: list[str]) -> dict[str, Any]:

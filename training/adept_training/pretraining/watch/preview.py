@@ -20,12 +20,12 @@ from adept_hub.io.write import atomic_file
 from adept_hub.models.parts import STRIDES
 from adept_hub.spec import Preprocessing
 from adept_training.data.loader import Batch, BoxBatch, Samples
-from adept_training.data.photometric import apply_colours
+from adept_training.data.photometric import apply_colors
 from adept_training.data.views import Array, Pixels
 from adept_training.method.levels import assign_levels
 from adept_training.method.rpn import POSITIVE, label_anchors, make_anchors, valid_targets
 from adept_training.pretraining.recipe import Recipe
-from adept_training.proposals.pictures import LEVEL_COLOURS, panel
+from adept_training.proposals.pictures import LEVEL_COLORS, panel
 
 #: Pixels of a panel's side in the picture.
 SIDE = 300
@@ -35,13 +35,13 @@ _GAP, _TITLE, _HEAD = 12, 20, 72
 
 
 @dataclass(frozen=True)
-class Panel:
-    """One view with the boxes to draw on it, a colour and a few letters for each."""
+class ViewPanel:
+    """One view with the boxes to draw on it, a color and a few letters for each."""
 
     title: str
     pixels_HWC: Pixels
     boxes_K4: Array
-    colours: list[str]
+    colors: list[str]
     names: list[str]
     line: int = 3
     #: Anchors that are positive; None where the panel shows no anchors.
@@ -71,7 +71,7 @@ def draw_preview(samples: Samples, places: Sequence[tuple[int, int]], recipe: Re
     return without_anchors(rows)
 
 
-def without_anchors(rows: Sequence[Sequence[Panel]]) -> str:
+def without_anchors(rows: Sequence[Sequence[ViewPanel]]) -> str:
     """Return a caution if the RPN has no positive anchor in some of the rows; empty if it has, or is not trained."""
     counts = [[panel.positives for panel in row if panel.positives is not None] for row in rows]
     empty = sum(bool(row) and sum(row) == 0 for row in counts)
@@ -83,9 +83,9 @@ def without_anchors(rows: Sequence[Sequence[Panel]]) -> str:
     )
 
 
-def make_panels(batch: Batch, recipe: Recipe) -> list[Panel]:
+def make_panels(batch: Batch, recipe: Recipe) -> list[ViewPanel]:
     """The panels of a batch of one: each view as the network sees it, then the RPN's views with positive anchors."""
-    views = [_seen(apply_colours(view.pixels_NHWC, view.colours, Preprocessing())[0]) for view in batch.views]
+    views = [_seen(apply_colors(view.pixels_NHWC, view.colors, Preprocessing())[0]) for view in batch.views]
     shared = len(batch.boxes1_S) == 1
     shown = [(f"V1{'' if shared else f' with V{i + 2}'}", 0, boxes) for i, boxes in enumerate(batch.boxes1_S)]
     shown += [("V2", 1, batch.boxes2), ("V3", 2, batch.boxes3)]
@@ -96,17 +96,17 @@ def make_panels(batch: Batch, recipe: Recipe) -> list[Panel]:
     for name, view, boxes in shown:
         title = f"{name}, {recipe.views.sizes[view]} px"
         if recipe.method.name == "byol":
-            panels.append(Panel(title, views[view], np.zeros((0, 4), np.float32), [], []))
+            panels.append(ViewPanel(title, views[view], np.zeros((0, 4), np.float32), [], []))
             continue
         real_K = boxes.real_NK[0].tolist()
         levels_K = assign_levels(boxes.boxes_NK4, recipe.model.levels)[0].tolist()
-        colours = [LEVEL_COLOURS[n] if real else FILLER for n, real in zip(levels_K, real_K, strict=True)]
+        colors = [LEVEL_COLORS[n] if real else FILLER for n, real in zip(levels_K, real_K, strict=True)]
         names = [
             str(ids.index(i) + 1) if real else "" for i, real in zip(boxes.ids_NK[0].tolist(), real_K, strict=True)
         ]
         order = sorted(range(len(real_K)), key=lambda k: real_K[k])  # a filler must not hide the box that it repeats
         boxes_K4 = boxes.boxes_NK4[0][order].numpy()
-        panels.append(Panel(title, views[view], boxes_K4, [colours[k] for k in order], [names[k] for k in order]))
+        panels.append(ViewPanel(title, views[view], boxes_K4, [colors[k] for k in order], [names[k] for k in order]))
     if recipe.method.trains_rpn:
         targets = (batch.targets1, batch.boxes2, batch.boxes3)
         for view in range(1 if recipe.method.rpn.views == "v1" else 3):
@@ -121,8 +121,8 @@ def _anchors(
     targets: BoxBatch,
     others: tuple[Tensor, Tensor] | None,
     recipe: Recipe,
-) -> Panel:
-    """Positive anchors by the colours of their levels, with the RPN's targets in white."""
+) -> ViewPanel:
+    """Positive anchors by the colors of their levels, with the RPN's targets in white."""
     size, rpn = recipe.views.sizes[view], recipe.method.rpn
     maps = [torch.zeros(1, 1, math.ceil(size / stride), math.ceil(size / stride)) for stride in STRIDES]
     anchors_LA4 = make_anchors(recipe.model.anchors, maps)
@@ -132,31 +132,31 @@ def _anchors(
     found_L = [anchors_A4[mask] for anchors_A4, mask in zip(anchors_LA4, positive_LA, strict=True)]
     wanted_K4 = targets.boxes_NK4[0][valid_NK[0]]
     counts = ", ".join(f"{len(found)} on P{i + 2}" for i, found in enumerate(found_L) if len(found)) or "none"
-    colours = [LEVEL_COLOURS[i] for i, found in enumerate(found_L) for _ in found] + [FILLER] * len(wanted_K4)
+    colors = [LEVEL_COLORS[i] for i, found in enumerate(found_L) for _ in found] + [FILLER] * len(wanted_K4)
     boxes_K4 = torch.cat([*found_L, wanted_K4]).numpy()
-    return Panel(
-        f"V{view + 1}, positive anchors: {counts}", pixels_HWC // 2, boxes_K4, colours, [""] * len(boxes_K4), 2,
+    return ViewPanel(
+        f"V{view + 1}, positive anchors: {counts}", pixels_HWC // 2, boxes_K4, colors, [""] * len(boxes_K4), 2,
         sum(len(found) for found in found_L),
     )  # fmt: skip
 
 
 def _seen(image_CHW: Tensor) -> Pixels:
-    """A normalised image as pixels."""
+    """A normalized image as pixels."""
     preprocessing = Preprocessing()
     mean, std = (torch.tensor(x)[:, None, None] for x in (preprocessing.mean, preprocessing.std))
     pixels_HWC = ((image_CHW * std + mean) * 255).round().clamp(0, 255).permute(1, 2, 0)
     return pixels_HWC.to(torch.uint8).numpy()
 
 
-def _draw(of_view: Panel) -> Image.Image:
-    drawn = panel(of_view.pixels_HWC, of_view.boxes_K4, of_view.colours, of_view.line, SIDE)
+def _draw(of_view: ViewPanel) -> Image.Image:
+    drawn = panel(of_view.pixels_HWC, of_view.boxes_K4, of_view.colors, of_view.line, SIDE)
     pen, font = ImageDraw.Draw(drawn), ImageFont.load_default(13)
     scale = SIDE / of_view.pixels_HWC.shape[0]
-    for (x1, y1, _, _), colour, name in zip(of_view.boxes_K4 * scale, of_view.colours, of_view.names, strict=True):
+    for (x1, y1, _, _), color, name in zip(of_view.boxes_K4 * scale, of_view.colors, of_view.names, strict=True):
         if name:
             place = (min(float(x1) + 6, SIDE - 14), min(float(y1) + 5, SIDE - 18))
             left, top, right, bottom = pen.textbbox(place, name, font=font)
-            pen.rectangle((left - 3, top - 2, right + 3, bottom + 2), fill=colour)
+            pen.rectangle((left - 3, top - 2, right + 3, bottom + 2), fill=color)
             pen.text(place, name, fill="#ffffff", font=font)
     return drawn
 
@@ -174,8 +174,8 @@ def _heading(sheet: Image.Image, recipe: Recipe) -> None:
     pen.text((_GAP, 8), f"{recipe.method.name}: the first samples of the run", fill=_INK, font=font)
     pen.text((_GAP, 28), words, fill=_INK, font=font)
     left = float(_GAP)
-    for level, (colour, upper) in enumerate(zip(LEVEL_COLOURS, recipe.model.levels.upper, strict=True)):
+    for level, (color, upper) in enumerate(zip(LEVEL_COLORS, recipe.model.levels.upper, strict=True)):
         text = f"P{level + 2}: up to {upper:g} px" if level < 3 else f"P{level + 2}: larger"
-        pen.rectangle((left, 51, left + 12, 63), fill=colour)
+        pen.rectangle((left, 51, left + 12, 63), fill=color)
         pen.text((left + 18, 49), text, fill=_INK, font=font)
         left += 40 + pen.textlength(text, font=font)

@@ -33,7 +33,7 @@ _POSITIVE, _NEGATIVE = 0.7, 0.3
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Photographs squashed to V1 without colour changes, and all of their boxes in its pixels, each once."""
+    """Photographs squashed to V1 without color changes, and all of their boxes in its pixels, each once."""
 
     pixels_NHWC: Tensor
     boxes_M4: tuple[Tensor, ...]
@@ -134,7 +134,7 @@ def _look(
     ).eval()  # fmt: skip
     try:
         for first in range(0, len(held.pixels_NHWC), _BATCH):
-            images = normalised(held.pixels_NHWC[first : first + _BATCH].to(device), preprocessing)
+            images = normalized(held.pixels_NHWC[first : first + _BATCH].to(device), preprocessing)
             feats = features.pyramid(images)
             sides = [(images.shape[2], images.shape[3])] * len(images)
             proposals, _ = finder(ImageList(images, sides), dict(zip(LEVELS, feats, strict=True)))
@@ -164,7 +164,7 @@ def _ranking(positives_L: list[Tensor], negatives_L: list[Tensor]) -> dict[str, 
     return found
 
 
-def normalised(pixels_NHWC: Tensor, preprocessing: Preprocessing) -> Tensor:
+def normalized(pixels_NHWC: Tensor, preprocessing: Preprocessing) -> Tensor:
     """uint8 RGB (N, H, W, 3) as a network takes it: float32 (N, 3, H, W), channels last."""
     mean = torch.tensor(preprocessing.mean, device=pixels_NHWC.device)[:, None, None]
     std = torch.tensor(preprocessing.std, device=pixels_NHWC.device)[:, None, None]

@@ -21,7 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from adept_hub.models.parts import DetectorParts
 from adept_hub.spec import Preprocessing
 from adept_training.method.levels import assign_levels, pool_assigned
-from adept_training.pretraining.watch.probe import HeldOut, normalised
+from adept_training.pretraining.watch.probe import HeldOut, normalized
 
 _BATCH = 25
 
@@ -51,7 +51,7 @@ def _features(parts: DetectorParts, held: HeldOut, preprocessing: Preprocessing)
     """float32 (B, D) of all boxes, each pooled from its own level."""
     device, features = next(parts.parameters()).device, []
     for first in range(0, len(held.pixels_NHWC), _BATCH):
-        images = normalised(held.pixels_NHWC[first : first + _BATCH].to(device), preprocessing)
+        images = normalized(held.pixels_NHWC[first : first + _BATCH].to(device), preprocessing)
         feats, pooled = parts.pyramid(images), []
         for at, boxes_M4 in enumerate(held.boxes_M4[first : first + _BATCH]):
             boxes_1M4 = boxes_M4.to(device)[None]
@@ -103,8 +103,8 @@ def effective_rank(features_BD: Tensor) -> float:
 
     n directions of equal variance give n; features that are all the same give 0.
     """
-    centred_BD = features_BD.double() - features_BD.double().mean(dim=0)
-    variance_D = torch.linalg.svdvals(centred_BD) ** 2
+    centered_BD = features_BD.double() - features_BD.double().mean(dim=0)
+    variance_D = torch.linalg.svdvals(centered_BD) ** 2
     if float(variance_D.sum()) == 0:
         return 0.0
     share_D = variance_D / variance_D.sum()

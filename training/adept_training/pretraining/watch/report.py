@@ -19,12 +19,12 @@ from adept_training.pages.page import Page
 from adept_training.pages.plotting import lines_plot
 from adept_training.pretraining.asked import next_commands
 from adept_training.pretraining.origin import recorded_origin
-from adept_training.pretraining.recipe import flatten
 from adept_training.pretraining.watch.log import RunLog, read_log
 from adept_training.pretraining.watch.outcome import advice_of, asked_of, network_of, verdict_of
 from adept_training.pretraining.watch.pictures import Watched, read_picture, read_watched
 from adept_training.proposals.pictures import panel
 from adept_training.runtime.journal import duration
+from adept_training.runtime.recipe_files import flatten
 
 _log = logging.getLogger(__name__)
 
@@ -245,14 +245,14 @@ def _proposals(watched: Watched, step: int) -> Image.Image:
         zip(watched.pixels_NSS3, watched.boxes_N, watched.proposals[step], strict=True)
     ):
         boxes_N4 = np.array([*truth, *found], np.float32).reshape(-1, 4)
-        colours = [_TRUTH] * len(truth) + [_FOUND] * len(found)
-        sheet.paste(panel(pixels, boxes_N4, colours, 2, _SIDE), (i * (_SIDE + 6), 0))
+        colors = [_TRUTH] * len(truth) + [_FOUND] * len(found)
+        sheet.paste(panel(pixels, boxes_N4, colors, 2, _SIDE), (i * (_SIDE + 6), 0))
     return sheet
 
 
 def _commands(run: RunLog) -> list[str]:
     if run.state == "done":
-        return next_commands(run.folder, str(flatten(run.recipe()).get("export.licence", "unstated")))
+        return next_commands(run.folder, str(flatten(run.recipe()).get("export.license", "unstated")))
     return [asked_of(run).resume(run.folder)]
 
 

@@ -29,9 +29,9 @@ def alpacadb_regions(
     boxes, sizes = np.empty((rows, 4), np.int64), np.empty(rows, np.int64)
     features.boxes_and_sizes(labels_HW, boxes[:segments], sizes[:segments])
     area_S1 = sizes[:segments, None]
-    colour = np.empty((rows, 2 + features.COLOUR_BINS if preset.narrow_colour_range else 3 * features.COLOUR_BINS))
-    features.colour_histograms(image, labels_HW, preset.narrow_colour_range, features.value_bins(), colour[:segments])
-    colour[:segments] /= area_S1
+    color = np.empty((rows, 2 + features.COLOR_BINS if preset.narrow_color_range else 3 * features.COLOR_BINS))
+    features.color_histograms(image, labels_HW, preset.narrow_color_range, features.value_bins(), color[:segments])
+    color[:segments] /= area_S1
     codes_CHW = space.take("codes", (3, height, width), np.uint8)
     local_binary_patterns(image, codes_CHW)
     texture = np.empty((rows, 3 * (2 if preset.narrow_texture_range else features.TEXTURE_BINS)))
@@ -39,12 +39,12 @@ def alpacadb_regions(
         codes_CHW, labels_HW, features.texture_bins(preset.narrow_texture_range), texture[:segments]
     )
     texture[:segments] /= area_S1
-    if preset.box_neighbours:
-        pairs = group.neighbours_by_box(boxes[:segments])
+    if preset.box_neighbors:
+        pairs = group.neighbors_by_box(boxes[:segments])
     else:
-        pairs = group.neighbours_by_touch(labels_HW, segments)
+        pairs = group.neighbors_by_touch(labels_HW, segments)
     extent = 0 if preset.short_boxes else 1
-    regions = group.merge_regions(pairs, segments, boxes, sizes, colour, texture, height * width, extent)
+    regions = group.merge_regions(pairs, segments, boxes, sizes, color, texture, height * width, extent)
     boxes_N4 = boxes[:regions].astype(np.float32)
     boxes_N4[:, 2:] += extent
     return boxes_N4, sizes[:regions].copy()

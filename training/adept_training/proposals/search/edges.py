@@ -1,7 +1,7 @@
-"""Costs of the pixel grid's edges: Gaussian smoothing and colour distance, bit for bit as scikit-image computes them.
+"""Costs of the pixel grid's edges: Gaussian smoothing and color distance, bit for bit as scikit-image computes them.
 
 scikit-image's ``felzenszwalb`` scales uint8 by 1/255, smooths with ``scipy.ndimage.gaussian_filter`` (reflecting, cut
-at 4 sigma, axis 0 before axis 1) and joins every pixel to its 8 neighbours at the Euclidean distance of their colours.
+at 4 sigma, axis 0 before axis 1) and joins every pixel to its 8 neighbors at the Euclidean distance of their colors.
 Sums are taken in the same order as there: a cost that differs in its last bit can turn a segment.
 
 Legend: H x W pixels, C = 3 channels, D = 4 directions: right, down, down-right, up-right. The edge of direction d at
@@ -18,7 +18,7 @@ SCALE_TABLE = np.arange(256, dtype=np.float64) * (1.0 / 255.0)
 
 
 def gaussian_weights(sigma: float) -> npt.NDArray[np.float64]:
-    """Weights of offsets 0..radius, normalised over the whole kernel; radius = int(4 sigma + 0.5)."""
+    """Weights of offsets 0..radius, normalized over the whole kernel; radius = int(4 sigma + 0.5)."""
     radius = int(4.0 * sigma + 0.5)
     if sigma <= 0 or radius == 0:
         return np.ones(1)
@@ -62,9 +62,9 @@ def edge_costs(
         for c in range(3):
             line = padded[c]
             inner = line[radius : radius + width]
-            centre = ring[y % slots, c]
+            center = ring[y % slots, c]
             for x in range(width):
-                inner[x] = centre[x] * weights[0]
+                inner[x] = center[x] * weights[0]
             for j in range(radius, 0, -1):  # the far ones first, as SciPy does
                 up, down = ring[reflect(y - j, height) % slots, c], ring[reflect(y + j, height) % slots, c]
                 weight = weights[j]

@@ -1,4 +1,4 @@
-"""What a segment looks like: box, size, colour histogram, texture histogram.
+"""What a segment looks like: box, size, color histogram, texture histogram.
 
 AlpacaDB's code takes 25 bins each of hue, saturation and value and 10 bins of each channel's binary pattern, but gives
 ``numpy.histogram`` ranges that leave most of them empty (see presets.py). Bins that stay empty add nothing to any
@@ -15,14 +15,14 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-COLOUR_BINS, TEXTURE_BINS = 25, 10
+COLOR_BINS, TEXTURE_BINS = 25, 10
 NO_BIN = 255
 
 
 @functools.cache
 def value_bins() -> npt.NDArray[np.uint8]:
     """Bin of each value 0..255 among 25 over (0, 255), as numpy.histogram decides."""
-    return _bins(COLOUR_BINS, 255.0)
+    return _bins(COLOR_BINS, 255.0)
 
 
 @functools.cache
@@ -59,7 +59,7 @@ def boxes_and_sizes(
 
 
 @numba.njit(nogil=True, cache=True)
-def colour_histograms(
+def color_histograms(
     image_HWC: npt.NDArray[np.uint8],
     labels_HW: npt.NDArray[np.int32],
     narrow: bool,
@@ -68,7 +68,7 @@ def colour_histograms(
 ) -> None:
     """Pixels a bin. Narrow: B = 2 + 25, hue and saturation fall into one bin each; else B = 3 x 25."""
     counts_SB[:] = 0
-    edges = np.linspace(0, 1, COLOUR_BINS + 1)
+    edges = np.linspace(0, 1, COLOR_BINS + 1)
     for y in range(labels_HW.shape[0]):
         for x in range(labels_HW.shape[1]):
             s = labels_HW[y, x]
@@ -89,8 +89,8 @@ def colour_histograms(
                     hue = (green - blue) / spread
                 hue = (hue / 6.0) % 1.0
             counts_SB[s, _bin_of(hue, edges)] += 1
-            counts_SB[s, COLOUR_BINS + _bin_of(saturation, edges)] += 1
-            counts_SB[s, 2 * COLOUR_BINS + bin_of_value[value]] += 1
+            counts_SB[s, COLOR_BINS + _bin_of(saturation, edges)] += 1
+            counts_SB[s, 2 * COLOR_BINS + bin_of_value[value]] += 1
     if narrow:
         for s in range(len(counts_SB)):
             total = 0.0

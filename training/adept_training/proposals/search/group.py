@@ -1,10 +1,10 @@
-"""Hierarchical grouping: the two most alike neighbours are merged until no two neighbours are left.
+"""Hierarchical grouping: the two most alike neighbors are merged until no two neighbors are left.
 
 After Uijlings et al., "Selective Search for Object Recognition" (IJCV 2013), as AlpacaDB's selectivesearch 0.4 has it.
 Its similarities live in a dict that is sorted anew for every merge, and of equal ones the latest inserted wins: pairs
 are therefore numbered in the order of their insertion, and a heap keeps the greatest (similarity, number) on top.
 
-Legend: S segments, R <= 2 S - 1 regions (the segments, then what they were merged into), Q pairs of neighbours.
+Legend: S segments, R <= 2 S - 1 regions (the segments, then what they were merged into), Q pairs of neighbors.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Ints = npt.NDArray[np.int64]
 
 
 @numba.njit(nogil=True, cache=True)
-def neighbours_by_box(boxes_S4: Ints) -> Ints:
+def neighbors_by_box(boxes_S4: Ints) -> Ints:
     """Pairs (Q, 2) in AlpacaDB's sense: a corner of the later segment's box lies strictly inside the earlier one's."""
     segments = len(boxes_S4)
     pairs = np.empty((max(16, 8 * segments), 2), np.int64)
@@ -39,7 +39,7 @@ def neighbours_by_box(boxes_S4: Ints) -> Ints:
 
 
 @numba.njit(nogil=True, cache=True)
-def neighbours_by_touch(labels_HW: npt.NDArray[np.int32], segments: int) -> Ints:
+def neighbors_by_touch(labels_HW: npt.NDArray[np.int32], segments: int) -> Ints:
     """Pairs (Q, 2) of segments with pixels side by side or corner to corner, in ascending order."""
     height, width = labels_HW.shape
     keys = np.empty(1024, np.int64)
@@ -65,13 +65,11 @@ def neighbours_by_touch(labels_HW: npt.NDArray[np.int32], segments: int) -> Ints
 
 
 @numba.njit(nogil=True, cache=True)
-def similarity(
-    a: int, b: int, boxes: Ints, sizes: Ints, colour: Array, texture: Array, area: int, extent: int
-) -> float:
-    """Colour + texture + size + fill, in the reference's order of operations."""
+def similarity(a: int, b: int, boxes: Ints, sizes: Ints, color: Array, texture: Array, area: int, extent: int) -> float:
+    """Color + texture + size + fill, in the reference's order of operations."""
     alike = 0.0
-    for i in range(colour.shape[1]):
-        alike += min(colour[a, i], colour[b, i])
+    for i in range(color.shape[1]):
+        alike += min(color[a, i], color[b, i])
     alike_texture = 0.0
     for i in range(texture.shape[1]):
         alike_texture += min(texture[a, i], texture[b, i])
@@ -119,7 +117,7 @@ def _pop(heap: Ints, n: int, score: Array) -> int:
 
 @numba.njit(nogil=True, cache=True)
 def merge_regions(
-    pairs_Q2: Ints, segments: int, boxes: Ints, sizes: Ints, colour: Array, texture: Array, area: int, extent: int
+    pairs_Q2: Ints, segments: int, boxes: Ints, sizes: Ints, color: Array, texture: Array, area: int, extent: int
 ) -> int:
     """Append merged regions to the first ``segments`` rows of the arrays (each of 2 S - 1 rows); returns R.
 
@@ -145,7 +143,7 @@ def merge_regions(
                 heap, following = np.concatenate((heap, heap)), np.concatenate((following, following))
                 room *= 2
             first[count], second[count], alive[count] = a, b, True
-            score[count] = similarity(a, b, boxes, sizes, colour, texture, area, extent)
+            score[count] = similarity(a, b, boxes, sizes, color, texture, area, extent)
             for side in range(2):
                 region, link = (a, 2 * count) if side == 0 else (b, 2 * count + 1)
                 following[link] = -1
@@ -166,8 +164,8 @@ def merge_regions(
         if best < 0:
             return regions
         merged_a, merged_b = int(first[best]), int(second[best])
-        _unite(merged_a, merged_b, regions, boxes, sizes, colour, texture)
-        # The neighbours of both, in the order in which their pairs were inserted, once each.
+        _unite(merged_a, merged_b, regions, boxes, sizes, color, texture)
+        # The neighbors of both, in the order in which their pairs were inserted, once each.
         n_fresh = 0
         alive[best] = False
         link_a, link_b = head[merged_a], head[merged_b]
@@ -192,12 +190,12 @@ def merge_regions(
 
 
 @numba.njit(nogil=True, cache=True)
-def _unite(a: int, b: int, new: int, boxes: Ints, sizes: Ints, colour: Array, texture: Array) -> None:
+def _unite(a: int, b: int, new: int, boxes: Ints, sizes: Ints, color: Array, texture: Array) -> None:
     sizes[new] = sizes[a] + sizes[b]
     for i in range(2):
         boxes[new, i] = min(boxes[a, i], boxes[b, i])
         boxes[new, 2 + i] = max(boxes[a, 2 + i], boxes[b, 2 + i])
-    for i in range(colour.shape[1]):
-        colour[new, i] = (colour[a, i] * sizes[a] + colour[b, i] * sizes[b]) / sizes[new]
+    for i in range(color.shape[1]):
+        color[new, i] = (color[a, i] * sizes[a] + color[b, i] * sizes[b]) / sizes[new]
     for i in range(texture.shape[1]):
         texture[new, i] = (texture[a, i] * sizes[a] + texture[b, i] * sizes[b]) / sizes[new]

@@ -42,9 +42,9 @@ class Preset:
     sigma: float
     min_size: int  # pixels; OpenCV derives its own from k
     # The reference's quirks. True: as in AlpacaDB's selectivesearch 0.4.
-    narrow_colour_range: bool = False  # H and S in [0, 1] are histogrammed over (0, 255): only V tells regions apart
+    narrow_color_range: bool = False  # H and S in [0, 1] are histogrammed over (0, 255): only V tells regions apart
     narrow_texture_range: bool = False  # LBP codes 0..255 are histogrammed over (0, 1): only 0 and 1 count
-    box_neighbours: bool = False  # neighbours are boxes with a corner inside the other, not regions that touch
+    box_neighbors: bool = False  # neighbors are boxes with a corner inside the other, not regions that touch
     short_boxes: bool = False  # right and bottom edges are the last pixel, not one past it
     # Edges of equal cost are taken in a fixed order, not in that of numpy.argsort, which depends on the processor
     stable_ties: bool = False
@@ -83,13 +83,13 @@ PRESETS: dict[str, Preset] = {
         # The paper's "default parameters" are the example of AlpacaDB's README. Neither it nor SoCo drops duplicates.
         Preset(
             "paper", "alpacadb", 500, 0.9, 10,
-            narrow_colour_range=True, narrow_texture_range=True, box_neighbours=True, short_boxes=True,
+            narrow_color_range=True, narrow_texture_range=True, box_neighbors=True, short_boxes=True,
             keep_duplicates=True,
         ),
         # SoCo's generate_imagenet_ss_proposals.py: its copy of AlpacaDB's code mends the texture range alone.
         Preset(
             "soco", "alpacadb", 300, 0.9, 100,
-            narrow_colour_range=True, box_neighbours=True, short_boxes=True,
+            narrow_color_range=True, box_neighbors=True, short_boxes=True,
             filter=BoxFilter(min_side=32), keep_duplicates=True,
         ),
         Preset("fixed", "alpacadb", 500, 0.9, 10, stable_ties=True),

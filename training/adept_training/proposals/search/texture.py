@@ -1,6 +1,6 @@
 """Local binary patterns (8 points, radius 1), bit for bit as scikit-image computes them, a row at a time.
 
-A pattern's bits say which of 8 points on a circle are at least as bright as the centre. The diagonal points lie between
+A pattern's bits say which of 8 points on a circle are at least as bright as the center. The diagonal points lie between
 pixels and are interpolated bilinearly, in floating point: on flat ground the rounding decides, and it depends on the
 position in the image, so that the same products and sums are formed here in the same order.
 
@@ -77,13 +77,13 @@ def _codes_of_row(
 ) -> None:
     keep_up, keep_down = 1 - up, 1 - down
     for x in range(len(out)):
-        centre = here[x + 1]
-        code = np.int64(here[x + 2] >= centre)
-        code |= np.int64(keep_up * right_above[x] + up * right_here[x] >= centre) << 1
-        code |= np.int64(above[x + 1] >= centre) << 2
-        code |= np.int64(keep_up * left_above[x] + up * left_here[x] >= centre) << 3
-        code |= np.int64(here[x] >= centre) << 4
-        code |= np.int64(keep_down * left_here[x] + down * left_below[x] >= centre) << 5
-        code |= np.int64(below[x + 1] >= centre) << 6
-        code |= np.int64(keep_down * right_here[x] + down * right_below[x] >= centre) << 7
+        center = here[x + 1]
+        code = np.int64(here[x + 2] >= center)
+        code |= np.int64(keep_up * right_above[x] + up * right_here[x] >= center) << 1
+        code |= np.int64(above[x + 1] >= center) << 2
+        code |= np.int64(keep_up * left_above[x] + up * left_here[x] >= center) << 3
+        code |= np.int64(here[x] >= center) << 4
+        code |= np.int64(keep_down * left_here[x] + down * left_below[x] >= center) << 5
+        code |= np.int64(below[x + 1] >= center) << 6
+        code |= np.int64(keep_down * right_here[x] + down * right_below[x] >= center) << 7
         out[x] = code

@@ -21,7 +21,7 @@ class Workspace:
         self._buffers: dict[str, npt.NDArray[np.uint8]] = {}
 
     def take(self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """An uninitialised array; the same memory for the same name."""
+        """An uninitialized array; the same memory for the same name."""
         needed = math.prod(shape) * np.dtype(dtype).itemsize
         buffer = self._buffers.get(name)
         if buffer is None or len(buffer) < needed:

@@ -18,10 +18,10 @@ import numpy.typing as npt
 
 from adept_hub.errors import ProposalsError
 from adept_hub.io.disk_errors import disk_errors
-from adept_hub.io.read import Door
-from adept_training.proposals.table_files import map_arrays, new_array, sync
+from adept_hub.io.read import BoundedReader
+from adept_training.proposals.table.files import map_arrays, new_array, sync
 
-_DOOR = Door(ProposalsError)
+_DOOR = BoundedReader(ProposalsError)
 _INDEX = "index"
 #: Of the index: one that an older version made is made again.
 _VERSION = 2

@@ -21,7 +21,7 @@ _THREADS = 8
 
 
 @dataclass(frozen=True)
-class Difference:
+class ImageDifference:
     """How photographs differ from those that were recorded."""
 
     looked: int
@@ -69,7 +69,7 @@ def matching_keys(table: ProposalTable, source: ImageSource, images: str | None 
 def compare(
     source: ImageSource, keys: Sequence[str], sha256: Callable[[str], bytes], size: Callable[[str], tuple[int, int]],
     *, seconds: float = _SECONDS, least: int = _LEAST,
-) -> Difference:  # fmt: skip
+) -> ImageDifference:  # fmt: skip
     """Compare the contents of photographs with recorded digests and sides; those that cannot be read are passed over.
 
     Args:
@@ -102,4 +102,4 @@ def compare(
                 seen += 1
                 differing += [result[0]] if result[1] else []
                 other_sides += result[2]
-    return Difference(seen, len(differing), other_sides, min(differing, default=""))
+    return ImageDifference(seen, len(differing), other_sides, min(differing, default=""))

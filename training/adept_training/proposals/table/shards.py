@@ -20,10 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from adept_hub.errors import ProposalsError
-from adept_hub.io.read import Door, parse_json
+from adept_hub.io.read import BoundedReader, parse_json
 from adept_hub.io.write import atomic_file
 from adept_training.proposals.search.boxes import Boxes
-from adept_training.proposals.table_files import read_columns, read_footer
+from adept_training.proposals.table.files import read_columns, read_footer
 
 FORMAT = "adept-proposals"
 FORMAT_VERSION = 1
@@ -42,7 +42,7 @@ _COLUMNS = [
 
 
 @dataclass(frozen=True)
-class Row:
+class ProposalRow:
     """The proposals of one image."""
 
     key: str
@@ -62,7 +62,7 @@ class Unreadable:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TablePlan:
     """What a table is: which images, in which shards, made how. Equal plans give equal tables."""
 
     images: int
@@ -93,26 +93,26 @@ def keys_digest(keys: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def read_plan(folder: Path) -> Plan:
+def read_plan(folder: Path) -> TablePlan:
     """The plan of a table. Raises ProposalsError when there is none, or when it is not one of ours."""
     path = folder / PLAN_FILE
     if not os.path.lexists(path):
         raise ProposalsError(
             f"No proposals in {folder} (it has no {PLAN_FILE}).\nMake them: adept proposals IMAGES --out {folder}"
         )
-    content = Door(ProposalsError, remedy="Make the proposals again in another folder.").json(path)
+    content = BoundedReader(ProposalsError, remedy="Make the proposals again in another folder.").json(path)
     found = (content.pop("format", None), content.pop("version", None)) if isinstance(content, dict) else (None, None)
     if found != (FORMAT, FORMAT_VERSION) or not _is_plan(content):
         raise ProposalsError(
             f"{path} was not written by this version of adept proposals (format {found[0]!r:.40}, version "
             f"{found[1]!r:.20}).\nMake the proposals again: adept proposals IMAGES --out ANOTHER"
         )
-    return Plan(**content)
+    return TablePlan(**content)
 
 
 def _is_plan(content: dict[str, Any]) -> bool:
     """Whether the fields are those of a plan, each of its type."""
-    if set(content) != set(Plan.__dataclass_fields__):
+    if set(content) != set(TablePlan.__dataclass_fields__):
         return False
     preset, engine = content["preset"], content["engine"]
     return (
@@ -126,7 +126,9 @@ def _is_plan(content: dict[str, Any]) -> bool:
     )
 
 
-def write_shard(folder: Path, plan: Plan, shard: int, rows: Sequence[Row], unreadable: Sequence[Unreadable]) -> None:
+def write_shard(
+    folder: Path, plan: TablePlan, shard: int, rows: Sequence[ProposalRow], unreadable: Sequence[Unreadable]
+) -> None:
     """One shard, whole or not at all. Raises DiskFullError."""
     note = {
         "shard": shard,
@@ -151,7 +153,7 @@ def write_shard(folder: Path, plan: Plan, shard: int, rows: Sequence[Row], unrea
     write_atomically(folder / plan.part(shard), sink.getvalue())
 
 
-def shard_note(folder: Path, plan: Plan, shard: int) -> dict[str, Any]:
+def shard_note(folder: Path, plan: TablePlan, shard: int) -> dict[str, Any]:
     """A shard's own metadata: rows, boxes and unreadable images. Raises ProposalsError for a foreign or broken one."""
     path = folder / plan.part(shard)
     if not os.path.lexists(path):
@@ -190,7 +192,7 @@ def _is_note(note: Any, shard: int) -> bool:
     )
 
 
-def read_shard(folder: Path, plan: Plan, shard: int, columns: Sequence[str] | None = None) -> pa.Table:
+def read_shard(folder: Path, plan: TablePlan, shard: int, columns: Sequence[str] | None = None) -> pa.Table:
     """The rows of a shard, or some of its columns: no nulls, and the types that `write_shard` gives.
 
     Raises:

@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from adept_hub.errors import AdeptError, ProposalsError
-from adept_hub.io.read import Door
+from adept_hub.io.read import BoundedReader
 
 #: Of one shard; 100,000 images of 2,000 boxes have 3 GB.
 MAX_SHARD = 16 << 30
-_SHARD = Door(ProposalsError, MAX_SHARD, remedy="Remove it and run adept proposals again.")
+_SHARD = BoundedReader(ProposalsError, MAX_SHARD, remedy="Remove it and run adept proposals again.")
 #: They are mapped, never read whole.
-_ARRAY = Door(ProposalsError, 1 << 62)
+_ARRAY = BoundedReader(ProposalsError, 1 << 62)
 #: What pyarrow raises for damaged files.
 _DAMAGE = (
     OSError, ValueError, TypeError, LookupError, RecursionError, MemoryError, OverflowError, pa.ArrowException,
