@@ -16,8 +16,6 @@ from adept_training.metrics.coco_files import detections_of, load_detections, sa
 from adept_training.metrics.detections import Detections
 from tests.training.made import image, split
 
-from .made import image, split
-
 
 @pytest.fixture
 def two() -> Split:
