@@ -50,10 +50,11 @@ hostile: $(VENV)/.dev  ## hostile files, kill -9, full disks and a Hub that lies
 		tests/hostile tests/io tests/hub/test_any_answer.py tests/hub/test_lies.py tests/checkpoint/test_validate.py
 	@$(BIN)/python -m tests.hub.fuzz 2000 --seed $(SEED)
 
-lint: $(VENV)/.dev  ## ruff and mypy --strict
+lint: $(VENV)/.dev  ## ruff, mypy --strict and the share of unidiomatic prose
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/python -m tests.style
 
 format: $(VENV)/.dev  ## rewrite the code as ruff likes it
 	@$(BIN)/ruff check --fix .
