@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the checkpoint folder and say what is in it."""
     from adept_hub.checkpoint.folder import write_checkpoint
+    from adept_hub.checkpoint.state_files import read_state
     from adept_hub.foreign.import_weights import FOREIGN_LAYOUTS, import_layout, recognize_layout
-    from adept_hub.frameworks.read_facts import read_state
     from adept_hub.io.digest import sha256_file
     from adept_hub.models.contract import part_of
     from adept_hub.spec import PARTS, Preprocessing, Provenance, Start

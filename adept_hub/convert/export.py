@@ -15,14 +15,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from adept_hub.arguments.calls import checked
+from adept_hub.checkpoint.tensor_files import load_tensors_only
 from adept_hub.checkpoint.weights_file import read_safetensors
+from adept_hub.convert.infer import infer_spec
 from adept_hub.convert.keymap import KeyTable
 from adept_hub.convert.norms import with_counters, with_norm
 from adept_hub.convert.options import Detector, Framework, Target, check_framework
 from adept_hub.convert.rescale import rescale_anchors
 from adept_hub.errors import CheckpointError
-from adept_hub.foreign.infer import infer_spec
-from adept_hub.foreign.tensor_files import load_tensors_only
 from adept_hub.frameworks import detectron2, mmdet, torchvision
 from adept_hub.io.paths import resolved
 from adept_hub.io.write import atomic_folder

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from adept_hub.convert.infer import infer_spec
 from adept_hub.convert.keymap import KeyTable
 from adept_hub.convert.norms import with_counters, with_identity_norms
 from adept_hub.errors import CheckpointError, UnknownKeyError
-from adept_hub.foreign.infer import infer_spec
 from adept_hub.foreign.projects import FOREIGN_LAYOUTS, ForeignLayout
 from adept_hub.models.contract import check_tensors, part_of
 from adept_hub.spec import DetectorSpec

@@ -8,14 +8,15 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adept_hub.checkpoint.state_files import read_state
 from adept_hub.convert.facts import Config, Facts, detectron2_facts, mmdet_facts
 from adept_hub.errors import CheckpointError, UnsupportedModelError
-from adept_hub.frameworks.config_files import read_plain_config
+from adept_hub.io.config_files import read_plain_config
 from adept_hub.io.paths import is_file, not_a
 from adept_hub.io.schema import from_dict
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
 
 def facts_of_file(path: Path, framework: str, *, run_config: bool = False) -> Facts:
@@ -108,27 +109,6 @@ def _run_mmengine(path: Path) -> Config:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{path} cannot be run: {type(error).__name__}: {reason}") from error
     return found
-
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    """The state dict in a weights file: safetensors, a .pth with tensors (alone, or under model or state_dict), or a
-    Detectron2 .pkl with arrays.
-
-    Raises:
-        CheckpointError: the file is missing, damaged, or holds no tensors.
-        PickleRefusedError: it holds pickled objects other than tensors.
-    """
-    from adept_hub.checkpoint.weights_file import read_safetensors
-    from adept_hub.foreign.array_pickles import is_array_pickle, load_arrays_only
-    from adept_hub.foreign.tensor_files import load_tensors_only
-
-    if not is_file(path):
-        raise CheckpointError(not_a("a file of weights", path))
-    if path.suffix == ".pkl" and is_array_pickle(path):
-        return load_arrays_only(path)
-    if path.suffix != ".safetensors":
-        return load_tensors_only(path)
-    return read_safetensors(path)
 
 
 def facts_of_shapes(shapes: Mapping[str, tuple[int, ...]], framework: str) -> Facts:

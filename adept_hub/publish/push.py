@@ -18,8 +18,8 @@ from adept_hub.checkpoint.folder import write_checkpoint
 from adept_hub.checkpoint.licenses import inherit
 from adept_hub.checkpoint.validate import MAX_CARD_BYTES
 from adept_hub.convert.export import import_state
+from adept_hub.convert.infer import infer_spec
 from adept_hub.errors import AdeptError, CheckpointError, DownloadError, PublishError
-from adept_hub.foreign.infer import infer_spec
 from adept_hub.io.read import BoundedReader
 from adept_hub.models.contract import part_of
 from adept_hub.models.read import anchors_of, preprocessing_of

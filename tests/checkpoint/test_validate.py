@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from adept_hub.errors import AdeptError
-from tests.foreign.malicious_pickles import CASES
+from tests.checkpoint.malicious_pickles import CASES
 from tests.hub import fuzz
 
 

@@ -21,6 +21,7 @@ from adept_hub.cards.card import render_card, write_card
 from adept_hub.cards.card_data import eval_results
 from adept_hub.cards.measurements import with_measurements
 from adept_hub.checkpoint.folder import CONFIG, parse_config, read_config, replace_provenance
+from adept_hub.checkpoint.state_files import read_state
 from adept_hub.doctor import diagnose_file, diagnose_stock
 from adept_hub.errors import (
     CheckpointError,
@@ -30,7 +31,6 @@ from adept_hub.errors import (
     SourceError,
     UnsupportedModelError,
 )  # fmt: skip
-from adept_hub.frameworks.read_facts import read_state
 from adept_hub.integrations.url_handler import parse_address
 from adept_hub.io.lock import _name, _owner
 from adept_hub.io.schema import to_dict

@@ -25,7 +25,7 @@ from adept_hub.checkpoint.folder import CONFIG, WEIGHTS, read_config, read_tenso
 from adept_hub.errors import AdeptError
 from adept_hub.io.digest import sha256_file
 from adept_hub.models.contract import expected_tensors
-from tests.foreign.malicious_pickles import CASES
+from tests.checkpoint.malicious_pickles import CASES
 from tests.hostile.mutate import dump, mutate_bytes, mutate_tree
 from tests.hub.headers import data_bytes, read_header
 

@@ -19,6 +19,7 @@ from torch import nn
 from adept_hub.cards.card import write_card
 from adept_hub.cards.measurements import with_measurements
 from adept_hub.checkpoint.folder import CARD, CONFIG, WEIGHTS, read_config, read_tensors, write_checkpoint
+from adept_hub.checkpoint.state_files import read_state
 from adept_hub.convert.facts import MMDET_STOCK
 from adept_hub.errors import (
     AdeptError,
@@ -35,7 +36,7 @@ from adept_hub.errors import (
     ResumeError,
     TrackerError,
 )
-from adept_hub.frameworks.read_facts import facts_of_file, read_state
+from adept_hub.frameworks.read_facts import facts_of_file
 from adept_hub.io.digest import sha256_file
 from adept_hub.registry.reader import check_registry
 from adept_hub.spec import PARTS, Preprocessing, Provenance

@@ -19,8 +19,8 @@ DOORS = {
     "adept_hub.io.strict_yaml": "YAML, for the door alone",
     "adept_hub.io.archives": "tar files, of which only members are read",
     "adept_hub.checkpoint.weights_file": "safetensors, whose library maps a file by its name",
-    "adept_hub.foreign.tensor_files": "torch.save's files, whose library maps a file by its name",
-    "adept_hub.foreign.array_pickles": "Detectron2's pickles, by an unpickler that builds arrays only",
+    "adept_hub.checkpoint.tensor_files": "torch.save's files, whose library maps a file by its name",
+    "adept_hub.checkpoint.array_pickles": "Detectron2's pickles, by an unpickler that builds arrays only",
     "adept_training.images.decode": "encoded images, from bytes or streams that the door gave",
     "adept_training.proposals.table.files": "Parquet and NumPy arrays, whose libraries adept_hub does without",
 }

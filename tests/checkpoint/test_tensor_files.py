@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import torch
 
+from adept_hub.checkpoint.tensor_files import load_tensors_only
 from adept_hub.errors import CheckpointError, PickleRefusedError
-from adept_hub.foreign.tensor_files import load_tensors_only
 
 STATE = {"conv.weight": torch.arange(24.0).reshape(2, 3, 2, 2), "bn.num_batches_tracked": torch.tensor(7)}
 

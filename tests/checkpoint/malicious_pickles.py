@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from adept_hub.checkpoint.folder import WEIGHTS, read_config, read_tensors
-from adept_hub.foreign.tensor_files import load_tensors_only
+from adept_hub.checkpoint.tensor_files import load_tensors_only
 from tests.hub.malicious import CASES, attack
 
 

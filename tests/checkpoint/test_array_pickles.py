@@ -13,10 +13,10 @@ import pytest
 import torch
 from torchvision.models import resnet18
 
+from adept_hub.checkpoint.array_pickles import load_arrays_only
+from adept_hub.checkpoint.state_files import read_state
 from adept_hub.errors import CheckpointError, PickleRefusedError
-from adept_hub.foreign.array_pickles import load_arrays_only
 from adept_hub.foreign.import_weights import import_layout, recognize_layout
-from adept_hub.frameworks.read_facts import read_state
 from tests.foreign import foreign
 
 
