@@ -112,19 +112,18 @@ class BoundedReader:
         except UnicodeDecodeError as error:
             raise self.refuse(path, f"is not UTF-8 text (byte {error.start})") from error
 
-    def json(self, path: Path, *, unique: bool = True, lenient: bool = False) -> Any:
+    def json(self, path: Path, *, lenient: bool = False) -> Any:
         """Return the values of a JSON file.
 
         Args:
             path: the file.
-            unique: as for `adept_hub.io.strict_json.loads`.
             lenient: take what Python's own parser takes, where the caller reports NaN and the like by their place.
         """
         content = self.read(path)
         try:
             if lenient:
                 return strict_json.loads_leniently(content)
-            return strict_json.loads(content, unique=unique, surrogates=self.surrogates)
+            return strict_json.loads(content, surrogates=self.surrogates)
         except (ValueError, *_DEPTH) as error:
             raise self.refuse(path, f"is not valid JSON ({_first_line(error)})") from error
 
@@ -197,7 +196,6 @@ def parse_json(
     error: type[AdeptError],
     *,
     remedy: str = "",
-    unique: bool = True,
     surrogates: bool = False,
 ) -> Any:
     """Return the values of JSON text that is no file: a header, a metadata field, a server's answer.
@@ -207,13 +205,13 @@ def parse_json(
         where: what it is called in the message.
         error: the class of the error.
         remedy: last line of the message: what to type next.
-        unique, surrogates: as for `adept_hub.io.strict_json.loads`.
+        surrogates: as for `adept_hub.io.strict_json.loads`.
 
     Raises:
         AdeptError: of class ``error``: not valid JSON, or nested too deeply.
     """
     try:
-        return strict_json.loads(content, unique=unique, surrogates=surrogates)
+        return strict_json.loads(content, surrogates=surrogates)
     except (ValueError, *_DEPTH) as problem:
         why = f"{where} is not valid JSON ({_first_line(problem)})."
         raise error(f"{why}\n{remedy}" if remedy else why) from problem

@@ -21,7 +21,7 @@ from adept_hub.io.write import atomic_file, atomic_folder
 from adept_hub.names import split_name
 from adept_hub.publish.release import check_publishable
 from adept_hub.registry import BUNDLED, MODELS
-from adept_hub.registry.reader import MAX_REGISTRY_BYTES, check_registry, parse_registry
+from adept_hub.registry.reader import MAX_REGISTRY_BYTES, parse_registry, read_registry
 
 #: What the package may carry in one checkpoint.
 MAX_BYTES = 40_000_000
@@ -51,7 +51,7 @@ def bundle(checkpoint: Path, alias: str = "", *, models: Path = MODELS, bundled:
         check_inside(picture, picture.parent.parent)
     if sum(picture.stat().st_size for picture in pictures) > MAX_PICTURE_BYTES:
         raise PublishError(f"The pictures of {config.name} have more than {MAX_PICTURE_BYTES:,} bytes together.")
-    check_registry((models, bundled))
+    read_registry((models, bundled))
     data: dict[str, Any] = BoundedReader(RegistryError, MAX_REGISTRY_BYTES).json(models)
     with atomic_folder(bundled / config.name, overwrite=True) as folder:
         for name in ("model.safetensors", "config.json"):

@@ -8,37 +8,33 @@ a folder beside that file.
 
 from __future__ import annotations
 
-import contextlib
 import fnmatch
 import functools
 import os
 import re
-import sys
 from collections.abc import Callable, Iterable
-from importlib.machinery import PathFinder
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from adept_hub.arguments.calls import checked
+from adept_hub.arguments.choices import check_choice
 from adept_hub.errors import RegistryError, UnknownModelError, UnpublishedWeightsError
 from adept_hub.io.paths import expanded
-from adept_hub.registry.reader import Registry, check_registry, load_registry, parse_registry
-
-if TYPE_CHECKING:
-    from adept_hub.registry.entries import Location as Location
-    from adept_hub.registry.entries import ModelInfo as ModelInfo
+from adept_hub.registry.entries import Location, ModelInfo
+from adept_hub.registry.reader import Registry, parse_registry, read_registry
+from adept_hub.spec import METHODS
 
 __all__ = [
     "Location",
     "ModelInfo",
     "Registry",
-    "check_registry",
     "is_model",
     "is_model_pretrained",
     "list_models",
     "list_pretrained",
     "model_info",
     "parse_registry",
+    "read_registry",
     "registry",
     "registry_files",
 ]
@@ -49,12 +45,7 @@ MODELS = Path(__file__).with_name("models.json")
 GROUP = "adept_hub.registries"
 
 
-def __getattr__(name: str) -> Any:
-    if name not in ("Location", "ModelInfo"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from adept_hub.registry import entries  # the dataclasses of entries, which a listing does without
-
-    return getattr(entries, name)
+_read_once = functools.lru_cache(maxsize=4)(read_registry)
 
 
 def registry() -> Registry:
@@ -63,7 +54,7 @@ def registry() -> Registry:
     Raises:
         RegistryError: one of them cannot be read, or takes a name of another.
     """
-    return load_registry(*registry_files())
+    return _read_once(*registry_files())
 
 
 def registry_files() -> tuple[tuple[Path, Path], ...]:
@@ -76,43 +67,14 @@ def registry_files() -> tuple[tuple[Path, Path], ...]:
 @functools.cache
 def _installed() -> tuple[Path, ...]:
     """Registry files of installed packages, by the name of their entry points."""
-    if not _may_be_installed():
-        return ()
-    from importlib.metadata import entry_points
-
-    found = []
+    files = []
     for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name):
         value = entry.load()
         value = value() if callable(value) else value
         if not isinstance(value, (str, os.PathLike)):
-            raise RegistryError(f"The entry point {entry.name!r} of {GROUP} gives {value!r}, which is no path.")
-        found.append(Path(value))
-    return tuple(found)
-
-
-def _may_be_installed() -> bool:
-    """Whether an installed package can have an entry point of the group.
-
-    importlib.metadata, which knows, takes longer to import and to ask than all else that a listing does.
-    """
-    if any(hasattr(finder, "find_distributions") for finder in sys.meta_path if finder is not PathFinder):
-        return True
-    group = GROUP.encode()
-    for place in {path or "." for path in sys.path}:
-        try:
-            with os.scandir(place) as entries:
-                folders = [entry.path for entry in entries if entry.name.endswith((".dist-info", ".egg-info", ".egg"))]
-        except NotADirectoryError:  # an archive
-            return True
-        except OSError:
-            continue
-        for folder in folders:
-            with contextlib.suppress(OSError), open(f"{folder}/entry_points.txt", "rb") as stream:  # noqa: PTH123  # fast
-                if group in stream.read():
-                    return True
-            if folder.endswith(".egg"):
-                return True
-    return False
+            raise RegistryError(f"The entry point {entry.name!r} of {GROUP} returns {value!r}, which is not a path.")
+        files.append(Path(value))
+    return tuple(files)
 
 
 @checked
@@ -136,8 +98,8 @@ def list_models(
         OptionValueError: no model has, or could have, this method.
     """
     known = registry()
-    if method is not None and method not in known.methods():
-        _check_method(method, known)
+    if method is not None:
+        check_choice("method", method, dict.fromkeys((*METHODS, *(info.method for info in known.values()))))
     names = known.names(method, pretrained)
     if wanted := _matcher(filter):
         names = [name for name in names if wanted(name) or wanted(name.partition(".")[0])]
@@ -166,13 +128,6 @@ def is_model_pretrained(name: str) -> bool:
         return registry().resolve_pretrained(name).pretrained
     except (UnknownModelError, UnpublishedWeightsError):
         return False
-
-
-def _check_method(method: str, known: Registry) -> None:
-    from adept_hub.arguments.choices import check_choice  # with dataclasses, which a listing does without
-    from adept_hub.spec import METHODS
-
-    check_choice("method", method, dict.fromkeys((*METHODS, *sorted(known.methods()))))
 
 
 def _matcher(patterns: str | Iterable[str]) -> Callable[[str], object] | None:

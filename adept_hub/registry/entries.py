@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from adept_hub.errors import RegistryError, SourceError
-from adept_hub.io.schema import from_dict
-from adept_hub.names import check_repo, is_commit, is_name, split_name
+from adept_hub.names import check_repo, is_commit, split_name
 from adept_hub.spec import DetectorSpec, Metric, Preprocessing
 
 #: Names that Windows keeps for itself in every folder, with and without a suffix.
@@ -145,28 +144,3 @@ def _check_folder(folder: str, where: str) -> None:
     odd = any(part.rstrip(". ") != part or _DEVICE.fullmatch(part) for part in parts)
     if odd or not folder.isprintable():
         raise RegistryError(f"{where}: {folder[:200]!r} is no name of a folder on every system.")
-
-
-def parse_architecture(name: str, raw: object, where: str) -> ModelInfo:
-    """The entry of an architecture.
-
-    Raises:
-        RegistryError: a field is unknown, missing or of the wrong type.
-    """
-    return ModelInfo(name=name, **vars(from_dict(ArchitectureEntry, raw, where, RegistryError)))
-
-
-def parse_checkpoint(
-    name: str, raw: object, where: str, base: ModelInfo, aliases: tuple[str, ...], folder: Path
-) -> ModelInfo:
-    """The entry of a checkpoint of the architecture ``base``; ``folder`` is that of its registry file.
-
-    Raises:
-        RegistryError: a field is unknown, missing or of the wrong type, the name is none, or see `check_entry`.
-    """
-    if not is_name(name):
-        raise RegistryError(f"{where}: this is no name of a model (architecture.tag in lower case, digits and _).")
-    point = from_dict(CheckpointEntry, raw, where, RegistryError)
-    check_entry(point, where)
-    fields = {**vars(point), "summary": point.summary or base.summary}
-    return ModelInfo(name=name, method=base.method, spec=base.spec, aliases=aliases, base=folder, **fields)

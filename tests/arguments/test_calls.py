@@ -42,7 +42,7 @@ FUNCTIONS = (
 )  # fmt: skip
 #: Of the modules above: what takes nothing, and helpers that other modules call with everything by place.
 NOT_FOR_USERS = {
-    "adept_hub.registry:registry", "adept_hub.registry:registry_files", "adept_hub.registry:check_registry",
+    "adept_hub.registry:registry", "adept_hub.registry:registry_files", "adept_hub.registry:read_registry",
     "adept_hub.registry:parse_registry", "adept_hub.convert.export:wrapped",
 }  # fmt: skip
 

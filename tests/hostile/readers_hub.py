@@ -35,7 +35,7 @@ from adept_hub.integrations.url_handler import parse_address
 from adept_hub.io.lock import _name, _owner
 from adept_hub.io.schema import to_dict
 from adept_hub.names import parse_source
-from adept_hub.registry.reader import check_registry, load_registry
+from adept_hub.registry.reader import read_registry
 from adept_hub.registry.training import training_command
 from adept_hub.spec import FRAMEWORKS, CheckpointConfig, Metric, Start
 from tests.hostile.mutate import Choose, mutate_bytes, mutate_json, mutate_lines, mutate_safetensors
@@ -129,24 +129,17 @@ def put_back(path: Path, content: bytes | None) -> None:
 # --- registries, measurements, texts -------------------------------------------------------------------------------
 
 
-def make_registry(folder: Path, _: CheckpointConfig, lines: bool = False) -> None:
+def make_registry(folder: Path, _: CheckpointConfig) -> None:
     more = {f"mine_r18_fpn.p{i}": registered(images=i + 7, data=f"photos {i}") for i in range(3)}
     values = small()
     values["checkpoints"] |= more
-    if not lines:
-        (folder / "models.json").write_text(json.dumps(values, indent=1))
-        return
-    entries = [json.dumps({"name": name, **entry}) for name, entry in values.pop("checkpoints").items()]
-    (folder / "models.jsonl").write_text("\n".join([json.dumps(values), *entries]) + "\n")
+    (folder / "models.json").write_text(json.dumps(values, indent=1))
 
 
-def read_registry(folder: Path, name: str) -> None:
-    path = folder / name
-    known = load_registry.__wrapped__((path, folder))
+def read_all(folder: Path) -> None:
+    known = read_registry((folder / "models.json", folder))
     for one in known.names(None, pretrained=False):
-        known[one], known.resolve(one)
-    known.methods()
-    check_registry((path, folder))
+        known.resolve(one)
 
 
 def make_figures(folder: Path, config: CheckpointConfig) -> None:
@@ -258,11 +251,7 @@ _READERS: list[tuple[Callable[[Path, CheckpointConfig], None], Reader]] = [
     (make_config, Reader("config.json", CONFIG, mutate_json, read_whole_config, (CK,), examples=2)),
     (make_config, Reader("provenance", CONFIG, mutate_provenance, change_provenance, (CK,), examples=2)),
     (make_card, Reader("README.md", "README.md", mutate_lines, rewrite_card, (CK, DiskFullError))),
-    (make_registry, Reader("models.json", "models.json", mutate_json, partial(read_registry, name="models.json"),
-                           (RegistryError,), examples=3)),
-    (partial(make_registry, lines=True), Reader("models.jsonl", "models.jsonl", mutate_lines,
-                                                partial(read_registry, name="models.jsonl"), (RegistryError,),
-                                                examples=2)),
+    (make_registry, Reader("models.json", "models.json", mutate_json, read_all, (RegistryError,), examples=3)),
     (make_figures, Reader("metrics.json", "x/metrics.json", mutate_json, read_figures, (PublishError, CK), examples=2)),
     (make_owner, Reader("owner of a lock", ".adept-owner.json", mutate_json, lambda folder: _name(_owner(folder)), ())),
     (partial(make_text, "adept://adept_joint#detector=cascade_rcnn&norm=FrozenBN"),

@@ -17,7 +17,7 @@ from adept_hub.errors import LicenseError, PublishError, RegistryError
 from adept_hub.publish.bundle import bundle
 from adept_hub.publish.release import check_publishable
 from adept_hub.registry import model_info
-from adept_hub.registry.reader import check_registry
+from adept_hub.registry.reader import read_registry
 from adept_hub.spec import Start
 from tests.house import LICENSE, NAME, PIXELS, SPEC, House, network_input, photograph, write_house
 from tests.hub.loopback import OWNER, Hub
@@ -83,7 +83,7 @@ def test_a_registry_s_preprocessing_is_checked(registered: Path) -> None:
     data["checkpoints"][NAME]["preprocessing"]["std"] = [0.4, 0.0, 0.6]
     registered.write_text(json.dumps(data))
     with pytest.raises(RegistryError, match="not above 0"):
-        check_registry((registered, registered.parent))
+        read_registry((registered, registered.parent))
 
 
 def test_a_saved_detector_does_not_widen_the_license_of_its_origin(house: House, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ from adept_hub.errors import (
 )
 from adept_hub.frameworks.read_facts import facts_of_file
 from adept_hub.io.digest import sha256_file
-from adept_hub.registry.reader import check_registry
+from adept_hub.registry.reader import read_registry
 from adept_hub.spec import PARTS, Preprocessing, Provenance
 from adept_training.comparing.runs import _finished
 from adept_training.finetuning.detector_files import PREDICTORS, read_detector_json, read_predictors
@@ -68,7 +68,6 @@ from adept_training.runtime.journal import Journal
 from adept_training.runtime.state import TrainingProgress, load_state, save_state
 from adept_training.runtime.trackers import _known
 from tests.conftest import SMALL, random_parts
-from tests.registry.registries import checkpoint as registered
 from tests.registry.registries import small
 from tests.training.conftest import write_voc
 
@@ -113,11 +112,7 @@ def make_checkpoint(folder: Path) -> None:
 
 
 def make_registry(folder: Path) -> None:
-    values = small()
-    (folder / "r.json").write_text(json.dumps(values))
-    lines = [json.dumps({"name": "mine_r18_fpn.photos", **registered()})]
-    del values["checkpoints"]
-    (folder / "r.jsonl").write_text("\n".join([json.dumps(values), *lines]))
+    (folder / "r.json").write_text(json.dumps(small()))
 
 
 def make_weights(folder: Path) -> None:
@@ -239,8 +234,7 @@ READERS: dict[str, Reader] = {
                    CheckpointError, "text", calm=("missing",)),
     "metrics": Reader("ck/metrics.json", make_checkpoint, lambda f: with_measurements(read_config(f / "ck"), f / "ck"),
                       PublishError, calm=("missing",)),
-    "registry": Reader("r.json", make_registry, lambda f: check_registry((f / "r.json", f)), RegistryError),
-    "registry of lines": Reader("r.jsonl", make_registry, lambda f: check_registry((f / "r.jsonl", f)), RegistryError),
+    "registry": Reader("r.json", make_registry, lambda f: read_registry((f / "r.json", f)), RegistryError),
     "safetensors": Reader("w.safetensors", make_weights, lambda f: read_state(f / "w.safetensors"), CheckpointError,
                           "binary"),
     "pth": Reader("w.pth", make_weights, lambda f: read_state(f / "w.pth"), CheckpointError, "binary"),

@@ -10,7 +10,7 @@ import pytest
 
 from adept_hub.errors import PublishError
 from adept_hub.publish.bundle import bundle
-from adept_hub.registry.reader import load_registry
+from adept_hub.registry.reader import read_registry
 
 
 @pytest.fixture
@@ -30,9 +30,9 @@ def models(tmp_path: Path) -> Path:
 def test_the_entry_leads_to_the_very_files(make_checkpoint, models: Path, tmp_path: Path) -> None:
     folder, config, _ = make_checkpoint(half=True)
     name = bundle(folder, "adept_joint", models=models, bundled=tmp_path / "bundled")
-    info = load_registry((models, tmp_path / "bundled")).resolve_pretrained("adept_joint")
+    info = read_registry((models, tmp_path / "bundled")).resolve_pretrained("adept_joint")
     assert info.name == name == config.name
-    assert load_registry((models, tmp_path / "bundled")).resolve_pretrained("adept_joint_r18_fpn32") == info
+    assert read_registry((models, tmp_path / "bundled")).resolve_pretrained("adept_joint_r18_fpn32") == info
     for file, digest in (("model.safetensors", info.sha256), ("config.json", info.config_sha256)):
         assert hashlib.sha256((info.folder / file).read_bytes()).hexdigest() == digest
     assert info.size == (info.folder / "model.safetensors").stat().st_size

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -13,14 +16,15 @@ import pytest
 import adept_hub
 from adept_hub.cards.tables import registry_entry
 from adept_hub.checkpoint.folder import CONFIG, WEIGHTS, read_config
+from adept_hub.cli.main import main
 from adept_hub.errors import IntegrityError, RegistryError, UnknownModelError, UnpublishedWeightsError
 from adept_hub.io.digest import sha256_file
 from adept_hub.registry import (
     BUNDLED,
-    check_registry,
     list_models,
     model_info,
     parse_registry,
+    read_registry,
     registry,
     registry_files,
 )
@@ -31,7 +35,7 @@ from tests.registry.registries import COMMIT, checkpoint, small, write
 
 
 def test_every_own_entry_is_valid_and_means_one_file() -> None:
-    own = check_registry(*registry_files())
+    own = read_registry(*registry_files())
     digests = [info.sha256 for info in own.values() if info.pretrained]
     assert len(digests) == len(set(digests)), "two tags share one digest"
     for name, info in own.items():
@@ -193,9 +197,9 @@ def test_several_files_and_a_taken_name(tmp_path: Path, mine: Path, monkeypatch:
         ({"format_version": 3}, "format 3"),
         ({"extra": 1}, "unknown field 'extra'"),
         ({"architectures": []}, "expected a mapping"),
-        ({"architectures": {"mine_r18_fpn": 3}}, "no method"),
-        ({"checkpoints": {"other_r18_fpn.photos": {}}}, "no tag of a known architecture"),
-        ({"checkpoints": {"mine_r18_fpn": {}}}, "taken|no tag"),
+        ({"architectures": {"mine_r18_fpn": 3}}, "expected a mapping"),
+        ({"checkpoints": {"other_r18_fpn.photos": {}}}, "not a tag of a known architecture"),
+        ({"checkpoints": {"mine_r18_fpn": {}}}, "taken"),
         ({"defaults": {"mine": "nothing"}}, "mine -> nothing leads to no entry"),
         ({"deprecated": {"old": "nothing"}}, "old -> nothing leads to no entry"),
         ({"defaults": {"mine": 3}}, "expected str"),
@@ -230,9 +234,8 @@ def test_files_that_contradict_themselves(change: dict[str, Any], message: str) 
     ],
 )
 def test_entries_that_do_not_say_which_bytes_they_mean(change: dict[str, Any], message: str) -> None:
-    parsed = parse_registry(small(checkpoints={"mine_r18_fpn.photos": checkpoint(**change)}))
     with pytest.raises(RegistryError, match=message) as caught:
-        parsed.resolve("mine_r18_fpn.photos")
+        parse_registry(small(checkpoints={"mine_r18_fpn.photos": checkpoint(**change)}))
     assert "mine_r18_fpn.photos" in str(caught.value)
 
 
@@ -267,19 +270,51 @@ def test_an_installed_package_adds_its_registry_by_an_entry_point(tmp_path: Path
     assert done.stdout == "['mine_r18_fpn.photos'] photos\n", done.stderr
 
 
-def test_ten_thousand_entries_are_not_parsed_to_be_listed() -> None:
-    """Listing must not validate: entries that would not pass are listed all the same, and refused when used."""
-    points = {f"mine_r18_fpn.t{i}": {"location": {}} for i in range(10_000)}
-    parsed = parse_registry(small(checkpoints=points, defaults={}, deprecated={}))
-    assert len(parsed.names(None, pretrained=True)) == 10_000
-    with pytest.raises(RegistryError):
-        parsed.resolve("mine_r18_fpn.t9999")
+def test_one_bad_entry_is_refused_when_the_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry that nobody asks for, and a name that stands twice, of which Python would keep the last."""
+    points = {"mine_r18_fpn.photos": checkpoint(), "mine_r18_fpn.bad": checkpoint(size=0)}
+    bad = write(tmp_path / "bad.json", small(checkpoints=points))
+    twice = tmp_path / "twice.json"
+    text = json.dumps(small())
+    at = text.index('"mine_r18_fpn.photos": {')
+    twice.write_text(f'{text[:at]}"mine_r18_fpn.photos": {{"size": 1}}, {text[at:]}')
+    nan = write(tmp_path / "nan.json", small(checkpoints={"mine_r18_fpn.photos": checkpoint(epochs=float("nan"))}))
+    for path, message in (
+        (bad, "mine_r18_fpn.bad.*need the sha256 and size"),
+        (twice, "'mine_r18_fpn.photos' stands twice"),
+        (nan, "NaN is no number"),
+    ):
+        monkeypatch.setenv("ADEPT_REGISTRY", str(path))
+        with pytest.raises(RegistryError, match=message):
+            list_models()
+
+
+def test_verify_names_the_registry_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setenv("ADEPT_REGISTRY", str(write(tmp_path / "good.json", small())))
+    main(["verify", "--registries"])
+    assert re.search(r"\d+ entries of models\.json, good\.json are valid", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "huge"])
+def test_a_registry_that_is_no_regular_file_is_not_waited_for(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "registry.json"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "device":
+        path = Path("/dev/zero")
+    else:
+        with path.open("wb") as stream:
+            stream.truncate(100 << 30)
+    with pytest.raises(RegistryError, match=r"not a regular file|at most 16,777,216 are read"):
+        read_registry((path, tmp_path))
 
 
 def test_listing_imports_neither_torch_nor_what_it_does_not_need() -> None:
     code = "import sys, adept_hub; adept_hub.list_models(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {"torch", "huggingface_hub", "dataclasses", "importlib.metadata"} & set(done.stdout.split())
+    assert not {"torch", "torchvision", "huggingface_hub"} & set(done.stdout.split())
 
 
 def test_parts_are_the_four() -> None:
