@@ -101,18 +101,11 @@ class RepoCache:
         """Make ``snapshots/COMMIT/FILE`` lead to the blob; a copy of it where links are not possible."""
         path = self.folder / "snapshots" / commit / filename
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        try:
-            if getattr(constants, "HF_HUB_DISABLE_SYMLINKS", False):
-                shutil.copyfile(self.blob(etag), temporary)
-            else:
-                temporary.symlink_to(os.path.relpath(self.blob(etag), path.parent))
-            temporary.replace(path)
-        except (NotImplementedError, PermissionError):  # Windows without the privilege, FAT
+        if not getattr(constants, "HF_HUB_DISABLE_SYMLINKS", False):
+            with contextlib.suppress(NotImplementedError, PermissionError):  # Windows without the privilege, FAT
+                return _linked(path, os.path.relpath(self.blob(etag), path.parent))
+        with atomic_file(path) as temporary:
             shutil.copyfile(self.blob(etag), temporary)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
         return path
 
     def remember(self, revision: str, commit: str) -> None:
@@ -137,3 +130,13 @@ def _claimed(stream: BinaryIO) -> bool:
     except OSError:
         return False
     return True
+
+
+def _linked(path: Path, target: str) -> Path:
+    """Make a link under its final name, so that a killed process leaves none under another."""
+    while not (path.is_symlink() and str(path.readlink()) == target):
+        try:
+            path.symlink_to(target)
+        except FileExistsError:  # an older one; or another process was faster
+            path.unlink(missing_ok=True)
+    return path

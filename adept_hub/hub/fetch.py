@@ -141,10 +141,9 @@ def _from_hub(repo: str, revision: str | None, options: FetchOptions, info: Mode
     if info is not None:
         _check_promise(info, folder, config)
     commit = folder.name if is_commit(folder.name) else revision
-    had = cached_file(repo, WEIGHTS, commit, hub) is not None
+    if hub.requests_allowed and cached_file(repo, WEIGHTS, commit, hub) is None:
+        _fetch_card(repo, commit, hub)  # before the weights: a download that is killed in between is gone on with
     download_file(repo, WEIGHTS, commit, hub, MAX_WEIGHT_BYTES, (config.sha256, config.size))
-    if not had and hub.requests_allowed:
-        _fetch_card(repo, commit, hub)
     return Fetched(folder, config, f"hf-hub:{repo}@{(commit or 'main')[:12]}")
 
 

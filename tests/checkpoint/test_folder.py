@@ -200,9 +200,11 @@ def test_a_pickle_under_the_name_of_the_weights_is_refused(make_checkpoint) -> N
 
 
 def test_what_is_no_checkpoint_folder(tmp_path: Path) -> None:
-    for place in (tmp_path, tmp_path / "nothing", tmp_path / "file"):
-        (tmp_path / "file").write_text("")
-        with pytest.raises(CheckpointError, match=r"no config\.json"):
+    (tmp_path / "file").write_text("")
+    for place, why in (
+        (tmp_path, "has no config.json"), (tmp_path / "nothing", "does not exist"), (tmp_path / "file", "is a file")
+    ):  # fmt: skip
+        with pytest.raises(CheckpointError, match=f"is not a checkpoint folder: it {why}"):
             read_config(place)
 
 

@@ -26,7 +26,7 @@ from tests.fork_server import fork_server
 #: How many moments are tried of each command; ADEPT_KILLS asks for more.
 KILLS = int(os.environ.get("ADEPT_KILLS", "2"))
 LONG = KILLS > 3
-_CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod")
+_CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod", "os.symlink")
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,8 @@ def _child(
             writes = values[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) if isinstance(values[2], int) else 0
         else:
             writes = event in _CHANGES
-        if not writes or not str(values[0]).startswith(below):
+        made = values[event == "os.symlink"] if writes else ""  # not what a link leads to
+        if not writes or not str(made).startswith(below):
             return
         if seen == at:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -58,7 +58,10 @@ def trouble(choose: Choose) -> dict[str, Any]:
     at = choose(range(100))
     picks = itertools.count(at)
     return {
-        "change": lambda body: mutate_bytes(body[:100_000], lambda values: values[next(picks) * 7 % len(values)])[1]
+        # What follows stays, or a download would go on 100 kB at a time, as on a line that is cut often.
+        "change": lambda body: (
+            mutate_bytes(body[:100_000], lambda values: values[next(picks) * 7 % len(values)])[1] + body[100_000:]
+        )
     }
 
 

@@ -96,3 +96,23 @@ def test_a_cache_that_cannot_be_written_is_read(hub: Hub, published, tmp_path: P
     monkeypatch.setattr(hub_cache, "atomic_file", refuse)
     monkeypatch.setattr(Path, "mkdir", refuse)
     assert fetch("hf-hub:org/small@main", FetchOptions(cache_dir=tmp_path / "cache")).folder == fetched.folder
+
+
+@pytest.mark.parametrize("copies", [False, True])
+def test_a_snapshot_holds_nothing_under_another_name(copies: bool, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_SYMLINKS", copies, raising=False)
+    cache = RepoCache("org/small", tmp_path)
+    (cache.folder / "blobs").mkdir(parents=True)
+    for etag in ("a" * 40, "b" * 40):
+        cache.blob(etag).write_text(etag)
+    removed: list[Path] = []
+    replace = Path.replace
+    monkeypatch.setattr(Path, "replace", lambda path, target: removed.append(path) or replace(path, target))
+    for etag in ("a" * 40, "a" * 40, "b" * 40):  # made, found, and of other content
+        path = cache.link("c" * 40, "config.json", etag)
+        assert path.read_text() == etag
+        assert path.is_symlink() is not copies
+    assert [one.name for one in path.parent.iterdir()] == ["config.json"]
+    # A link is made under its name; what a killed process leaves of a copy is found by `adept_hub.atomic`.
+    assert all(".adept-tmp-" in one.name for one in removed)
+    assert bool(removed) is copies

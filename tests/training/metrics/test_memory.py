@@ -89,8 +89,8 @@ def test_ten_thousand_classes_need_no_table_of_their_pairs(tmp_path) -> None:
         done.append(judge(split, found))
         write_report(done[0], tmp_path / "report.html", "many classes")
 
-    # A table of pairs is 800 MB, pycocotools' tables of all areas and limits are 970 MB twice over.
-    assert peak(judge_and_report) < 350
+    # 105: curves are 81 MB for each area. A table of pairs is 800, pycocotools' tables of all areas and limits 970.
+    assert peak(judge_and_report) < 150
     assert np.isfinite(done[0].flat()["AP"])
 
 
