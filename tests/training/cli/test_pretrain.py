@@ -129,7 +129,7 @@ def test_boxes_are_made_where_none_are_given(
 ) -> None:
     settings = [word for setting in (*TINY, "data.proposals=opencv-fast") for word in ("--set", setting)]
     assert main(["pretrain", "--images", str(photographs), "--out", str(tmp_path / "r"), *settings]) == 0
-    assert "making them with preset 'opencv-fast'" in capsys.readouterr().err
+    assert "writing them with preset 'opencv-fast'" in capsys.readouterr().err
     assert (tmp_path / "r" / "proposals").is_dir()
     assert len(asked["table"].boxes(asked["keys"][0])) > 0
 

@@ -134,7 +134,7 @@ def test_the_command_reads_masks_and_saves_nothing_of_a_source_without_classes(
     assert metrics["AP"] == AP_PERFECT
     assert metrics["mask_AP"] == 0
     assert main(["evaluate", house.source, *words, "--save-detections", str(tmp_path / "none.json")]) == 1
-    assert "detects no classes" in capsys.readouterr().err
+    assert "has no detections" in capsys.readouterr().err
     assert not (tmp_path / "none.json").exists()
 
 

@@ -1,4 +1,4 @@
-"""``adept compare``: what each source gains over label budgets."""
+"""Implement ``adept compare``: compare sources over label budgets."""
 
 from __future__ import annotations
 
@@ -11,36 +11,40 @@ MAX_SEEDS = 10_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments; costs no torch."""
+    """Declare the arguments; does not import torch."""
     from adept_training.cli.finetune import add_data_arguments, add_recipe_arguments
     from adept_training.runtime.ownership import add_wait_argument
 
     parser.add_argument(
         "sources", nargs="+", metavar="SOURCE",
-        help="scratch, a name, a folder, ..., or NAME=SOURCE; the first is what the others are measured against",
+        help="scratch, a name, a folder, ..., or NAME=SOURCE; the first is the baseline",
     )  # fmt: skip
     add_data_arguments(parser)
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="runs, table, plot and page; resumable")
-    parser.add_argument("--fractions", default="", metavar="LIST", help="such as 1%%,10%%,100%% of the images")
-    parser.add_argument("--image-counts", default="", metavar="LIST", help="such as 1,3,10 images")
-    parser.add_argument("--shots", default="", metavar="LIST", help="such as 1,5,10 objects of each class")
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="DIR", help="folder of the runs, table, plot and page; resumable"
+    )
+    parser.add_argument(
+        "--fractions", default="", metavar="LIST", help="shares of the training images, such as 1%%,10%%,100%%"
+    )
+    parser.add_argument("--image-counts", default="", metavar="LIST", help="numbers of training images, such as 1,3,10")
+    parser.add_argument("--shots", default="", metavar="LIST", help="objects per class, such as 1,5,10")
     parser.add_argument(
         "--seeds",
         type=int,
         default=5,
-        help="runs of each source and budget (default 5; below 3 there are no intervals and no verdict)",
+        help="runs per source and budget (default 5; below 3 there are no intervals and no verdict)",
     )
-    parser.add_argument("--metric", default="AP", help="what is compared first (default AP)")
+    parser.add_argument("--metric", default="AP", help="metric of the verdict (default AP)")
     add_wait_argument(parser)
     add_recipe_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="the table as JSON on standard output")
+    parser.add_argument("--json", action="store_true", help="print the table as JSON")
 
 
 def budgets_of(fractions: str, images: str, shots: str) -> list[str]:
-    """Budgets from the three lists, 1%, 10% and 100% where none is given.
+    """Parse the three lists of budgets; return 1%, 10% and 100% if all are empty.
 
     Raises:
-        DataError: a word that is no budget.
+        DataError: a word is not a valid budget.
     """
     from adept_training.labels.subsets import parse_budget
 
@@ -50,7 +54,7 @@ def budgets_of(fractions: str, images: str, shots: str) -> list[str]:
 
 
 def float_like(word: str) -> bool:
-    """Whether a word is a fraction such as 0.1, which needs no percent sign."""
+    """Check for a fraction such as 0.1, which needs no percent sign."""
     return "." in word and not word.strip().endswith("%")
 
 
@@ -59,10 +63,10 @@ def _split(text: str) -> list[str]:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run and report.
+    """Run the comparison and print its tables.
 
     Raises:
-        AdeptError: a user's mistake.
+        AdeptError: the arguments or the data are invalid.
     """
     from adept_hub.cli.output import print_json, print_table
     from adept_hub.errors import DataError
@@ -94,14 +98,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def check_seeds(seeds: int) -> None:
-    """Refuse no seeds at all.
+    """Check the number of seeds.
 
     Raises:
-        RecipeError: fewer than one.
+        RecipeError: ``seeds`` is below one or above the maximum.
     """
     from adept_hub.errors import RecipeError
 
     if not 1 <= seeds <= MAX_SEEDS:
-        raise RecipeError(
-            f"--seeds is {seeds}; it must be 1..{MAX_SEEDS}, and five or more for an interval worth its name."
-        )
+        raise RecipeError(f"--seeds is {seeds}; it must be 1..{MAX_SEEDS}, use five or more for a useful interval.")

@@ -1,4 +1,4 @@
-"""``adept data``: check a labeled data set in one go, or write a label budget's subset of it."""
+"""Implement ``adept data``: check a labeled data set, or write the subset of a label budget."""
 
 from __future__ import annotations
 
@@ -14,13 +14,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from adept_training.labels.sources import HELP
 
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    check = verbs.add_parser("check", help="missing files, impossible boxes, unknown categories, duplicates, ...")
+    check = verbs.add_parser("check", help="find missing files, invalid boxes, unknown categories, duplicates, ...")
     check.add_argument("data", nargs="+", metavar="DATA", help=HELP)
-    check.add_argument("--quick", action="store_true", help="read image headers only; contents are not compared")
-    check.add_argument("--json", action="store_true", help="every case, as JSON on standard output")
-    subset = verbs.add_parser("subset", help="the image ids of a label budget, and for COCO their annotations")
+    check.add_argument("--quick", action="store_true", help="read image headers only; do not compare contents")
+    check.add_argument("--json", action="store_true", help="print every problem as JSON")
+    subset = verbs.add_parser("subset", help="write the image ids of a label budget (and COCO annotations)")
     subset.add_argument("data", nargs="+", metavar="DATA", help=HELP)
-    subset.add_argument("--labels", required=True, metavar="BUDGET", help="1%%, 10%%, 3img or 5shot, of train")
+    subset.add_argument(
+        "--labels",
+        required=True,
+        metavar="BUDGET",
+        help="share, images or objects per class of train: 1%%, 3img, 5shot",
+    )
     subset.add_argument("--seed", type=int, default=0, help="default: 0")
     subset.add_argument("--out", required=True, type=Path, metavar="DIR", help="the folder to write")
     subset.add_argument("--skip-damaged", action="store_true", help="leave damaged images and objects out")
@@ -29,11 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check or draw; 0 sound (warnings allowed) or written, 1 damaged.
+    """Check the data or write a subset; return 0 if sound (warnings allowed) or written, 1 if damaged.
 
     Raises:
-        DataError: ``args.data`` names no data set, or ``--labels`` no budget.
-        OutputExistsError, DiskFullError: about ``--out``, which appears whole or not at all.
+        DataError: ``args.data`` is not a valid data set, or ``--labels`` not a valid budget.
+        OutputExistsError, DiskFullError: ``--out`` cannot be written; it appears whole or not at all.
     """
     return _subset(args) if args.verb == "subset" else _check(args)
 
@@ -45,12 +50,12 @@ def _subset(args: argparse.Namespace) -> int:
     from adept_training.metrics.coco_files import save_annotations
 
     budget = parse_budget(args.labels)
-    with atomic_folder(args.out) as folder:  # what is in the way of it is told before the data are read
+    with atomic_folder(args.out) as folder:  # refuses an existing folder before the data are read
         data = open_data(args.data, skip_damaged=args.skip_damaged)
-        chosen = draw(data.train, budget, args.seed)
-        ids = save_subset(folder / "subset.json", chosen, budget, args.seed)
-        files = save_annotations(folder / "annotations.json", chosen)
-    sys.stdout.write(f"{len(chosen)} of {len(data.train)} images, {chosen.objects} objects.\n")
+        selected = draw(data.train, budget, args.seed)
+        ids = save_subset(folder / "subset.json", selected, budget, args.seed)
+        files = save_annotations(folder / "annotations.json", selected)
+    sys.stdout.write(f"{len(selected)} of {len(data.train)} images, {selected.objects} objects.\n")
     sys.stdout.write(f"Image ids (--labels {args.out / 'subset.json'}): {_listed(args.out, ids)}\n")
     sys.stdout.write(f"COCO annotations (for any framework): {_listed(args.out, [path for path, _ in files])}\n")
     words = [f"coco:{args.out / path.name}:{part.folder}" for path, part in files]
@@ -87,5 +92,5 @@ def _check(args: argparse.Namespace) -> int:
     verdict = f"{errors} errors" if errors else "Sound"
     sys.stdout.write(f"{verdict}, {len(problems) - errors} warnings.\n")
     if errors:
-        sys.stdout.write("Repair them, or train without what is damaged: give --skip-damaged when fine-tuning\n")
+        sys.stdout.write("Fix them, or leave the damaged images and objects out: fine-tune with --skip-damaged\n")
     return int(errors > 0)

@@ -1,4 +1,4 @@
-"""``adept deploy``: a fine-tuned detector, predictors included, for another framework."""
+"""Implement ``adept deploy``: convert a fine-tuned detector, predictors included, for another framework."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from adept_hub.io.paths import is_dir, not_a
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments; costs no torch."""
+    """Declare the arguments; does not import torch."""
     from adept_hub.spec import FRAMEWORKS
 
     formats = (*FRAMEWORKS, "onnx")
-    parser.add_argument("run", metavar="RUN", help="of adept finetune, or a detector's folder below it")
+    parser.add_argument("run", metavar="RUN", help="the --out of adept finetune, or a detector folder in it")
     parser.add_argument("--to", required=True, choices=formats, metavar="FRAMEWORK", help=", ".join(formats))
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the folder to write")
-    parser.add_argument("--json", action="store_true", help="the files as JSON on standard output")
+    parser.add_argument("--json", action="store_true", help="print the paths of the files as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write it.
+    """Write the deployed detector.
 
     Raises:
-        AdeptError: a user's mistake.
+        AdeptError: the run cannot be deployed.
     """
     from adept_hub.errors import SourceError
     from adept_training.deploying.deploy import deploy
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     folder = find_detector(args.run)
     if folder is None:
         is_there = os.path.lexists(args.run) and not is_dir(Path(args.run))
-        why = not_a("a run folder", Path(args.run)) if is_there else f"{args.run} holds no fine-tuned detector."
+        why = not_a("a run folder", Path(args.run)) if is_there else f"{args.run} contains no fine-tuned detector."
         raise SourceError(f"{why}\n{_instead(args)}")
     paths = deploy(folder, args.to, args.out)
     if args.json:
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _instead(args: argparse.Namespace) -> str:
-    """What gives a detector of ``args.run``, or an export of it where it is a source."""
+    """Return the command that makes a detector of ``args.run``, or exports it if it is a source."""
     from adept_hub.errors import AdeptError
     from adept_hub.hub.fetch import fetch
     from adept_hub.words.command_line import command_line

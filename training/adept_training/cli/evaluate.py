@@ -1,4 +1,4 @@
-"""``adept evaluate``: every figure of a fine-tuned detector, or of a source's RPN."""
+"""Implement ``adept evaluate``: compute every metric of a fine-tuned detector, or of a source's RPN."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments; costs no torch."""
+    """Declare the arguments; does not import torch."""
     from adept_training.cli.finetune import add_data_arguments
 
-    parser.add_argument("source", metavar="RUN|SOURCE", help="a fine-tuned run, or a source, whose RPN is judged")
+    parser.add_argument("source", metavar="RUN|SOURCE", help="a fine-tuned run, or a source, whose RPN is evaluated")
     add_data_arguments(parser)
-    parser.add_argument("--split", choices=("train", "val", "test"), help="default: test, or else val")
+    parser.add_argument("--split", choices=("train", "val", "test"), help="split to evaluate (default: test, else val)")
     parser.add_argument("--detections", type=Path, nargs="+", metavar="JSON",
-                        help="judge these, in COCO's results format; one file, or one per joined part")  # fmt: skip
+                        help="evaluate this file of COCO results (one per joined part)")  # fmt: skip
     parser.add_argument("--save-detections", type=Path, metavar="JSON",
-                        help="write them in COCO's results format; NAME.part1.json, ... of parts")  # fmt: skip
-    parser.add_argument("--report", type=Path, metavar="DIR", help="write DIR/report.html and pictures of predictions")
-    parser.add_argument("--size", type=int, metavar="PIXELS", help="shorter side for a source (a run has its own)")
+                        help="write COCO results here (NAME.part1.json, ... if joined)")  # fmt: skip
+    parser.add_argument("--report", type=Path, metavar="DIR", help="write DIR/report.html and images of predictions")
+    parser.add_argument("--size", type=int, metavar="PIXELS", help="shorter image side of a source (a run has its own)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to run")
-    parser.add_argument("--json", action="store_true", help="every figure as JSON on standard output")
+    parser.add_argument("--json", action="store_true", help="print every metric as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate and report.
+    """Evaluate and print the metrics.
 
     Raises:
-        AdeptError: a user's mistake.
+        AdeptError: the arguments, the run or the data are invalid.
     """
     from adept_hub.cli.output import print_json
     from adept_hub.words.command_line import command_line
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Refuse, before images are read, what names nothing to evaluate."""
+    """Check the arguments before images are read."""
     from adept_hub.errors import DataError
     from adept_hub.hub.fetch import fetch
     from adept_training.finetuning.detector import find_detector
@@ -91,14 +91,14 @@ def _check(args: argparse.Namespace) -> None:
 def _split(data: Data, name: str | None) -> Split:
     from adept_hub.errors import DataError
 
-    chosen = data.report_split if name is None else {"train": data.train, "val": data.val, "test": data.test}[name]
-    if chosen is None:
+    split = data.report_split if name is None else {"train": data.train, "val": data.val, "test": data.test}[name]
+    if split is None:
         raise DataError(f"The data set has no split {name!r}.\nIt has: {', '.join(s.name for s in data.splits())}.")
-    return chosen
+    return split
 
 
 def _evaluate(args: argparse.Namespace, split: Split) -> Evaluation:
-    """By given detections, by a fine-tuned detector, or by a source, which has an RPN but no classes yet."""
+    """Evaluate saved detections, a fine-tuned detector, or a source, which has an RPN but no classes yet."""
     from adept_hub.errors import DataError, SourceError
     from adept_training.cli.finetune import side_settings
     from adept_training.finetuning.detector import build_detector, find_detector, load_detector
@@ -108,32 +108,32 @@ def _evaluate(args: argparse.Namespace, split: Split) -> Evaluation:
     from adept_training.metrics.evaluate import evaluate, judge
 
     if args.detections is not None:
-        given = load_detections(args.detections, split)
-        return judge(split, given, masks=any(one.masks is not None for one in given.values()))
+        detections = load_detections(args.detections, split)
+        return judge(split, detections, masks=any(one.masks is not None for one in detections.values()))
     recipe = load_finetune_recipe(None, side_settings(args.size))
     fabric = make_fabric(recipe, args.device)
     folder = find_detector(args.source)
     if folder is None:
         if args.save_detections is not None:
             raise SourceError(
-                f"{args.source} is not fine-tuned, so it detects no classes: there is nothing for --save-detections.\n"
+                f"{args.source} is not fine-tuned, so it has no detections for --save-detections to write.\n"
                 f"Fine-tune it first: adept finetune {args.source} --data {' '.join(args.data)} --out runs/mine"
             )
         model = build_detector(args.source, len(split.classes), recipe.detector, seed=0)
         return evaluate(model.to(fabric.device), split, heads=False)
     model, config = load_detector(folder)
     if config.classes != split.classes and set(config.classes) == set(split.classes):
-        split = split.with_classes(config.classes)  # another file's order of the same classes
+        split = split.with_classes(config.classes)  # the same classes may come in another order
     if config.classes != split.classes:
         raise DataError(
-            f"{folder} knows the classes {', '.join(config.classes[:6])}; the data set has others: "
+            f"{folder} has the classes {', '.join(config.classes[:6])}; the data set has others: "
             f"{', '.join(split.classes[:6])}.\nUse the data set that it was fine-tuned on."
         )
     return evaluate(model.to(fabric.device), split)
 
 
 def _weights(source: str) -> CheckpointConfig:
-    """The config of what was judged."""
+    """Return the config of the weights that were evaluated."""
     from adept_hub.checkpoint.folder import read_config
     from adept_hub.hub.fetch import fetch
     from adept_training.finetuning.detector import find_detector
@@ -150,7 +150,7 @@ def _print(evaluation: Evaluation, name: str) -> None:
     shown = [[key, "-" if value is None else f"{value:.2f}"] for key, value in flat.items()]
     print_table(["figure", "value"], shown, frozenset({1}))
     if evaluation.boxes is None:
-        sys.stdout.write("\nA source has no classes yet: only its RPN can be judged.\n")
+        sys.stdout.write("\nA source has no classes yet: only its RPN can be evaluated.\n")
         return
     sys.stdout.write("\n")
     rows = [

@@ -1,4 +1,4 @@
-"""``adept fewshot``: K labeled objects of each class, over many seeds."""
+"""Implement ``adept fewshot``: compare sources on K labeled objects per class, over several seeds."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments; costs no torch."""
+    """Declare the arguments; does not import torch."""
     from adept_training.cli.finetune import add_data_arguments, add_recipe_arguments
     from adept_training.runtime.ownership import add_wait_argument
 
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="as for adept compare")
     add_data_arguments(parser)
     parser.add_argument("--out", type=Path, default=Path("fewshot"), metavar="DIR", help="default: fewshot")
-    parser.add_argument("--shots", default="1,2,3,5,10", metavar="LIST", help="objects of each class")
+    parser.add_argument("--shots", default="1,2,3,5,10", metavar="LIST", help="objects per class (default 1,2,3,5,10)")
     parser.add_argument(
         "--seeds",
         type=int,
@@ -26,18 +26,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--classes", default="all", metavar="all|voc-1|voc-2|voc-3|LIST",
                         help="the novel classes: TFA's splits of VOC, or names")  # fmt: skip
     parser.add_argument("--layers", default="all", metavar="all|last|all,last",
-                        help="what is tuned, for every source alike")  # fmt: skip
-    parser.add_argument("--metric", default="AP50", help="what is compared first (default AP50)")
+                        help="layers to tune, for every source")  # fmt: skip
+    parser.add_argument("--metric", default="AP50", help="metric of the verdict (default AP50)")
     add_wait_argument(parser)
     add_recipe_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="the tables as JSON on standard output")
+    parser.add_argument("--json", action="store_true", help="print the tables as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run and report.
+    """Run the comparison and print its tables.
 
     Raises:
-        AdeptError: a user's mistake.
+        AdeptError: the arguments or the data are invalid.
     """
     from adept_hub.cli.output import print_json, print_table
     from adept_hub.errors import DataError, RecipeError
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     sources = name_sources(args.sources)
     check_metric(args.metric, recipe.detector.detector)
     make_plan(sources, [f"{shots}shot" for shots in args.shots.split(",")], args.seeds, layer_variants(recipe, layers))
-    data = open_data(args.data, skip_damaged=args.skip_damaged)  # last: its check reads every image
+    data = open_data(args.data, skip_damaged=args.skip_damaged)  # opened last, because its check reads every image
     if args.classes != "all":
         data = restrict(data, VOC_NOVEL.get(args.classes) or args.classes.split(","))
     result = fewshot(

@@ -1,4 +1,4 @@
-"""``adept finetune``: arguments and the run behind them."""
+"""Implement ``adept finetune``: fine-tune a detector on labels."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments; costs no torch."""
+    """Declare the arguments; does not import torch."""
     from adept_training.runtime.ownership import add_wait_argument
 
     parser.add_argument("source", help="a name, hf-hub:, local-dir:, a checkpoint folder, a run, or scratch")
     add_data_arguments(parser)
-    parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="folder of this run")
+    parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="folder of the run")
     parser.add_argument("--labels", metavar="BUDGET|FILE", help="train on 10%%, 3img, 5shot, or a subset file's ids")
-    parser.add_argument("--like", metavar="SOURCE", help="the architecture that scratch takes")
+    parser.add_argument("--like", metavar="SOURCE", help="source whose architecture scratch uses")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out exactly where it stopped")
     add_license_arguments(parser)
     add_wait_argument(parser)
     add_recipe_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="the outcome as JSON on standard output")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
-    """``--data`` and ``--skip-damaged``."""
+    """Declare ``--data`` and ``--skip-damaged``."""
     parser.add_argument(
         "--data", nargs="+", action="extend", required=True, metavar="DATA",
         help="coco:ANN.json:IMAGE_DIR for train and again for val (and test), voc:DIR[:TRAIN[:VAL[:TEST]]], or YAML",
@@ -40,29 +40,29 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_license_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare ``--license`` and ``--relicense``."""
-    parser.add_argument("--license", metavar="L", help="license of the weights (default: that of what they start from)")
+    parser.add_argument("--license", metavar="L", help="license of the weights (default: that of the source)")
     parser.add_argument("--relicense", action="store_true", help="claim the right to grant a more permissive license")
 
 
 def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
-    """``--recipe``, ``--set`` and short words for what is set most."""
+    """Declare ``--recipe``, ``--set`` and shorthands for common settings."""
     from adept_training.settings_reference import add_list_argument
 
-    parser.add_argument("--recipe", metavar="FILE|NAME", help="a YAML file or a shipped recipe of fine-tuning")
+    parser.add_argument("--recipe", metavar="FILE|NAME", help="a YAML file or a bundled fine-tuning recipe")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="SECTION.FIELD=VALUE",
                         help="change one value of the recipe; repeatable (--list-settings lists them)")  # fmt: skip
     add_list_argument(parser, "finetune")
     parser.add_argument("--detector", choices=("faster_rcnn", "mask_rcnn", "cascade_rcnn"), help="as detector.detector")
     parser.add_argument("--iterations", type=int, help="as schedule.iterations")
-    parser.add_argument("--batch-size", type=int, help="as engine.batch_size; the learning rate is scaled to it")
-    parser.add_argument("--lr", type=float, help="as optimizer.lr, the rate at a batch of 16")
-    parser.add_argument("--size", type=int, metavar="PIXELS", help="shorter side, in training and testing")
+    parser.add_argument("--batch-size", type=int, help="images per step (engine.batch_size); scales the learning rate")
+    parser.add_argument("--lr", type=float, help="learning rate at a batch size of 16 (optimizer.lr)")
+    parser.add_argument("--size", type=int, metavar="PIXELS", help="shorter image side, in training and testing")
     parser.add_argument("--bf16", action="store_true", help="as engine.precision=bf16")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to run")
 
 
 def settings_of(args: argparse.Namespace) -> list[str]:
-    """``--set``'s words, and the short words as such, which win."""
+    """Return the values of ``--set`` and of the shorthands, which take precedence."""
     short = {
         "detector.detector": args.detector, "schedule.iterations": args.iterations,
         "engine.batch_size": args.batch_size, "optimizer.lr": args.lr,
@@ -73,7 +73,7 @@ def settings_of(args: argparse.Namespace) -> list[str]:
 
 
 def side_settings(size: int | None) -> list[str]:
-    """Settings for ``--size``: one shorter side for training and testing, the longer one in COCO's proportion."""
+    """Return the settings of ``--size``: one shorter side in training and testing, the longer in COCO's proportion."""
     if size is None:
         return []
     longest = max(round(size * 1333 / 800), size)
@@ -81,12 +81,12 @@ def side_settings(size: int | None) -> list[str]:
 
 
 def _is_file(labels: str) -> bool:
-    """Whether ``--labels`` names a file, there or not, rather than a budget."""
+    """Check whether ``--labels`` is a file name, existing or not, rather than a budget."""
     return Path(labels).is_file() or Path(labels).suffix == ".json"
 
 
 def _subset(args: argparse.Namespace, data: Data, recipe: FinetuneRecipe) -> Split | None:
-    """The part of the labels that ``--labels`` names, recorded beside the run."""
+    """Select the labels of ``--labels`` and record them in the run folder."""
     from adept_training.labels.subsets import draw, load_subset, parse_budget, save_subset
 
     if args.labels is None:
@@ -100,10 +100,10 @@ def _subset(args: argparse.Namespace, data: Data, recipe: FinetuneRecipe) -> Spl
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run it; 0 done, 130 interrupted with the state saved.
+    """Fine-tune; return 0 when done, 130 when interrupted with the state saved.
 
     Raises:
-        AdeptError: a user's mistake.
+        AdeptError: the arguments, the data or the run folder are invalid.
     """
     from adept_training.runtime.ownership import own_run
 
@@ -126,7 +126,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.resume and source is None and (args.out / "recipe.yaml").is_file():
         source = args.out / "recipe.yaml"
     recipe = load_finetune_recipe(source, settings_of(args))
-    # Before the data, whose check reads every image.
+    # Checked before the data, because their check reads every image.
     check_folder(args.out, args.resume)
     open_finetune_start(
         args.source, args.like, recipe, Trained(license=args.license or "unstated", relicense=args.relicense)

@@ -1,4 +1,4 @@
-"""``adept pretrain``: arguments and the run behind them."""
+"""Implement ``adept pretrain``: pre-train a detector on unlabeled images."""
 
 from __future__ import annotations
 
@@ -19,18 +19,22 @@ TRACKER_NAMES = ("tensorboard", "wandb", "mlflow", "trackio")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments; costs no torch."""
+    """Declare the arguments; does not import torch."""
     from adept_training.runtime.ownership import add_wait_argument
     from adept_training.settings_reference import add_list_argument
 
     parser.add_argument("--images", required=True, help="a folder, a text file of paths, or WebDataset shards")
     parser.add_argument("--method", choices=[m for m in METHODS if m != "scratch"], help="which losses")
-    parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="folder of this run")
-    parser.add_argument("--recipe", metavar="FILE|NAME", help="a YAML file or a shipped recipe")
-    parser.add_argument("--proposals", type=Path, metavar="DIR", help="of adept proposals; else RUN/proposals")
+    parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="folder of the run")
+    parser.add_argument("--recipe", metavar="FILE|NAME", help="a YAML file or a bundled recipe")
+    parser.add_argument(
+        "--proposals", type=Path, metavar="DIR", help="the --out of adept proposals (default: make RUN/proposals)"
+    )
     parser.add_argument("--init", metavar="SOURCE", help="weights to start from; required by adept_separate")
-    parser.add_argument("--minutes", type=float, metavar="M", help="as engine.max_minutes: the run ends by then")
-    parser.add_argument("--license", metavar="L", help="of the weights (default: the recipe's, or that of --init)")
+    parser.add_argument("--minutes", type=float, metavar="M", help="end the run within M minutes (engine.max_minutes)")
+    parser.add_argument(
+        "--license", metavar="L", help="license of the weights (default: the recipe's, or that of --init)"
+    )
     parser.add_argument("--relicense", action="store_true", help="claim the right to grant a more permissive license")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out exactly where it stopped")
     add_wait_argument(parser)
@@ -38,18 +42,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="change one value of the recipe; repeatable (--list-settings lists them)")  # fmt: skip
     add_list_argument(parser, "pretrain")
     parser.add_argument("--preview", action="store_true",
-                        help="first draw views, boxes, levels and positive anchors: RUN/preview.png")  # fmt: skip
+                        help="first draw views, boxes, levels and positive anchors to RUN/preview.png")  # fmt: skip
     parser.add_argument("--track", dest="trackers", action="append", default=[], choices=TRACKER_NAMES,
-                        help="log there too; repeatable")  # fmt: skip
+                        help="also log to this tracker; repeatable")  # fmt: skip
     if not any("--json" in action.option_strings for action in parser._actions):
-        parser.add_argument("--json", action="store_true", help="the outcome as JSON on standard output")
+        parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run it; 0 done, 130 interrupted with the state saved.
+    """Pre-train; return 0 when done, 130 when interrupted with the state saved.
 
     Raises:
-        AdeptError: a user's mistake.
+        AdeptError: the arguments, the images or the run folder are invalid.
     """
     from adept_training.runtime.ownership import own_run
 
@@ -67,10 +71,10 @@ def _run(args: argparse.Namespace) -> int:
     from adept_training.proposals import ProposalTable, run_proposals
     from adept_training.runtime.trackers import require_trackers
 
-    # Whatever can be wrong is told here, before the boxes, which may take hours.
+    # All checks come before the proposals, which may take hours.
     require_trackers(args.trackers)
-    given = None if args.proposals is None else str(args.proposals)
-    asked = Asked(args.images, given, args.init, tuple(args.trackers), preview=args.preview)
+    proposals = None if args.proposals is None else str(args.proposals)
+    asked = Asked(args.images, proposals, args.init, tuple(args.trackers), preview=args.preview)
     recipe_source = args.recipe
     if args.resume and recipe_source is None and (args.out / "recipe.yaml").is_file():
         recipe_source = args.out / "recipe.yaml"
@@ -86,7 +90,7 @@ def _run(args: argparse.Namespace) -> int:
     where: Path | None = args.proposals
     if where is None:
         where = args.out / "proposals"
-        sys.stderr.write(f"No --proposals given: making them with preset {recipe.data.proposals!r} into {where}\n")
+        sys.stderr.write(f"No --proposals given: writing them with preset {recipe.data.proposals!r} to {where}\n")
         run_proposals(source, where, preset=recipe.data.proposals)
     table = ProposalTable.open(where)
     outcome = pretrain(
@@ -119,7 +123,7 @@ def _tell(args: argparse.Namespace, outcome: PretrainResult, asked: Asked, recip
     if outcome.finished_before:
         done = f"{outcome.steps} of {outcome.planned_steps} steps"
         judged = "" if verdict is None else f"\nVerdict: {verdict.sentence}"
-        sys.stdout.write(f"{args.out} had already finished ({done}): nothing to resume, nothing changed.{judged}\n")
+        sys.stdout.write(f"{args.out} has already finished ({done}): nothing to resume, nothing changed.{judged}\n")
     if advice:
         sys.stdout.write("Try:\n" + "".join(f"  {text}\n" for text in advice))
     commands = "".join(f"  {command}\n" for command in next_commands(args.out, recipe.export.license))

@@ -1,4 +1,4 @@
-"""``adept proposals``: the arguments and what they do. Imports its work lazily, so that ``--help`` stays quick."""
+"""Implement ``adept proposals``: its imports are lazy, so that ``--help`` stays quick."""
 
 from __future__ import annotations
 
@@ -16,41 +16,45 @@ if TYPE_CHECKING:
     from adept_training.proposals.run import ProposalProgress
 
 DESCRIPTION = """\
-Selective-search boxes of every photograph, into a Parquet table that pre-training reads.
+Find selective-search boxes in every image and write the Parquet table that pre-training reads.
 
-  adept proposals photos --out boxes                      make them (the same command continues a run)
-  adept proposals show boxes --images photos --out look   look at them
+  adept proposals photos --out boxes                      find boxes (run it again to resume)
+  adept proposals show boxes --images photos --out look   draw the boxes
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of ``adept proposals``."""
+    """Declare the arguments of ``adept proposals``."""
     parser.description = DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.set_defaults(usage_error=parser.error)
     parser.add_argument(
         "images",
         metavar="IMAGES",
-        help="a folder (searched through), a text file of paths, WebDataset .tar shards or hf-datasets:NAME:SPLIT",
+        help="a folder (searched recursively), a text file of paths, WebDataset .tar shards or hf-datasets:NAME:SPLIT",
     )
-    parser.add_argument("table", metavar="TABLE", nargs="?", help="after 'show': the table to look at")
+    parser.add_argument("table", metavar="TABLE", nargs="?", help="after 'show': the table to draw from")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the table")
     parser.add_argument("--preset", choices=PRESETS, default=DEFAULT_PRESET, help="default: %(default)s")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a processor)")
-    parser.add_argument("--min-scale", type=float, metavar="F", help="least sqrt(w h)/sqrt(W H) of a box (preset: 0.3)")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
+    parser.add_argument(
+        "--min-scale", type=float, metavar="F", help="smallest sqrt(w h)/sqrt(W H) of a box (preset: 0.3)"
+    )
     parser.add_argument("--unique", action="store_true", help="drop all but the first of identical boxes")
     parser.add_argument("--engine", choices=("local", "ray"), default="local", help="default: %(default)s")
-    parser.add_argument("--shard-size", type=int, metavar="N", help="photographs a shard, the unit of resuming")
-    parser.add_argument("--strict", action="store_true", help="stop at the first photograph that cannot be read")
-    parser.add_argument("--images", dest="photographs", metavar="IMAGES", help="with 'show': the photographs")
-    parser.add_argument("--samples", type=int, default=12, metavar="N", help="with 'show': pictures (default: 12)")
+    parser.add_argument("--shard-size", type=int, metavar="N", help="images per shard, the unit of resuming")
+    parser.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
+    parser.add_argument("--images", dest="photographs", metavar="IMAGES", help="with 'show': the images")
+    parser.add_argument(
+        "--samples", type=int, default=12, metavar="N", help="with 'show': number of pictures (default: 12)"
+    )
     add_wait_argument(parser)
-    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
-    parser.add_argument("--json", action="store_true", help="report as JSON on stdout")
+    parser.add_argument("--quiet", action="store_true", help="print no progress")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what ``args`` say. Returns the exit status: 0, or 130 when interrupted; errors are AdeptError."""
+    """Make or show proposals; return 0, or 130 when interrupted. Errors are raised as AdeptError."""
     if args.images == "show":
         if args.table is None or args.photographs is None:
             args.usage_error("show takes TABLE --images IMAGES --out DIR (a folder named show: ./show)")
@@ -70,8 +74,8 @@ def _show(args: argparse.Namespace) -> int:
         pictures = [str(path) for path in shown.pictures]
         emit(json.dumps({"report": str(shown.report), "pictures": pictures, "boxes": boxes, "rpn_positives": levels}))
         return 0
-    emit(f"{shown.report} and {len(shown.pictures)} pictures beside it")
-    emit("RPN positives an image: " + ", ".join(f"{name} {value:.3f}" for name, value in levels.items()))
+    emit(f"{shown.report} and {len(shown.pictures)} pictures next to it")
+    emit("RPN positives per image: " + ", ".join(f"{name} {value:.3f}" for name, value in levels.items()))
     return 0
 
 
@@ -97,7 +101,7 @@ def _make(args: argparse.Namespace) -> int:
             wait=args.wait,
         )
     except KeyboardInterrupt:
-        emit(f"\nInterrupted. Finished shards are kept in {args.out}; the same command continues.", sys.stderr)
+        emit(f"\nInterrupted. {args.out} keeps the finished shards; run the same command to resume.", sys.stderr)
         return 130
     finally:
         if progress is not None:
@@ -106,7 +110,7 @@ def _make(args: argparse.Namespace) -> int:
         emit(json.dumps({k: str(v) if isinstance(v, Path) else v for k, v in asdict(report).items()}))
         return 0
     emit(
-        f"{report.images} images, {report.boxes} boxes ({report.boxes / report.images:.1f} an image, "
+        f"{report.images} images, {report.boxes} boxes ({report.boxes / report.images:.1f} per image, "
         f"{report.fallbacks} images by fallback) in {report.out}: {report.shards} shards, "
         f"{report.resumed_shards} of them from before, {report.seconds:.1f} s"
     )
@@ -116,14 +120,14 @@ def _make(args: argparse.Namespace) -> int:
 
 
 def emit(text: str, stream: TextIO | None = None) -> None:
-    """One line to the user; what the terminal's encoding lacks is escaped."""
+    """Print one line, with characters that the terminal cannot encode escaped."""
     out = stream or sys.stdout
     encoding = getattr(out, "encoding", None) or "utf-8"
     out.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
 
 
 class _ProgressLine:
-    """One line that is rewritten on a terminal; elsewhere a line every tenth of the run."""
+    """A progress line, rewritten on a terminal; elsewhere a line per tenth of the run."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._live, self._tenth, self._open = stream, stream.isatty(), 0, False

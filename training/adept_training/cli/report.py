@@ -1,4 +1,4 @@
-"""``adept report``: the page about a pre-training run, or about several side by side."""
+"""Implement ``adept report``: write a page about one pre-training run or several."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments; costs no torch."""
+    """Declare the arguments; does not import torch."""
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="the --out of adept pretrain, in any state")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the page (default: report.html of the only RUN)")
-    parser.add_argument("--json", action="store_true", help="the figures too, for programs")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="the page (default: report.html in RUN, if there is one)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
     parser.set_defaults(usage_error=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the page and say where; exit status 2 for several runs and no place for their page.
+    """Write the page and print its path; exit with status 2 if several runs come without ``--out``.
 
     Raises:
-        NotARunError: a folder that holds no run.
+        NotARunError: a folder contains no run.
     """
     from adept_training.pretraining.watch.log import read_log
     from adept_training.pretraining.watch.report import REPORT, figures, write_report
@@ -35,11 +37,11 @@ def run(args: argparse.Namespace) -> int:
     write_report(args.runs, path)
     if args.json:
         logs = [read_log(folder) for folder in args.runs]
-        told = [
+        summary = [
             {"run": str(log.folder), "state": log.state, "steps": log.step, "verdict": _verdict(log), **figures(log)}
             for log in logs
         ]
-        sys.stdout.write(json.dumps({"report": str(path), "runs": told}, indent=2) + "\n")
+        sys.stdout.write(json.dumps({"report": str(path), "runs": summary}, indent=2) + "\n")
     else:
         sys.stdout.write(f"{path}\n")
     return 0
