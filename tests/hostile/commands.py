@@ -62,7 +62,7 @@ COMMANDS = {
     "finetune": Writing(f"finetune {{in}}/detector --data voc:{{in}}/voc --out {{out}} {_ONE}",
                         varying=(".jsonl", ".json", ".html", ".pt", ".sha256", ".md"), seconds=4, resumes="--resume",
                         keeps=True),
-    "compare": Writing(f"compare {_BOTH} --images 2 --seeds 1 {_ONE}",
+    "compare": Writing(f"compare {_BOTH} --image-counts 2 --seeds 1 {_ONE}",
                        varying=(".jsonl", ".html", ".json", ".csv", ".md"), seconds=4, keeps=True),
     "fewshot": Writing(f"fewshot {{in}}/detector --data voc:{{in}}/voc --out {{out}} --shots 1 --seeds 1 {_ONE}",
                        varying=(".jsonl", ".html", ".json", ".csv", ".md"), seconds=4, keeps=True),

@@ -19,7 +19,7 @@ COMMANDS = {
     "pretrain": "pretrain --images {}/photographs --method adept_joint --out {}/out",
     "pretrain, resumed": "pretrain --images {}/photographs --method adept_joint --out {}/out --resume",
     "finetune": "finetune scratch --data voc:{}/voc --out {}/out --labels 50%",
-    "compare": "compare scratch --data voc:{}/voc --out {}/out --images 2 --seeds 1",
+    "compare": "compare scratch --data voc:{}/voc --out {}/out --image-counts 2 --seeds 1",
     "fewshot": "fewshot scratch --data voc:{}/voc --out {}/out --shots 1 --seeds 1",
     "proposals": "proposals {}/photographs --out {}/out --workers 1 --quiet",
 }

@@ -128,7 +128,7 @@ def test_finetune(detector: Path, tmp_path: Path) -> None:
 def compare(detector: Path, voc: Path, folder: Path) -> int:
     settings = [word for setting in [*TINY, "schedule.iterations=1"] for word in ("--set", setting)]
     return thin_adept("compare", "scratch", str(detector), "--data", f"voc:{voc}", "--device", "cpu",
-                      "--out", str(folder), "--images", "2", "--seeds", "1", *settings)  # fmt: skip
+                      "--out", str(folder), "--image-counts", "2", "--seeds", "1", *settings)  # fmt: skip
 
 
 @pytest.mark.slow

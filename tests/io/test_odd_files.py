@@ -49,7 +49,7 @@ DOORS = {
 OUTPUTS = {
     "pretrain --images images --method adept_joint --out X": "X",
     "finetune scratch --data voc:voc --out X --labels 50%": "X",
-    "compare scratch --data voc:voc --out X --images 1 --seeds 1": "X",
+    "compare scratch --data voc:voc --out X --image-counts 1 --seeds 1": "X",
     "fewshot scratch --data voc:voc --out X --shots 1 --seeds 1": "X",
     "proposals images --out X": "X",
     "export CHECKPOINT --to mmdet --out X": "X",
