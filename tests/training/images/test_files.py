@@ -12,6 +12,7 @@ import pytest
 
 from adept_hub.errors import ImageDecodeError, ImagesError
 from adept_training.images import open_images, read_file, read_file_size
+from adept_training.images.files import search
 from adept_training.images.text import is_utf8, one_line
 from tests.training.images.test_sources import PNG, write
 
@@ -216,3 +217,12 @@ def test_a_member_that_is_too_large_for_an_image_is_unreadable(tmp_path: Path) -
     assert source.read("a.tar/a.png") == PNG
     with pytest.raises(ImageDecodeError, match="600,000,000 bytes; at most"):
         source.read("a.tar/b.png")
+
+
+def test_a_folder_that_cannot_be_listed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("adept_training.images.files.os.scandir", refuse)
+    with pytest.raises(ImagesError, match=f"The folder {tmp_path} cannot be listed: Permission denied"):
+        search(tmp_path)

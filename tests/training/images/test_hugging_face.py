@@ -1,13 +1,14 @@
 import io
 import pickle
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from adept_hub.errors import ImageDecodeError, ImagesError
+from adept_hub.errors import ImageDecodeError, ImagesError, MissingExtraError
 from adept_training.images import decode, open_images
-from adept_training.images.hugging_face import HuggingFaceImages
+from adept_training.images.hugging_face import HuggingFaceImages, open_hugging_face
 from adept_training.proposals import ProposalTable, run_proposals
 
 datasets = pytest.importorskip("datasets")
@@ -106,3 +107,9 @@ def test_the_revision_and_split_that_are_named_are_asked_for(monkeypatch, where,
     with pytest.raises(ImagesError, match="seen"):
         open_images(where)
     assert seen == {**asked, "name": "org/photos"}
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(MissingExtraError, match=r"adept-hub\[datasets\]"):
+        open_hugging_face("hf-datasets:a/b")

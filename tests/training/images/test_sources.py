@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from adept_hub.errors import ImageDecodeError, ImagesError
-from adept_training.images import open_images
+from adept_training.images import open_images, sources
 
 
 def png(seed: int = 0) -> bytes:
@@ -134,3 +134,27 @@ def test_a_shard_s_images_are_those_with_an_image_s_ending_in_any_case(tmp_path)
     source = open_images(tmp_path / "photos.tar")
     assert source.keys() == ["photos.tar/b.JPG", "photos.tar/sub/c.Png"]
     assert source.read("photos.tar/b.JPG") == PNG
+
+
+def test_a_range_of_shards_may_be_of_one_and_of_as_many_as_the_limit(tmp_path, monkeypatch):
+    make_shards(tmp_path)
+    assert open_images(tmp_path / "train-{001..001}.tar").keys() == ["train-001.tar/0.png", "train-001.tar/1.png"]
+    monkeypatch.setattr(sources, "MAX_SHARDS", 2)
+    assert len(open_images(tmp_path / "train-{000..001}.tar").keys()) == 4
+    for pattern, message in (("train-{000..002}.tar", "more than 2 shards"), ("train-{001..000}.tar", "no shards")):
+        with pytest.raises(ImagesError, match=message):
+            open_images(tmp_path / pattern)
+
+
+def test_shards_next_to_images_are_left_out_with_a_word(tmp_path, caplog):
+    make_shards(tmp_path)
+    write(tmp_path / "a.png", PNG)
+    assert open_images(tmp_path).keys() == ["a.png"]
+    assert "2 .tar files next to 1 images are left out" in caplog.text
+
+
+def test_shards_without_an_image_are_named(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        tar.addfile(tarfile.TarInfo("0.json"), io.BytesIO(b""))
+    with pytest.raises(ImagesError, match="No images in the 1 shards"):
+        open_images(tmp_path / "a.tar")

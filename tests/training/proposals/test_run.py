@@ -112,6 +112,27 @@ def test_another_run_is_not_mixed_in(photographs, undisturbed, change, tmp_path)
     assert content_of(undisturbed) == before
 
 
+def test_a_folder_of_other_parquet_files_is_left_alone(photographs, tmp_path):
+    (tmp_path / "part-00000.parquet").write_bytes(b"mine")
+    with pytest.raises(OutputExistsError, match="holds Parquet files of something else"):
+        run_proposals(photographs, tmp_path, workers=1)
+    assert content_of(tmp_path) == {"part-00000.parquet": b"mine"}
+
+
+def test_a_photograph_that_memory_does_not_hold_is_one_unreadable_one(photographs, tmp_path, monkeypatch):
+    def search(image, preset):
+        if image.shape[0] % 2 or counted:
+            return selective_search(image, preset)
+        counted.append(1)
+        raise MemoryError
+
+    counted: list[int] = []
+    monkeypatch.setattr("adept_training.proposals.propose.selective_search", search)
+    report = run_proposals(photographs, tmp_path / "out", workers=1)
+    assert (report.images, report.unreadable) == (11, 2)
+    assert "needs more memory than there is. Shrink it" in (tmp_path / "out" / "unreadable.jsonl").read_text()
+
+
 def test_no_readable_photograph(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/a.jpg").write_bytes(b"x")

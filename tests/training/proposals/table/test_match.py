@@ -133,6 +133,15 @@ def test_a_comparison_ends_in_time_and_still_looks_at_some(made) -> None:
     assert (found.looked, found.differing) == (COUNT, COUNT)
 
 
+def test_images_that_cannot_be_read_are_passed_over(made, tmp_path) -> None:
+    shutil.copytree(made / "shrunk", tmp_path / "photos")
+    table, source = ProposalTable.open(made / "table"), open_images(tmp_path / "photos")
+    (tmp_path / "photos" / "3.png").unlink()
+    (tmp_path / "photos" / "5.png").write_bytes(b"no PNG")
+    found = compare(source, source.keys(), table.sha256, table.size)
+    assert (found.looked, found.differing, found.other_sides, found.first) == (COUNT - 2, COUNT - 2, COUNT - 2, "0.png")
+
+
 def test_a_finished_table_is_not_taken_for_that_of_changed_images(made, tmp_path) -> None:
     shutil.copytree(made / "photos", tmp_path / "photos")
     run_proposals(tmp_path / "photos", tmp_path / "table", workers=1, shard_size=3)

@@ -1,4 +1,5 @@
 import hashlib
+import json
 import os
 import pickle
 import shutil
@@ -11,6 +12,7 @@ import pytest
 
 from adept_hub.errors import DiskFullError, ProposalsError
 from adept_training.proposals import ProposalTable, get_preset
+from adept_training.proposals.table import index
 from adept_training.proposals.table.shards import (
     ProposalRow,
     TablePlan,
@@ -104,6 +106,47 @@ def test_a_table_on_a_read_only_disk(folder, tmp_path, monkeypatch):
     assert len(ProposalTable.open(folder)) == 4
 
 
+def test_a_table_that_no_index_can_be_written_for(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(index.os, "access", lambda path, mode: False)
+    monkeypatch.setattr("pathlib.Path.home", lambda: tmp_path / "home")
+    with pytest.raises(ProposalsError, match=r"Neither .* nor .*home can be written"):
+        ProposalTable.open(folder)
+
+
+def test_a_table_without_rows(tmp_path):
+    plan = TablePlan(1, 2, keys_digest(KEYS[:1]), get_preset("paper").as_dict(), {"name": "test"}, "test")
+    write_atomically(tmp_path / "plan.json", plan.as_json().encode())
+    write_shard(tmp_path, plan, 0, [], [Unreadable(KEYS[0], "no image")])
+    with pytest.raises(ProposalsError, match="has no rows: none of its images could be read"):
+        ProposalTable.open(tmp_path)
+
+
+def test_of_two_processes_that_make_the_index_the_faster_one_is_believed(folder, monkeypatch):
+    """The other's lies in place when this one's is moved there; of another table's it would be an error."""
+    ProposalTable.open(folder)
+    shutil.move(folder / "index", folder / "faster")
+    replace = type(folder).replace
+
+    def late(path, target):
+        if target == folder / "index":
+            shutil.copytree(folder / "faster", target)
+            raise OSError(39, "Directory not empty")
+        return replace(path, target)
+
+    monkeypatch.setattr("pathlib.Path.replace", late)
+    assert len(ProposalTable.open(folder).boxes("b/ü ñ.png")) == 7
+    shutil.rmtree(folder / "index")
+    (folder / "faster" / "fingerprint").write_text("of another table")
+    with pytest.raises((OSError, DiskFullError)):
+        ProposalTable.open(folder)
+
+
+def test_an_index_that_is_changed_while_it_is_made(folder, monkeypatch):
+    monkeypatch.setattr(index, "_load", lambda *_: None)
+    with pytest.raises(ProposalsError, match=r"was changed while it was made\.\nRun the same command again"):
+        ProposalTable.open(folder)
+
+
 def damage_nothing(folder):
     (folder / "plan.json").unlink()
 
@@ -124,6 +167,18 @@ def damage_broken(folder):
     (folder / "part-00001.parquet").write_bytes(b"PAR1 nothing PAR1")
 
 
+def damage_field_missing(folder):
+    content = json.loads((folder / "plan.json").read_text())
+    del content["decoder"]
+    (folder / "plan.json").write_text(json.dumps(content))
+
+
+def damage_exchanged(folder):
+    parts = [folder / f"part-0000{i}.parquet" for i in (0, 1)]
+    for path, content in zip(parts, [path.read_bytes() for path in parts[::-1]], strict=True):
+        path.write_bytes(content)
+
+
 def damage_mixed(folder):
     plan = TablePlan(len(KEYS), 2, keys_digest(KEYS), get_preset("soco").as_dict(), {"name": "test"}, "test")
     write_shard(folder, plan, 1, [row(KEYS[2], 7)], [])
@@ -138,6 +193,8 @@ def damage_mixed(folder):
         (damage_unfinished, "not finished: part-00001.parquet of 3 shards is missing"),
         (damage_broken, "damaged"),
         (damage_mixed, "belongs to another run"),
+        (damage_field_missing, "not written by this version"),
+        (damage_exchanged, "part-00000.parquet was not written by adept proposals"),
     ],
 )
 def test_what_is_no_table_is_told(folder, damage, message):
@@ -163,12 +220,12 @@ import numpy as np
 from pathlib import Path
 from adept_hub.errors import DiskFullError
 from adept_training.proposals import ProposalTable, get_preset
-from adept_training.proposals.table.shards import Plan, Row, keys_digest, write_atomically, write_shard
+from adept_training.proposals.table.shards import ProposalRow, TablePlan, keys_digest, write_atomically, write_shard
 folder = Path(sys.argv[1])
 boxes = np.tile(np.array([[1, 1, 9, 9]], np.float32), (400_000, 1))  # 6.4 MB, a few kB in Parquet
-plan = Plan(1, 1, keys_digest(["a"]), get_preset("paper").as_dict(), {"name": "test"}, "test")
+plan = TablePlan(1, 1, keys_digest(["a"]), get_preset("paper").as_dict(), {"name": "test"}, "test")
 write_atomically(folder / "plan.json", plan.as_json().encode())
-write_shard(folder, plan, 0, [Row("a", 10, 10, boxes, False, bytes(32))], [])
+write_shard(folder, plan, 0, [ProposalRow("a", 10, 10, boxes, False, bytes(32))], [])
 try:
     ProposalTable.open(folder)
 except DiskFullError as error:
