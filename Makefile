@@ -6,7 +6,7 @@ SEED   := $(or $(SEED),$(shell date +%s))
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 OPENCV := opencv-contrib-python-headless
 
-.PHONY: help demo test test-fast hostile lint format frameworks bench bench-load bench-proposals bench-pretrain cards clean
+.PHONY: help demo test test-fast hostile lint format frameworks bench bench-load bench-proposals bench-pretrain cards reference clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -75,6 +75,9 @@ bench-pretrain: $(VENV)/.dev  ## images a second of a pre-training step, variant
 
 cards: $(VENV)/.base  ## model_cards/ and results/, from the registry and the bundled checkpoints
 	@$(BIN)/adept card --all model_cards --results results
+
+reference: $(VENV)/.base  ## docs/reference/, from the source
+	@$(BIN)/python -m adept_training.reference.pages
 
 clean:  ## remove the environment and every output
 	@rm -rf $(VENV) demo_out out runs .mypy_cache .ruff_cache .pytest_cache

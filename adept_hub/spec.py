@@ -20,22 +20,19 @@ Part = Literal["backbone", "fpn", "rpn", "head"]
 
 @dataclass(frozen=True)
 class AnchorSpec:
-    """RPN anchors; ``sizes`` are square-root areas in pixels of the network's input, one for each pyramid level.
+    """The RPN's anchors."""
 
-    Ratios are height / width, in this order in the objectness and delta channels (channel = anchor * 4 + coordinate).
-    """
-
+    #: Square-root areas in pixels of the network's input, one per pyramid level.
     sizes: tuple[float, ...] = (24.0, 48.0, 96.0, 192.0)
+    #: Height / width, in the order of the objectness and delta channels (channel = anchor * 4 + coordinate).
     ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
 
 
 @dataclass(frozen=True)
 class LevelSpec:
-    """Scale-aware assignment of boxes to P2, P3, ... as in SoCo (section 3.1 of the paper).
+    """Scale-aware assignment of boxes to P2, P3, ... as in SoCo (section 3.1 of the paper)."""
 
-    A box whose sqrt(w * h), in pixels of its own view, is at most ``upper[i]`` belongs to level i; the last is open.
-    """
-
+    #: A box whose sqrt(w * h), in pixels of its own view, is at most ``upper[i]`` belongs to level i; the last is open.
     upper: tuple[float, ...] = (48.0, 96.0, 192.0, 224.0)
 
 
@@ -52,10 +49,15 @@ class Preprocessing:
 class DetectorSpec:
     """The canonical architecture: ResNet (stride in the 3x3), FPN with norms, one-conv RPN, 4conv1fc RoI head."""
 
+    #: Layers of the ResNet.
     depth: Literal[18, 34, 50, 101] = 50
+    #: Channels of P2-P6.
     fpn_channels: int = 256
+    #: Channels of the RoI head's four convolutions.
     head_conv_channels: int = 256
+    #: Outputs of the RoI head's fully connected layer.
     head_fc_channels: int = 1024
+    #: Batch norm in backbone, FPN and RoI head.
     norm: Literal["bn"] = "bn"
     anchors: AnchorSpec = field(default_factory=AnchorSpec)
     levels: LevelSpec = field(default_factory=LevelSpec)
@@ -82,9 +84,12 @@ class Metric:
 
     name: str
     value: float
+    #: The images that it was measured on.
     data: str
     provenance: Literal["paper-reported", "reproduced", "self-reported"]
+    #: The command that measured it.
     command: str = ""
+    #: Standard deviation or interval over seeds, as text.
     spread: str = ""
 
 
@@ -99,42 +104,53 @@ class Start:
 
 @dataclass(frozen=True)
 class Provenance:
-    """How the weights came to be.
+    """How the weights came to be."""
 
-    ``exported_network`` says which of BYOL's two networks the file holds; ``notes`` are limitations of these very
-    weights, a sentence each. ``starts`` is the whole chain of checkpoints that they go back to, the oldest first and
-    the direct start last; empty if they started from random values. ``relicensed`` records that a person claimed the
-    right to grant another license than the direct start's (see `adept_hub.checkpoint.licenses`), ``labeled`` that
-    labels were trained on, here or in one of the starts.
-    """
-
+    #: The pre-training method.
     method: str
+    #: The images, in words.
     data: str
+    #: Number of images.
     images: int
     epochs: float
+    #: Which of BYOL's two networks the file holds.
     exported_network: Literal["target", "online", "none"]
+    #: Algorithm, preset and digest of the proposals.
     proposals: dict[str, Any] = field(default_factory=dict)
+    #: The whole recipe, and the digest of its content.
     recipe: dict[str, Any] = field(default_factory=dict)
     recipe_sha256: str = ""
+    #: Hardware and libraries of the run, in words.
     trained_on: str = ""
     metrics: tuple[Metric, ...] = ()
+    #: Limitations of these very weights, one sentence each.
     notes: tuple[str, ...] = ()
+    #: The whole chain of checkpoints that the weights go back to, the oldest first and the direct start last; empty if
+    #: they started from random values.
     starts: tuple[Start, ...] = ()
+    #: A person claimed the right to grant another license than the direct start's.
     relicensed: bool = False
+    #: Labels were trained on, here or in one of the starts.
     labeled: bool = False
 
 
 @dataclass(frozen=True)
 class CheckpointConfig:
-    """The whole of config.json. ``sha256`` and ``size`` are those of model.safetensors."""
+    """The whole of config.json."""
 
+    #: ``architecture.tag``.
     name: str
     spec: DetectorSpec
     provenance: Provenance
+    #: A license identifier, or ``unstated``.
     license: str
+    #: SHA-256 of model.safetensors.
     sha256: str
+    #: Bytes of model.safetensors.
     size: int
+    #: The parts that the file holds; SoCo's has no ``rpn``.
     parts: tuple[str, ...] = PARTS
+    #: Type of the stored weights; they are loaded as float32.
     stored_dtype: Literal["float32", "float16"] = "float32"
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     format_version: int = FORMAT_VERSION

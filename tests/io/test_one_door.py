@@ -36,10 +36,9 @@ ALLOWED = {
     "adept_hub.integrations.detectron2:AdeptHandler._open": "hands Detectron2 the weights that it has just written",
     "adept_hub.integrations.mmdet:load_from_adept": "hands MMEngine the tensors that it has just written",
     "adept_hub.models.wrapped:memory_is_read_only": "asks Linux, in /proc, about this process",
-    "adept_hub.registry:_may_be_installed": "searches what pip has installed, as Python itself does",
     "adept_training.runtime.state:_read": "a stream of the door whose SHA-256 was recorded, tensors only",
     "adept_training.images.hugging_face:open_hugging_face": "the datasets library reads, and gives undecoded bytes",
-    "adept_training.settings_reference:_comments": "the source of this package's own recipes",
+    "adept_training.reference.recipe_fields:_comments": "the source of this package's own recipes",
     "adept_training.proposals.report:render": "a template that is part of the package",
 }
 

@@ -20,8 +20,8 @@ TRACKER_NAMES = ("tensorboard", "wandb", "mlflow", "trackio")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments; does not import torch."""
+    from adept_training.reference.recipe_fields import add_list_argument
     from adept_training.runtime.ownership import add_wait_argument
-    from adept_training.settings_reference import add_list_argument
 
     parser.add_argument("--images", required=True, help="a folder, a text file of paths, or WebDataset shards")
     parser.add_argument("--method", choices=[m for m in METHODS if m != "scratch"], help="which losses")

@@ -1,8 +1,6 @@
-"""Every setting of the recipes, its default and its bounds, read from the dataclasses that check them.
+"""Fields of recipes and of other dataclasses: defaults, bounds and comments, read from the source.
 
-    python -m adept_training.settings_reference > docs/settings.md
-
-The same list is printed by ``adept pretrain --list-settings`` and ``adept finetune --list-settings``.
+``adept pretrain --list-settings``, ``adept finetune --list-settings``, ``adept recipe`` and docs/reference/ print them.
 """
 
 from __future__ import annotations
@@ -20,19 +18,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+import yaml
+
 from adept_hub.checkpoint.validate import MAX_CHANNELS
 from adept_hub.io.schema import Length, Range, to_dict
 from adept_hub.spec import AnchorSpec, DetectorSpec, LevelSpec
-
-_PAGE = """\
-# Settings
-
-Every value that a recipe can state or `--set section.field=value` change, with its default and what it may be. A value
-outside is refused before any work. Written by `python -m adept_training.settings_reference`, not by hand;
-`adept pretrain --list-settings` and `adept finetune --list-settings` print the same. What belongs together is checked
-as well (a warm-up below the whole schedule, a least value below the greatest), and so is, when a run begins, what its
-checkpoint will state: tag, license, description, anchors, architecture.
-"""
 
 
 @dataclass(frozen=True)
@@ -67,7 +57,7 @@ def add_list_argument(parser: argparse.ArgumentParser, kind: Literal["pretrain",
 
 class _List(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        sys.stdout.writelines(f"{line}\n" for line in lines(settings_of(_recipes()[self.const])))
+        sys.stdout.writelines(f"{line}\n" for line in lines(settings_of(recipe_classes()[self.const])))
         parser.exit()
 
 
@@ -78,19 +68,43 @@ def lines(settings: Sequence[Setting]) -> Iterator[str]:
         yield from textwrap.wrap(one.text, 100, initial_indent="    ", subsequent_indent="    ")
 
 
-def page() -> str:
-    """Return docs/settings.md."""
-    titles = {"pretrain": "Of pre-training", "finetune": "Of fine-tuning, in finetune, fewshot and compare"}
-    text = _PAGE
-    for kind, cls in _recipes().items():
-        text += f"\n## {titles[kind]}\n\n| setting | default | may be | |\n|---|---|---|---|\n"
-        for one in settings_of(cls):
-            cells = (f"`{one.path}`", f"`{one.default}`", one.allowed, one.text)
-            text += f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
+def fields_of(cls: type[Any]) -> list[Setting]:
+    """Return the fields of any dataclass, nested ones left whole; ``allowed`` is the type as written."""
+    comments = _comments(cls)
+    return [
+        Setting(field.name, _default(field), str(field.type), comments.get(field.name, ""))
+        for field in dataclasses.fields(cls)
+    ]
+
+
+def _default(field: dataclasses.Field[Any]) -> str:
+    if field.default is not dataclasses.MISSING:
+        return json.dumps(to_dict(field.default))
+    if field.default_factory is dataclasses.MISSING:
+        return ""
+    value = field.default_factory()
+    return "" if dataclasses.is_dataclass(value) else json.dumps(to_dict(value))
+
+
+def annotated_yaml(recipe: Any, indent: str = "") -> str:
+    """Return a recipe as YAML, each field below its comment and its bounds."""
+    fields = {one.path: one for one in settings_of(type(recipe), recipe)}
+    text = ""
+    for name in (field.name for field in dataclasses.fields(recipe)):
+        value = getattr(recipe, name)
+        if name in fields:
+            bounds = f" ({fields[name].allowed})" if fields[name].allowed else ""
+            for line in textwrap.wrap(f"{fields[name].text}{bounds}".strip(), 100):
+                text += f"{indent}# {line}\n"
+            plain = yaml.safe_dump([value], width=1 << 20)[2:] if isinstance(value, str) else json.dumps(to_dict(value))
+            text += f"{indent}{name}: {plain.strip()}\n"
+        else:
+            text += f"{indent}{name}:\n{annotated_yaml(value, f'{indent}  ')}"
     return text
 
 
-def _recipes() -> dict[str, type[Any]]:
+def recipe_classes() -> dict[str, type[Any]]:
+    """Return the class of recipes by the command that they are for."""
     from adept_training.finetuning.recipe import FinetuneRecipe
     from adept_training.pretraining.recipe import Recipe
 
@@ -151,7 +165,3 @@ def _comments(cls: type[Any]) -> dict[str, str]:
                 above.insert(0, line.strip().removeprefix("#:").strip())
             found[field.target.id] = " ".join(above).replace("``", "`")
     return found
-
-
-if __name__ == "__main__":
-    sys.stdout.write(page())

@@ -1,4 +1,4 @@
-"""The reference of settings is that of the dataclasses: on the page, on the command line, and before any work."""
+"""The reference is that of the source: on the pages, on the command line, and before any work."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import adept_hub
 from adept_hub.cli.main import main
 from adept_hub.errors import DataError, LicenseError, RecipeError
 from adept_hub.io.schema import field_paths
@@ -18,18 +19,67 @@ from adept_training.finetuning.recipe import FinetuneRecipe, load_finetune_recip
 from adept_training.finetuning.run import finetune
 from adept_training.labels.records import Data
 from adept_training.pretraining.recipe import Recipe, load_recipe
-from adept_training.settings_reference import page, settings_of
+from adept_training.reference.docstrings import markdown
+from adept_training.reference.pages import pages
+from adept_training.reference.recipe_fields import settings_of
 from tests.printed import ROOT
 from tests.training.made import crowded
 
 KINDS = [(Recipe, load_recipe, "pretrain"), (FinetuneRecipe, load_finetune_recipe, "finetune")]
 
 
-def test_the_page_is_the_code_s() -> None:
-    written = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-    assert written == page(), "python -m adept_training.settings_reference > docs/settings.md"
+FOLDER = ROOT / "docs" / "reference"
+
+
+def test_every_page_is_the_source_s() -> None:
+    """Fails when a field, option, docstring or error changes and the pages are not generated again."""
+    written = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.iterdir()}
+    fresh = pages()
+    stale = [name for name in {*written, *fresh} if written.get(name) != fresh.get(name)]
+    assert not stale, "make reference"
     for guide in ("pretraining.md", "downstream.md"):
-        assert "(settings.md)" in (ROOT / "docs" / guide).read_text(encoding="utf-8")
+        assert "(reference/recipes.md)" in (ROOT / "docs" / guide).read_text(encoding="utf-8")
+
+
+def test_no_command_error_or_call_is_missing_from_the_pages() -> None:
+    """Counted without the generator: by the parser of the program, the classes of the module, and __all__."""
+    text = pages()
+    for command in ("adept list", "adept data check", "adept recipe", "adept pretrain"):
+        assert f"# {command}\n" in text["cli.md"], command
+    assert "`--relicense`" in text["cli.md"]
+    classes = re.findall(
+        r"^class (\w+)\(", (ROOT / "adept_hub" / "errors.py").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    rows = re.findall(r"^\| `(\w+)` \|.*\| *(.*?) *\|$", text["errors.md"], re.MULTILINE)
+    assert [name for name, _ in rows] == classes
+    assert [name for name, remedy in rows if not remedy] == ["AdeptError"]
+    for name in adept_hub.__all__:
+        assert f"### adept_hub.{name}\n" in text["python.md"]
+    assert "## `provenance.starts[]`" in text["config.md"]
+
+
+def test_a_docstring_becomes_markdown() -> None:
+    def call() -> None:
+        """Return ``x``.
+
+        Args:
+            x: a value of two
+                lines.
+
+        Raises:
+            DataError: never.
+
+        Example:
+            >>> call()
+            1
+
+        After it.
+        """
+
+    assert markdown(call) == (
+        "Return `x`.\n\n**Args**\n\n- `x`: a value of two\n  lines.\n\n**Raises**\n\n- `DataError`: never.\n\n"
+        "**Example**\n\n```python\n>>> call()\n1\n```\n\nAfter it.\n"
+    )
 
 
 @pytest.mark.parametrize(("cls", "load", "command"), KINDS)

@@ -1,0 +1,1 @@
+"""Reference pages and listings, generated from the source."""
