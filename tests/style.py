@@ -24,8 +24,8 @@ CEILING = {"docstring": 59, "message": 12, "comment": 13}
 COUNTED = r"(?:images|boxes|anchors|proposals|views|steps|lines|files|bytes|GB|MB|one|two|three|four|once|twice|\d+)"
 UNIT = r"(?:second|minute|hour|place|location|image|step|epoch|core|processor|level|class|process|GPU|line|batch|file)"
 PHRASES = {
-    "is no X": r"\b(?:is|are|was|were) (?:no (?!longer|more|less|other|such|need)\w+|none)\b",
-    "holds none": r"\b(?:holds?|held|has|have|had|contains?|names?|gives?) (?:none\b|no one\b)|\bholds? no\b",
+    "is no X": r"(?<!there )\b(?:is|are|was|were) (?:no (?!longer|more|less|other|such|need)\w+|none)\b",
+    "holds none": r"\b(?:holds?|held|contains?|names?|gives?) none\b|\bholds? no\b",
     "a second (per)": rf"\b{COUNTED} an? {UNIT}\b",
     "tell, say, know": r"\b(?:tells?|told|telling|says?|said|saying|knows?|knew)\b",
     "photograph": r"\bphotographs?\b",

@@ -56,7 +56,7 @@ def test_the_best_is_the_one_of_highest_validation_ap(
 ) -> None:
     recipe = load_finetune_recipe(None, [*TINY, *SETTINGS])
     data = open_data(f"voc:{voc}")
-    # The sitting ends between the second evaluation and the third, and another goes on.
+    # The session ends between the second evaluation and the third, and another goes on.
     source, run = str(make_checkpoint()[0]), tmp_path / "run"
     finetune(source, data, recipe, run, accelerator="cpu", stop_at=5)
     outcome = finetune(source, data, recipe, run, accelerator="cpu", resume=True)

@@ -57,7 +57,7 @@ def test_the_log_stands_in_for_damaged_evaluations(content: bytes, run: Path) ->
     history, told = read_history(run, 6)
     assert history == HISTORY
     assert len(told) == 1
-    assert "Taken from the log instead: 3 (1 lines torn)" in told[0]
+    assert "Read 3 from the log instead (1 lines incomplete)" in told[0]
     (run / "log.jsonl").unlink()
     assert read_history(run, 6)[0] == []
 
@@ -71,7 +71,7 @@ def test_without_a_whole_best_detector_it_is_chosen_anew(damage: str, run: Path)
         path.write_bytes(path.read_bytes()[:-10])
     history, told = read_history(run, 6)
     assert history == []
-    assert "chosen anew" in told[0]
+    assert "the next evaluation selects one" in told[0]
 
 
 CELLS = [RunResult("a", "10%", seed, "recipe", 3, 7, 1.5, {"AP": 20.0 + seed, "AP75": None}) for seed in range(3)]

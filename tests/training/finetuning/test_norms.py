@@ -85,4 +85,4 @@ def test_a_run_says_so(voc: Path, tmp_path: Path) -> None:
     told = io.StringIO()
     recipe = load_finetune_recipe(None, [*TINY, *SETTINGS, "schedule.iterations=1", "engine.evaluations=0"])
     finetune("scratch", open_data(f"voc:{voc}"), recipe, tmp_path, stream=told, accelerator="cpu")
-    assert "batch norms have seen no image: frozen with statistics of training images" in told.getvalue()
+    assert "batch norms have no statistics yet: frozen with those of training images" in told.getvalue()

@@ -74,7 +74,7 @@ def test_anchors_that_no_factor_leads_to_leave_the_deltas_alone_and_are_named(so
     recipe = load_finetune_recipe(None, ["detector.anchors=[16,24,32,48,64]"]).detector
     with caplog.at_level(logging.WARNING):
         model = build_detector(source, 2, recipe, 0)
-    assert "trained on anchors of 10, 20, 40, 80 px. On 16, 24, 32, 48 px its boxes are others" in caplog.text
+    assert "trained on anchors of 10, 20, 40, 80 px. With anchors of 16, 24, 32, 48 px its boxes differ" in caplog.text
     own = load_pretrained(source, num_classes=3)
     assert torch.equal(model.rpn.head.bbox_pred.weight, own.rpn.head.bbox_pred.weight)
     caplog.clear()

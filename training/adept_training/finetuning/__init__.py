@@ -1,1 +1,1 @@
-"""Fine-tuning a detector on labels."""
+"""Fine-tune a detector on labels."""

@@ -1,9 +1,9 @@
-"""The length of the RoI head's features, brought to one that a learning rate suits before fine-tuning.
+"""Rescale the RoI head's features before fine-tuning to a length that suits the learning rate.
 
-Contrastive pre-training normalizes features, so nothing keeps their length: a head of ours left its pre-training with
-features of length 57 where a fresh one has 6. A predictor's gradient grows with that length and its steps with the
-square of it, so a learning rate that suits one head makes another diverge. The head ends in a linear layer and a ReLU:
-scaling that layer scales the features and changes nothing else.
+Contrastive pre-training normalizes features, so nothing constrains their length: a pre-trained head has features of
+length 57 where a fresh one has 6. The gradient of a predictor grows with that length and its steps with the square of
+it, so a learning rate that suits one head makes another diverge. The head ends in a linear layer and a ReLU: scaling
+that layer scales the features and changes nothing else.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ def calibrate_head(
     """Scale the last linear layer of every box head so that its features have the mean length ``length``.
 
     Args:
-        model: in training mode; its norms' statistics are put back.
-        batches: what to measure on, by ``forward``.
-        average: over the processes, which must all scale alike.
+        model: in training mode; the statistics of its norms are restored.
+        batches: batches to measure on, passed to ``forward``.
+        average: averages over the processes, which must all use the same scale.
 
     Returns:
-        The lengths before, one for each head (Cascade R-CNN has three).
+        The previous mean lengths, one per head (Cascade R-CNN has three).
     """
     head = model.roi_heads.box_head
     heads = list(head) if isinstance(head, nn.ModuleList) else [head]
@@ -48,9 +48,9 @@ def calibrate_head(
     for handle in handles:
         handle.remove()
     before = [float(average(torch.cat(store).mean())) for store in seen]
-    for one, found in zip(heads, before, strict=True):
+    for one, mean_length in zip(heads, before, strict=True):
         last = [module for module in one.modules() if isinstance(module, nn.Linear)][-1]
-        if found > 0:
+        if mean_length > 0:
             for parameter in last.parameters():
-                parameter.mul_(length / found)
+                parameter.mul_(length / mean_length)
     return before

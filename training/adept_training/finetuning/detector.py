@@ -1,4 +1,4 @@
-"""The detector of a run: built from a source or from nothing, written as a folder, and read back."""
+"""Build the detector of a run from a source or from scratch, save it as a folder, and load it."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ from adept_training.finetuning.recipe import DetectorRecipe
 
 _log = logging.getLogger(__name__)
 SCRATCH = "scratch"
-#: Of the cosine classifier.
+#: Scale of the logits of the cosine classifier.
 COSINE_SCALE = 20.0
 
 
 @dataclass(frozen=True)
 class DetectorConfig:
-    """detector.json: what stands on the four parts, and what the labels mean."""
+    """Contents of detector.json: everything beyond the four parts, and the class names."""
 
     source: str
     classes: tuple[str, ...]
@@ -54,7 +54,7 @@ class DetectorConfig:
     iterations: int
     metrics: dict[str, float | None]
     format_version: int = FORMAT_VERSION
-    #: Of predictors.safetensors, as it was written.
+    #: SHA-256 of predictors.safetensors as written.
     predictors_sha256: str = ""
     predictors_size: int = 0
 
@@ -68,7 +68,7 @@ class CosinePredictor(nn.Module):
         self.bbox_pred = nn.Linear(channels, num_classes * 4)
 
     def forward(self, features_KC: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (K, classes) and deltas (K, 4 * classes)."""
+        """Return logits (K, classes) and deltas (K, 4 * classes)."""
         features_KC = features_KC.flatten(start_dim=1)
         weight = functional.normalize(self.cls_score.weight, dim=1)
         logits = COSINE_SCALE * functional.linear(functional.normalize(features_KC, dim=1), weight)
@@ -77,9 +77,9 @@ class CosinePredictor(nn.Module):
 
 @dataclass(frozen=True)
 class Trained:
-    """What a fine-tuning says of itself in its config.json: on how many images, how often, and under which license.
+    """Training facts for config.json: number of images, epochs and license.
 
-    ``license`` is what was asked for (unstated: the source's), ``relicense`` the claim of the right to grant it.
+    ``license`` is the requested one (unstated: the source's), ``relicense`` the claim of the right to grant it.
     """
 
     images: int = 0
@@ -89,7 +89,7 @@ class Trained:
 
 
 def spec_of(source: str) -> DetectorSpec | None:
-    """The architecture of a source and its RPN's anchors; `SCRATCH` has none of its own."""
+    """Return the architecture and the RPN anchors of a source; None for `SCRATCH`."""
     return None if source == SCRATCH else fetch(source).config.spec
 
 
@@ -102,13 +102,13 @@ def build_detector(
     spec: DetectorSpec | None = None,
     pixels: Preprocessing | None = None,
 ) -> GeneralizedRCNN:
-    """A detector ready to fine-tune; its random tensors are a function of ``seed``.
+    """Build a detector ready to fine-tune; its random tensors are a function of ``seed``.
 
     Args:
-        source: as everywhere, or ``scratch``. Parts that the source's checkpoint lacks start at random, as
-            ``model.load_report`` says.
+        source: as everywhere, or ``scratch``. Parts that the source's checkpoint lacks start at random; they are listed
+                in ``model.load_report``.
         classes: without the background.
-        spec: the architecture of ``scratch``, and its anchors where the recipe names none.
+        spec: the architecture of ``scratch``, and its anchors if the recipe has none.
         pixels: mean and std of ``scratch``'s input, ImageNet's by default; a source has its own.
     """
     torch.manual_seed(seed)
@@ -118,16 +118,17 @@ def build_detector(
         parts = DetectorParts(spec or DetectorSpec())
         model = assemble_detector(parts, classes + 1, recipe.detector, pixels, **options)
     else:
-        held = fetch(source).config
-        # On other anchors than it was trained with the RPN proposes the boxes that it proposed on its own, exactly.
-        exact = anchor_ratio(held.spec, recipe.anchors) is not None
-        if not exact and "rpn" in held.parts:
+        config = fetch(source).config
+        # With other anchors the RPN's boxes are no longer exactly those that it was trained to propose.
+        exact = anchor_ratio(config.spec, recipe.anchors) is not None
+        if not exact and "rpn" in config.parts:
             _log.warning(
-                "The RPN of %s was trained on anchors of %s px. On %s px its boxes are others at first: the factor "
-                "differs between levels.", source, _listed(held.spec.anchors.sizes), _listed(recipe.anchors[:4]),
+                "The RPN of %s was trained on anchors of %s px. With anchors of %s px its boxes differ at first: "
+                "the factor differs between levels.",
+                source, _listed(config.spec.anchors.sizes), _listed(recipe.anchors[:4]),
             )  # fmt: skip
         model = load_pretrained(
-            source, num_classes=classes + 1, detector=recipe.detector, parts=held.parts,
+            source, num_classes=classes + 1, detector=recipe.detector, parts=config.parts,
             anchors="rescaled" if exact else "pretraining", **options,
         )  # fmt: skip
     return _finish(model, recipe, classes)
@@ -140,7 +141,7 @@ def _listed(sizes: tuple[float, ...]) -> str:
 def _options(recipe: DetectorRecipe) -> dict[str, Any]:
     return {
         "anchor_sizes": recipe.anchors,
-        # The last side is the one of testing; `training_sides` puts those of training in its place.
+        # The last side is the test side; `training_sides` inserts the training sides before it.
         "min_size": (recipe.test_side,), "max_size": recipe.max_side,
         "rpn_batch_size_per_image": recipe.rpn_anchors, "box_batch_size_per_image": recipe.rois,
         "rpn_pre_nms_top_n_train": 2000, "rpn_post_nms_top_n_train": recipe.train_proposals,
@@ -157,8 +158,8 @@ def _finish(model: GeneralizedRCNN, recipe: DetectorRecipe, classes: int) -> Gen
     if recipe.classifier == "cosine":
         channels = model.roi_heads.box_predictor.cls_score.in_features
         model.roi_heads.box_predictor = CosinePredictor(channels, classes + 1)
-    # Detectron2's start, which the paper's figures have. torchvision's own is four times larger or more: on a head that
-    # was pre-trained by directions alone, whose features are therefore long, the first box loss is 3.6 instead of 0.7.
+    # Detectron2's initialization, as in the paper. torchvision's is at least four times larger: on a head pre-trained
+    # by directions alone, whose features are therefore long, the first box loss is 3.6 instead of 0.7.
     predictor = model.roi_heads.box_predictor
     nn.init.normal_(predictor.cls_score.weight, std=0.01)
     nn.init.normal_(predictor.bbox_pred.weight, std=0.001)
@@ -169,7 +170,7 @@ def _finish(model: GeneralizedRCNN, recipe: DetectorRecipe, classes: int) -> Gen
 
 
 def canonical_state(model: GeneralizedRCNN) -> dict[str, Tensor]:
-    """The four parts' tensors under their canonical names; of Cascade's three heads, the first."""
+    """Return the tensors of the four parts under their canonical names (of Cascade's three heads, the first)."""
     head = model.roi_heads.box_head
     modules = {
         "backbone": model.backbone.body, "fpn": model.backbone.fpn,
@@ -179,7 +180,7 @@ def canonical_state(model: GeneralizedRCNN) -> dict[str, Tensor]:
 
 
 def predictor_state(model: GeneralizedRCNN) -> dict[str, Tensor]:
-    """Everything else by torchvision's names below ``roi_heads``: predictors, the mask head, Cascade's later heads."""
+    """Return all other tensors by torchvision's names below ``roi_heads``: predictors, mask head, later heads."""
     head = "box_head.0." if isinstance(model.roi_heads.box_head, nn.ModuleList) else "box_head."
     return {key: t for key, t in model.roi_heads.state_dict().items() if not key.startswith(head)}
 
@@ -192,10 +193,10 @@ def save_detector(
     origin: CheckpointConfig | None,
     trained: Trained = Trained(),
 ) -> None:
-    """Write a detector: a checkpoint folder of its four parts, with the predictors and detector.json beside them.
+    """Write a detector: a checkpoint folder of its four parts, plus the predictors and detector.json.
 
-    So a fine-tuned detector is itself a source, which `adept export` and `load_pretrained` take. Mean and std of its
-    input and the anchors of its RPN are those that the model has, not those of its source or of its spec.
+    A fine-tuned detector is thus itself a source for `adept export` and `load_pretrained`. Mean and std of its input
+    and the anchors of its RPN are the model's, not those of its source or its spec.
 
     Raises:
         LicenseError: ``trained.license`` is more permissive than that of ``origin``.
@@ -204,7 +205,7 @@ def save_detector(
     method = origin.provenance.method if origin else SCRATCH
     base = origin.name.partition(".")[0] if origin else f"{SCRATCH}_r{spec.depth}_fpn"
     starts = origin.as_starts() if origin else ()
-    given, claimed = inherit(starts[-1] if starts else None, trained.license, relicense=trained.relicense)
+    license_name, claimed = inherit(starts[-1] if starts else None, trained.license, relicense=trained.relicense)
     labels = f"labels of {len(config.classes)} classes, from {origin.name if origin else 'random values'}"
     provenance = Provenance(
         method, labels, trained.images, trained.epochs, "none", recipe=to_dict(config.recipe),
@@ -212,7 +213,7 @@ def save_detector(
     )  # fmt: skip
     write_checkpoint(
         folder, canonical_state(model), name=f"{base}.finetuned", spec=replace(spec, anchors=anchors_of(model)),
-        provenance=provenance, license=given, parts=PARTS, preprocessing=preprocessing_of(model), overwrite=True,
+        provenance=provenance, license=license_name, parts=PARTS, preprocessing=preprocessing_of(model), overwrite=True,
         more=lambda here, _: _write_predictors(here, model, config),
     )  # fmt: skip
 
@@ -226,19 +227,19 @@ def _write_predictors(folder: Path, model: GeneralizedRCNN, config: DetectorConf
 
 
 def is_detector(folder: Path) -> bool:
-    """Whether a folder holds a detector with its predictors."""
+    """Check whether a folder contains a detector with its predictors."""
     return is_file(folder / DETECTOR) and is_file(folder / CONFIG)
 
 
 def find_detector(run: str) -> Path | None:
-    """The detector of a run folder (the best, or else the last), of a detector's own folder, or None."""
+    """Return the detector of a run folder (the best, else the last) or of a detector folder, or None."""
     path = expanded(run.removeprefix("local-dir:"), SourceError)
     return next((p for p in (path / "best", path / "last", path) if is_detector(p)), None)
 
 
 @checked
 def load_detector(folder: Path) -> tuple[GeneralizedRCNN, DetectorConfig]:
-    """A detector in evaluation mode, from `save_detector`'s folder.
+    """Load a detector in evaluation mode from a folder of `save_detector`.
 
     Raises:
         CheckpointError: a file is missing or damaged.
@@ -251,7 +252,7 @@ def load_detector(folder: Path) -> tuple[GeneralizedRCNN, DetectorConfig]:
     check_detector(str(folder / DETECTOR), config.classes, config.recipe, config.iterations)
     if lacking := [part for part in PARTS if part not in checkpoint.parts]:
         raise CheckpointError(
-            f"{folder} has predictors, but no {' and no '.join(lacking)}: it is not a whole detector.\n"
+            f"{folder} has predictors, but no {' and no '.join(lacking)}: the detector is incomplete.\n"
             "Give a folder that adept finetune wrote (RUN, RUN/best or RUN/last)."
         )
     parts = DetectorParts(checkpoint.spec)
@@ -268,5 +269,5 @@ def load_detector(folder: Path) -> tuple[GeneralizedRCNN, DetectorConfig]:
 
 
 def with_metrics(config: DetectorConfig, metrics: dict[str, float | None]) -> DetectorConfig:
-    """The same with other figures."""
+    """Return the config with these metrics."""
     return replace(config, metrics=metrics)

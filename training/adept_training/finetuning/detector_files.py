@@ -1,7 +1,7 @@
-"""detector.json and predictors.safetensors, read with the care that the four parts get.
+"""Read detector.json and predictors.safetensors as strictly as the four parts.
 
-What a file names is bounded before anything is built from it, and the predictors are compared with the SHA-256 that
-detector.json promises, as the parts are with that of config.json.
+Values are bounded before anything is built from them, and the predictors are compared with the SHA-256 in
+detector.json, as the parts are with that in config.json.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from adept_hub.io.read import BoundedReader
 from adept_training.finetuning.recipe import DetectorRecipe
 
 DETECTOR, PREDICTORS = "detector.json", "predictors.safetensors"
-#: Of classes; the largest vocabulary of detection, V3Det's, has 13,204.
+#: Number of classes; the largest vocabulary in detection, V3Det's, has 13,204.
 MAX_CLASSES = 20_000
 MAX_CLASS_NAME = 1000
 _MAX_DETECTOR_BYTES = 64 << 20
 _MAX_SIDE = 1 << 15
 _MAX_BOXES = 1 << 20
-_REMEDY = "The detector is damaged or was not written by adept finetune: take it from its run again."
+_REMEDY = "The detector is damaged or was not written by adept finetune: copy it again from its run."
 
 
 def read_detector_json(folder: Path) -> Any:
@@ -41,19 +41,19 @@ def read_detector_json(folder: Path) -> Any:
 
 
 def check_detector(where: str, classes: tuple[str, ...], recipe: DetectorRecipe, iterations: int) -> None:
-    """Bound what a detector is built from.
+    """Bound the values that a detector is built from.
 
     Args:
-        where: what the values are of, in the words of a message.
+        where: source of the values, for messages.
         classes: names, without the background.
-        recipe: with its anchors spelled out.
-        iterations: of the fine-tuning.
+        recipe: with explicit anchors.
+        iterations: number of fine-tuning iterations.
 
     Raises:
-        CheckpointError: a value that no detector has; the message names it.
+        CheckpointError: a value is out of range; the message names it.
     """
     if not 1 <= len(classes) <= MAX_CLASSES:
-        raise CheckpointError(f"{where}: {len(classes):,} classes; 1 to {MAX_CLASSES:,} are possible.\n{_REMEDY}")
+        raise CheckpointError(f"{where}: {len(classes):,} classes; it must be 1 to {MAX_CLASSES:,}.\n{_REMEDY}")
     if any(len(name) > MAX_CLASS_NAME for name in classes):
         raise CheckpointError(f"{where}: the name of a class has more than {MAX_CLASS_NAME:,} characters.\n{_REMEDY}")
     bounds: tuple[tuple[str, Iterable[float], float, float], ...] = (
@@ -79,16 +79,16 @@ def check_detector(where: str, classes: tuple[str, ...], recipe: DetectorRecipe,
 
 
 def read_predictors(folder: Path, expected: Mapping[str, Tensor], sha256: str, size: int) -> dict[str, Tensor]:
-    """Return the tensors that stand on the four parts.
+    """Return the tensors beyond the four parts.
 
     Args:
-        folder: the detector's.
-        expected: tensors of the names, shapes and types that the detector needs.
-        sha256: as detector.json promises.
-        size: of the file, bytes.
+        folder: of the detector.
+        expected: tensors with the names, shapes and types that the detector needs.
+        sha256: digest in detector.json.
+        size: size of the file in bytes.
 
     Raises:
-        IntegrityError: the file is not the one that detector.json promises.
+        IntegrityError: the file does not match detector.json.
         CheckpointError: detector.json has no digest, or the file is missing, a link out of the folder, not a whole
             safetensors file, holds other tensors than ``expected``, or values that are not finite.
     """

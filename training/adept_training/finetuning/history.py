@@ -1,4 +1,4 @@
-"""The evaluations of a fine-tuning: kept in evaluations.json, and taken from the log where that is damaged."""
+"""Record the evaluations of a fine-tuning in evaluations.json, and recover them from the log if that is damaged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from adept_training.finetuning.detector import load_detector
 
 EVALUATIONS, LOG, BEST = "evaluations.json", "log.jsonl", "best"
 
-#: Finished iterations and validation AP (percent; None: nothing to count) of every evaluation, in order.
+#: Finished iterations and validation AP (percent; None: no objects) of every evaluation, in order.
 History = list[tuple[int, float | None]]
 
 
@@ -21,38 +21,42 @@ def write_history(folder: Path, history: History) -> None:
     """Write evaluations.json.
 
     Raises:
-        DiskFullError: it cannot be written.
+        DiskFullError: the file cannot be written.
     """
     with atomic_file(folder / EVALUATIONS) as temporary:
         temporary.write_text(json.dumps(history) + "\n", encoding="utf-8")
 
 
 def read_history(folder: Path, step: int) -> tuple[History, list[str]]:
-    """Read the evaluations that count for a run that continues after ``step`` iterations.
+    """Read the evaluations that are valid for a run that continues after ``step`` iterations.
 
     Returns:
-        The evaluations; and, one line each, what was wrong with the files. Without a whole best detector there is no
-        evaluation that counts: the next one writes it.
+        The evaluations, and one line per problem with the files. Without an intact best detector no evaluation is
+                valid: the next one writes it.
     """
-    path, told = folder / EVALUATIONS, []
+    path, problems = folder / EVALUATIONS, []
     if not path.exists():
         return [], []
     try:
         rows = BoundedReader(ResumeError).json(path)
         history = [row for row in map(_row, rows) if row is not None] if isinstance(rows, list) else []
         if not isinstance(rows, list) or len(history) < len(rows):
-            raise ResumeError(f"{path} does not hold evaluations.")
+            raise ResumeError(f"{path} contains no valid evaluations.")
     except ResumeError as error:
         history, torn = _from_log(folder)
-        told.append(f"{' '.join(str(error).split())} Taken from the log instead: {len(history)} ({torn} lines torn).")
+        problems.append(
+            f"{' '.join(str(error).split())} Read {len(history)} from the log instead ({torn} lines incomplete)."
+        )
     history = [(at, ap) for at, ap in history if at <= step]
     if history:
         try:
             load_detector(folder / BEST)
         except AdeptError as error:
-            told.append(f"The best detector so far is lost, and is chosen anew: {' '.join(str(error).split())}")
-            return [], told
-    return history, told
+            problems.append(
+                f"The best detector so far is lost; the next evaluation selects one: {' '.join(str(error).split())}"
+            )
+            return [], problems
+    return history, problems
 
 
 def _row(row: object) -> tuple[int, float | None] | None:
@@ -67,7 +71,7 @@ def _row(row: object) -> tuple[int, float | None] | None:
 
 
 def _from_log(folder: Path) -> tuple[History, int]:
-    found: dict[int, float | None] = {}
+    ap_by_iteration: dict[int, float | None] = {}
     try:
         records, torn = BoundedReader(ResumeError, MAX_LOG).json_lines(folder / LOG)
     except ResumeError:
@@ -76,5 +80,5 @@ def _from_log(folder: Path) -> tuple[History, int]:
         values: dict[str, Any] = record if record.get("kind") == "validation" else {}
         row = _row((values.get("step"), values.get("AP")))
         if row is not None:
-            found[row[0]] = row[1]
-    return sorted(found.items()), torn
+            ap_by_iteration[row[0]] = row[1]
+    return sorted(ap_by_iteration.items()), torn

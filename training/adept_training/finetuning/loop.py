@@ -1,4 +1,4 @@
-"""The fine-tuning loop. Everything random in an iteration is a function of (seed, iteration), so it can be resumed.
+"""The fine-tuning loop. All randomness of an iteration is a function of (seed, iteration), so it can be resumed.
 
 Legend: C channels, H x W of an image.
 """
@@ -35,11 +35,11 @@ from adept_training.runtime import launch
 from adept_training.runtime.journal import Meter
 from adept_training.runtime.workers import plain_errors
 
-#: Iterations from here on are no part of training: batches for precise statistics are drawn from them.
+#: First iteration that is not used for training: batches for precise statistics are drawn from here on.
 _ELSEWHERE = 1 << 40
-#: Batches on which the length of the head's features is measured.
+#: Number of batches on which the length of the head's features is measured.
 _CALIBRATION = 4
-#: Batches from which norms without statistics get theirs, where the recipe measures none otherwise.
+#: Number of batches that give statistics to norms without any, if the recipe measures none otherwise.
 _MEASURED = 50
 
 
@@ -54,11 +54,11 @@ class Fit:
     optimizer: Optimizer
     samples: LabeledSamples
     step: int = 0
-    #: Norms that had no statistics to be frozen with, and have been given those of training images.
+    #: Number of norms that had no statistics to freeze and were given those of training images.
     measured: int = 0
 
     def precise(self) -> AbstractContextManager[None]:
-        """A block in which batch norms have exact statistics of the training images."""
+        """Return a context in which batch norms have exact statistics of the training images."""
         count = self.recipe.norms.precise_batches if self.recipe.norms.policy == "train" else 0
         if not count:
             return contextlib.nullcontext()
@@ -66,7 +66,7 @@ class Fit:
         return precise_statistics(self.model, *self._shown(count))
 
     def measure_missing(self) -> None:
-        """Give norms that are to be frozen and have no statistics (scratch, fresh parts) those of training images."""
+        """Measure statistics on training images for norms to be frozen that have none (scratch, new parts)."""
         norms = without_statistics(self.model)
         if self.recipe.norms.policy == "frozen" and norms:
             set_training(self.model, self.recipe, 0)
@@ -74,7 +74,7 @@ class Fit:
             self.measured = len(norms)
 
     def _shown(self, count: int) -> tuple[Iterable[object], Callable[[object], object]]:
-        """Batches that are no part of training, and what shows the model one; the same at every call."""
+        """Return batches that are not used for training, the same at every call, and the forward function."""
         batches = make_batches(self.samples, self._batches(_ELSEWHERE, _ELSEWHERE + count), 0)
         torch.manual_seed(self.recipe.engine.seed)
         return batches, lambda batch: self._losses(cast("list[Sample]", batch))
@@ -96,25 +96,25 @@ class Fit:
 
 
 def make_fabric(recipe: FinetuneRecipe, accelerator: str = "auto") -> Fabric:
-    """The processes that torchrun or SLURM started (``auto``), or this one alone on ``cpu`` or ``cuda``."""
+    """Create a Fabric of the processes that torchrun or SLURM started (``auto``), or of this one on cpu or cuda."""
     if recipe.engine.threads:
         torch.set_num_threads(recipe.engine.threads)
-    # Fabric's own mixed precision turns the targets into bfloat16, too, which has no place for a box's pixels.
+    # Fabric's own mixed precision also casts the targets to bfloat16, which is too coarse for pixel coordinates.
     return launch.make_fabric("fp32", accelerator)
 
 
 def prepare(model: GeneralizedRCNN, samples: LabeledSamples, recipe: FinetuneRecipe, fabric: Fabric) -> Fit:
-    """Freeze what is not trained, give the rest an optimizer, and place all of it on the device.
+    """Freeze what is not trained, build the optimizer, and move everything to the device.
 
     Args:
         recipe: resolved (`FinetuneRecipe.resolved`).
 
     Raises:
-        RecipeError: the batch cannot be divided among the processes.
+        RecipeError: the batch size is not divisible by the number of processes.
     """
     if recipe.engine.batch_size % fabric.world_size:
         raise RecipeError(
-            f"engine.batch_size {recipe.engine.batch_size} is no multiple of the {fabric.world_size} processes."
+            f"engine.batch_size {recipe.engine.batch_size} is not a multiple of the {fabric.world_size} processes."
         )
     if recipe.optimizer.layers == "last":
         for name, param in model.named_parameters():
@@ -123,7 +123,7 @@ def prepare(model: GeneralizedRCNN, samples: LabeledSamples, recipe: FinetuneRec
     optimizer = make_optimizer(model, recipe)
     wrapped, optimizer = fabric.setup(model, optimizer)
     _keep_coordinates(model)
-    # The sides of training are the transform's in training only: `eval` takes the last one, the side of testing.
+    # Training sides belong to the transform in training only: `eval` uses the last one, the test side.
     model.transform.min_size = (*recipe.detector.train_sides, recipe.detector.test_side)
     model.transform.torch_choice = _Sides(len(recipe.detector.train_sides))
     fit = Fit(recipe, fabric, model, wrapped, optimizer, samples)
@@ -138,9 +138,9 @@ def prepare(model: GeneralizedRCNN, samples: LabeledSamples, recipe: FinetuneRec
 
 
 def _keep_coordinates(model: GeneralizedRCNN) -> None:
-    """Make boxes, and what they are decoded from, float32 under autocast: bfloat16 knows 300 pixels to the nearest 2.
+    """Keep boxes and their inputs in float32 under autocast: bfloat16 resolves 300 pixels only to the nearest 2.
 
-    torchvision decodes boxes in the type of the deltas, and RoIAlign reads them in that of the features.
+    torchvision decodes boxes in the dtype of the deltas, and RoIAlign reads them in that of the features.
     """
     predictor = model.roi_heads.box_predictor
     predictors = list(predictor) if isinstance(predictor, nn.ModuleList) else [predictor]
@@ -158,7 +158,7 @@ def _as_float(output: Any) -> Any:
 
 @dataclass(frozen=True)
 class _Sides:
-    """One of the first ``count`` sides, by torch's generator."""
+    """Choice of one of the first ``count`` sides by torch's generator."""
 
     count: int
 
@@ -167,7 +167,7 @@ class _Sides:
 
 
 def make_optimizer(model: nn.Module, recipe: FinetuneRecipe) -> SGD:
-    """SGD; batch norms have a weight decay of their own."""
+    """Build SGD with a separate weight decay for batch norms."""
     inside = {id(param) for norm in batch_norms(model) for param in norm.parameters()}
     trained = [param for param in model.parameters() if param.requires_grad]
     groups = [
@@ -179,31 +179,31 @@ def make_optimizer(model: nn.Module, recipe: FinetuneRecipe) -> SGD:
 
 
 def iteration_seed(seed: int, step: int, rank: int) -> int:
-    """A seed for torch of 64 bits: distinct for every run's seed below 2**23, step and rank, and a digest above."""
+    """Return a 64-bit seed for torch: distinct for every run seed below 2**23, step and rank, and a digest above."""
     if seed >= 1 << 23:
         seed = int.from_bytes(hashlib.sha256(str(seed).encode()).digest()[:4]) >> 9
     return (seed << 40) + (step << 10) + rank
 
 
 def train(fit: Fit, after_step: Callable[[int, dict[str, float] | None], bool]) -> None:
-    """Run the iterations that are left.
+    """Run the remaining iterations.
 
     Args:
         after_step: called with the number of finished iterations and, every ``log_every``, the means of the losses;
-            it may change modes (evaluate), and True ends the training here.
+            it may switch the mode (to evaluate), and returning True ends the training.
 
     Raises:
-        TrainingDivergedError: a loss that is not finite.
+        TrainingDivergedError: a loss is not finite.
     """
     recipe = fit.recipe
     total, rank = recipe.schedule.iterations, fit.fabric.global_rank
     batches = iter(make_batches(fit.samples, fit._batches(fit.step, total), recipe.engine.workers))
     meter = Meter()
     for step in range(fit.step, total):
-        asked = time.perf_counter()
+        requested_at = time.perf_counter()
         with plain_errors():
             batch = next(batches)
-        waited = time.perf_counter() - asked
+        waited = time.perf_counter() - requested_at
         set_training(fit.model, recipe, step)
         # torchvision samples anchors and RoIs from the global generator.
         torch.manual_seed(iteration_seed(recipe.engine.seed, step, rank))

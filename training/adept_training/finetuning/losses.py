@@ -1,8 +1,8 @@
-"""Detectron2's losses in torchvision's detectors: the paper's figures are Detectron2's.
+"""Detectron2's losses in torchvision's detectors, because the paper's results were obtained with Detectron2.
 
-Both frameworks sample anchors and boxes alike and have the same classification losses. Detectron2's box losses are L1
-(``SMOOTH_L1_BETA`` 0) where torchvision's are smooth L1 with a beta of 1/9, and it divides the RPN's by the number of
-anchors asked for in a batch, where torchvision divides by those found. Cascade R-CNN's heads have L1 as they are.
+Both frameworks sample anchors and boxes in the same way and have the same classification losses. Detectron2's box
+losses are L1 (``SMOOTH_L1_BETA`` 0) where torchvision's are smooth L1 with a beta of 1/9, and it divides the RPN's by
+the requested number of anchors in a batch, where torchvision divides by the sampled number. Cascade R-CNN already uses L1.
 
 Legend: A anchors of the batch, R boxes of the batch, C classes with the background.
 """
@@ -22,12 +22,12 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 class Detectron2RPN(RegionProposalNetwork):  # type: ignore[misc]  # torchvision is untyped
-    """torchvision's RPN with the losses of Detectron2's (``RPN.losses``)."""
+    """torchvision's RPN with Detectron2's losses (``RPN.losses``)."""
 
     def compute_loss(
         self, objectness: Tensor, pred_bbox_deltas: Tensor, labels: list[Tensor], regression_targets: list[Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Log loss of the sampled anchors and L1 of the positive ones, both over ``batch_size_per_image`` x images."""
+        """Compute the log loss of sampled anchors and L1 of positive ones over ``batch_size_per_image`` x images."""
         positive_A, negative_A = (torch.cat(masks) > 0 for masks in self.fg_bg_sampler(labels))
         share, sampled_A = self.fg_bg_sampler.batch_size_per_image * len(labels), positive_A | negative_A
         log_loss = F.binary_cross_entropy_with_logits(
@@ -38,20 +38,20 @@ class Detectron2RPN(RegionProposalNetwork):  # type: ignore[misc]  # torchvision
 
 
 class Detectron2RoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision is untyped
-    """torchvision's RoI heads with the box loss of Detectron2's (``FastRCNNOutputLayers.box_reg_loss``)."""
+    """torchvision's RoI heads with Detectron2's box loss (``FastRCNNOutputLayers.box_reg_loss``)."""
 
     def select_training_samples(self, proposals: list[Tensor], targets: Any) -> Any:
-        """As torchvision; what was selected is kept until the loss is computed."""
+        """Select samples as torchvision does, and keep them until the loss is computed."""
         selected = super().select_training_samples(proposals, targets)
         self._labels_R, self._goal_R4 = torch.cat(selected[2]), torch.cat(selected[3])
         return selected
 
     def forward(self, features: Any, proposals: Any, image_shapes: Any, targets: Any = None) -> Any:
-        """As torchvision; in training ``loss_box_reg`` is the L1 of the foreground's deltas over all boxes."""
+        """Run torchvision's forward; in training ``loss_box_reg`` is the L1 of foreground deltas over all boxes."""
         deltas: list[Tensor] = []
         handle = self.box_predictor.register_forward_hook(lambda _, __, outputs: deltas.append(outputs[1]))
         try:
-            found, losses = super().forward(features, proposals, image_shapes, targets)
+            detections, losses = super().forward(features, proposals, image_shapes, targets)
         finally:
             handle.remove()
         if self.training:
@@ -59,11 +59,11 @@ class Detectron2RoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision is unty
             row = torch.nonzero(self._labels_R > 0).flatten()
             error = F.l1_loss(deltas_RC4[row, self._labels_R[row]], self._goal_R4[row], reduction="sum")
             losses["loss_box_reg"] = error / max(len(self._labels_R), 1)
-        return found, losses
+        return detections, losses
 
 
 def use_detectron2_losses(model: GeneralizedRCNN) -> None:
-    """Exchange the losses of a detector of torchvision's; its tensors stay the same objects."""
+    """Replace the losses of a torchvision detector; its tensors stay the same objects."""
     model.rpn = _as(Detectron2RPN, model.rpn)
     if type(model.roi_heads) is RoIHeads:
         model.roi_heads = _as(Detectron2RoIHeads, model.roi_heads)

@@ -1,4 +1,4 @@
-"""What a fine-tuning starts from: the facts of its source, read once, and what must be right before any work."""
+"""The starting point of a fine-tuning: read its source once, and check it before any work."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ RUN = "run.json"
 
 @dataclass(frozen=True)
 class FinetuneStart:
-    """The source's config (None: random values), and the architecture and pixels that the detector has."""
+    """Config of the source (None: random values), and architecture and preprocessing of the detector."""
 
     config: CheckpointConfig | None
-    #: Of the source, or of what ``scratch`` is like.
+    #: Of the source, or of the source given as ``--like``.
     own_spec: DetectorSpec | None
     pixels: Preprocessing
 
     @property
     def spec(self) -> DetectorSpec:
-        """The architecture; that of `DetectorSpec` for ``scratch`` alone."""
+        """The architecture; a default `DetectorSpec` for ``scratch`` alone."""
         return self.own_spec or DetectorSpec()
 
     @property
     def starts(self) -> tuple[Start, ...]:
-        """The chain of checkpoints that the run goes back to, the direct one last."""
+        """The chain of checkpoints that the run descends from, the direct one last."""
         return self.config.as_starts() if self.config else ()
 
 
@@ -45,18 +45,18 @@ def open_finetune_start(source: str, like: str | None, recipe: FinetuneRecipe, t
     Args:
         source: as everywhere, or ``scratch``.
         like: a source whose architecture, anchors and pixels ``scratch`` takes.
-        recipe: of the run.
-        trained: holds the license that was asked for.
+        recipe: recipe of the run.
+        trained: contains the requested license.
 
     Raises:
-        RecipeError: only the predictors are trained, on parts that the source lacks.
+        RecipeError: only the predictors are trained, but the source lacks parts.
         LicenseError: the license is more permissive than the source's.
         Others as in `adept_hub.hub.fetch.fetch`.
     """
     config = None if source == SCRATCH else fetch(source).config
     model = config or (fetch(like).config if like else None)
-    held = config.parts if config else ()
-    lacking = [part for part in PARTS if part not in held]
+    parts = config.parts if config else ()
+    lacking = [part for part in PARTS if part not in parts]
     if recipe.optimizer.layers == "last" and lacking:
         raise RecipeError(
             f"optimizer.layers=last trains the predictors alone, but {source} has no {', no '.join(lacking)}: "
@@ -68,10 +68,10 @@ def open_finetune_start(source: str, like: str | None, recipe: FinetuneRecipe, t
 
 
 def check_detector_of(classes: tuple[str, ...], recipe: DetectorRecipe, iterations: int) -> None:
-    """Refuse at the start what the detector's own files would refuse when all the training is done.
+    """Check before training what the detector's files would reject after it.
 
     Raises:
-        DataError: names of classes, or a setting, that a detector cannot have.
+        DataError: a class name or a setting is invalid in a detector.
     """
     try:
         check_detector("The detector that the run would leave", classes, recipe, iterations)
@@ -81,14 +81,14 @@ def check_detector_of(classes: tuple[str, ...], recipe: DetectorRecipe, iteratio
 
 
 def check_resumed(origin: FinetuneStart, folder: Path) -> None:
-    """Refuse to continue a run from other weights than those that it started from.
+    """Check that a run continues from the weights that it started from.
 
     Raises:
         ResumeError: the source's weights are not those that run.json records, or it is damaged.
     """
     path = folder / RUN
     if not os.path.lexists(path):
-        return  # load_state judges whether there is a run at all
+        return  # load_state reports a missing run
     door = BoundedReader(
         ResumeError, MAX_ANNOTATIONS, remedy="Start the run again with another --out.", surrogates=True
     )
@@ -100,5 +100,5 @@ def check_resumed(origin: FinetuneStart, folder: Path) -> None:
         before = f"{recorded[-1].get('name', '?')!s:.200}" if recorded else "random values"
         raise ResumeError(
             f"The run in {folder} started from {before}, whose weights are not those of the source now.\n"
-            "Continue it with the source that it started from, or start another with another --out."
+            "Continue it with the source that it started from, or start a new run with another --out."
         )

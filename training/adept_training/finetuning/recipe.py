@@ -56,7 +56,7 @@ class DetectorRecipe:
     losses: Literal["torchvision", "detectron2"] = "torchvision"
 
     def with_anchors(self, spec: DetectorSpec | None) -> DetectorRecipe:
-        """The same with the anchors spelled out: the recipe's own, or else the spec's, or else every framework's."""
+        """Return the recipe with explicit anchors: its own, else those of the spec, else the common default."""
         own = DOWNSTREAM_SIZES if spec is None else Target(anchors="pretraining").anchor_sizes(spec)
         return replace(self, anchors=self.anchors or own)
 
@@ -135,11 +135,11 @@ class FinetuneRecipe:
     engine: FinetuneEngineRecipe = field(default_factory=FinetuneEngineRecipe)
 
     def to_yaml(self) -> str:
-        """The recipe in full, defaults included."""
+        """Return the complete recipe, defaults included."""
         return recipe_yaml(self)
 
     def resolved(self, images: int, accelerator: bool) -> FinetuneRecipe:
-        """The same with every automatic value replaced by what it comes to for so many images."""
+        """Return the recipe with every automatic value resolved for this number of images."""
         batch = self.engine.batch_size or (16 if accelerator else 2)
         iterations = self.schedule.iterations or max(round(12 * images / batch), 500)
         return replace(
@@ -150,7 +150,7 @@ class FinetuneRecipe:
 
     @property
     def peak_lr(self) -> float:
-        """The learning rate at this recipe's batch size."""
+        """Learning rate at this recipe's batch size."""
         scale = self.engine.batch_size / self.optimizer.lr_batch if self.optimizer.lr_batch else 1.0
         return self.optimizer.lr * scale
 
@@ -162,7 +162,7 @@ class FinetuneRecipe:
 
 
 def lr_factor(step: int, recipe: FinetuneRecipe) -> float:
-    """What the peak rate is multiplied by in iteration 0, 1, ..."""
+    """Return the factor of the peak learning rate in iteration 0, 1, ..."""
     schedule, warmup = recipe.schedule, recipe.warmup
     if step < warmup:
         return schedule.warmup_start + (1 - schedule.warmup_start) * step / warmup
@@ -171,16 +171,16 @@ def lr_factor(step: int, recipe: FinetuneRecipe) -> float:
 
 
 def protocol_names() -> list[str]:
-    """Names of the shipped fine-tuning recipes."""
+    """Return the names of the bundled fine-tuning recipes."""
     return shipped(recipe_folder() / "downstream")
 
 
 @checked
 def load_finetune_recipe(source: str | Path | None = None, settings: Iterable[str] = ()) -> FinetuneRecipe:
-    """A recipe from a file or a shipped name, with single values changed.
+    """Load a recipe from a file or by name, with single values changed.
 
     Args:
-        source: a YAML file, a name from `protocol_names`, or None for the defaults.
+        source: a YAML file, a name of `protocol_names`, or None for the defaults.
         settings: ``section.field=value``, the value in YAML.
 
     Raises:
@@ -202,8 +202,10 @@ def _check(recipe: FinetuneRecipe) -> None:
             "Let it follow the iterations: --set schedule.warmup=null"
         )
     if len(detector.anchors) not in (0, 5):
-        raise RecipeError(f"detector.anchors has {len(detector.anchors)} sizes; P2-P6 need five, or [] as the source.")
+        raise RecipeError(
+            f"detector.anchors has {len(detector.anchors)} sizes; P2-P6 need five, or [] for those of the source."
+        )
     if detector.detector == "cascade_rcnn" and detector.classifier == "cosine":
         raise RecipeError("detector.classifier=cosine is for one box predictor; Cascade R-CNN has three.")
     if recipe.optimizer.layers == "last" and recipe.norms.policy == "train":
-        raise RecipeError("optimizer.layers=last leaves the batch norms alone: set norms.policy=frozen as well.")
+        raise RecipeError("optimizer.layers=last does not train the batch norms: set norms.policy=frozen as well.")

@@ -1,4 +1,4 @@
-"""The fine-tuning run: a source and labels in, the best detector by validation AP out."""
+"""Fine-tune a source on labels and save the best detector by validation AP."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CHOSEN_BY = "AP"
 
 @dataclass(frozen=True)
 class FinetuneResult:
-    """What a run came to. ``chosen`` is ``best`` (by validation AP) or ``last``; the report is on ``report_split``."""
+    """Result of a run. ``chosen`` is ``best`` (by validation AP) or ``last``; ``report`` is on ``report_split``."""
 
     folder: Path
     iterations: int
@@ -54,7 +54,7 @@ class FinetuneResult:
     best_ap: float | None = None
     report_split: str = ""
     report: Evaluation | None = None
-    #: Of a run that learned nothing; empty otherwise.
+    #: Warning of a run that learned nothing; empty otherwise.
     caution: str = ""
 
 
@@ -70,13 +70,13 @@ class _Run:
     origin: FinetuneStart
     trained: Trained
     seconds: float = 0.0
-    sitting: float = field(default_factory=time.perf_counter)
+    session_start: float = field(default_factory=time.perf_counter)
     #: Finished iterations and AP of every evaluation, kept in evaluations.json.
     history: History = field(default_factory=list)
     saved_at: float = field(default_factory=time.perf_counter)
 
     def elapsed(self) -> float:
-        return self.seconds + time.perf_counter() - self.sitting
+        return self.seconds + time.perf_counter() - self.session_start
 
 
 @checked
@@ -97,25 +97,25 @@ def finetune(
     license: str = "unstated",  # its name everywhere
     relicense: bool = False,
 ) -> FinetuneResult:
-    """Train, keep the best detector by validation AP in ``folder``/best and the last in ``folder``/last.
+    """Fine-tune a detector; write the best by validation AP to ``folder``/best and the last to ``folder``/last.
 
     Args:
         source: weights to start from, or ``scratch``.
-        data: trained on ``train``; the best is chosen on ``val``, figures are of ``test`` (or else ``val``).
-        subset: a part of ``data.train`` to train on.
-        like: a source whose architecture, anchors and preprocessing ``scratch`` takes.
+        data: trains on ``train``; selects the best on ``val``, reports metrics of ``test`` (else ``val``).
+        subset: part of ``data.train`` to train on.
+        like: source whose architecture, anchors and preprocessing ``scratch`` takes.
         wait: if another process is writing ``folder``, wait for it to end instead of refusing.
-        stop_at: end this sitting after so many iterations, as a signal would.
+        stop_at: end this session after this iteration, as a signal would.
         accelerator: Fabric's choice of device.
-        license: of the detector; by default its source's.
-        relicense: claim the right to grant a ``license`` that is not known to be at least as restrictive.
+        license: license of the detector; by default that of the source.
+        relicense: claim the right to grant a ``license`` that may be less restrictive.
 
     Raises:
-        OutputExistsError: ``folder`` holds a run and ``resume`` is false.
+        OutputExistsError: ``folder`` contains a run and ``resume`` is false.
         FolderInUseError: another process is writing ``folder``.
         ResumeError: nothing to resume, or another recipe or other labels.
         LicenseError: ``license`` is more permissive than the source's.
-        DataError: nothing to train on. TrainingDivergedError: a loss that is not finite.
+        DataError: there is nothing to train on. TrainingDivergedError: a loss is not finite.
         Others as in `adept_hub.load_pretrained`.
     """
     check_folder(folder, resume)
@@ -143,7 +143,7 @@ def finetune(
         fit.step, run.seconds = progress.step, progress.seconds
         if fit.step >= recipe.schedule.iterations:
             done = f"all {fit.step} iterations were done before"
-            journal.say(f"{done}: nothing is trained, the detector is evaluated again")
+            journal.say(f"{done}: no training, the detector is evaluated again")
         run.history, lost = read_history(folder, fit.step)
         for text in (*progress.passed_over, *lost):
             journal.record("passed_over", step=fit.step, text=text)
@@ -159,7 +159,7 @@ def finetune(
     if resume is False and source != SCRATCH:
         journal.say(str(model.load_report))
     if fit.measured:
-        journal.say(f"{fit.measured} batch norms have seen no image: frozen with statistics of training images")
+        journal.say(f"{fit.measured} batch norms have no statistics yet: frozen with those of training images")
     try:
         return _run(run, stop_at)
     finally:
@@ -192,26 +192,26 @@ def _run(run: _Run, stop_at: int | None) -> FinetuneResult:
 
 
 def _finish(run: _Run) -> FinetuneResult:
-    """The last detector, the report of the chosen one, and both on disk."""
+    """Save the last detector, and evaluate the selected one and save its report."""
     fit, split = run.fit, run.data.report_split
     with fit.precise():  # every process takes part in the statistics
         if fit.fabric.is_global_zero:
             config = DetectorConfig(run.source, run.data.classes, fit.recipe.detector, fit.step, {})
             _keep(run, "last", fit.model, config)
-    known = [(ap, at) for at, ap in run.history if ap is not None]
-    best_ap, best_at = max(known, key=lambda row: (row[0], row[1])) if known else (None, fit.step)
-    chosen = "best" if known else "last"
+    measured = [(ap, at) for at, ap in run.history if ap is not None]
+    best_ap, best_at = max(measured, key=lambda row: (row[0], row[1])) if measured else (None, fit.step)
+    selected = "best" if measured else "last"
     if not fit.fabric.is_global_zero:
-        return FinetuneResult(run.folder, fit.step, fit.step, False, chosen, best_at, best_ap, split.name)
-    model, config = load_detector(run.folder / chosen)
+        return FinetuneResult(run.folder, fit.step, fit.step, False, selected, best_at, best_ap, split.name)
+    model, config = load_detector(run.folder / selected)
     report = evaluate(model.to(fit.fabric.device), split)
-    for name in {chosen, "last"} if best_at == fit.step else {chosen}:
-        loaded, kept = load_detector(run.folder / name)
-        _keep(run, name, loaded, with_metrics(kept, report.flat()))
+    for name in {selected, "last"} if best_at == fit.step else {selected}:
+        loaded, saved_config = load_detector(run.folder / name)
+        _keep(run, name, loaded, with_metrics(saved_config, report.flat()))
     caution = learned_nothing(run.history, report.flat()[CHOSEN_BY], fit.step)
     content = {
         "source": run.source, "data": run.data.spec, "trained_on": len(run.train_split), "split": split.name,
-        "chosen": chosen, "iteration": best_at, "validation": run.history, "seconds": round(run.elapsed(), 1),
+        "chosen": selected, "iteration": best_at, "validation": run.history, "seconds": round(run.elapsed(), 1),
         **report.as_json(), **({"caution": caution} if caution else {}),
     }  # fmt: skip
     with atomic_file(run.folder / "metrics.json") as temporary:
@@ -219,10 +219,12 @@ def _finish(run: _Run) -> FinetuneResult:
     run.journal.record("end", step=fit.step, seconds=round(run.elapsed(), 1), interrupted=False, **report.flat())
     shown = {k: v for k, v in report.flat().items() if k in ("AP", "AP50", "VOC07_AP50") and v is not None}
     figures = "  ".join(f"{k} {v:.2f}" for k, v in shown.items())
-    run.journal.say(f"done in {duration(run.elapsed())}; the {chosen} detector on {split.name}: {figures}")
+    run.journal.say(f"done in {duration(run.elapsed())}; the {selected} detector on {split.name}: {figures}")
     if caution:
         run.journal.say(caution, "caution")
-    return FinetuneResult(run.folder, fit.step, fit.step, False, chosen, best_at, best_ap, split.name, report, caution)
+    return FinetuneResult(
+        run.folder, fit.step, fit.step, False, selected, best_at, best_ap, split.name, report, caution
+    )
 
 
 def _keep(run: _Run, name: str, model: GeneralizedRCNN, config: DetectorConfig) -> None:
@@ -232,7 +234,7 @@ def _keep(run: _Run, name: str, model: GeneralizedRCNN, config: DetectorConfig) 
 
 
 def _validate(run: _Run) -> None:
-    """Measure AP on the validation split; a new best is written."""
+    """Compute AP on the validation split; save a new best detector."""
     assert run.data.val is not None
     fit = run.fit
     with fit.precise():  # every process takes part in the statistics
@@ -289,7 +291,7 @@ def _describe(run: _Run) -> None:
 
 
 def _recipe_digest(recipe: FinetuneRecipe) -> str:
-    """Digest of what changes the weights; how fast the run goes may differ between sittings."""
+    """Return a digest of the settings that change the weights; settings of speed may differ between sessions."""
     data = to_dict(recipe)
     data["engine"] = {k: data["engine"][k] for k in ("batch_size", "seed", "precision", "flip")}
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

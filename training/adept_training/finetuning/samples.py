@@ -1,4 +1,4 @@
-"""Training samples: what (seed, epoch, place) gives is always the same, so an interrupted run continues exactly.
+"""Training samples: a function of (seed, epoch, index), so that an interrupted run continues exactly.
 
 Legend: C channels, H x W of the image, M objects.
 """
@@ -27,7 +27,7 @@ Sample = tuple[Tensor, Target]
 
 @dataclass(frozen=True)
 class LabeledSamples(Dataset[Sample]):
-    """Images with their objects, mirrored at random; crowds are left out, as is an image without objects."""
+    """Images with their objects, flipped at random; crowds and images without objects are left out."""
 
     images: tuple[LabeledImage, ...]
     masks: bool
@@ -36,10 +36,10 @@ class LabeledSamples(Dataset[Sample]):
 
     @classmethod
     def of(cls, split: Split, masks: bool, flip: float, seed: int) -> LabeledSamples:
-        """The samples of a split.
+        """Select the training samples of a split.
 
         Raises:
-            DataError: it has no object to train on, or masks were asked for and it has none.
+            DataError: there are no objects, or no masks although ``masks`` is set.
         """
         if masks and not split.has_masks:
             raise DataError(f"{split.name} has boxes but no masks.\nTrain a detector of boxes: --detector faster_rcnn")
@@ -51,17 +51,17 @@ class LabeledSamples(Dataset[Sample]):
             if keep_M.any():
                 images.append(image.only(keep_M))
         if not images:
-            raise DataError(f"{split.name} has not one object to train on.")
+            raise DataError(f"{split.name} has no objects to train on.")
         return cls(tuple(images), masks, flip, seed)
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, place: tuple[int, int]) -> Sample:
-        """The sample of (epoch, place).
+        """Read the sample of (epoch, index).
 
         Raises:
-            DataError: its image cannot be read, or has other sides than its annotations say.
+            DataError: its image cannot be read, or its size differs from that in the annotations.
         """
         epoch, index = place
         image = self.images[index]
@@ -75,7 +75,7 @@ def _sample(image: LabeledImage, pixels_HWC: Any, mirrored: bool, with_masks: bo
     if mirrored:
         pixels_HWC = pixels_HWC[:, ::-1]
         boxes_M4 = np.stack([width - boxes_M4[:, 2], boxes_M4[:, 1], width - boxes_M4[:, 0], boxes_M4[:, 3]], axis=1)
-    # A copy always: of one pixel numpy calls a mirrored view contiguous, and torch takes no negative strides.
+    # Always a copy: numpy considers a flipped view of one pixel contiguous, and torch takes no negative strides.
     pixels_CHW = torch.from_numpy(pixels_HWC.transpose(2, 0, 1).copy())
     target = {
         "boxes": torch.from_numpy(boxes_M4.astype(np.float32)),
@@ -90,9 +90,9 @@ def _sample(image: LabeledImage, pixels_HWC: Any, mirrored: bool, with_masks: bo
 
 @dataclass(frozen=True)
 class Batches:
-    """A batch sampler over iterations ``start`` to ``stop``: an endless row of epochs, each in an order of its own.
+    """A batch sampler over iterations ``start`` to ``stop``: an endless series of epochs, each in a new order.
 
-    The last batch of an epoch is filled from the next one, so that a single image can be trained on, too.
+    The last batch of an epoch is filled from the next one, so that even a single image can be trained on.
     """
 
     images: int
@@ -118,7 +118,7 @@ class Batches:
 
 
 def make_batches(samples: LabeledSamples, batches: Batches, workers: int) -> DataLoader[list[Sample]]:
-    """Lists of samples, in order."""
+    """Create the loader of lists of samples, in order."""
     return DataLoader(
         cast("Dataset[Any]", samples),
         batch_sampler=batches,

@@ -41,7 +41,7 @@ def test_a_continuation_replaces_what_it_repeats(tmp_path: Path) -> None:
     assert log.series("target_recall100_iou50") == ([], [])
     assert (log.torn, log.step, log.state, log.start["step"]) == (1, 5, "unfinished", 2)
     lines = (tmp_path / "log.jsonl").read_text().splitlines()
-    assert sum(1 for line in lines if line.startswith('{"kind": "start"')) == 2, "a new sitting begins a new line"
+    assert sum(1 for line in lines if line.startswith('{"kind": "start"')) == 2, "a new session begins a new line"
 
 
 @pytest.mark.parametrize(
