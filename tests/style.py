@@ -68,8 +68,8 @@ put quantize quote raise randomize rank read rebuild receive recompute record re
 remove rename render reorder repeat replace report request require rescale reset reshape resize resolve restore
 restrict resume retry return reuse reverse rotate round run sample save scale scan score search segment select send
 serialize serve set shard share shift show shuffle simulate skip solarize solve sort split stack standardize start
-stop store stream strip submit subtract suggest suppress swap switch sync synchronize take test tile time trace
-track train transform translate transpose treat trim truncate try turn undo unflatten unite unpack unwrap update
+stop store stream strip submit subtract suggest summarize suppress swap switch sync synchronize take test tile time
+trace track train transform translate transpose treat trim truncate try turn undo unflatten unite unpack unwrap update
 upload upsample use validate verify visit visualize vote wait walk warm warn watch weight wrap write yield zip
 """
 IMPERATIVES = frozenset(VERBS.split())

@@ -56,7 +56,7 @@ def test_verdicts_say_when_nothing_is_known() -> None:
     assert noise.verdict.startswith("No significant difference: joint is 0.7 points above scratch")
     one = compare_pairs("joint", {0: 9.0}, "scratch", {0: 2.0})
     assert not one.significant
-    assert one.verdict == "1 seed, too few to judge: joint minus scratch is +7.0 points."
+    assert one.verdict == "1 seed, too few for a verdict: joint minus scratch is +7.0 points."
 
 
 def cells_of(values: dict[str, dict[str, list[float]]]) -> list[RunResult]:
@@ -105,14 +105,14 @@ def test_metrics_in_words() -> None:
     assert title_of("RPN_AR100") == "AR@100 of the RPN alone"
     assert title_of("mask_AP50") == "AP50 of masks"
     assert title_of("APs") == "APs"
-    assert "less is better" in title_of("TIDE_Miss")
+    assert "lower is better" in title_of("TIDE_Miss")
     assert [name for name in METRICS if is_cost(name)] == [name for name in METRICS if name.startswith("TIDE")]
 
 
 def test_a_metric_that_nothing_measures_is_refused_before_any_run(voc: Path, tmp_path: Path) -> None:
     plan = make_plan({"scratch": "scratch"}, ["1img"], 1, {"recipe": load_finetune_recipe(None, TINY)})
     for metric in ("mAP", "mask_AP", "TIDE_loc"):
-        with pytest.raises(RecipeError, match=r"is not measured here\.\nMeasured: AP, AP50, "):
+        with pytest.raises(RecipeError, match=r"is not available\.\nAvailable: AP, AP50, "):
             compare(plan, open_data(f"voc:{voc}"), tmp_path / "out", metric=metric)
     assert not (tmp_path / "out").exists()
 

@@ -52,7 +52,7 @@ def test_two_values_have_no_interval() -> None:
     assert str(interval([3.0, 4.0, 5.0])) == "4.0 ± 2.5"
     pairs = compare_pairs("joint", {0: 5.0, 1: 6.5}, "scratch", {0: 1.0, 1: 3.5})
     assert (pairs.judged, pairs.significant) == (False, False)
-    assert pairs.verdict == "2 seeds, too few to judge: joint minus scratch is +4.0, +3.0 points."
+    assert pairs.verdict == "2 seeds, too few for a verdict: joint minus scratch is +4.0, +3.0 points."
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_an_object_of_a_subset_is_five_numbers(row: Any, tmp_path: Path) -> None
     assert len(load_subset(tmp_path / "s.json", pool)) == len(content["image_ids"])
     content["objects"][0][0] = row
     (tmp_path / "s.json").write_text(json.dumps(content))
-    with pytest.raises(DataError, match="no subset file: an object is not five numbers"):
+    with pytest.raises(DataError, match="not a subset file: an object is not five numbers"):
         load_subset(tmp_path / "s.json", pool)
 
 
@@ -91,5 +91,5 @@ def test_a_subset_has_the_objects_of_each_of_its_images(tmp_path: Path) -> None:
     content, pool = _subset(tmp_path / "s.json")
     (tmp_path / "s.json").write_text(json.dumps({**content, "objects": [*content["objects"], []]}))
     count = len(content["image_ids"])
-    with pytest.raises(DataError, match=rf"names {count} images and the objects of {count + 1}\."):
+    with pytest.raises(DataError, match=rf"has {count} images and the objects of {count + 1}\."):
         load_subset(tmp_path / "s.json", pool)

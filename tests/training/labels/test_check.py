@@ -116,9 +116,9 @@ def test_yaml_says_the_same_and_joins_lists(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("nothing", "names no labeled data set"),
+        ("nothing", "is not a labeled data set"),
         ("coco:no.json:here", "no annotation file"),
-        ("voc:nowhere", "no Pascal VOC folder"),
+        ("voc:nowhere", "not a Pascal VOC folder"),
         ("x.yaml", "cannot be read"),
         (["a", "b", "c", "d"], "at most three"),
         ([], "No data set is given"),
@@ -251,7 +251,7 @@ def test_training_on_damaged_data_is_refused_or_goes_without(damaged, make_check
     content = json.loads(Path(specs[0].split(":")[1]).read_text())
     content["categories"] = [c for c in content["categories"] if c != "dog" and c["name"] != "unseen"]
     specs[0] = save(tmp_path, content)
-    with pytest.raises(DataError, match=r"--skip-damaged\. See every case: adept data check"):
+    with pytest.raises(DataError, match=r"--skip-damaged\. List every problem: adept data check"):
         open_data(specs)
     data = open_data(specs, skip_damaged=True)
     assert len(data.train) == 4 + 1  # the four sound ones and the copy of one
@@ -319,7 +319,7 @@ def test_shots_are_exactly_k_objects_of_each_class(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["0%", "101%", "1.5img", "0shot", "many", "-1%"])
 def test_budgets_that_are_none(text: str) -> None:
-    with pytest.raises(DataError, match="no label budget"):
+    with pytest.raises(DataError, match="not a label budget"):
         parse_budget(text)
 
 
@@ -328,7 +328,7 @@ def test_subset_file_of_another_data_set(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not have"):
         load_subset(tmp_path / "s.json", crowded(5))
     (tmp_path / "s.json").write_text("[]")
-    with pytest.raises(DataError, match="no subset file"):
+    with pytest.raises(DataError, match="not a subset file"):
         load_subset(tmp_path / "s.json", crowded(5))
 
 

@@ -58,7 +58,7 @@ def test_classes_order_and_restrict(classes: list[str], house_data: HouseData) -
     [
         ("train: VAL\nclasses: [zebra, mouze]\n", "has no class 'mouze'. Did you mean 'mouse'?"),
         ("train: VAL\nclasses: [Zebra]\n", "has no class 'Zebra'. Did you mean 'zebra'?"),
-        ("train: VAL\nclasses: [zebra, zebra]\n", "classes names 'zebra' twice"),
+        ("train: VAL\nclasses: [zebra, zebra]\n", "classes contains 'zebra' twice"),
         ("train: VAL\nclasses: []\n", "classes must be a list of names"),
         ("train: VAL\nclasses: zebra\n", "classes must be a list of names"),
         ("train: VAL\nclasses: [1, 2]\n", "classes must be a list of names"),
@@ -69,7 +69,7 @@ def test_classes_order_and_restrict(classes: list[str], house_data: HouseData) -
         ("train: VAL\ntrain: OTHER\n", "'train' stands twice"),
         ("[]\n", "has no field 'train'"),
         ("train: [VAL, 3]\n", "train must be"),
-        ("train: voc:somewhere\n", "'voc:somewhere' names a folder, but one of its image sets is needed here"),
+        ("train: voc:somewhere\n", "'voc:somewhere' is a folder, but one of its image sets is needed here"),
     ],
 )
 def test_what_the_yaml_cannot_mean_is_refused(

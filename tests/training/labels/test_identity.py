@@ -186,7 +186,7 @@ def test_results_of_joined_parts_are_read_and_written_a_file_for_each(
     # one file cannot say which part is meant
     assert main([*words, str(files[0])]) == 1
     told = capsys.readouterr().err
-    assert "joins 2 parts that share ids: give a file for each, in this order: coco:" in told
+    assert "joins 2 parts that share ids: give a file per part, in this order: coco:" in told
     assert main([*words, str(saved), str(files[0]), str(files[1])]) == 1
 
 
@@ -239,7 +239,7 @@ def test_1_and_its_text_are_not_one_image(house_data: HouseData, tmp_path: Path)
     house_data.val.write_text(json.dumps(content))
     data, problems = check_data(house_data.words(house_data.val))
     (case,) = of_kind(problems)["duplicate-image-id"]
-    assert "a number and a text that read alike" in case.detail
+    assert "a number and a string with the same digits" in case.detail
     assert "unknown-image" not in of_kind(problems)
     assert len(data.train) == 3
     with pytest.raises(DataError, match="duplicate-image-id"):
@@ -253,7 +253,7 @@ def test_annotations_whose_image_ids_are_of_another_type_are_told_so(house_data:
     house_data.val.write_text(json.dumps(content))
     _, problems = check_data(house_data.words(house_data.val))
     details = {problem.detail for problem in of_kind(problems)["unknown-image"]}
-    assert details == {"image_id 7, a number where the image has a text or the reverse", "image_id 8"}
+    assert details == {"image_id 7, a number where the image has a string, or vice versa", "image_id 8"}
 
 
 def test_the_same_images_twice_in_a_split_are_named(house_data: HouseData) -> None:

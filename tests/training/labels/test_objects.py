@@ -199,12 +199,12 @@ def test_a_damaged_image_is_refused_where_it_is_met(tmp_path: Path) -> None:
     split = open_data(spec).train
     samples = LabeledSamples.of(split, False, 0, 0)
     assert samples[(0, 1)][0].shape == (3, 30, 40)
-    with pytest.raises(DataError, match=r"2\.jpg.*\nLeave the damaged ones out with --skip-damaged"):
+    with pytest.raises(DataError, match=r"2\.jpg.*\nLeave damaged images out with --skip-damaged"):
         samples[(0, 2)]
     assert counts(spec) == {"unreadable-image": 1}
     assert [image.key.id for image in open_data(spec, skip_damaged=True).train.images] == [0, 1, 3]
     picture(path, 5, 60, 20)  # another image in its place
-    with pytest.raises(DataError, match="the file has 60 x 20, the annotations say 40 x 30"):
+    with pytest.raises(DataError, match="the file has 60 x 20, the annotations have 40 x 30"):
         samples[(0, 2)]
     assert np.array_equal(samples[(0, 1)][0], samples[(1, 1)][0])
 
@@ -217,4 +217,4 @@ def test_the_command_that_the_refusal_prints_works(tmp_path: Path, capsys: pytes
         open_data(spec)
     *_, command = str(caught.value).partition("adept ")
     assert main(shlex.split(command)) == 1
-    assert "no-objects: not one object" in capsys.readouterr().out
+    assert "no-objects: no object to train on" in capsys.readouterr().out

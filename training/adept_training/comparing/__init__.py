@@ -1,1 +1,1 @@
-"""Many small fine-tunings compared: sources, label budgets and seeds."""
+"""Compare sources over label budgets and seeds with many small fine-tunings."""

@@ -1,4 +1,4 @@
-"""What each source gains over label budgets: runs, one table, one plot and one page."""
+"""Compare sources over label budgets: runs, one table, one plot and one page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from adept_training.metrics.stats import MIN_SEEDS
 from adept_training.pages.page import Page
 from adept_training.runtime.ownership import owns
 
-#: Shown beside the main metric, where they were measured.
+#: Shown next to the main metric, if measured.
 OTHERS = (
     "AP",
     "AP50",
@@ -44,16 +44,16 @@ RUNS, RESULT, HTML, PLOT = "runs.jsonl", "compare.json", "compare.html", "compar
 
 @dataclass(frozen=True)
 class Result:
-    """All cells, and a comparison for each variant of the recipe and each metric, the main one first."""
+    """All cells, and a comparison per variant of the recipe and per metric, the main one first."""
 
     cells: tuple[RunResult, ...]
     comparisons: tuple[Comparison, ...]
     summaries: tuple[str, ...]
-    #: What to try where nothing could be compared, or too few seeds were run.
+    #: What to try if nothing could be compared or too few seeds were run.
     advice: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Everything that the page shows."""
+        """Return everything that the page shows."""
         return {
             "summaries": list(self.summaries), "advice": list(self.advice),
             "comparisons": [c.as_json() for c in self.comparisons],
@@ -61,10 +61,10 @@ class Result:
 
 
 def name_sources(words: Sequence[str]) -> dict[str, str]:
-    """``NAME=SOURCE`` or a source, which then is its own name (a run's export: the run's).
+    """Parse ``NAME=SOURCE``, or a source, which is then its own name (a run's export: the name of the run).
 
     Raises:
-        SourceError: two sources with one name.
+        SourceError: two sources have the same name.
     """
     named: dict[str, str] = {}
     for word in words:
@@ -72,7 +72,9 @@ def name_sources(words: Sequence[str]) -> dict[str, str]:
         if not sign:
             name, source = _short(word), word
         if name in named:
-            raise SourceError(f"Two sources are called {name!r}.\nName them: first={named[name]} second={source}")
+            raise SourceError(
+                f"Two sources have the name {name!r}.\nGive them names: first={named[name]} second={source}"
+            )
         named[name] = source
     return named
 
@@ -80,14 +82,14 @@ def name_sources(words: Sequence[str]) -> dict[str, str]:
 def make_plan(
     sources: dict[str, str], budgets: Sequence[str], seeds: int, variants: dict[str, FinetuneRecipe]
 ) -> ComparisonPlan:
-    """The plan; ``scratch`` gets the architecture of the others, which must be one, and the pixels of the first.
+    """Build the plan; ``scratch`` gets the architecture of the others, which must be one, and the pixels of the first.
 
-    Where a recipe names no anchors, all sources get every framework's, 32-512 px. Those of pre-training, which
-    `adept finetune` takes, would favor what was pre-trained with them: scratch does worse on them
+    If a recipe has no anchors, all sources get the common default, 32-512 px. The anchors of pre-training, which
+    `adept finetune` uses, would favor sources that were pre-trained with them: scratch does worse on them
     (docs/downstream.md).
 
     Raises:
-        SourceError: sources of different architectures: their differences would not be those of pre-training.
+        SourceError: the sources differ in architecture, so differences would not be due to pre-training.
         Others as in `adept_hub.hub.fetch.fetch`.
     """
     configs = {name: fetch(source).config for name, source in sources.items() if source != SCRATCH}
@@ -95,9 +97,9 @@ def make_plan(
     shapes = {name: (s.depth, s.fpn_channels, s.head_conv_channels, s.head_fc_channels) for name, s in specs.items()}
     if len(set(shapes.values())) > 1:
         shown = ", ".join(f"{name}: ResNet-{shape[0]}, FPN {shape[1]}" for name, shape in shapes.items())
-        raise SourceError(f"The sources have different architectures ({shown}).\nCompare those of one architecture.")
+        raise SourceError(f"The sources have different architectures ({shown}).\nCompare sources of one architecture.")
     variants = {n: replace(recipe, detector=recipe.detector.with_anchors(None)) for n, recipe in variants.items()}
-    first = next(iter(configs.values()), None)  # what scratch is like
+    first = next(iter(configs.values()), None)  # model for scratch
     spec, pixels = (first.spec, first.preprocessing) if first else (DetectorSpec(), Preprocessing())
     return ComparisonPlan(sources, tuple(budgets), seeds, variants, spec, pixels)
 
@@ -108,13 +110,13 @@ def compare(
     plan: ComparisonPlan, data: Data, out: Path, *, metric: str = "AP", command: str = "", pool: Split | None = None,
     accelerator: str = "auto", wait: bool = False,
 ) -> Result:  # fmt: skip
-    """Run the plan (what is done already is not run again) and write its table, plot and page into ``out``.
+    """Run the plan (finished runs are kept) and write its table, plot and page to ``out``.
 
     Args:
         wait: if another process is writing ``out``, wait for it to end instead of refusing.
 
     Raises:
-        RecipeError: no such metric. FolderInUseError: another process is writing ``out``.
+        RecipeError: unknown metric. FolderInUseError: another process is writing ``out``.
     """
     for recipe in plan.variants.values():
         check_metric(metric, recipe.detector.detector)
@@ -125,25 +127,27 @@ def compare(
 
 
 def digest(cells: Sequence[RunResult], plan: ComparisonPlan, metric: str) -> Result:
-    """Every comparison that the cells allow."""
+    """Compute every comparison that the cells allow."""
     measured = {name for cell in cells for name, value in cell.metrics.items() if value is not None}
     metrics = [metric, *(name for name in OTHERS if name != metric and name in measured)]
     sources = list(plan.sources)
-    found = [tabulate(cells, sources, plan.budgets, m, variant) for variant in plan.variants for m in metrics]
-    summaries = [(f"{c.variant}: " if len(plan.variants) > 1 else "") + summary(c) for c in found if c.metric == metric]
-    return Result(tuple(cells), tuple(found), tuple(summaries), tuple(_advice(cells, plan, found)))
+    comparisons = [tabulate(cells, sources, plan.budgets, m, variant) for variant in plan.variants for m in metrics]
+    summaries = [
+        (f"{c.variant}: " if len(plan.variants) > 1 else "") + summary(c) for c in comparisons if c.metric == metric
+    ]
+    return Result(tuple(cells), tuple(comparisons), tuple(summaries), tuple(_advice(cells, plan, comparisons)))
 
 
 def write_result(result: Result, plan: ComparisonPlan, data: Data, out: Path, command: str) -> None:
-    """``compare.json``, ``compare.svg`` and ``compare.html``."""
+    """Write ``compare.json``, ``compare.svg`` and ``compare.html``."""
     with atomic_file(out / RESULT) as temporary:
         temporary.write_text(json.dumps(result.as_json() | {"command": command}, indent=2) + "\n", encoding="utf-8")
     main = [c for c in result.comparisons if c.metric == result.comparisons[0].metric]
     with atomic_file(out / PLOT) as temporary:
         temporary.write_text(budget_plot(main[0]), encoding="utf-8")
     page = Page(
-        "What pre-training gains, by number of labels",
-        f"{data.spec}: labels from {len(data.pool())} images, figures on {data.report_split.name} "
+        "Gain from pre-training by number of labels",
+        f"{data.spec}: labels from {len(data.pool())} images, metrics on {data.report_split.name} "
         f"({len(data.report_split)} images); {plan.seeds} seeds.",
     )
     for text, comparison in zip(result.summaries, main, strict=True):
@@ -159,15 +163,15 @@ def write_result(result: Result, plan: ComparisonPlan, data: Data, out: Path, co
             page.items(comparison.verdicts())
     page.heading("How to read this")
     page.text(
-        "Each cell is the mean over seeds with its 95% interval (Student's t), or the seeds' values where there are "
+        "Each cell is the mean over seeds with its 95% interval (Student's t), or the values of the seeds if there are "
         f"fewer than {MIN_SEEDS}. Better and worse mark a difference "
-        f"from {next(iter(plan.sources))} whose paired 95% interval leaves zero out: within a seed all sources train "
-        "on the same labels in the same order with the same recipe. The last detector of each run is judged; nothing "
-        "was chosen on the images that figures are of."
+        f"from {next(iter(plan.sources))} whose paired 95% interval excludes zero: within a seed all sources train "
+        "on the same labels in the same order with the same recipe. The last detector of each run is evaluated; "
+        "nothing was selected on the images of the metrics."
     )
     page.text(_recipe_in_words(plan), "dim")
     minutes = sum(cell.seconds for cell in result.cells) / 60
-    page.text(f"{len(result.cells)} runs, {minutes:.0f} minutes of computing in all.", "dim")
+    page.text(f"{len(result.cells)} runs, {minutes:.0f} minutes of compute.", "dim")
     if command:
         page.code(command)
     page.write(out / HTML)
@@ -175,20 +179,20 @@ def write_result(result: Result, plan: ComparisonPlan, data: Data, out: Path, co
 
 def _advice(cells: Sequence[RunResult], plan: ComparisonPlan, found: Sequence[Comparison]) -> list[str]:
     gains = [gain for c in found if c.metric == found[0].metric for gain in c.gains.values()]
-    told = []
+    advice = []
     if gains and all(gain.empty and not gain.cost for gain in gains):
         done = max(cell.iterations for cell in cells)
-        told.append(
-            f"Nothing was learned in {done} iterations. Try more, with another --out: --iterations {4 * done}. "
+        advice.append(
+            f"Nothing was learned in {done} iterations. Try more with another --out: --iterations {4 * done}. "
             "Objects of a few pixels need a larger --size."
         )
     if plan.seeds < MIN_SEEDS:
-        told.append("Run the same command with --seeds 5: finished runs are kept, so only new seeds are run.")
-    return told
+        advice.append("Run the same command with --seeds 5: finished runs are kept, so only new seeds are run.")
+    return advice
 
 
 def _recipe_in_words(plan: ComparisonPlan) -> str:
-    """What all runs share of the recipe, where labels of every budget train for as long."""
+    """Describe the settings shared by all runs, if labels of every budget train equally long."""
     recipe = next(iter(plan.variants.values()))
     detector, iterations = recipe.detector, recipe.schedule.iterations
     sides = sorted(set(detector.train_sides))

@@ -1,8 +1,8 @@
-"""Few-shot detection: K labeled objects of each class, over many draws of them.
+"""Few-shot detection: compare sources on K labeled objects per class, over many draws.
 
 The paper's Table 2 follows TFA's Pascal VOC splits without training on base classes, but tunes the last layer of its
-own method and all layers of the one it compares with, on one draw. Here every source is tuned in the same layers, and
-every figure is a mean over draws with an interval.
+method and all layers of the one it compares with, on one draw. Here every source is tuned in the same layers, and
+every metric is a mean over draws with an interval.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ LAYERS = ("last", "all")
 
 
 def layer_variants(recipe: FinetuneRecipe, layers: Sequence[str]) -> dict[str, FinetuneRecipe]:
-    """A recipe for each choice of layers; with ``last`` everything below is frozen, its norms included.
+    """Return a recipe per choice of layers; with ``last`` everything below is frozen, its norms included.
 
     Raises:
-        RecipeError: a choice that is neither ``last`` nor ``all``.
+        RecipeError: a choice is neither ``last`` nor ``all``.
     """
     variants = {}
     for choice in layers:
@@ -46,15 +46,15 @@ def layer_variants(recipe: FinetuneRecipe, layers: Sequence[str]) -> dict[str, F
 
 
 def restrict(data: Data, classes: Sequence[str]) -> Data:
-    """The data set with these classes alone.
+    """Return the data set with these classes only.
 
     Raises:
-        DataError: a class that it does not have.
+        DataError: the data set lacks a class.
     """
     if unknown := [name for name in classes if name not in data.classes]:
         near = did_you_mean(unknown[0], data.classes)
         raise DataError(f"The data set has no class {unknown[0]!r}.{near}\nIt has: {', '.join(data.classes[:20])}.")
-    # In the data set's order, whatever that of the words: draws are a function of the label's number.
+    # In the order of the data set, whatever that of the words: draws are a function of the label's number.
     train, *others = (split.with_classes([c for c in data.classes if c in classes]) for split in data.splits())
     return Data(data.spec, train, *others)
 
@@ -65,12 +65,12 @@ def fewshot(
     layers: Sequence[str] = ("all",), *, metric: str = "AP50", command: str = "", accelerator: str = "auto",
     wait: bool = False,
 ) -> Result:  # fmt: skip
-    """Fine-tune every source on every draw, in every choice of layers; figures are of `Data.report_split`.
+    """Fine-tune every source on every draw, per choice of layers; metrics are of `Data.report_split`.
 
     Args:
-        data: restricted to the novel classes, where there are such (`restrict`).
-        shots: numbers of objects a class.
-        layers: of `LAYERS`.
+        data: restricted to the novel classes, if any (`restrict`).
+        shots: numbers of objects per class.
+        layers: choices of `LAYERS`.
         wait: if another process is writing ``out``, wait for it to end instead of refusing.
     """
     variants = layer_variants(recipe, layers)

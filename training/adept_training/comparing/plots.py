@@ -1,4 +1,4 @@
-"""The plot of a comparison, as SVG: means of every source over the label budgets."""
+"""Plot a comparison as SVG: means of every source over the label budgets."""
 
 from __future__ import annotations
 
@@ -9,23 +9,25 @@ from adept_training.pages.plotting import COLORS, canvas, svg
 
 
 def budget_plot(comparison: Comparison) -> str:
-    """Means and 95% intervals of every source over the budgets."""
+    """Plot means and 95% intervals of every source over the budgets."""
     figure, axes = canvas(8, 4.2)
     count = len(comparison.sources)
     for i, source in enumerate(comparison.sources):
-        known = [(b, comparison.means[source, budget]) for b, budget in enumerate(comparison.budgets)
+        measured = [(b, comparison.means[source, budget]) for b, budget in enumerate(comparison.budgets)
                  if (source, budget) in comparison.means]  # fmt: skip
-        if not known:
+        if not measured:
             continue
-        # Side by side within a budget, so that intervals can be told apart.
-        places = [b + (i - (count - 1) / 2) * 0.08 for b, _ in known]
+        # Side by side within a budget, so that the intervals do not overlap.
+        places = [b + (i - (count - 1) / 2) * 0.08 for b, _ in measured]
         color = COLORS[i % len(COLORS)]
-        halves = [mean.half for _, mean in known]  # NaN draws no bar
+        halves = [mean.half for _, mean in measured]  # NaN draws no bar
         axes.errorbar(
-            places, [mean.mean for _, mean in known], halves, label=source, color=color,
+            places, [mean.mean for _, mean in measured], halves, label=source, color=color,
             marker="o", markersize=4.5, linewidth=1.4, capsize=3,
         )  # fmt: skip
-        few = [(x, v) for x, (_, mean) in zip(places, known, strict=True) if math.isnan(mean.half) for v in mean.values]
+        few = [
+            (x, v) for x, (_, mean) in zip(places, measured, strict=True) if math.isnan(mean.half) for v in mean.values
+        ]
         axes.plot([x for x, _ in few], [v for _, v in few], ".", color=color)
     axes.set_xticks(range(len(comparison.budgets)), comparison.head()[1:])
     axes.set_xlim(-0.5, len(comparison.budgets) - 0.5)

@@ -1,7 +1,7 @@
-"""Many small fine-tunings: one for each source, label budget and seed, each kept as it ends.
+"""Run many small fine-tunings, one per source, label budget and seed, and save each as it ends.
 
-Within a budget and a seed all sources see the same labels in the same order with the same recipe: nothing but the
-initial weights differs. The last detector is judged, not the best of several: nothing is chosen on the test split.
+Within a budget and a seed all sources see the same labels in the same order with the same recipe: only the initial
+weights differ. The last detector is evaluated, not the best of several: nothing is selected on the test split.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ RUNS = "runs.jsonl"
 
 @dataclass(frozen=True)
 class RunResult:
-    """One finished run: which it was, what it measured (percent, None: nothing to count) and how long it took."""
+    """One finished run: its identity, its metrics (percent, None: no objects) and its duration."""
 
     source: str
     budget: str
@@ -47,7 +47,7 @@ class RunResult:
     iterations: int
     seconds: float
     metrics: dict[str, float | None]
-    #: First 16 digits of the SHA-256 of the weights that it started from; empty: scratch.
+    #: First 16 digits of the SHA-256 of the initial weights; empty: scratch.
     weights: str = ""
 
 
@@ -60,11 +60,11 @@ class ComparisonPlan:
     seeds: int
     variants: dict[str, FinetuneRecipe]
     spec: DetectorSpec
-    #: Mean and std of the input of ``scratch``, as ``spec`` is its architecture.
+    #: Mean and std of the input of ``scratch``.
     pixels: Preprocessing = field(default_factory=Preprocessing)
 
     def digest(self, data: Data) -> str:
-        """Of what must be the same for a finished run to count: the recipes and the data."""
+        """Return the digest of the recipes and the data, which must match for a finished run to count."""
         recipes = {name: to_dict(recipe) for name, recipe in self.variants.items()}
         ids = [[image.key for image in split.images] for split in (data.pool(), data.report_split)]
         text = json.dumps([recipes, ids, data.classes], sort_keys=True)
@@ -81,18 +81,18 @@ def run_plan(
     accelerator: str = "auto",
     wait: bool = False,
 ) -> list[RunResult]:
-    """Run what is not yet in ``out``/runs.jsonl; returns every cell of the plan that ended well.
+    """Run what is missing in ``out``/runs.jsonl; return every cell of the plan that finished.
 
-    The order is by seed, so that an interrupted experiment has whole pairs; each budget's image ids are stored in
-    ``out``/subsets.
+    Seeds are the outer loop, so that an interrupted experiment has complete pairs; the image ids of each budget are
+    stored in ``out``/subsets.
 
     Args:
-        pool: the labels that budgets are drawn from; by default `Data.pool`.
+        pool: labels that budgets are drawn from; by default `Data.pool`.
         wait: if another process is writing ``out``, wait for it to end instead of refusing.
 
     Raises:
         FolderInUseError: another process is writing ``out``.
-        OutputExistsError: ``out`` holds runs of other data, another recipe or other weights of the same source.
+        OutputExistsError: ``out`` contains runs of other data, another recipe or other weights of the same source.
     """
     done = _finished(out, plan.digest(data))
     weights = {name: _weights(source) for name, source in plan.sources.items()}
@@ -120,11 +120,11 @@ def run_plan(
                         f", {variant}" if len(plan.variants) > 1 else "", cell.metrics["AP"] or 0,
                         cell.metrics["AP50"] or 0, cell.seconds,
                     )  # fmt: skip
-    wanted = {
+    planned = {
         (name, str(parse_budget(word)), seed, variant)
         for name in plan.sources for word in plan.budgets for seed in range(plan.seeds) for variant in plan.variants
     }  # fmt: skip
-    return [cell for key, cell in done.items() if key in wanted]
+    return [cell for key, cell in done.items() if key in planned]
 
 
 def _one(
@@ -151,11 +151,11 @@ def _weights(source: str) -> str:
 
 
 def _refuse_other_weights(out: Path, done: dict[tuple[str, str, int, str], RunResult], weights: dict[str, str]) -> None:
-    """Refuse to count runs of weights that have since been replaced under the same name."""
+    """Check that the finished runs started from the weights that the sources have now."""
     for cell in done.values():
         if cell.weights != weights.get(cell.source, cell.weights):
             raise OutputExistsError(
-                f"{out / RUNS} holds runs of {cell.source} with other weights than it has now.\n"
+                f"{out / RUNS} contains runs of {cell.source} with other weights than it has now.\n"
                 f"Choose another --out, or remove it: rm -r {shlex.quote(str(out))}"
             )
 
@@ -181,22 +181,22 @@ def _finished(out: Path, digest: str) -> dict[tuple[str, str, int, str], RunResu
             continue
         if plan != digest:
             raise OutputExistsError(
-                f"{path} holds runs with another recipe or other data.\nChoose another --out, or remove it: rm -r {out}"
+                f"{path} contains runs of another recipe or other data.\nChoose a new --out, or remove it: rm -r {out}"
             )
         done[(cell.source, cell.budget, cell.seed, cell.variant)] = cell
-    if torn:  # by the end of an earlier process, say
-        _log.warning("%d lines of %s hold no finished run and are left out; what they were is run again.", torn, path)
+    if torn:  # such as by a killed process
+        _log.warning("%d incomplete lines of %s are ignored; their runs are repeated.", torn, path)
     return done
 
 
 def by_seed(cells: Sequence[RunResult], source: str, budget: str, variant: str, metric: str) -> dict[int, float]:
-    """One metric of one source, budget and variant, by seed; what could not be counted is left out."""
-    found: dict[int, float] = {}
+    """Return one metric of one source, budget and variant by seed, without undefined values."""
+    values: dict[int, float] = {}
     for cell in cells:
         value = cell.metrics.get(metric)
         if (cell.source, cell.budget, cell.variant) == (source, budget, variant) and value is not None:
-            found[cell.seed] = value
-    return found
+            values[cell.seed] = value
+    return values
 
 
 def _file_name(budget: Budget) -> str:

@@ -1,4 +1,4 @@
-"""Cells become a table of means with intervals, paired differences and verdicts in plain words."""
+"""Tabulate cells as means with intervals, paired differences and verdicts in plain words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from adept_training.pages.page import Tone
 
 @dataclass(frozen=True)
 class Comparison:
-    """One metric of all sources over all budgets; the first source is the one the others are measured against."""
+    """One metric of all sources over all budgets; the first source is the baseline."""
 
     metric: str
     sources: tuple[str, ...]
@@ -25,7 +25,7 @@ class Comparison:
     gains: dict[tuple[str, str], PairedDifference]
 
     def rows(self) -> list[list[str]]:
-        """Source by source, a cell for each budget; a significant difference says which way it goes."""
+        """Return a row per source with a cell per budget; a significant difference is marked better or worse."""
         rows = []
         for source in self.sources:
             cells = []
@@ -37,11 +37,11 @@ class Comparison:
         return rows
 
     def head(self) -> list[str]:
-        """The heads of the columns of `rows`."""
+        """Return the column heads of `rows`."""
         return ["source", *(parse_budget(budget).in_words() for budget in self.budgets)]
 
     def verdicts(self) -> list[str]:
-        """A sentence for every source but the first and every budget."""
+        """Return a sentence per budget for every source but the first."""
         return [
             f"{parse_budget(budget).in_words()}: {self.gains[source, budget].verdict}"
             for source in self.sources[1:]
@@ -50,7 +50,7 @@ class Comparison:
         ]
 
     def as_json(self) -> dict[str, Any]:
-        """Means, half-widths and differences; None where there are too few seeds for an interval."""
+        """Return means, half-widths and differences; None if there are too few seeds for an interval."""
         return {
             "metric": self.metric, "variant": self.variant, "against": self.sources[0],
             "cells": [
@@ -67,7 +67,7 @@ class Comparison:
 def tabulate(
     cells: Sequence[RunResult], sources: Sequence[str], budgets: Sequence[str], metric: str, variant: str
 ) -> Comparison:
-    """Means of every source and budget, and gains over the first source, paired by seed."""
+    """Compute the means of every source and budget, and paired gains over the first source."""
     means: dict[tuple[str, str], Interval] = {}
     gains: dict[tuple[str, str], PairedDifference] = {}
     for budget in budgets:
@@ -83,10 +83,10 @@ def tabulate(
 
 
 def tone(comparison: Comparison) -> Tone:
-    """Return how the summary is to be shown.
+    """Return the tone of the summary.
 
     ``good`` needs a significant gain and no significant loss, ``bad`` the reverse; ``caution`` is for what could not be
-    judged; everything else is neutral.
+    compared; everything else is neutral.
     """
     words = {gain.word for gain in comparison.gains.values()}
     if not any(gain.judged for gain in comparison.gains.values()):
@@ -97,7 +97,7 @@ def tone(comparison: Comparison) -> Tone:
 
 
 def summary(comparison: Comparison) -> str:
-    """Return what may be said over all budgets: how often a source is better or worse, and where it gains most."""
+    """Summarize all budgets: how often a source is better or worse, and where it gains most."""
     gains, base, title = comparison.gains, comparison.sources[0], title_of(comparison.metric)
     clear = [key for key, gain in gains.items() if gain.word == "better"]
     worse = [key for key, gain in gains.items() if gain.word == "worse"]
@@ -123,10 +123,10 @@ def summary(comparison: Comparison) -> str:
         text += f" {few} more have fewer than {MIN_SEEDS} seeds: no verdict."
     if clear:
         source, budget = max(clear, key=lambda key: gains[key].gain)
-        found = gains[source, budget]
+        largest = gains[source, budget]
         text += (
             f" The largest significant gain is {source}'s with {parse_budget(budget).in_words()}: "
-            f"{Interval(found.gain, found.interval.half, found.interval.count)} points."
+            f"{Interval(largest.gain, largest.interval.half, largest.interval.count)} points."
         )
     if count > 8:
         expected = count * 0.05

@@ -1,1 +1,1 @@
-"""Fine-tuned detectors for other frameworks and for ONNX."""
+"""Deploy fine-tuned detectors to other frameworks and to ONNX."""

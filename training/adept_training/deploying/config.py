@@ -1,4 +1,4 @@
-"""An export's config, made that of one fine-tuned detector: its anchors, and the sizes and limits of its testing."""
+"""Adapt an export's config to a fine-tuned detector: its anchors, and the sizes and limits of its testing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from adept_training.finetuning.recipe import DetectorRecipe
 
 
 def finished_config(framework: Framework, text: str, config: DetectorConfig) -> str:
-    """The text of `adept_hub.convert.export.write_export`'s config with everything that testing depends on."""
+    """Return `adept_hub.convert.export.write_export`'s config with everything that testing depends on."""
     if framework == "detectron2":
         return _detectron2(text, config.recipe)
     return _mmdet(text, config.recipe) if framework == "mmdet" else _torchvision(text, config)

@@ -1,4 +1,4 @@
-"""A fine-tuned detector, predictors included, in another framework's own format."""
+"""Write a fine-tuned detector, predictors included, in another framework's own format."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ def deploy(folder: Path, form: Format, out: Path) -> list[Path]:
     """Write a fine-tuned detector for a framework: all its weights, and the config that agrees with them.
 
     Args:
-        folder: of `adept_training.finetuning.detector.save_detector`.
+        folder: folder of `adept_training.finetuning.detector.save_detector`.
         form: one of `FORMATS`.
         out: the folder to write; must not exist, or be empty.
 
     Returns:
-        The weights, the config (ONNX has none) and classes.json: the classes in order, and how the detector was made.
+        The weights, the config (ONNX has none) and classes.json: the classes in order, and the detector's recipe.
 
     Raises:
-        UnsupportedDetectorError: a cosine classifier for Detectron2 or MMDetection, which have none; an unknown format.
+        UnsupportedDetectorError: Detectron2 or MMDetection cannot run a cosine classifier; or the format is unknown.
         MissingExtraError: the packages for ONNX are not installed.
-        OutputExistsError, DiskFullError: about ``out``. CheckpointError: about ``folder``.
+        OutputExistsError, DiskFullError: ``out`` cannot be written. CheckpointError: ``folder`` is invalid.
     """
     check_choice("framework", form, FORMATS, UnsupportedDetectorError)
-    # The folder first: what is in the way of it is told before any work, and all of it appears at once or not at all.
+    # The folder first: an existing one raises before any work, and all files appear at once or not at all.
     with atomic_folder(out) as temporary:
         model, config = load_detector(folder)
         if form == "onnx":
@@ -61,10 +61,10 @@ def deploy(folder: Path, form: Format, out: Path) -> list[Path]:
 def _write(
     folder: Path, model: GeneralizedRCNN, config: DetectorConfig, form: Framework, temporary: Path, out: Path
 ) -> None:
-    """Weights and config of a framework, written to one folder for another."""
+    """Write weights and config of a framework to ``temporary``, with ``out`` in the commands."""
     if form != "torchvision" and config.recipe.classifier != "linear":
         raise UnsupportedDetectorError(
-            f"{folder} has a {config.recipe.classifier} classifier, which stock {form} has not.\n"
+            f"{folder} has a {config.recipe.classifier} classifier, which stock {form} lacks.\n"
             f"With it: {command_line('deploy', folder, '--to', 'torchvision', '--out', out)}"
         )
     checkpoint, detector = read_config(folder), config.recipe.detector
@@ -73,7 +73,7 @@ def _write(
     if form != "torchvision":
         state = convert_detector(state, "torchvision", form, detector)
     content = wrapped(state, form)
-    if form == "mmdet":  # what MMDetection writes beside the results of its inference
+    if form == "mmdet":  # MMDetection writes it with its inference results
         content["meta"] = {"dataset_meta": {"classes": list(config.classes)}}
     weights, name = FILES[form]
     write_weights(temporary / weights, content)

@@ -2,7 +2,8 @@
 
 Both frameworks sample anchors and boxes in the same way and have the same classification losses. Detectron2's box
 losses are L1 (``SMOOTH_L1_BETA`` 0) where torchvision's are smooth L1 with a beta of 1/9, and it divides the RPN's by
-the requested number of anchors in a batch, where torchvision divides by the sampled number. Cascade R-CNN already uses L1.
+the requested number of anchors in a batch, where torchvision divides by the sampled number. Cascade R-CNN already
+uses L1.
 
 Legend: A anchors of the batch, R boxes of the batch, C classes with the background.
 """

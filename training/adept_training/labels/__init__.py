@@ -1,1 +1,1 @@
-"""Labeled data sets: formats, checks, the identity of images, and subsets."""
+"""Labeled data sets: formats, checks, image identity, and subsets."""

@@ -1,4 +1,4 @@
-"""Whether the images of a data set are there, readable, of the promised size and not in two splits."""
+"""Check that the images of a data set exist, are readable, have the annotated size and are not in two splits."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _THREADS = 8
 
 @checked
 def check_data(specs: str | Path | Sequence[str], *, decode_all: bool = True) -> tuple[Data, list[LabelProblem]]:
-    """The sound part of a data set, and everything that is wrong with the rest; nothing that is in a file raises.
+    """Return the sound part of a data set, and all problems of the rest; nothing that is in a file raises.
 
     Args:
         specs: as for `adept_training.labels.datasets.open_data`.
-        decode_all: unpack every image and compare contents; otherwise only the headers are read.
+        decode_all: decode every image and compare contents; otherwise only the headers are read.
 
     Raises:
-        DataError: ``specs`` name no data set.
+        DataError: ``specs`` are not a valid data set.
     """
     data, problems = read_data(specs)
     data = check_images(data, problems, decode_all=decode_all)
@@ -38,7 +38,7 @@ def check_data(specs: str | Path | Sequence[str], *, decode_all: bool = True) ->
 
 
 def _judge(data: Data, problems: list[LabelProblem]) -> None:
-    """What is wrong with the whole, once all that is damaged has been left out."""
+    """Report problems of the whole data set after damaged records have been left out."""
     trained: set[int] = set()
     for split in data.splits():
         labels = {int(label) for image in split.images for label in image.labels_M[~image.crowd_M]}
@@ -54,8 +54,8 @@ def _judge(data: Data, problems: list[LabelProblem]) -> None:
 
 
 def check_images(data: Data, problems: list[LabelProblem], *, decode_all: bool) -> Data:
-    """Append what is wrong with the images to ``problems``; returns the data without the images that cannot be used."""
-    found: dict[object, tuple[str, str]] = {}
+    """Append the problems of the images to ``problems``; return the data without unusable images."""
+    first_by_mark: dict[object, tuple[str, str]] = {}
     checked: dict[str, Split] = {}
     for role, split in zip(("train", "val", "test"), data.splits(), strict=False):
         sound = []
@@ -65,14 +65,14 @@ def check_images(data: Data, problems: list[LabelProblem], *, decode_all: bool) 
                 continue
             sound.append(image)
             for mark in seen.marks:
-                if mark not in found:
-                    found[mark] = (split.name, split.shown(image.key))
+                if mark not in first_by_mark:
+                    first_by_mark[mark] = (split.name, split.shown(image.key))
                     continue
-                other_split, other = found[mark]
+                other_split, other = first_by_mark[mark]
                 kind = "duplicate-image-content" if other_split == split.name else "image-in-two-splits"
                 problems.append(
                     LabelProblem(
-                        kind, split.name, f"image {split.shown(image.key)}", f"the same as {other_split}'s {other}"
+                        kind, split.name, f"image {split.shown(image.key)}", f"identical to {other_split}'s {other}"
                     )
                 )
                 break
@@ -82,7 +82,7 @@ def check_images(data: Data, problems: list[LabelProblem], *, decode_all: bool) 
 
 @dataclass(frozen=True)
 class _Seen:
-    """What an image file showed: the kind of damage, or the marks by which it is recognized elsewhere."""
+    """Result of reading an image file: the kind of damage, or the digests that identify it elsewhere."""
 
     kind: str = ""
     detail: str = ""
@@ -109,7 +109,7 @@ def _look(image: LabeledImage, decode_all: bool) -> _Seen:
         return _Seen("missing-image", str(image.path))
     except ImageDecodeError as error:
         return _Seen("unreadable-image", str(error).splitlines()[0][:160])
-    except OSError as error:  # too long a name, no permission, a loop of links
+    except OSError as error:  # name too long, no permission, a loop of links
         return _Seen("unreadable-image", f"{one_line(name)} cannot be read: {error.strerror}")
     fault = other_size(image, width, height)
     return _Seen("size-mismatch", fault) if fault else _Seen(marks=marks)

@@ -1,4 +1,4 @@
-"""COCO's JSON, read leniently: what is sound is kept, all that is not is reported."""
+"""Read COCO's JSON leniently: keep sound records, report all others."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _ID_FIELDS = ("image_id", "category_id")
 
 
 def read_coco(annotations: Path, part: Part, name: str, problems: list[LabelProblem]) -> Split:
-    """One split of a COCO data set; COCO's xywh becomes xyxy.
+    """Read one split of a COCO data set; COCO's xywh becomes xyxy.
 
     Args:
         annotations: the JSON of the split.
-        part: which part of the data set it is; ``file_name`` is relative to its folder.
-        name: of the split, in reports.
-        problems: whatever is wrong is appended here, and left out of the split.
+        part: part of the data set; ``file_name`` is relative to its folder.
+        name: name of the split in reports.
+        problems: problems are appended here, and left out of the split.
     """
     content = _load(annotations, name, problems)
     category_ids, classes = _categories(content["categories"], name, problems)
     label: dict[ImageId, int] = {category: i + 1 for i, category in enumerate(category_ids)}
-    # A set is one of masks when most of its objects have one: a few that lack it are damage, not its absence.
+    # A split has masks if most of its objects have one: a few without are damage, not a split without masks.
     rows = [row for row in content["annotations"] if isinstance(row, dict)]
     with_masks = bool(rows) and 2 * sum(bool(row.get("segmentation")) for row in rows) > len(rows)
     images = _images(content["images"], part, name, problems)
@@ -39,16 +39,16 @@ def read_coco(annotations: Path, part: Part, name: str, problems: list[LabelProb
     for at, row in enumerate(content["annotations"]):
         image_id, category_id = (read_id(row.get(k)) if isinstance(row, dict) else None for k in _ID_FIELDS)
         if image_id is None or category_id is None:
-            problems.append(LabelProblem("malformed-record", name, f"annotation at place {at}", repr(row)[:80]))
+            problems.append(LabelProblem("malformed-record", name, f"annotation at index {at}", repr(row)[:80]))
             continue
-        where = f"annotation {row.get('id', f'at place {at}')}"
+        where = f"annotation {row.get('id', f'at index {at}')}"
         if "id" in row:
             if read_id(row["id"]) is None or row["id"] in seen:
                 problems.append(LabelProblem("duplicate-annotation-id", name, where))
                 continue
             seen.add(row["id"])
         if image_id not in images:
-            twin = ", a number where the image has a text or the reverse" if spelled(image_id) in spellings else ""
+            twin = ", a number where the image has a string, or vice versa" if spelled(image_id) in spellings else ""
             problems.append(LabelProblem("unknown-image", name, where, f"image_id {image_id!r}{twin}"))
             continue
         if category_id not in label:
@@ -73,9 +73,9 @@ def _load(path: Path, name: str, problems: list[LabelProblem]) -> dict[str, list
         problems.append(LabelProblem("unreadable-annotations", name, str(path), str(error)[:160]))
         return sections
     for section in sections:
-        found = content.get(section) if isinstance(content, dict) else None
-        if isinstance(found, list):
-            sections[section] = found
+        section_rows = content.get(section) if isinstance(content, dict) else None
+        if isinstance(section_rows, list):
+            sections[section] = section_rows
         else:
             problems.append(LabelProblem("missing-section", name, str(path), f"no list {section!r}"))
     return sections
@@ -98,7 +98,7 @@ def _categories(rows: list[Any], name: str, problems: list[LabelProblem]) -> tup
 
 
 def _images(rows: list[Any], part: Part, name: str, problems: list[LabelProblem]) -> dict[ImageId, Collector | None]:
-    """Collectors by image id; None for an image that is declared but cannot be used."""
+    """Return collectors by image id; None for an image that is declared but unusable."""
     images: dict[ImageId, Collector | None] = {}
     spellings: set[str] = set()  # 1 and "1" are one image to some tools and two to others
     files: set[Path] = set()
@@ -110,8 +110,8 @@ def _images(rows: list[Any], part: Part, name: str, problems: list[LabelProblem]
         where, written = f"image {spelled(image_id)}", row["file_name"]
         width, height, file_name = row.get("width"), row.get("height"), name_below(part.folder, written)
         if spelled(image_id) in spellings:
-            told = "" if image_id in images else ", a number and a text that read alike"
-            problems.append(LabelProblem("duplicate-image-id", name, where, written + told))
+            detail = "" if image_id in images else ", a number and a string with the same digits"
+            problems.append(LabelProblem("duplicate-image-id", name, where, written + detail))
             images.setdefault(image_id)
             continue
         spellings.add(spelled(image_id))

@@ -1,4 +1,4 @@
-"""The door to labeled data: sound records, or a refusal that names every kind of damage."""
+"""Open labeled data: return sound records, or raise an error that names every kind of damage."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from adept_training.labels.records import Data
 
 @checked
 def open_data(specs: str | Path | Sequence[str], *, skip_damaged: bool = False) -> Data:
-    """The data set that ``specs`` name, sound in every record.
+    """Open the data set of ``specs``, with every record sound.
 
     Args:
         specs: one to three words of ``--data`` (train, val, test); commas may stand for spaces.
-        skip_damaged: leave damaged images and objects out instead of refusing. Every image is decoded for it, where
-            otherwise the headers are read and damaged contents are refused when their turn comes.
+        skip_damaged: leave damaged images and objects out instead of raising. Decodes every image, whereas otherwise
+                the headers are read, and damaged contents raise when they are used.
 
     Raises:
-        DataError: not a data set, or a damaged one; ``adept data check`` lists every case.
+        DataError: the data set is invalid or damaged; ``adept data check`` lists every case.
     """
     data, problems = check_data(specs, decode_all=skip_damaged)
     errors = of_kind(p for p in problems if p.severity == "error")
@@ -36,6 +36,6 @@ def open_data(specs: str | Path | Sequence[str], *, skip_damaged: bool = False) 
         words = [specs] if isinstance(specs, str | Path) else specs
         raise DataError(
             f"The data set is damaged: {counts}.\nThe first: {first}\n"
-            f"{way}See every case: {command_line('data', 'check', *words)}"
+            f"{way}List every problem: {command_line('data', 'check', *words)}"
         )
     return data

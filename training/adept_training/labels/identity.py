@@ -1,8 +1,8 @@
-"""Which image is meant: the one key that every stage looks images up by.
+"""Image identity: the one key by which every stage looks images up.
 
-An id is unique within the file or folder that it stands in, and nowhere else: every COCO file may count from 1, every
-VOC folder may have an ``img_1``. A key is therefore (part, id), and the id stays as its data set writes it, number or
-text: ``000001`` is not 1.
+An id is unique only within its file or folder: every COCO file may count from 1, every VOC folder may contain an
+``img_1``. A key is therefore (part, id), and the id stays as its data set writes it, number or string: ``000001`` is
+not 1.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from adept_training.images.text import is_utf8
 
-#: COCO's image ids are numbers or text, VOC's are file stems.
+#: COCO's image ids are numbers or strings, VOC's are file stems.
 ImageId = int | str
 
 
@@ -26,13 +26,13 @@ class ImageKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Part:
-    """A file or folder of labels: what a data set joins, and what ids are unique within.
+    """A file or folder of labels, one of those that a data set joins; ids are unique within it.
 
     Attributes:
-        number: its place among the parts of the data set, from 1; the same source is one part in every split.
-        source: as in ``--data``.
+        number: index among the parts of the data set, from 1; the same source is one part in every split.
+        source: the source as in ``--data``.
         folder: the image folder; file names are relative to it.
-        category_ids: its own, in the order of the split's classes.
+        category_ids: its category ids, in the order of the split's classes.
     """
 
     number: int
@@ -42,10 +42,10 @@ class Part:
 
 
 def read_id(value: Any) -> ImageId | None:
-    """An id as JSON gives it; None for what is no id.
+    """Read an id from JSON; return None for an invalid id.
 
-    JSON has one kind of number, so 7.0 (as pandas writes a column with gaps) is 7. Text that is not valid Unicode
-    cannot be written back and is no id.
+    JSON has one kind of number, so 7.0 (as pandas writes a column with gaps) is 7. A string that is not valid Unicode
+    cannot be written back and is invalid.
     """
     if isinstance(value, float) and value.is_integer():
         return int(value)
@@ -55,10 +55,10 @@ def read_id(value: Any) -> ImageId | None:
 
 
 def spelled(image_id: ImageId) -> str:
-    """What an id reads like, the same for 1 and "1": for digests and messages, and to find ids that only type parts."""
+    """Return the spelling of an id, the same for 1 and "1": for digests, messages, and to find ids of other types."""
     return f"{image_id}"
 
 
 def in_order(image_id: ImageId) -> tuple[bool, int, str]:
-    """A sort key in pycocotools' order: numbers by value, then text by its characters."""
+    """Return a sort key in pycocotools' order: numbers by value, then strings by their characters."""
     return (True, 0, image_id) if isinstance(image_id, str) else (False, image_id, "")

@@ -1,4 +1,4 @@
-"""COCO segmentations, judged before pycocotools sees them: its C code trusts every number.
+"""Validate COCO segmentations before pycocotools reads them: its C code trusts every number.
 
 Legend: H x W of the image.
 """
@@ -8,18 +8,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
-#: A character of a compressed run stands for five bits; runs of an image take at most seven.
+#: A character of a compressed run encodes five bits; runs of an image take at most seven.
 _MOST_CHARACTERS = 7
 
 
 def mask_fault(mask: Any, width: int, height: int, *, may_be_empty: bool = False) -> str:
-    """Why a segmentation cannot be drawn; empty for a sound one.
+    """Describe why a segmentation is invalid; return an empty string for a valid one.
 
     Args:
         mask: a list of polygons, or an RLE with ``size`` and ``counts`` (a list, or COCO's compressed string).
-        width: of the image, pixels.
-        height: of the image, pixels.
-        may_be_empty: an RLE may be without a pixel, as detections are.
+        width: width of the image in pixels.
+        height: height of the image in pixels.
+        may_be_empty: allow an RLE without pixels, as in detections.
     """
     if isinstance(mask, list):
         return next((fault for part in mask if (fault := _polygon_fault(part, width, height))), "")
@@ -38,7 +38,7 @@ def mask_fault(mask: Any, width: int, height: int, *, may_be_empty: bool = False
 
 
 def decompress(text: str) -> list[int] | None:
-    """The runs of COCO's compressed counts (maskApi.c, ``rleFrString``); None for a string that is damaged."""
+    """Return the runs of COCO's compressed counts (maskApi.c, ``rleFrString``); None for a damaged string."""
     runs: list[int] = []
     value = at = 0
     for character in text:
@@ -51,7 +51,7 @@ def decompress(text: str) -> list[int] | None:
             continue
         if code & 16:
             value -= 1 << (5 * at)
-        # From the third on, a run is stored as its difference to the one two places before.
+        # From the third on, a run is stored as the difference to the second last.
         runs.append(value + runs[-2] if len(runs) > 2 else value)
         value = at = 0
     return None if at else runs
@@ -68,7 +68,7 @@ def _polygon_fault(part: Any, width: int, height: int) -> str:
         finite = False
     if not finite:
         return "a polygon with coordinates that are not finite"
-    # pycocotools overflows on large coordinates, and takes memory for every pixel on the way.
+    # pycocotools overflows on large coordinates, and allocates memory for every pixel on the way.
     for name, values, side in (("x", part[::2], width), ("y", part[1::2], height)):
         low, high = min(values), max(values)
         if low < -side or high > 2 * side:
@@ -81,6 +81,6 @@ def _polygon_fault(part: Any, width: int, height: int) -> str:
 
 
 def _length(part: list[float]) -> float:
-    """Pixels that the outline passes, as pycocotools walks it."""
+    """Return the number of pixels on the outline, as pycocotools walks it."""
     xs, ys = part[::2], part[1::2]
     return sum(max(abs(xs[i] - xs[i - 1]), abs(ys[i] - ys[i - 1])) for i in range(len(xs)))

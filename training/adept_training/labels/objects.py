@@ -1,6 +1,6 @@
-"""One object's box, flags, area and mask, checked: the only reader of objects, for checks, training and evaluation.
+"""Validate an object's box, flags, area and mask: the only reader of objects, for checks, training and evaluation.
 
-COCO's and VOC's readers hand over what stands in the file, whatever its type.
+COCO's and VOC's readers pass on the values of the file, whatever their type.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from adept_training.labels.masks import mask_fault
 from adept_training.labels.problems import LabelProblem
 from adept_training.labels.records import LabeledImage
 
-#: Boxes may reach over the edge by this much, pixels, before it is called damage: tools differ in where pixels begin.
+#: Pixels by which boxes may exceed the edge before it counts as damage: tools differ in where pixels begin.
 TOLERANCE = 2.0
-#: Sides of at most 50 : 1. Scaled to a network's input, the shorter side of a longer image would vanish.
+#: Aspect ratio of at most 50 : 1. Scaled to a network's input, the shorter side of a longer image would vanish.
 LONGEST = 50
 
 Box = tuple[float, float, float, float]
@@ -29,7 +29,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass
 class Collector:
-    """Gathers an image's sound objects, and notes what is wrong with the others."""
+    """Collects an image's sound objects, and records the problems of the others."""
 
     split: str
     key: ImageKey
@@ -49,7 +49,7 @@ class Collector:
         self, where: str, box: Any, label: int, *, crowd: Any = None, difficult: Any = None,
         area: Any = None, mask: Any = None, masks_expected: bool = False,
     ) -> None:  # fmt: skip
-        """Take one object whose xyxy ``box``, flags, area and mask may be anything at all."""
+        """Add one object whose xyxy ``box``, flags, area and mask may have any value and type."""
         flags = {name: flag_of(value) for name, value in (("iscrowd", crowd), ("difficult", difficult))}
         for name, value in (("iscrowd", crowd), ("difficult", difficult)):
             if flags[name] is None:
@@ -91,7 +91,7 @@ class Collector:
         self._rows.append((clipped, label, crowd, difficult, size, mask if masks_expected else None))
 
     def finish(self, with_masks: bool) -> LabeledImage:
-        """The image with its sound objects."""
+        """Return the image with its sound objects."""
         if all(crowd for _, _, crowd, *_ in self._rows):
             only = "only crowds" if self._rows else ""
             self.problems.append(
@@ -106,14 +106,14 @@ class Collector:
 
 
 def flag_of(value: Any) -> bool | None:
-    """A flag of 0 or 1; absent or null is 0, as pycocotools counts it. None for anything else, text included."""
+    """Parse a flag of 0 or 1; absent or null is 0, as in pycocotools; anything else, strings included, is None."""
     if value is None:
         return False
     return bool(value) if isinstance(value, (int, float)) and value in (0, 1) else None
 
 
 def as_float(value: float) -> float:
-    """``value`` as a float; whole numbers beyond its range, which JSON allows, become infinite."""
+    """Convert ``value`` to float; integers beyond its range, which JSON allows, become infinite."""
     try:
         return float(value)
     except OverflowError:
@@ -121,7 +121,7 @@ def as_float(value: float) -> float:
 
 
 def size_fault(width: Any, height: Any) -> tuple[str, str] | None:
-    """The kind of problem that the sides of an image are, and its detail; None for sides to work with."""
+    """Return the kind of problem with an image's size, and its detail; None for a usable size."""
     if not all(type(side) is int and side > 0 for side in (width, height)):
         return "bad-image-size", f"{width!r:.30} x {height!r:.30}"
     if width * height > MAX_PIXELS:
@@ -136,9 +136,9 @@ def _is_number(value: Any) -> bool:
 
 
 def name_below(folder: Path, name: str) -> str | None:
-    """``name`` relative to ``folder``, or None where it leads out of the folder.
+    """Return ``name`` relative to ``folder``, or None if it leads out of the folder.
 
-    It stays as it is written, except where its backslashes are another system's separators: no such file is there.
+    The name is unchanged, unless its backslashes are another system's separators and no such file exists.
     """
     if "\\" in name and not is_file(folder / name):
         name = name.replace("\\", "/")

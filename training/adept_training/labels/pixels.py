@@ -1,4 +1,4 @@
-"""The pixels of a labeled image, read the same way by the check, training, evaluation and reports.
+"""Read the pixels of a labeled image in the same way for the check, training, evaluation and reports.
 
 Legend: H x W of the image as its annotations give it.
 """
@@ -14,10 +14,10 @@ from adept_training.labels.records import LabeledImage
 
 
 def read_pixels(image: LabeledImage) -> npt.NDArray[np.uint8]:
-    """RGB uint8 (H, W, 3), orientation applied.
+    """Read an image as RGB uint8 (H, W, 3), orientation applied.
 
     Raises:
-        ImageDecodeError: missing, damaged, or of other sides than its annotations say.
+        ImageDecodeError: the file is missing, damaged, or differs in size from its annotations.
     """
     pixels_HWC = decode(read_file(image.path, image.path.name), image.path.name)
     height, width = pixels_HWC.shape[:2]
@@ -27,23 +27,23 @@ def read_pixels(image: LabeledImage) -> npt.NDArray[np.uint8]:
 
 
 def readable_pixels(image: LabeledImage) -> npt.NDArray[np.uint8]:
-    """As `read_pixels`, for those who have no use for the rest of the data without this image.
+    """Read an image like `read_pixels`, for callers that cannot continue without it.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: the image cannot be read.
     """
     try:
         return read_pixels(image)
     except ImageDecodeError as error:
         raise DataError(
             f"An image of the data set is damaged: {error}\n"
-            "Leave the damaged ones out with --skip-damaged. See every case: adept data check DATA"
+            "Leave damaged images out with --skip-damaged. List every problem: adept data check DATA"
         ) from error
 
 
 def other_size(image: LabeledImage, width: int, height: int) -> str:
-    """How the sides of the file, upright, differ from the annotations'; empty where they do not."""
+    """Describe how the size of the file, upright, differs from the annotations; return "" if it does not."""
     if (width, height) == (image.width, image.height):
         return ""
-    exchanged = ", exchanged (by an orientation tag, say)" if (height, width) == (image.width, image.height) else ""
-    return f"the file has {width} x {height}, the annotations say {image.width} x {image.height}{exchanged}"
+    exchanged = ", swapped (such as by an orientation tag)" if (height, width) == (image.width, image.height) else ""
+    return f"the file has {width} x {height}, the annotations have {image.width} x {image.height}{exchanged}"

@@ -1,4 +1,4 @@
-"""What can be wrong with a labeled data set, each kind by name, and the report of all of it in one go."""
+"""The kinds of problems of a labeled data set, each by name, and the report of all of them."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from adept_training.images.text import one_line
 
 Severity = Literal["error", "warning"]
 
-#: Every kind of damage: how bad it is, and what becomes of it with ``--skip-damaged``.
+#: Every kind of damage: its severity, and the effect of ``--skip-damaged``.
 KINDS: dict[str, tuple[Severity, str]] = {
     # the files of the data set itself
     "unreadable-annotations": ("error", "the annotation file is missing, or not JSON or XML; the image is left out"),
-    "missing-section": ("error", "a part of the annotation file is missing or no list"),
-    "malformed-record": ("error", "an image, annotation or category that is no mapping or lacks a field; left out"),
+    "missing-section": ("error", "a part of the annotation file is missing or not a list"),
+    "malformed-record": ("error", "an image, annotation or category that is not a mapping or lacks a field; left out"),
     # images
-    "missing-image": ("error", "the file is not there; the image is left out"),
-    "unreadable-image": ("error", "the file is no image, or damaged; the image is left out"),
+    "missing-image": ("error", "the file does not exist; the image is left out"),
+    "unreadable-image": ("error", "the file is not an image, or damaged; the image is left out"),
     "path-outside-folder": ("error", "the file name leaves the image folder; the image is left out"),
     "bad-image-size": ("error", "width or height is not a positive integer, or the image is too large; left out"),
     "extreme-shape": ("error", "more than 50 times as long as wide: cut it into pieces; the image is left out"),
-    "size-mismatch": ("error", "the file has other sides than the annotations say; the image is left out"),
+    "size-mismatch": ("error", "the file differs in size from the annotations; the image is left out"),
     "duplicate-image-id": ("error", "two images with one id; the second is left out"),
     "duplicate-image-file": ("error", "two images with one file; the second is left out"),
     "duplicate-image-content": ("warning", "two files with the same bytes in one split"),
-    "image-in-two-splits": ("warning", "the same file or the same bytes in two splits: figures will flatter"),
+    "image-in-two-splits": ("warning", "the same file or the same bytes in two splits: metrics will be too high"),
     "image-without-objects": ("warning", "not trained on, as in Detectron2 and MMDetection; evaluated"),
     # categories
     "duplicate-category-id": ("error", "two categories with one id; the second is left out"),
@@ -47,16 +47,16 @@ KINDS: dict[str, tuple[Severity, str]] = {
     "malformed-flag": ("error", "iscrowd or difficult is neither 0 nor 1; the object is left out"),
     "malformed-mask": ("error", "a segmentation that cannot be drawn in the image; the object is left out"),
     "object-without-mask": ("warning", "no segmentation where most have one; trains boxes, not masks"),
-    "bad-area": ("warning", "an area that is no positive number; taken from the box"),
+    "bad-area": ("warning", "an area that is not a positive number; taken from the box"),
     # a whole split, once all that is damaged has been left out
-    "empty-split": ("error", "not one image that can be used"),
-    "no-objects": ("error", "not one object to learn from"),
+    "empty-split": ("error", "no usable image"),
+    "no-objects": ("error", "no object to train on"),
 }
 
 
 @dataclass(frozen=True)
 class LabelProblem:
-    """One thing that is wrong. ``where`` names the image, object or file; ``detail`` says what was found."""
+    """One problem. ``where`` names the image, object or file; ``detail`` is the value found."""
 
     kind: str
     split: str
@@ -73,27 +73,27 @@ class LabelProblem:
 
 
 def of_kind(problems: Iterable[LabelProblem]) -> dict[str, list[LabelProblem]]:
-    """Problems by kind, in the order of `KINDS`."""
-    found: dict[str, list[LabelProblem]] = {kind: [] for kind in KINDS}
+    """Group problems by kind, in the order of `KINDS`."""
+    by_kind: dict[str, list[LabelProblem]] = {kind: [] for kind in KINDS}
     for problem in problems:
-        found[problem.kind].append(problem)
-    return {kind: rows for kind, rows in found.items() if rows}
+        by_kind[problem.kind].append(problem)
+    return {kind: rows for kind, rows in by_kind.items() if rows}
 
 
 def report_lines(problems: Iterable[LabelProblem], examples: int = 3) -> list[str]:
-    """A line for every kind, and a few of its cases below."""
+    """Return a line per kind, followed by a few examples."""
     lines = []
     for kind, rows in of_kind(problems).items():
         severity, meaning = KINDS[kind]
         lines.append(f"{severity:7}  {len(rows):6}  {kind}: {meaning}")
         lines += [f"                   {row}" for row in rows[:examples]]
         if len(rows) > examples:
-            lines.append(f"                   ... and {len(rows) - examples} more (--json has all)")
+            lines.append(f"                   ... and {len(rows) - examples} more (--json lists all)")
     return lines
 
 
 def as_json(problems: Iterable[LabelProblem]) -> dict[str, Any]:
-    """Every problem, by kind."""
+    """Return every problem, by kind."""
     return {
         kind: {
             "severity": KINDS[kind][0], "meaning": KINDS[kind][1], "count": len(rows),

@@ -1,4 +1,4 @@
-"""Labeled images as every reader gives them and every later stage takes them.
+"""Labeled images, as returned by every reader and used by every later stage.
 
 Legend: M objects of one image.
 """
@@ -25,15 +25,15 @@ class LabeledImage:
     """One image and its objects.
 
     Attributes:
-        key: which image it is: its part of the data set, and its id there as the data set writes it.
-        path: of the file.
-        file_name: the same, relative to the image folder of its part, sub-folders kept, as the data set writes it.
+        key: identity: its part of the data set, and its id there as the data set writes it.
+        path: path of the file.
+        file_name: the path relative to the image folder of its part, sub-folders kept, as the data set writes it.
         boxes_M4: xyxy in pixels of the image, continuous, right and bottom edges exclusive.
         labels_M: 1 is the first class of the split; 0, the background, does not occur.
         crowd_M: COCO's ``iscrowd``: regions in which nothing is counted; never trained on.
         difficult_M: VOC's ``difficult``: trained on, not counted when evaluating.
         area_M: COCO's ``area`` (of the mask, where there is one), square pixels.
-        masks: COCO segmentations (polygons or RLE), one an object (None for one that lacks it); None: a set of boxes.
+        masks: COCO segmentations (polygons or RLE), one per object (None if it lacks one); None: a set of boxes.
     """
 
     key: ImageKey
@@ -52,7 +52,7 @@ class LabeledImage:
         return len(self.labels_M)
 
     def only(self, keep_M: Bools) -> LabeledImage:
-        """The same image with these objects alone."""
+        """Return the same image with only these objects."""
         masks = None if self.masks is None else tuple(m for m, k in zip(self.masks, keep_M, strict=True) if k)
         return replace(
             self, boxes_M4=self.boxes_M4[keep_M], labels_M=self.labels_M[keep_M], crowd_M=self.crowd_M[keep_M],
@@ -66,9 +66,9 @@ class Split:
 
     Attributes:
         classes: label 1 is the first.
-        parts: where the images come from, each with its own category ids, in the order of ``classes``.
-        apart: one file cannot hold what is written of these parts, because two of them use an id for different images
-            or number the categories differently. It is of the whole split: a subset keeps it.
+        parts: sources of the images, each with its own category ids, in the order of ``classes``.
+        apart: whether one file cannot contain these parts, because two of them use an id for different images or number
+                the categories differently. It describes the whole split: a subset keeps it.
     """
 
     name: str
@@ -80,11 +80,11 @@ class Split:
     def __post_init__(self) -> None:
         keys = {image.key for image in self.images}
         if len(keys) < len(self.images) or not {key.part for key in keys} <= {part.number for part in self.parts}:
-            raise ValueError(f"{self.name}: two images with one key, or an image of no part")
+            raise ValueError(f"{self.name}: two images with one key, or an image of an unlisted part")
 
     @classmethod
     def join(cls, name: str, splits: Sequence[Split]) -> Split:
-        """The images of all, each once, in order; the classes are the same."""
+        """Join the images of all splits, each once, in order; the classes are the same."""
         images: dict[ImageKey, LabeledImage] = {}
         for image in (image for split in splits for image in split.images):
             images.setdefault(image.key, image)
@@ -104,22 +104,22 @@ class Split:
 
     @property
     def has_masks(self) -> bool:
-        """Whether this is a set of masks, not of boxes alone."""
+        """True for a set of masks, not of boxes only."""
         return any(image.masks for image in self.images)
 
     def part(self, key: ImageKey) -> Part:
-        """The part that an image is of."""
+        """Return the part of an image."""
         return next(part for part in self.parts if part.number == key.part)
 
     def shown(self, key: ImageKey) -> str:
-        """An image's id for messages and pages, with its part where there are several."""
+        """Return an image's id for messages and pages, with its part if there are several."""
         return spelled(key.id) if len(self.parts) == 1 else f"{spelled(key.id)} of {self.part(key).source}"
 
     def per_file(self, *, one_folder: bool = False) -> list[Split]:
-        """The split, or one for each part where one file cannot hold them all.
+        """Return the split, or one per part if one file cannot contain them all.
 
         Args:
-            one_folder: the file names images, so that parts with different image folders need a file each.
+            one_folder: the file contains image names, so that parts with different image folders need separate files.
         """
         if not self.apart and not (one_folder and len({part.folder for part in self.parts}) > 1):
             return [self]
@@ -129,32 +129,34 @@ class Split:
         ]
 
     def subset(self, keys: Iterable[ImageKey]) -> Split:
-        """The images with these keys, in the order of the split.
+        """Return the images with these keys, in the order of the split.
 
         Raises:
-            KeyError: a key that it does not have.
+            KeyError: the split lacks a key.
         """
-        chosen = set(keys)
-        if strangers := chosen - {image.key for image in self.images}:
+        selected = set(keys)
+        if strangers := selected - {image.key for image in self.images}:
             raise KeyError(f"{self.name} has no image {min(strangers, key=str)}")
-        return replace(self, images=tuple(image for image in self.images if image.key in chosen))
+        return replace(self, images=tuple(image for image in self.images if image.key in selected))
 
     def with_classes(self, names: Sequence[str]) -> Split:
-        """All images, with the objects of these classes alone, labels in this order; names it lacks are left out."""
-        kept = [self.classes.index(name) for name in names if name in self.classes]
+        """Return all images with only the objects of these classes, labels in this order; skip names it lacks."""
+        class_indices = [self.classes.index(name) for name in names if name in self.classes]
         number = np.zeros(len(self.classes) + 1, np.int64)
-        number[[i + 1 for i in kept]] = np.arange(1, len(kept) + 1)
+        number[[i + 1 for i in class_indices]] = np.arange(1, len(class_indices) + 1)
         images = []
         for image in self.images:
-            chosen = image.only(number[image.labels_M] > 0)
-            images.append(replace(chosen, labels_M=number[chosen.labels_M]))
-        parts = tuple(replace(part, category_ids=tuple(part.category_ids[i] for i in kept)) for part in self.parts)
-        return replace(self, images=tuple(images), classes=tuple(self.classes[i] for i in kept), parts=parts)
+            selected = image.only(number[image.labels_M] > 0)
+            images.append(replace(selected, labels_M=number[selected.labels_M]))
+        parts = tuple(
+            replace(part, category_ids=tuple(part.category_ids[i] for i in class_indices)) for part in self.parts
+        )
+        return replace(self, images=tuple(images), classes=tuple(self.classes[i] for i in class_indices), parts=parts)
 
 
 @dataclass(frozen=True)
 class Data:
-    """A data set: what is trained on, what the best checkpoint is chosen by, and what is reported on."""
+    """A data set: a split to train on, one to select the best checkpoint on, and one to report on."""
 
     spec: str
     train: Split
@@ -168,15 +170,15 @@ class Data:
 
     @property
     def report_split(self) -> Split:
-        """What figures are reported on: test, or else val, or else the only split there is."""
+        """The split that metrics are reported on: test, else val, else train."""
         return self.test or self.val or self.train
 
     def pool(self) -> Split:
-        """All labels that a run which chooses nothing by validation may train on: train, and val where test exists."""
+        """Return all labels that a run without model selection may train on: train, and val if test exists."""
         if self.val is None or self.test is None:
             return self.train
         return Split.join(f"{self.train.name}+{self.val.name}", [self.train, self.val])
 
     def splits(self) -> tuple[Split, ...]:
-        """Those that there are."""
+        """Return the existing splits."""
         return tuple(split for split in (self.train, self.val, self.test) if split is not None)

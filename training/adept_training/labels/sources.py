@@ -1,4 +1,4 @@
-"""``DATA``, as every downstream command takes it: ``coco:ANN.json:IMAGES``, ``voc:DIR``, or a YAML file."""
+"""Parse ``DATA``, as in every downstream command: ``coco:ANN.json:IMAGES``, ``voc:DIR``, or a YAML file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FIELDS = (*_SPLITS, "classes")
 
 @dataclass(frozen=True)
 class Source:
-    """Where one split, or a part of one, is: a COCO JSON and its images, or a VOC folder and one of its sets."""
+    """Location of a split, or a part of one: a COCO JSON and its images, or a VOC folder and one of its sets."""
 
     word: str
     folder: Path
@@ -34,18 +34,18 @@ class Source:
 
     @property
     def place(self) -> tuple[Path, Path | None]:
-        """What its ids are unique within: the JSON, or the VOC folder, whose stems all sets share."""
+        """The scope of its ids: the JSON, or the VOC folder, whose stems all sets share."""
         return resolved(self.folder), None if self.annotations is None else resolved(self.annotations)
 
 
 def read_data(specs: str | Path | Sequence[str]) -> tuple[Data, list[LabelProblem]]:
-    """The sound records of a data set, and everything that is wrong with its annotations; no image is opened.
+    """Read the sound records of a data set, and all problems of its annotations; open no image.
 
     Raises:
-        DataError: ``specs`` name no data set, or a class that it does not have.
+        DataError: ``specs`` are not a valid data set, or the data set lacks a class.
     """
     words = [str(specs)] if isinstance(specs, (str, Path)) else [str(word) for word in specs]
-    # Commas may also stand within a path.
+    # A path may also contain commas.
     words = [word for joined in words for word in re.split(r",(?=(?:coco|voc):)", joined.strip(",")) if word]
     if not words:
         raise DataError(f"No data set is given.\nGive {HELP}.")
@@ -65,30 +65,30 @@ def read_data(specs: str | Path | Sequence[str]) -> tuple[Data, list[LabelProble
 def _read(
     sources: dict[str, list[Source]], classes: tuple[str, ...] | None, problems: list[LabelProblem]
 ) -> dict[str, Split]:
-    """Every split, joined from its parts; COCO's come first, because they declare classes and VOC's do not."""
+    """Read every split, joined from its parts; COCO's come first, because they declare classes and VOC's do not."""
     numbers: dict[object, int] = {}
     jobs = [(name, source, numbers.setdefault(source.place, len(numbers) + 1))
             for name, parts in sources.items() for source in parts]  # fmt: skip
-    found: dict[int, tuple[Split, list[LabelProblem]]] = {}
+    parts_read: dict[int, tuple[Split, list[LabelProblem]]] = {}
     for at, (name, source, number) in enumerate(jobs):
         if source.annotations is not None:
             own: list[LabelProblem] = []
-            found[at] = read_coco(source.annotations, Part(number, source.word, source.folder), name, own), own
-    declared = list(dict.fromkeys(c for split, _ in found.values() for c in split.classes))
+            parts_read[at] = read_coco(source.annotations, Part(number, source.word, source.folder), name, own), own
+    declared = list(dict.fromkeys(c for split, _ in parts_read.values() for c in split.classes))
     folders = {source.folder: [s.set_name for _, s, _ in jobs if s.folder == source.folder]
                for _, source, _ in jobs if source.annotations is None}  # fmt: skip
     occurring = {c for folder, sets in folders.items() for c in class_names(folder, sets)}
     if classes is not None:
         _check_classes(classes, {*declared, *occurring}, folders)
-    # An object of a class that was left out on purpose is no damage, so VOC is read with all of them.
+    # An object of a class that was left out on purpose is not damage, so VOC is read with all of them.
     voc_classes = (*classes, *sorted(occurring - {*classes})) if classes else tuple(declared or sorted(occurring))
     for at, (name, source, number) in enumerate(jobs):
         if source.annotations is None:
             own, part = [], Part(number, f"voc:{source.folder}", image_folder(source.folder))
-            found[at] = read_voc(source.folder, source.set_name, part, voc_classes, name, own), own
+            parts_read[at] = read_voc(source.folder, source.set_name, part, voc_classes, name, own), own
     splits: dict[str, list[Split]] = {name: [] for name in sources}
     for at, (name, source, _) in enumerate(jobs):
-        split, own = found[at]
+        split, own = parts_read[at]
         several = len(sources[name]) > 1
         problems += [replace(p, split=f"{name} ({source.word})") for p in own] if several else own
         splits[name].append(split if classes is None else split.with_classes(classes))
@@ -115,7 +115,7 @@ def _differ(one: Split, other: Split) -> str:
 
 
 def _check_classes(classes: tuple[str, ...], known: set[str], folders: Iterable[Path]) -> None:
-    """Refuse a class that occurs nowhere, not even in other sets of a VOC folder, which declares none."""
+    """Check that every class occurs, be it in other sets of a VOC folder, which declares none."""
     missing = [name for name in classes if name not in known]
     if missing and known:
         known |= {c for folder in folders for c in class_names(folder, set_names(folder))}
@@ -133,12 +133,12 @@ def _sources(words: list[str]) -> tuple[dict[str, list[Source]], tuple[str, ...]
     if len(words) == 1 and words[0].lower().endswith((".yaml", ".yml")):
         return _yaml_splits(Path(words[0]))
     if len(words) > 3:
-        raise DataError(f"{len(words)} data sets are given; at most three can be: train, val, test.")
+        raise DataError(f"{len(words)} data sets are given; give at most three: train, val, test.")
     return {name: [_one(word, Path())] for name, word in zip(_SPLITS, words, strict=False)}, None
 
 
 def _one(word: str, base: Path) -> Source:
-    """One split from ``coco:ANN.json:IMAGES`` or ``voc:DIR:SET``, paths relative to ``base``."""
+    """Parse one split from ``coco:ANN.json:IMAGES`` or ``voc:DIR:SET``, paths relative to ``base``."""
     form, _, rest = word.partition(":")
     first, sign, second = rest.rpartition(":")
     if form == "coco" and sign:
@@ -151,45 +151,45 @@ def _one(word: str, base: Path) -> Source:
     if form == "voc" and sign:
         folder = base / expanded(first, DataError)
         if second not in set_names(folder):
-            known = ", ".join(n for n in set_names(folder) if "_" not in n) or "none"
-            raise DataError(f"{folder} has no image set {second!r}.\nIts sets (ImageSets/Main): {known}.")
+            set_list = ", ".join(n for n in set_names(folder) if "_" not in n) or "none"
+            raise DataError(f"{folder} has no image set {second!r}.\nIts sets (ImageSets/Main): {set_list}.")
         return Source(f"voc:{folder}:{second}", folder, set_name=second)
     if form == "voc":
         names = set_names(base / expanded(rest, DataError))
         some = f" Its sets: {', '.join(names[:8])}." if names else ""
-        raise DataError(f"{word!r} names a folder, but one of its image sets is needed here.\nWrite voc:DIR:SET.{some}")
-    raise DataError(f"{word!r} names no labeled data set.\nGive {HELP}.")
+        raise DataError(f"{word!r} is a folder, but one of its image sets is needed here.\nWrite voc:DIR:SET.{some}")
+    raise DataError(f"{word!r} is not a labeled data set.\nGive {HELP}.")
 
 
 def _voc_splits(word: str) -> dict[str, list[Source]]:
-    place, *chosen = word.removeprefix("voc:").split(":")
+    place, *selected_sets = word.removeprefix("voc:").split(":")
     folder = expanded(place, DataError)
     names = set_names(folder)
     if not names:
         why = "it has no ImageSets/Main/*.txt" if is_dir(folder) else f"it {what_is(folder)}"
         raise DataError(
-            f"{folder} is no Pascal VOC folder: {why}.\nA VOC folder holds Annotations, ImageSets and JPEGImages."
+            f"{folder} is not a Pascal VOC folder: {why}.\nA VOC folder contains Annotations, ImageSets and JPEGImages."
         )
-    if not chosen:
-        chosen = [name for name in _SPLITS if name in names]
-        if "train" not in chosen:
-            chosen = [name for name in ("trainval", "test") if name in names]
-            if "trainval" not in chosen:  # or the test set would be trained on
-                chosen = []
-    if not chosen:
-        known = ", ".join(names[:8])
-        raise DataError(f"{folder} has no set named train or trainval, only {known}.\nSay voc:DIR:TRAIN:VAL.")
-    return {split: [_one(f"voc:{folder}:{name}", Path())] for split, name in zip(_SPLITS, chosen, strict=False)}
+    if not selected_sets:
+        selected_sets = [name for name in _SPLITS if name in names]
+        if "train" not in selected_sets:
+            selected_sets = [name for name in ("trainval", "test") if name in names]
+            if "trainval" not in selected_sets:  # so as not to train on the test set
+                selected_sets = []
+    if not selected_sets:
+        set_list = ", ".join(names[:8])
+        raise DataError(f"{folder} has no set named train or trainval, only {set_list}.\nWrite voc:DIR:TRAIN:VAL.")
+    return {split: [_one(f"voc:{folder}:{name}", Path())] for split, name in zip(_SPLITS, selected_sets, strict=False)}
 
 
 def _yaml_splits(path: Path) -> tuple[dict[str, list[Source]], tuple[str, ...] | None]:
     content: Any = BoundedReader(DataError).yaml(path)
-    known = "train, val, test (each coco:ANN.json:IMAGES or voc:DIR:SET), classes"
+    fields = "train, val, test (each coco:ANN.json:IMAGES or voc:DIR:SET), classes"
     if isinstance(content, dict) and (unknown := sorted(map(str, set(content) - {*_FIELDS}))):
         near = did_you_mean(unknown[0], _FIELDS)
-        raise DataError(f"{path} has an unknown field {unknown[0]!r}.{near}\nKnown: {known}.")
+        raise DataError(f"{path} has an unknown field {unknown[0]!r}.{near}\nKnown: {fields}.")
     if not isinstance(content, dict) or "train" not in content:
-        raise DataError(f"{path} has no field 'train'.\nKnown: {known}.")
+        raise DataError(f"{path} has no field 'train'.\nKnown: {fields}.")
     sources = {}
     for name in _SPLITS:
         if name in content:
@@ -207,5 +207,5 @@ def _yaml_classes(path: Path, classes: Any) -> tuple[str, ...] | None:
         raise DataError(f"{path}: classes must be a list of names, such as classes: [cat, dog].")
     if len(set(classes)) < len(classes):
         twice = next(name for name in classes if classes.count(name) > 1)
-        raise DataError(f"{path}: classes names {twice!r} twice.\nWrite each class once, in the order of its label.")
+        raise DataError(f"{path}: classes contains {twice!r} twice.\nWrite each class once, in the order of its label.")
     return tuple(classes)

@@ -1,8 +1,8 @@
 """Label budgets: deterministic subsets of a split, nested in each other, stored by image id.
 
-The order in which images enter is a function of (seed, image id) alone: a digest, no generator's state. So a subset
-does not depend on the order of the file, the 1% subset of a seed is part of its 10% subset, and whoever has the ids
-has the subset.
+The order in which images are added is a function of (seed, image id) only: a digest, not a generator's state. A subset
+thus does not depend on the order of the file, the 1% subset of a seed is part of its 10% subset, and the ids alone
+define the subset.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _BUDGET = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>%|img|shot)")
 
 @dataclass(frozen=True)
 class Budget:
-    """How many labels: ``10%`` or ``3img`` of the images, or ``5shot`` objects of each class."""
+    """A number of labels: ``10%`` or ``3img`` of the images, or ``5shot`` objects per class."""
 
     number: float
     unit: str
@@ -39,17 +39,17 @@ class Budget:
         return f"{self.number:g}{self.unit}"
 
     def in_words(self) -> str:
-        """``10%``, ``1 image``, ``5 shots``."""
+        """Return the budget in words: ``10%``, ``1 image``, ``5 shots``."""
         if self.unit == "%":
             return str(self)
         return f"{self.number:g} {'image' if self.unit == 'img' else 'shot'}{'' if self.number == 1 else 's'}"
 
 
 def parse_budget(text: str) -> Budget:
-    """``1%``, ``10%``, ``3img``, ``5shot``; a bare fraction such as ``0.1`` is 10%.
+    """Parse ``1%``, ``10%``, ``3img``, ``5shot``; a bare fraction such as ``0.1`` is 10%.
 
     Raises:
-        DataError: none of these, or out of range.
+        DataError: the text is invalid or out of range.
     """
     word = text.strip().lower()
     if re.fullmatch(r"0?\.\d+|1\.0*", word):
@@ -58,18 +58,20 @@ def parse_budget(text: str) -> Budget:
     number = float(match["number"]) if match else 0.0
     unit = match["unit"] if match else ""
     if not match or number <= 0 or (unit == "%" and number > 100) or (unit != "%" and not number.is_integer()):
-        raise DataError(f"{text!r} is no label budget.\nWrite 1%, 10%, 100%, 3img (images) or 5shot (objects a class).")
+        raise DataError(
+            f"{text!r} is not a label budget.\nWrite 1%, 10%, 100%, 3img (images) or 5shot (objects a class)."
+        )
     return Budget(number, unit)
 
 
 def draw(split: Split, budget: Budget, seed: int) -> Split:
-    """The subset of ``split`` that a budget buys.
+    """Draw the subset of ``split`` for a budget.
 
     Percentages are rounded to the nearest image, at least one; images without objects do not count as labels and are
-    left out. ``shot`` keeps exactly K objects of each class (fewer where there are fewer), and of each chosen image
-    only the chosen objects, as TFA does.
+    left out. ``shot`` keeps exactly K objects per class (fewer if there are fewer), and of each selected image only the
+    selected objects, as TFA does.
     """
-    labeled = [image for image in split.images if not image.crowd_M.all()]  # as training counts them
+    labeled = [image for image in split.images if not image.crowd_M.all()]  # as in training
     if budget.unit == "shot":
         images = _shots(labeled, len(split.classes), int(budget.number), seed)
     else:
@@ -86,18 +88,18 @@ def _shots(labeled: list[LabeledImage], classes: int, shots: int, seed: int) -> 
         for image in _in_turn(labeled, seed, f"{label}/"):
             word = f"{label}/{spelled(image.key.id)}"
             usable = np.flatnonzero((image.labels_M == label) & ~image.crowd_M & ~image.difficult_M)
-            chosen = sorted(usable, key=lambda m: _rank(seed, f"{word}/{m}"))[:left]  # used at once
-            keep[image.key][chosen] = True
-            left -= len(chosen)
+            selected = sorted(usable, key=lambda m: _rank(seed, f"{word}/{m}"))[:left]  # used at once
+            keep[image.key][selected] = True
+            left -= len(selected)
             if not left:
                 break
     return [image.only(keep[image.key]) for image in labeled if keep[image.key].any()]
 
 
 def save_subset(path: Path, split: Split, budget: Budget, seed: int) -> list[Path]:
-    """Write the subset's image ids as JSON, and of a ``shot`` budget its objects, each as (x1, y1, x2, y2, label).
+    """Write the subset's image ids as JSON, and for a ``shot`` budget its objects, each as (x1, y1, x2, y2, label).
 
-    Returns the files: one, or one for each part where they share ids.
+    Return the paths: one, or one per part if parts share ids.
     """
     contents: list[dict[str, Any]] = []
     for one in split.per_file():
@@ -109,10 +111,10 @@ def save_subset(path: Path, split: Split, budget: Budget, seed: int) -> list[Pat
 
 
 def load_subset(path: Path, split: Split) -> Split:
-    """The subset that `save_subset` wrote of ``split``.
+    """Load a subset of ``split`` that `save_subset` wrote.
 
     Raises:
-        DataError: not such a file, or an image or object that the split does not have.
+        DataError: the file is invalid, or the split lacks an image or object.
     """
     images: dict[ImageKey, LabeledImage] = {}
     for file, one in pair_files([path], split):
@@ -126,18 +128,18 @@ def _load_one(path: Path, split: Split) -> Iterator[LabeledImage]:
         ids = [read_id(value) for value in content["image_ids"]]
         objects = [[_row(row) for row in rows] for rows in content.get("objects", [])]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise DataError(f"{path} is no subset file: {error}.\nIt is JSON with a list 'image_ids'.") from error
-    known = {image.key.id: image for image in split.images}
-    if strangers := [written for written, i in zip(content["image_ids"], ids, strict=True) if i not in known]:
-        likes = ", ".join(repr(i) for i in list(known)[:3])
+        raise DataError(f"{path} is not a subset file: {error}.\nIt must be JSON with a list 'image_ids'.") from error
+    image_of = {image.key.id: image for image in split.images}
+    if strangers := [written for written, i in zip(content["image_ids"], ids, strict=True) if i not in image_of]:
+        likes = ", ".join(repr(i) for i in list(image_of)[:3])
         raise DataError(
-            f"{path} names {len(strangers)} images that {split.name} does not have, first {strangers[0]!r}.\n"
-            f"Its ids look like {likes} (a number is not a text). Give the data set that it was drawn from."
+            f"{path} contains {len(strangers)} images that {split.name} does not have, first {strangers[0]!r}.\n"
+            f"Its ids look like {likes} (a number is not a string). Give the data set that it was drawn from."
         )
     if objects and len(objects) != len(ids):
-        raise DataError(f"{path} is no subset file: it names {len(ids)} images and the objects of {len(objects)}.")
+        raise DataError(f"{path} is not a subset file: it has {len(ids)} images and the objects of {len(objects)}.")
     for at, image_id in enumerate(ids):
-        image = known[image_id]  # type: ignore[index]  # None is not known
+        image = image_of[image_id]  # type: ignore[index]  # None is not a key
         yield image if not objects else image.only(_places(image, objects[at], path))
 
 
@@ -152,7 +154,7 @@ def _objects(image: LabeledImage) -> list[list[float]]:
 
 
 def _places(image: LabeledImage, wanted: list[tuple[float, ...]], path: Path) -> npt.NDArray[np.bool_]:
-    """Where the wanted objects are; as many of those that are alike as are wanted."""
+    """Return a mask of the listed objects; of identical ones as many as are listed."""
     left = Counter(wanted)
     keep_M = np.zeros(len(image), np.bool_)
     for m, row in enumerate(_objects(image)):
@@ -160,14 +162,14 @@ def _places(image: LabeledImage, wanted: list[tuple[float, ...]], path: Path) ->
         left[tuple(row)] -= int(keep_M[m])
     if +left:
         raise DataError(
-            f"{path} names an object of image {spelled(image.key.id)} that is not there: {next(iter(+left))}.\n"
+            f"{path} contains an object of image {spelled(image.key.id)} that does not exist: {next(iter(+left))}.\n"
             "The labels were changed since it was drawn; draw the subset again with adept data subset."
         )
     return keep_M
 
 
 def _in_turn(images: list[LabeledImage], seed: int, word: str = "") -> list[LabeledImage]:
-    """Images in the order in which they enter; where parts share an id, one after the other."""
+    """Sort images in the order in which they are added; by part if parts share an id."""
     return sorted(images, key=lambda image: (_rank(seed, f"{word}{spelled(image.key.id)}"), image.key.part))
 
 

@@ -1,4 +1,4 @@
-"""Pascal VOC's folder of XML, read leniently: what is sound is kept, all that is not is reported."""
+"""Read Pascal VOC's folder of XML leniently: keep sound records, report all others."""
 
 from __future__ import annotations
 
@@ -21,43 +21,43 @@ _SUFFIXES = (".jpg", *IMAGE_SUFFIXES)
 
 
 def set_names(folder: Path) -> list[str]:
-    """The names of the folder's image sets, ``ImageSets/Main/*.txt``."""
+    """Return the names of the folder's image sets, ``ImageSets/Main/*.txt``."""
     sets = folder / "ImageSets" / "Main"
     return sorted(path.stem for path in sets.glob("*.txt")) if is_dir(sets) else []
 
 
 def image_folder(folder: Path) -> Path:
-    """Where the images of a VOC folder are."""
+    """Return the image folder of a VOC folder."""
     return folder / "JPEGImages"
 
 
 def class_names(folder: Path, sets: list[str]) -> set[str]:
-    """The classes that occur in the annotations of these sets."""
-    found: set[str] = set()
+    """Return the classes that occur in the annotations of these sets."""
+    classes: set[str] = set()
     for stem in {stem for name in sets for stem in _stems(folder, name)}:
         annotation = name_below(folder / "Annotations", f"{stem}.xml")
         root = "" if annotation is None else _parse(folder / "Annotations" / annotation)
         if isinstance(root, ElementTree.Element):
             names = {(element.findtext("name") or "").strip() for element in root.iter("object")}
-            found |= names - {""}
-    return found
+            classes |= names - {""}
+    return classes
 
 
 def read_voc(
     folder: Path, set_name: str, part: Part, classes: tuple[str, ...], name: str, problems: list[LabelProblem]
 ) -> Split:
-    """One image set of a VOC folder.
+    """Read one image set of a VOC folder.
 
     VOC counts pixels from 1 and includes both edges: (xmin, ymin, xmax, ymax) becomes (xmin - 1, ymin - 1, xmax, ymax)
     in the continuous convention, so that an IoU is the devkit's own, with its +1.
 
     Args:
         folder: with Annotations, ImageSets and JPEGImages.
-        set_name: a text file of ImageSets/Main, without its ending.
-        part: which part of the data set the folder is; its own folder is `image_folder`.
+        set_name: a text file of ImageSets/Main, without its suffix.
+        part: part of the data set; its folder is `image_folder`.
         classes: the declared classes; an object of another is a problem.
-        name: of the split, in reports.
-        problems: whatever is wrong is appended here, and left out of the split.
+        name: name of the split in reports.
+        problems: problems are appended here, and left out of the split.
     """
     images = []
     seen: set[str] = set()
@@ -73,8 +73,8 @@ def read_voc(
         if collector is None:
             continue
         if (other := files.setdefault(collector.file_name, stem)) != stem:
-            told = f"{collector.file_name}, as image {other}"
-            problems.append(LabelProblem("duplicate-image-file", name, f"image {stem}", told))
+            detail = f"{collector.file_name}, as image {other}"
+            problems.append(LabelProblem("duplicate-image-file", name, f"image {stem}", detail))
             continue
         images.append(collector.finish(with_masks=False))
     part = Part(part.number, part.source, part.folder, tuple(range(1, len(classes) + 1)))
@@ -114,9 +114,9 @@ def _image(
 
 
 def _stems(folder: Path, set_name: str) -> list[str]:
-    """The images of a set: a whole line if that file exists, otherwise its first word, as in the sets of a class."""
+    """Read the images of a set: a whole line if that file exists, else its first word, as in the sets of a class."""
     path = folder / "ImageSets" / "Main" / f"{set_name}.txt"
-    # A stem in another encoding is the problem of its image, which is then missing.
+    # A stem in another encoding is a problem of its image, which is then missing.
     text = _DOOR.read(path).decode("utf-8-sig", "replace")
     stems = []
     for line in filter(None, map(str.strip, text.splitlines())):
@@ -127,7 +127,7 @@ def _stems(folder: Path, set_name: str) -> list[str]:
 
 
 def _parse(path: Path) -> ElementTree.Element | str:
-    """The root element, or why there is none."""
+    """Parse the root element; return the reason if there is none."""
     try:
         return _DOOR.xml(path)
     except DataError as error:
@@ -136,16 +136,16 @@ def _parse(path: Path) -> ElementTree.Element | str:
 
 @dataclass(frozen=True)
 class _Finder:
-    """The image files below a folder by stem, each sub-folder listed once."""
+    """The image files below a folder by stem; each subfolder is listed once."""
 
     folder: Path
     _listed: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
     def find(self, stem: str, root: ElementTree.Element) -> str:
-        """The image of ``stem``, relative to the folder; VOC's is a .jpg, others' have any ending in any case.
+        """Find the image of ``stem``, relative to the folder; VOC's is a .jpg, others may have any suffix in any case.
 
-        Of several the one that the XML names. A file of another name only counts where none has this stem: some tools
-        number their annotations and leave the images' names as they were.
+        Of several files the one named in the XML wins. A file of another name only counts if none has this stem: some
+        tools number their annotations and keep the images' names.
         """
         # Some tools write the whole path, of any system.
         written = PureWindowsPath((root.findtext("filename") or "").strip()).name

@@ -1,1 +1,1 @@
-"""Detections and the metrics of them: COCO, VOC, TIDE, RPN recall, and the report page."""
+"""Detections and their metrics: COCO, VOC, TIDE, RPN recall, and the report page."""

@@ -1,7 +1,7 @@
-"""COCO's AP family, as pycocotools has it to the last digit, in memory that does not grow with images times classes.
+"""COCO's AP family, equal to pycocotools to the last digit, in memory that does not grow with images times classes.
 
-pycocotools keeps a dictionary for every detection and for every image, class and area, and tables of all classes at
-all areas and limits. Here one byte is kept for a detection, area and threshold, and a table of one area at a time.
+pycocotools stores a dictionary per detection and per image, class and area, and tables of all classes at all areas and
+limits. This module stores one byte per detection, area and threshold, and one area's table at a time.
 
 Legend: N detections of all images, D of one class; A areas, T IoU thresholds, R recalls, K classes, L limits.
 """
@@ -36,7 +36,7 @@ _LIMITS = (1, 10, 100)
 
 @dataclass(frozen=True)
 class CocoMetrics:
-    """The twelve statistics in percent (NaN where nothing of that size exists), AP and AP50 of each class, and curves.
+    """The twelve statistics in percent (NaN if there are no objects of that size), AP and AP50 per class, and curves.
 
     ``curves_KR`` is precision at IoU 0.5 over the 101 recalls, NaN for a class that does not occur.
     """
@@ -48,7 +48,7 @@ class CocoMetrics:
 
 @dataclass(frozen=True)
 class _Matched:
-    """All detections that count towards the limits, by class and then best first, and the objects that count."""
+    """All detections within the limits, by class and then by score, and the objects that count."""
 
     ranks_N: Ints
     state_NAT: States
@@ -56,7 +56,7 @@ class _Matched:
     objects_KA: Ints
 
     def of(self, k: int, area: int) -> tuple[Ints, States]:
-        """Ranks in their images (D) and states (T, D) of a class, best first."""
+        """Return ranks in their images (D) and states (T, D) of a class, best first."""
         mine = slice(self.starts_K[k], self.starts_K[k + 1])
         return self.ranks_N[mine], self.state_NAT[mine, area].T
 
@@ -65,7 +65,7 @@ def coco_metrics(split: Split, found: Found, kind: str = "bbox") -> CocoMetrics:
     """Measure AP and AR of detections; difficult objects are ignored like crowds.
 
     Args:
-        split: the truth.
+        split: ground truth.
         found: detections by image.
         kind: ``bbox`` or ``segm``.
     """
@@ -97,7 +97,7 @@ def _match_all(split: Split, found: Found, kind: str) -> _Matched:
         ranks.append(ranks_D)
         states.append(_match_image(image, one, kind, objects_KA))
     labels_N, scores_N = np.concatenate(labels), np.concatenate(scores)
-    # By class, then best first, then as the images stand: a stable sort, as pycocotools' own.
+    # By class, then by score, then in the order of images: a stable sort, as in pycocotools.
     order = np.lexsort((-scores_N, labels_N))
     starts_K = np.searchsorted(labels_N[order], np.arange(1, len(split.classes) + 2))
     return _Matched(np.concatenate(ranks)[order], np.concatenate(states)[order], starts_K, objects_KA)
@@ -108,7 +108,7 @@ def _states(count: int) -> States:
 
 
 def _ranked(one: Detections) -> tuple[Detections, Ints]:
-    """An image's detections by class and then best first, those beyond the limit left out, and their ranks."""
+    """Sort an image's detections by class and then by score, drop those beyond the limit, and return their ranks."""
     order = np.lexsort((-one.scores_D, one.labels_D))
     labels_D = one.labels_D[order]
     ranks_D = np.arange(len(order)) - np.searchsorted(labels_D, labels_D)
@@ -118,7 +118,7 @@ def _ranked(one: Detections) -> tuple[Detections, Ints]:
 
 
 def _match_image(image: LabeledImage, one: Detections, kind: str, objects_KA: Ints) -> States:
-    """States (D, A, T) of an image's detections, which are in the order of their classes; counts its objects."""
+    """Return states (D, A, T) of an image's detections, sorted by class, and count its objects in ``objects_KA``."""
     state_DAT = _states(len(one))
     ignored_M = image.crowd_M | image.difficult_M
     found_D: Any = xywh(one.boxes_D4)
@@ -126,7 +126,7 @@ def _match_image(image: LabeledImage, one: Detections, kind: str, objects_KA: In
     if kind == "segm":
         assert one.masks is not None or not len(one), "a detector of masks gives masks"
         found_D, objects_M = list(one.masks or ()), [object_rle(image, m) for m in range(len(image))]
-        # The box of an object without a mask says where it is, but not which pixels are its own: it is ignored.
+        # The box of an object without a mask does not define its pixels: it is ignored.
         masks = (None,) * len(image) if image.masks is None else image.masks
         ignored_M = ignored_M | np.array([mask is None for mask in masks], np.bool_)
     for label in np.unique(image.labels_M).tolist():
@@ -143,7 +143,7 @@ def _match_image(image: LabeledImage, one: Detections, kind: str, objects_KA: In
 
 
 def _accumulate(matched: _Matched, area: int) -> tuple[Floats, Floats]:
-    """Precision (T, R, K) at the greatest limit and recall (L, T, K), NaN for a class without objects of that area."""
+    """Compute precision (T, R, K) at the largest limit and recall (L, T, K), NaN for a class without objects."""
     classes = len(matched.objects_KA)
     precision_TRK = np.full((len(IOUS_T), len(RECALLS_R), classes), np.nan)
     recall_LTK = np.full((len(_LIMITS), len(IOUS_T), classes), np.nan)
@@ -158,7 +158,7 @@ def _accumulate(matched: _Matched, area: int) -> tuple[Floats, Floats]:
 
 
 def _curve(right_TD: Bools, wrong_TD: Bools, objects: int) -> Floats:
-    """Precision made monotone (T, R), 0 at recalls that are not reached."""
+    """Compute monotone precision (T, R), 0 at recalls that are not reached."""
     precision_TR = np.zeros((len(right_TD), len(RECALLS_R)))
     if not right_TD.shape[1]:
         return precision_TR
@@ -174,5 +174,5 @@ def _curve(right_TD: Bools, wrong_TD: Bools, objects: int) -> Floats:
 
 
 def _mean(values: npt.NDArray[np.float64]) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) * 100 if known.size else float("nan")
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) * 100 if defined.size else float("nan")

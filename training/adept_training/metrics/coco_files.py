@@ -1,4 +1,4 @@
-"""What is written for other tools and read from them: COCO's results and annotations, with the data set's own ids.
+"""Read and write COCO's results and annotations for other tools, with the data set's own ids.
 
 Legend: D detections, M objects of one image.
 """
@@ -28,36 +28,36 @@ _FIELDS = ("image_id", "category_id", "bbox", "score")
 
 
 def save_detections(path: Path, split: Split, found: Found) -> list[Path]:
-    """Write COCO's results format; one file for each part where they share ids. Returns the files.
+    """Write COCO's results format, one file per part if parts share ids; return the paths.
 
     Raises:
-        DiskFullError: they cannot be written.
+        DiskFullError: the files cannot be written.
     """
     return write_files(path, [json.dumps(as_coco_json(one, found)) + "\n" for one in split.per_file()])
 
 
 def load_detections(paths: Sequence[Path], split: Split) -> dict[ImageKey, Detections]:
-    """What `save_detections` or another tool wrote, by image; with masks where every result has one.
+    """Load results of `save_detections` or of another tool by image, with masks if every result has one.
 
     Raises:
-        DataError: not COCO's results format, or results of another data set.
+        DataError: the file is not in COCO's results format, or of another data set.
     """
-    found: dict[ImageKey, Detections] = {}
+    detections: dict[ImageKey, Detections] = {}
     for path, one in pair_files(paths, split):
         rows = BoundedReader(DataError, limit=MAX_ANNOTATIONS).json(path, lenient=True)  # a NaN is named with its row
-        found |= detections_of(rows, one, str(path))
-    if any(one.masks is None for one in found.values()):
-        return {key: replace(one, masks=None) for key, one in found.items()}
-    return found
+        detections |= detections_of(rows, one, str(path))
+    if any(one.masks is None for one in detections.values()):
+        return {key: replace(one, masks=None) for key, one in detections.items()}
+    return detections
 
 
 def save_annotations(path: Path, split: Split) -> list[tuple[Path, Part]]:
-    """Write COCO's annotation format; one file for each part where they share ids or have image folders of their own.
+    """Write COCO's annotation format, one file per part if parts share ids or have separate image folders.
 
-    Returns the files that hold images, and the part that each is of: its file names are relative to that part's folder.
+    Return the files that contain images, and the part of each: its file names are relative to that part's folder.
 
     Raises:
-        DiskFullError: they cannot be written.
+        DiskFullError: the files cannot be written.
     """
     splits = split.per_file(one_folder=True)
     paths = write_files(path, [json.dumps(as_coco_annotations(one)) + "\n" for one in splits])
@@ -65,7 +65,7 @@ def save_annotations(path: Path, split: Split) -> list[tuple[Path, Part]]:
 
 
 def as_coco_json(split: Split, found: Found) -> list[dict[str, Any]]:
-    """COCO's results format for a split that fits one file (`Split.per_file`)."""
+    """Return COCO's results format for a split that fits one file (`Split.per_file`)."""
     rows: list[dict[str, Any]] = []
     for image in split.images:
         one, category_ids = found.get(image.key, Detections.none()), split.part(image.key).category_ids
@@ -84,7 +84,7 @@ def as_coco_json(split: Split, found: Found) -> list[dict[str, Any]]:
 
 
 def as_coco_annotations(split: Split) -> dict[str, list[dict[str, Any]]]:
-    """COCO's annotation format for a split that fits one file, for tools that read nothing else."""
+    """Return COCO's annotation format for a split that fits one file, for tools that read nothing else."""
     images: list[dict[str, Any]] = []
     rows: list[dict[str, Any]] = []
     category_ids = split.parts[0].category_ids
@@ -106,15 +106,15 @@ def as_coco_annotations(split: Split) -> dict[str, list[dict[str, Any]]]:
 
 
 def detections_of(rows: Any, split: Split, where: str = "The results") -> dict[ImageKey, Detections]:
-    """Detections from COCO's results format, the inverse of `as_coco_json`; with masks where every result has one.
+    """Parse COCO's results format, the inverse of `as_coco_json`; with masks if every result has one.
 
     Args:
-        rows: the parsed JSON, whatever it is.
-        split: what they are of; it fits one file (`Split.per_file`).
-        where: the file, for messages.
+        rows: the parsed JSON, of any type.
+        split: split of the results; fits one file (`Split.per_file`).
+        where: name of the file, for messages.
 
     Raises:
-        DataError: not that format, or an image or category that the split does not have.
+        DataError: the format is wrong, or the split lacks an image or category.
     """
     images: dict[ImageId, LabeledImage] = {image.key.id: image for image in split.images}
     labels = {part.number: {c: i for i, c in enumerate(part.category_ids, 1)} for part in split.parts}
@@ -161,7 +161,7 @@ def _label(category: Any, label: Mapping[int, int], split: Split, where: str) ->
 
 
 def _rows(rows: Any, where: str) -> list[Mapping[str, Any]]:
-    """The list of results, every row with its fields."""
+    """Check the list of results and the fields of every row."""
     form = 'a list of {"image_id": ..., "category_id": ..., "bbox": [x, y, width, height], "score": ...}'
     if isinstance(rows, dict) and rows.keys() & {"annotations", "images", "categories"}:
         raise DataError(f"{where} is an annotation file, not results.\nCOCO's results format is {form}.")
@@ -192,7 +192,7 @@ def _number(value: Any) -> float | None:
 
 
 def _box(value: Any) -> tuple[float, ...] | None:
-    """xyxy from COCO's xywh."""
+    """Convert COCO's xywh to xyxy."""
     edges = [_number(v) for v in value] if isinstance(value, list) and len(value) == 4 else [None]
     x, y, w, h = (edge for edge in edges) if None not in edges else (None,) * 4
     if x is None or y is None or w is None or h is None or min(w, h) < 0:

@@ -1,4 +1,4 @@
-"""Which detections are right by pycocotools' rules, with arrays in place of its dictionaries.
+"""Match detections with objects by pycocotools' rules, with arrays instead of its dictionaries.
 
 Legend: D detections and M objects of one image (and class); A areas, T IoU thresholds.
 """
@@ -14,49 +14,49 @@ from pycocotools import mask as mask_api
 
 from adept_training.labels.records import Bools, Floats
 
-#: As pycocotools has them: ``arange`` would give others in the last digit.
+#: Written as in pycocotools: ``arange`` would differ in the last digit.
 IOUS_T: Floats = np.linspace(0.5, 0.95, 10)
 RECALLS_R: Floats = np.linspace(0.0, 1.0, 101)
 #: All, small, medium, large: square pixels, both ends included.
 AREAS_A2: Floats = np.array([[0, 1e5**2], [0, 32**2], [32**2, 96**2], [96**2, 1e5**2]], np.float64)
-#: What a detection is matched with.
+#: State of a detection.
 NOTHING, COUNTED, IGNORED = 0, 1, 2
 
 States = npt.NDArray[np.int8]
 
 
 def xywh(boxes_N4: Floats) -> Floats:
-    """Corner and sides of xyxy boxes."""
+    """Convert xyxy boxes to corner and sides."""
     return np.concatenate([boxes_N4[:, :2], boxes_N4[:, 2:] - boxes_N4[:, :2]], axis=1)
 
 
 def coco_iou(found_D: Any, objects_M: Any, crowd_M: Sequence[int]) -> Floats:
-    """pycocotools' IoU (D, M) of xywh boxes or of RLEs; for a crowd the share of the detection that lies in it."""
+    """Return pycocotools' IoU (D, M) of xywh boxes or of RLEs; for a crowd the share of the detection inside it."""
     if not len(found_D) or not len(objects_M):
         return np.zeros((len(found_D), len(objects_M)))
     return np.asarray(mask_api.iou(found_D, objects_M, crowd_M), np.float64)
 
 
 def coco_areas(found_D: Any) -> Floats:
-    """Areas (D) of xywh boxes or of RLEs, in square pixels."""
+    """Return areas (D) of xywh boxes or of RLEs, in square pixels."""
     if isinstance(found_D, np.ndarray):
         return np.asarray(found_D[:, 2] * found_D[:, 3], np.float64)
     return np.asarray(mask_api.area(found_D) if found_D else [], np.float64)
 
 
 def outside(areas_N: Floats, areas_A2: Floats = AREAS_A2) -> Bools:
-    """Whether each of N is too small or too large (A, N)."""
+    """Return a mask (A, N) of areas that are too small or too large."""
     return np.asarray((areas_N < areas_A2[:, :1]) | (areas_N > areas_A2[:, 1:]))
 
 
 def match(iou_DM: Floats, ignore_AM: Bools, crowd_M: Bools) -> States:
-    """Match each detection, best first, with the object that is free and overlaps it most; returns states (A, T, D).
+    """Match each detection, best first, with the free object that overlaps it most; return states (A, T, D).
 
-    An ignored object is taken only where no counted one can be; among equals the last; a crowd is never used up.
+    An ignored object is taken only if no counted one can be; the last of equals wins; a crowd can match many times.
 
     Args:
         iou_DM: detections in the order of their scores.
-        ignore_AM: objects that do not count, for each area.
+        ignore_AM: objects that do not count, per area.
         crowd_M: objects that several detections may match.
     """
     areas, objects = ignore_AM.shape
@@ -67,7 +67,7 @@ def match(iou_DM: Floats, ignore_AM: Bools, crowd_M: Bools) -> States:
     free_ATM = np.ones((areas, len(IOUS_T), objects), np.bool_)
     counted_A1M = ~ignore_AM[:, None]
     at_A, at_T = np.ogrid[:areas, : len(IOUS_T)]
-    need_M = np.full(objects, least_T1[0, 0])  # the IoU from which an object is free at some threshold and area
+    need_M = np.full(objects, least_T1[0, 0])  # lowest IoU at which an object is free for some threshold and area
     d = -1
     while (d := _next(iou_DM, need_M, d + 1)) >= 0:
         can_ATM = free_ATM & (iou_DM[d] >= least_T1)
@@ -82,7 +82,7 @@ def match(iou_DM: Floats, ignore_AM: Bools, crowd_M: Bools) -> States:
 
 
 def _next(iou_DM: Floats, need_M: Floats, start: int, block: int = 64) -> int:
-    """The first detection from ``start`` on that can take an object; -1: none is left."""
+    """Return the first detection from ``start`` on that can take an object; -1: none left."""
     while start < len(iou_DM):
         able_D = np.any(iou_DM[start : start + block] >= need_M, axis=1)
         first = int(able_D.argmax())

@@ -1,4 +1,4 @@
-"""Which classes are taken for which: one-to-one matching of sure detections with objects, whatever their class.
+"""Confusion of classes: one-to-one matching of confident detections with objects, regardless of class.
 
 Legend: D detections, M objects, K classes.
 """
@@ -18,29 +18,29 @@ from adept_training.metrics.voc import box_iou
 
 @dataclass(frozen=True)
 class Confusion:
-    """Counts by (true class, predicted class), 0 being nothing: those that occur, not a table of all K + 1 squared."""
+    """Counts by (true class, predicted class), 0 being background: only those that occur, not all (K + 1) squared."""
 
     classes: int
     counts: Counter[tuple[int, int]] = field(default_factory=Counter)
 
     def matrix(self) -> npt.NDArray[np.int64]:
-        """The same as a table (K + 1, K + 1): row the true class, column the predicted one."""
+        """Return the counts as a table (K + 1, K + 1): row the true class, column the predicted one."""
         table = np.zeros((self.classes + 1,) * 2, np.int64)
         for pair, count in self.counts.items():
             table[pair] = count
         return table
 
     def mistaken(self, most: int) -> list[tuple[int, int, int]]:
-        """The pairs of two different classes that are taken for each other most, and how often."""
+        """Return the pairs of classes that are confused most, and how often."""
         rows = [(i, j, n) for (i, j), n in self.counts.items() if i and j and i != j]
         return sorted(rows, key=lambda row: (-row[2], row[0], row[1]))[:most]
 
 
 def confusion(split: Split, found: Found, score: float = 0.3, iou: float = 0.5) -> Confusion:
-    """Count which class is taken for which.
+    """Count the pairs of true and predicted class.
 
-    Pairs are matched from the greatest IoU down; ``[k, 0]`` are objects that were missed, ``[0, k]`` detections of
-    nothing. Crowds and difficult objects are left out, as are detections that match them best.
+    Pairs are matched in order of decreasing IoU; ``[k, 0]`` are missed objects, ``[0, k]`` detections of background.
+    Crowds and difficult objects are left out, as are detections that match them best.
     """
     counts: Counter[tuple[int, int]] = Counter()
     for image in split.images:

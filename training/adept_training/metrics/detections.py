@@ -1,4 +1,4 @@
-"""What a detector found.
+"""Detections of a detector.
 
 Legend: D detections of one image, best first.
 """
@@ -27,7 +27,7 @@ class Detections:
 
     @classmethod
     def none(cls) -> Detections:
-        """Nothing found."""
+        """Return zero detections."""
         return cls(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))
 
     def __len__(self) -> int:
@@ -39,7 +39,7 @@ Found = Mapping[ImageKey, Detections]
 
 
 def object_rle(image: LabeledImage, m: int) -> dict[str, Any]:
-    """Return the mask of an object as COCO's compressed RLE; its box where it has none."""
+    """Return the mask of an object as COCO's compressed RLE; its box if it has none."""
     mask = image.masks[m] if image.masks is not None else None
     if mask is not None:
         return to_rle(mask, image.height, image.width)
@@ -48,7 +48,7 @@ def object_rle(image: LabeledImage, m: int) -> dict[str, Any]:
 
 
 def to_rle(mask: Any, height: int, width: int) -> dict[str, Any]:
-    """COCO's compressed RLE of a segmentation in any of its three forms."""
+    """Convert a segmentation in any of its three forms to COCO's compressed RLE."""
     if isinstance(mask, list):
         return dict(mask_api.merge(mask_api.frPyObjects(mask, height, width)))
     if isinstance(mask["counts"], list):

@@ -1,4 +1,4 @@
-"""Every figure of a detector on a split, in one place."""
+"""Compute every metric of a detector on a split."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from adept_training.metrics.voc import voc_metrics
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures in percent; NaN where there is nothing to count. Fields are None where they were not asked for."""
+    """Metrics in percent; NaN if there are no objects. Fields are None if they were not requested."""
 
     split: Split = field(repr=False)
     found: Found = field(repr=False)
@@ -33,7 +33,7 @@ class Evaluation:
     tide: TideResult | None = None
 
     def flat(self) -> dict[str, float | None]:
-        """Every figure by one name each, None for NaN: for JSON and for tables."""
+        """Return every metric by name, None for NaN: for JSON and for tables."""
         values: dict[str, float] = {}
         if self.boxes is not None:
             values |= self.boxes.summary
@@ -49,13 +49,13 @@ class Evaluation:
 
     @property
     def caution(self) -> str:
-        """What to say of detections that are none at all; empty otherwise."""
+        """A warning about an evaluation without detections; empty otherwise."""
         if self.boxes is None:
             return ""
         return found_nothing(sum(map(len, self.found.values())), self.split.objects, len(self.split))
 
     def as_json(self) -> dict[str, Any]:
-        """The figures, those of each class, and how often TIDE saw each error."""
+        """Return the metrics, those per class, and the number of TIDE's errors."""
         report: dict[str, Any] = {"images": len(self.split), "objects": self.split.objects, "metrics": self.flat()}
         if self.boxes is not None:
             report |= {"found": sum(map(len, self.found.values())), "caution": self.caution}
@@ -74,10 +74,10 @@ class Evaluation:
 
 
 def judge(split: Split, found: Found, proposals: dict[str, float] | None = None, *, masks: bool = False) -> Evaluation:
-    """Every figure of detections that were made before, beside those of proposals.
+    """Compute every metric of existing detections, next to those of proposals.
 
     Raises:
-        ValueError: they are of images that the split does not have.
+        ValueError: the split lacks an image of the detections.
     """
     if strangers := set(found) - {image.key for image in split.images}:
         raise ValueError(f"{split.name} lacks {len(strangers)} of the images, such as {min(strangers, key=str)}")
@@ -92,16 +92,16 @@ def judge(split: Split, found: Found, proposals: dict[str, float] | None = None,
 
 @checked
 def evaluate(model: GeneralizedRCNN, split: Split, *, heads: bool = True) -> Evaluation:
-    """Run a detector over a split and judge it; without ``heads`` its RPN alone."""
-    found: dict[ImageKey, Detections] = {}
+    """Run a detector over a split and compute its metrics; without ``heads`` those of its RPN only."""
+    detections: dict[ImageKey, Detections] = {}
     recall = RecallMeter()
     for seen in predict_each(model, split, heads=heads):
         recall.add(seen.image, seen.proposed.boxes_D4)
         if seen.found is not None:
-            found[seen.image.key] = seen.found
+            detections[seen.image.key] = seen.found
     if not heads:
         return Evaluation(split, {}, recall.result())
-    return judge(split, found, recall.result(), masks=model.roi_heads.has_mask())
+    return judge(split, detections, recall.result(), masks=model.roi_heads.has_mask())
 
 
 def _plain(value: float) -> float | None:

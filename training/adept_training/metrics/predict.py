@@ -1,4 +1,4 @@
-"""A detector's answers on a split: its detections, and its RPN's proposals, from one pass.
+"""Run a detector over a split: its detections and its RPN's proposals, from one pass.
 
 Legend: D detections, K proposals.
 """
@@ -22,48 +22,48 @@ from adept_training.labels.pixels import readable_pixels
 from adept_training.labels.records import LabeledImage, Split
 from adept_training.metrics.detections import Detections
 
-#: Proposals an image that are kept for AR@1000.
+#: Proposals per image that are kept for AR@1000.
 PROPOSALS = 1000
 _MASK_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What a detector answers to one image: class-agnostic proposals (label 1), best first, and its detections."""
+    """Output of a detector for one image: class-agnostic proposals (label 1), best first, and its detections."""
 
     image: LabeledImage
     proposed: Detections
-    #: None where the heads were not run.
+    #: None if the heads were not run.
     found: Detections | None
 
 
 def predict(
     model: GeneralizedRCNN, split: Split, *, heads: bool = True
 ) -> tuple[dict[ImageKey, Detections], dict[ImageKey, Detections]]:
-    """Return all detections and all proposals by image: some 50 kB an image; `predict_each` keeps none.
+    """Return all detections and all proposals by image, some 50 kB per image; `predict_each` stores none.
 
     Args and raises as `predict_each`.
     """
-    found: dict[ImageKey, Detections] = {}
+    detections: dict[ImageKey, Detections] = {}
     proposed: dict[ImageKey, Detections] = {}
     for seen in predict_each(model, split, heads=heads):
         proposed[seen.image.key] = seen.proposed
         if seen.found is not None:
-            found[seen.image.key] = seen.found
-    return found, proposed
+            detections[seen.image.key] = seen.found
+    return detections, proposed
 
 
 def predict_each(model: GeneralizedRCNN, split: Split, *, heads: bool = True) -> Iterator[Seen]:
-    """Yield the answer to every image in turn.
+    """Yield the output for every image in turn.
 
-    Images go through one by one, so that no figure depends on what was padded beside them.
+    Images are processed one by one, so that no metric depends on padding to other images of a batch.
 
     Args:
         model: a torchvision two-stage detector; left in evaluation mode.
         heads: without them only the RPN is run (of a source, whose class predictor is new).
 
     Raises:
-        DataError: an image cannot be read: counted as empty, it would lower every metric without a word.
+        DataError: an image cannot be read: counted as empty, it would silently lower every metric.
     """
     model.eval()
     with _more_proposals(model) as limit:
@@ -73,7 +73,7 @@ def predict_each(model: GeneralizedRCNN, split: Split, *, heads: bool = True) ->
 
 @torch.inference_mode()
 def _predict_image(model: GeneralizedRCNN, image: LabeledImage, limit: int | None) -> Seen:
-    """One image; the heads see the best ``limit`` proposals, or are not run."""
+    """Predict one image; the heads see the best ``limit`` proposals, or are not run."""
     device = next(model.parameters()).device
     pixels_HWC = readable_pixels(image)
     pixels_CHW = torch.from_numpy(np.ascontiguousarray(pixels_HWC.transpose(2, 0, 1))).to(device).float() / 255
@@ -82,7 +82,7 @@ def _predict_image(model: GeneralizedRCNN, image: LabeledImage, limit: int | Non
     features = model.backbone(batch.tensors)
     boxes, _ = model.rpn(batch, features)
     full = resize_boxes(boxes[0], list(batch.image_sizes[0]), list(original[0]))
-    # They come best first, without their scores; AR asks for the order alone.
+    # Sorted by score, without the scores; AR needs only the order.
     proposed = _as_detections(full, torch.linspace(1, 0, len(full)), torch.ones(len(full)))
     if limit is None:
         return Seen(image, proposed, None)
@@ -93,7 +93,7 @@ def _predict_image(model: GeneralizedRCNN, image: LabeledImage, limit: int | Non
 
 @contextmanager
 def _more_proposals(model: GeneralizedRCNN) -> Iterator[int]:
-    """Within the block the RPN gives `PROPOSALS` boxes; yields how many the heads are meant to see."""
+    """Let the RPN return `PROPOSALS` boxes within the block; yield how many the heads are meant to see."""
     limits = (model.rpn._pre_nms_top_n, model.rpn._post_nms_top_n)
     before = [dict(limit) for limit in limits]
     for limit in limits:

@@ -1,4 +1,4 @@
-"""The RPN's average recall, image by image, so that no proposal is kept.
+"""The RPN's average recall, accumulated image by image, so that no proposals are stored.
 
 Legend: K proposals and M objects of one image; T IoU thresholds, L limits on proposals.
 """
@@ -17,28 +17,28 @@ LIMITS = (1, 10, 100, 1000)
 
 
 class RecallMeter:
-    """Class-agnostic recall over IoU 0.5-0.95 as ``pycocotools`` has it, for the best 1, 10, 100, 1000 proposals."""
+    """Class-agnostic recall over IoU 0.5-0.95 as in ``pycocotools``, for the best 1, 10, 100, 1000 proposals."""
 
     def __init__(self, limits: Sequence[int] = LIMITS) -> None:
-        """Start with no image; an image's proposals beyond the greatest limit are dropped."""
+        """Start empty; an image's proposals beyond the largest limit are dropped."""
         self._limits = tuple(limits)
         self._found_TL = np.zeros((len(IOUS_T), len(limits)), np.int64)
         self._objects = 0
 
     def add(self, image: LabeledImage, boxes_K4: Floats) -> None:
-        """Count the objects of one image that its proposals find.
+        """Count the objects of one image that its proposals recall.
 
         Args:
-            image: the truth; crowds and difficult objects do not count.
+            image: ground truth; crowds and difficult objects do not count.
             boxes_K4: xyxy in pixels of the image, best first.
         """
         ignored_M = image.crowd_M | image.difficult_M | outside(image.area_M, AREAS_A2[:1])[0]
-        # By class, as pycocotools has them: of equal overlaps the last is taken.
+        # By class, as in pycocotools: the last of equal overlaps is taken.
         by_class_M = np.argsort(image.labels_M, kind="stable")
         counted_M = by_class_M[~ignored_M[by_class_M]]
         objects = len(counted_M)
         self._objects += objects
-        # What does not count is matched last, so that it takes no proposal from what does.
+        # Objects that do not count are matched last, so that they take no proposal from those that do.
         no_M = np.zeros(objects, np.bool_)
         boxes_K4 = boxes_K4[: max(self._limits)]
         iou_KM = coco_iou(xywh(boxes_K4), xywh(image.boxes_M4[counted_M]), no_M.tolist())
@@ -46,7 +46,7 @@ class RecallMeter:
         self._found_TL += np.stack([found_TK[:, :limit].sum(axis=1) for limit in self._limits], axis=1)
 
     def result(self) -> dict[str, float]:
-        """Average recall in percent by ``AR<limit>``; NaN without objects."""
+        """Return average recall in percent by ``AR<limit>``; NaN without objects."""
         if not self._objects:
             return {f"AR{limit}": float("nan") for limit in self._limits}
         recall_TL = self._found_TL / self._objects
@@ -54,7 +54,7 @@ class RecallMeter:
 
 
 def proposal_recall(split: Split, proposed: Found, limits: Sequence[int] = LIMITS) -> dict[str, float]:
-    """Class-agnostic average recall in percent of proposals that were made before."""
+    """Return class-agnostic average recall in percent of existing proposals."""
     meter = RecallMeter(limits)
     for image in split.images:
         one = proposed.get(image.key, Detections.none())

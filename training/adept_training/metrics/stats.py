@@ -1,4 +1,4 @@
-"""Means over seeds with their intervals, and what a difference between two sources may be called.
+"""Means over seeds with their intervals, and verdicts on differences between two sources.
 
 Runs of two sources with the same seed share their labels and their order, so they are compared in pairs: the spread
 that both share cancels.
@@ -17,10 +17,10 @@ _T95 = (
 )  # fmt: skip
 _T95_INFINITE = 1.960
 
-#: Fewer seeds have no interval: two values fix their spread to within a factor of thirty (Student's t of one degree of
-#: freedom is 12.7, of two 4.3), and an interval that wide or that lucky says nothing.
+#: Fewer seeds have no interval: two values determine their spread only to within a factor of thirty (Student's t of one
+#: degree of freedom is 12.7, of two 4.3), and an interval that wide or that lucky is meaningless.
 MIN_SEEDS = 3
-#: Percent. Anything below is shown as 0.0: a detector that found nothing.
+#: Percent. Anything below is shown as 0.0: the detector found nothing.
 NOTHING = 0.05
 
 
@@ -31,7 +31,7 @@ class Interval:
     mean: float
     half: float
     count: int
-    #: What each seed measured.
+    #: Value of each seed.
     values: tuple[float, ...] = ()
 
     def __str__(self) -> str:
@@ -42,13 +42,13 @@ class Interval:
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """A source minus another, paired by seed, and what may be said of it.
+    """A source minus another, paired by seed, with a verdict.
 
     Attributes:
-        interval: of the differences.
-        verdict: a sentence.
-        cost: less is better.
-        empty: both measured nothing in every seed, so that there is nothing to compare.
+        interval: mean and interval of the differences.
+        verdict: the conclusion as a sentence.
+        cost: whether lower is better.
+        empty: whether both are 0 in every seed, with nothing to compare.
     """
 
     interval: Interval
@@ -58,35 +58,35 @@ class PairedDifference:
 
     @property
     def judged(self) -> bool:
-        """Whether there is enough to say better, worse or no significant difference."""
+        """True if the seeds suffice for a verdict: better, worse or no significant difference."""
         return not self.empty and not math.isnan(self.interval.half)
 
     @property
     def significant(self) -> bool:
-        """Whether the 95% interval leaves zero out."""
+        """True if the 95% interval excludes zero."""
         return self.judged and abs(self.interval.mean) > self.interval.half
 
     @property
     def gain(self) -> float:
-        """Points for the better: above zero where the source is better than the other."""
+        """Improvement in points: above zero if the source is better than the other."""
         return -self.interval.mean if self.cost else self.interval.mean
 
     @property
     def word(self) -> str:
-        """``better``, ``worse``, or nothing where the difference is not significant."""
+        """``better``, ``worse``, or empty if the difference is not significant."""
         return ("better" if self.gain > 0 else "worse") if self.significant else ""
 
 
 def t95(degrees: int) -> float:
-    """Student's t for a two-sided 95% interval."""
+    """Return Student's t for a two-sided 95% interval."""
     return _T95[degrees - 1] if degrees <= len(_T95) else _T95_INFINITE + 2.5 / degrees
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """Mean and Student's 95% interval of independent values; without an interval below `MIN_SEEDS` values.
+    """Compute mean and Student's 95% interval of independent values; no interval below `MIN_SEEDS` values.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there are no values.
     """
     count = len(values)
     if count == 0:
@@ -101,30 +101,31 @@ def interval(values: Sequence[float]) -> Interval:
 def compare_pairs(
     name: str, ours: Mapping[int, float], other: str, theirs: Mapping[int, float], cost: bool = False
 ) -> PairedDifference:
-    """``ours`` minus ``theirs`` over the seeds that both have, with a verdict in plain words.
+    """Compare ``ours`` minus ``theirs`` over the seeds that both have, with a verdict in plain words.
 
     Args:
-        cost: whether less is better.
+        cost: whether lower is better.
 
     Raises:
         ValueError: they have no seed in common.
     """
     seeds = sorted(ours.keys() & theirs.keys())
-    found = interval([ours[seed] - theirs[seed] for seed in seeds])
-    count = f"{found.count} seed{'s' if found.count > 1 else ''}"
+    difference = interval([ours[seed] - theirs[seed] for seed in seeds])
+    count = f"{difference.count} seed{'s' if difference.count > 1 else ''}"
     if all(max(abs(ours[seed]), abs(theirs[seed])) < NOTHING for seed in seeds):
         same = f"{name} and {other} both have 0.0 ({count})"
-        return PairedDifference(found, f"{same}." if cost else f"Nothing to compare: {same}.", cost, empty=True)
-    bare = PairedDifference(found, "", cost)
-    position = f"{name} is {abs(found.mean):.1f} points {'above' if found.mean >= 0 else 'below'} {other}"
+        return PairedDifference(difference, f"{same}." if cost else f"Nothing to compare: {same}.", cost, empty=True)
+    bare = PairedDifference(difference, "", cost)
+    position = f"{name} is {abs(difference.mean):.1f} points {'above' if difference.mean >= 0 else 'below'} {other}"
     if not bare.judged:
-        values = ", ".join(f"{value:+.1f}" for value in found.values)
-        verdict = f"{count}, too few to judge: {name} minus {other} is {values} points."
+        values = ", ".join(f"{value:+.1f}" for value in difference.values)
+        verdict = f"{count}, too few for a verdict: {name} minus {other} is {values} points."
     elif bare.significant:
         meaning = f", which is {bare.word}" if cost else ""
-        verdict = f"{position}{meaning} (± {found.half:.1f}, {found.count} seeds)."
+        verdict = f"{position}{meaning} (± {difference.half:.1f}, {difference.count} seeds)."
     else:
         verdict = (
-            f"No significant difference: {position}, but the 95% interval is ± {found.half:.1f} ({found.count} seeds)."
+            f"No significant difference: {position}, but the 95% interval is ± {difference.half:.1f} "
+            f"({difference.count} seeds)."
         )
-    return PairedDifference(found, verdict, cost)
+    return PairedDifference(difference, verdict, cost)

@@ -1,9 +1,9 @@
-"""TIDE: what each kind of error costs in AP50 (Bolya et al., ECCV 2020), as its package ``tidecv`` computes it.
+"""TIDE: the cost in AP50 of each kind of error (Bolya et al., ECCV 2020), as its package ``tidecv`` computes it.
 
-Main errors, each detection having one at most: Cls (right place, wrong class), Loc (right class, IoU between 0.1 and
-0.5), Both (neither quite), Dupe (the object was already found), Bkg (nothing there), and Miss for an object that no
-other error explains. Special errors overlap with those: FalsePos and FalseNeg. A cost is the AP50 gained if an oracle
-repaired all errors of that kind and no other, in points.
+Main errors, at most one per detection: Cls (right location, wrong class), Loc (right class, IoU between 0.1 and 0.5),
+Both (neither quite), Dupe (the object was already found), Bkg (background), and Miss for an object that no other error
+explains. Special errors overlap with those: FalsePos and FalseNeg. A cost is the AP50 in points gained if an oracle
+fixed all errors of that kind and no other.
 
 Legend: D detections and M objects of one image.
 """
@@ -29,7 +29,7 @@ MAX_DETECTIONS = 100
 
 @dataclass(slots=True)
 class TideError:
-    """One error. ``detection`` and ``object`` are places in the image's arrays, -1 where there is none."""
+    """One error. ``detection`` and ``object`` are indices into the image's arrays, -1 if there is none."""
 
     kind: str
     image: ImageKey
@@ -37,15 +37,15 @@ class TideError:
     object: int = -1
     label: int = 0
     score: float = 0.0
-    #: Within an ignored region: it costs nothing as it is.
+    #: Inside an ignored region, without cost.
     ignored: bool = False
-    #: The class it would be right for, if an oracle repaired it; 0: it would be dropped.
+    #: The class it would be right for, if an oracle fixed it; 0: it would be dropped.
     repaired: int = 0
 
 
 @dataclass(frozen=True)
 class TideResult:
-    """AP50 in percent, the cost of each error in points, how often each occurs, and every one of them."""
+    """AP50 in percent, the cost of each error in points, how often each occurs, and every error."""
 
     ap50: float
     main: dict[str, float]
@@ -56,7 +56,7 @@ class TideResult:
 
 @dataclass
 class _Tally:
-    """All that AP is made of."""
+    """The inputs of AP."""
 
     objects: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     missed: dict[int, int] = field(default_factory=lambda: defaultdict(int))
@@ -65,7 +65,7 @@ class _Tally:
 
 
 def tide(split: Split, found: Found) -> TideResult:
-    """Judge every detection (the best 100 an image) and price each kind of error."""
+    """Classify every detection (the best 100 per image) and compute the cost of each kind of error."""
     tally = _Tally()
     for image in split.images:
         _judge(image, found.get(image.key, Detections.none()), tally)
@@ -104,7 +104,7 @@ def _judge(image: LabeledImage, found: Detections, tally: _Tally) -> None:
         error = TideError(kind, image.key, int(order[d]), -1, label, score, bool(ignored_D[d]))
         if kind in ("Cls", "Loc", "Dupe"):
             error.object = int(objects[m])
-        # Only the surest of the errors that point at an unfound object can be repaired into finding it.
+        # Only the most confident of the errors that point at an unfound object can be fixed into finding it.
         if kind in ("Cls", "Loc") and not used_M[m] and m not in claimed:
             error.repaired = int(image.labels_M[objects[m]])
             claimed.add(m)
@@ -117,7 +117,7 @@ def _judge(image: LabeledImage, found: Detections, tally: _Tally) -> None:
 
 
 def _match(iou_DM: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Objects found, and detections that are right: the surest first, each takes what it overlaps most."""
+    """Return matched objects and correct detections: by decreasing score, each takes the object it overlaps most."""
     left_DM = iou_DM.copy()
     used_M, right_D = np.zeros(iou_DM.shape[1], np.bool_), np.zeros(iou_DM.shape[0], np.bool_)
     if iou_DM.shape[1] == 0:
@@ -133,7 +133,7 @@ def _match(iou_DM: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.bool_], npt.
 def _kind(
     iou_M: npt.NDArray[np.float64], same_M: npt.NDArray[np.bool_], used_M: npt.NDArray[np.bool_]
 ) -> tuple[str, int]:
-    """Which error a wrong detection is, and the object it is about."""
+    """Return the error of a wrong detection and the object it refers to."""
     if len(iou_M) == 0:
         return "Bkg", -1
     own_M, others_M = iou_M * same_M, iou_M * ~same_M
@@ -153,7 +153,7 @@ def _ignored(
     image: LabeledImage, ignore_M: npt.NDArray[np.bool_], boxes_D4: npt.NDArray[np.float64],
     labels_D: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.bool_]:  # fmt: skip
-    """Detections of which more than half lies in an ignored region of their class."""
+    """Return the detections of which more than half lies in an ignored region of their class."""
     regions_R4, labels_R = image.boxes_M4[ignore_M], image.labels_M[ignore_M]
     if len(regions_R4) == 0 or len(boxes_D4) == 0:
         return np.zeros(len(boxes_D4), np.bool_)
@@ -179,7 +179,7 @@ def _repaired(kind: str, tally: _Tally, right: list[tuple[int, float, bool]]) ->
 
 
 def _mean_ap(points: list[tuple[int, float, bool]], objects: dict[int, int]) -> float:
-    """Mean AP at 101 recalls, in percent, over the classes that occur among objects or detections."""
+    """Compute mean AP at 101 recalls, in percent, over the classes that occur among objects or detections."""
     by_class: dict[int, list[tuple[float, bool]]] = defaultdict(list)
     for label, score, ok in points:
         by_class[label].append((score, ok))

@@ -12,11 +12,11 @@ from adept_training.metrics.detections import Detections, Found
 
 
 def voc_metrics(split: Split, found: Found, iou: float = 0.5) -> dict[str, dict[str, float]]:
-    """AP in percent of each class and of their ``mean``: ``{"07": {...}, "area": {...}}``.
+    """Compute AP in percent per class and their ``mean``: ``{"07": {...}, "area": {...}}``.
 
-    As the devkit: a detection belongs to the object of its class that it overlaps most, and is right when the IoU
-    reaches ``iou`` and nothing surer claimed the object before; difficult objects (and crowds) neither count nor
-    harm. A class without objects is left out of the mean.
+    As in the devkit, a detection belongs to the object of its class that it overlaps most, and is right if the IoU
+    reaches ``iou`` and no detection of higher score took the object before; difficult objects (and crowds) neither
+    count nor harm. A class without objects is left out of the mean.
     """
     result: dict[str, dict[str, float]] = {"07": {}, "area": {}}
     concerned: list[list[LabeledImage]] = [[] for _ in split.classes]
@@ -33,13 +33,13 @@ def voc_metrics(split: Split, found: Found, iou: float = 0.5) -> dict[str, dict[
         result["07"][name] = 100 * eleven_points(recall_D, precision_D)
         result["area"][name] = 100 * area_under(recall_D, precision_D)
     for values in result.values():
-        known = [v for v in values.values() if not np.isnan(v)]
-        values["mean"] = float(np.mean(known)) if known else float("nan")
+        defined = [v for v in values.values() if not np.isnan(v)]
+        values["mean"] = float(np.mean(defined)) if defined else float("nan")
     return result
 
 
 def eleven_points(recall_D: Floats, precision_D: Floats) -> float:
-    """The mean of the best precision at a recall of at least 0, 0.1, ..., 1 (VOC 2007)."""
+    """Return the mean of the best precision at a recall of at least 0, 0.1, ..., 1 (VOC 2007)."""
     best = []
     for at in np.arange(11) / 10:
         reached = precision_D[recall_D >= at]
@@ -48,7 +48,7 @@ def eleven_points(recall_D: Floats, precision_D: Floats) -> float:
 
 
 def area_under(recall_D: Floats, precision_D: Floats) -> float:
-    """The area under precision made monotone (VOC 2010 on)."""
+    """Return the area under monotone precision (VOC 2010 on)."""
     recall = np.concatenate([[0.0], recall_D, [1.0]])
     precision = np.concatenate([[0.0], precision_D, [0.0]])
     precision = np.maximum.accumulate(precision[::-1])[::-1]
@@ -58,7 +58,7 @@ def area_under(recall_D: Floats, precision_D: Floats) -> float:
 def _match(
     images: Sequence[LabeledImage], found: Found, label: int, iou: float
 ) -> tuple[int, Floats, npt.NDArray[np.bool_]]:
-    """Objects that count; scores of the detections that count, best first, and which are right."""
+    """Return the number of objects; scores of the detections that count, best first, and which are right."""
     rows: list[tuple[float, int, Floats]] = []
     truth: list[tuple[Floats, npt.NDArray[np.bool_]]] = []
     for at, image in enumerate(images):
@@ -90,7 +90,7 @@ def _curve(scores_D: Floats, right_D: npt.NDArray[np.bool_], objects: int) -> tu
 
 
 def box_iou(boxes_A4: Floats, boxes_B4: Floats) -> Floats:
-    """IoU (A, B) of continuous xyxy boxes."""
+    """Compute the IoU (A, B) of continuous xyxy boxes."""
     low = np.maximum(boxes_A4[:, None, :2], boxes_B4[None, :, :2])
     high = np.minimum(boxes_A4[:, None, 2:], boxes_B4[None, :, 2:])
     shared = np.prod(np.clip(high - low, 0, None), axis=2)

@@ -1,1 +1,1 @@
-"""The only writers of HTML pages and figures."""
+"""Write HTML pages and plots; nothing else in the trainer does."""

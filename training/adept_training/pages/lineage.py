@@ -1,4 +1,4 @@
-"""What a run started from, as every report shows it."""
+"""Show the starting point of a run in every report."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def write_starts(
     license: str,  # its name everywhere
     of: str = "",
 ) -> None:
-    """Write the chain of checkpoints that a run goes back to, the direct one first, and the run's own license."""
+    """Write the chain of checkpoints that a run descends from, the direct one first, and the run's own license."""
     page.heading(f"Started from{of}")
     if starts:
         page.table(["checkpoint", "license", "SHA-256"], [[s.name, s.license, s.sha256] for s in reversed(starts)])
     else:
-        page.text("Random values: there was no checkpoint to start from.")
+        page.text("Random values: the run did not start from a checkpoint.")
     page.text(f"License of these weights: {license or 'unstated'}.", "dim")

@@ -1,4 +1,4 @@
-"""A web page in one file: tables, drawings and pictures, no script, nothing fetched."""
+"""A web page in one file: tables, plots and pictures, without scripts or external resources."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _WORD = re.compile(r"[^\W\d_]{3}")
 
 
 class Page:
-    """Grows from top to bottom; every text is escaped."""
+    """A page built from top to bottom; all text is escaped."""
 
     def __init__(self, title: str, subtitle: str = "") -> None:
         self._title = title
@@ -48,32 +48,32 @@ class Page:
             self.text(subtitle, "dim")
 
     def heading(self, text: str) -> None:
-        """A heading of the second rank."""
+        """Add a second-level heading."""
         self._parts.append(f"<h2>{html.escape(text)}</h2>")
 
     def text(self, text: str, kind: str = "") -> None:
-        """A paragraph; ``kind`` is ``dim`` or nothing."""
+        """Add a paragraph; ``kind`` is ``dim`` or empty."""
         mark = f' class="{kind}"' if kind else ""
         self._parts.append(f"<p{mark}>{html.escape(text)}</p>")
 
     def verdict(self, text: str, tone: Tone = "neutral") -> None:
-        """Add a box with what the page comes to; only ``good`` is green."""
+        """Add a box with the conclusion of the page; only ``good`` is green."""
         self._parts.append(f'<p class="verdict {tone}">{html.escape(text)}</p>')
 
     def items(self, texts: Sequence[str]) -> None:
-        """A list."""
+        """Add a list."""
         self._parts.append("<ul>" + "".join(f"<li>{html.escape(text)}</li>" for text in texts) + "</ul>")
 
     def code(self, text: str) -> None:
-        """A command to copy."""
+        """Add a command to copy."""
         self._parts.append(f"<pre>{html.escape(text)}</pre>")
 
     def folded(self, title: str, text: str) -> None:
-        """A long text that opens when its title is clicked."""
+        """Add a long text that opens when its title is clicked."""
         self._parts.append(f"<details><summary>{html.escape(title)}</summary><pre>{html.escape(text)}</pre></details>")
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Rows of cells: numbers to the right, columns of words to the left."""
+        """Add a table: numbers aligned right, columns of words left."""
         words = [all(_WORD.search(cell) for cell in column) for column in zip(*rows, strict=True)] or [False] * len(
             head
         )
@@ -87,11 +87,11 @@ class Page:
         self._parts.append(f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>")
 
     def drawing(self, svg: str) -> None:
-        """An SVG element, as `adept_training.pages.plotting` makes them."""
+        """Add an SVG element of `adept_training.pages.plotting`."""
         self._parts.append(svg)
 
     def picture(self, jpeg: bytes, caption: str) -> None:
-        """A picture, put into the page itself."""
+        """Add an embedded picture."""
         data = base64.b64encode(jpeg).decode()
         text = html.escape(caption)
         self._parts.append(

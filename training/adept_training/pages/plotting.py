@@ -1,4 +1,4 @@
-"""What every drawing of the pages shares: one look, colors that can be told apart, SVG that is the same every time."""
+"""Common style of the pages' plots: distinguishable colors, and SVG that is the same every time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-#: Okabe and Ito's palette, which the color-blind can tell apart.
+#: Okabe and Ito's palette, which is safe for color blindness.
 COLORS = ("#555555", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#b3a400")
 
 
@@ -23,14 +23,14 @@ def lines_plot(
     level: float | None = None,
     zero: bool = False,
 ) -> str:
-    """Named lines, each its x and y, in a small drawing.
+    """Plot named lines, each with its x and y, in a small figure.
 
     Args:
-        smooth: the line is the mean over so many points on either side, with the points themselves faintly behind it.
-        level: a dotted horizontal line.
-        zero: the axis begins at 0.
+        smooth: half-width of a moving average, drawn over the faint points.
+        level: y of a dotted horizontal line.
+        zero: start the y axis at 0.
     """
-    # Fixed margins: a layout solver would take most of the time of a page with many drawings.
+    # Fixed margins: a layout solver would take most of the time of a page with many plots.
     figure, axes = canvas(3.5, 2.5, layout=None)
     figure.subplots_adjust(left=0.14, right=0.95, bottom=0.1, top=0.89)
     for i, (name, (x, y)) in enumerate(lines.items()):
@@ -51,9 +51,9 @@ def lines_plot(
 
 
 def smoothed(values: Sequence[float], reach: int) -> list[float]:
-    """The mean of each value and the ``reach`` ones on either side.
+    """Average each value with the ``reach`` values on either side.
 
-    Near the beginning, which is steep, as many on either side as there are before; near the end, those that there are.
+    Near the start, which is steep, use as many after a value as there are before it; near the end, those that exist.
     """
     means = []
     for i in range(len(values)):
@@ -64,7 +64,7 @@ def smoothed(values: Sequence[float], reach: int) -> list[float]:
 
 
 def canvas(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> tuple[Figure, Axes]:
-    """An empty figure of so many inches, with light lines behind the curves."""
+    """Create an empty figure of this size in inches, with light grid lines behind the curves."""
     figure = Figure(figsize=(width, height), layout=layout)
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
@@ -74,11 +74,11 @@ def canvas(width: float, height: float, layout: Literal["constrained"] | None = 
 
 
 def svg(figure: Figure) -> str:
-    """The figure as an SVG element; names with dollar signs are names, not formulas."""
+    """Return the figure as an SVG element; dollar signs in names are not formulas."""
     buffer = io.StringIO()
     for label in figure.findobj(Text):
         label.set_parse_math(False)
-    # Without a fixed salt and date, the same figures would give another file each time.
+    # Without a fixed salt and date, the same figure would give another file each time.
     with mpl.rc_context({"svg.hashsalt": "adept", "svg.fonttype": "none", "font.family": "sans-serif"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()

@@ -1,1 +1,1 @@
-"""The report page of one evaluation, with its drawings and pictures."""
+"""The report page of an evaluation, with its plots and pictures."""

@@ -1,4 +1,4 @@
-"""A detector's report as one web page: figures, curves, costs of errors, confusion, and the worst images."""
+"""Write a detector's report as one web page: metrics, curves, costs of errors, confusion, and the worst images."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from adept_training.metrics.tide import MAIN, TideError
 from adept_training.pages.lineage import write_starts
 from adept_training.pages.page import Page
 
-#: Detections below this are left out of confusion and pictures; figures use all of them.
+#: Detections below this score are left out of confusion and pictures; metrics use all of them.
 SCORE = 0.3
 _WORST = 3
 _LARGEST_MATRIX = 12
 _EXPLAINED = {
-    "Cls": "the right place, the wrong class", "Loc": "the right class, but too far off (IoU 0.1 to 0.5)",
+    "Cls": "the right location, the wrong class", "Loc": "the right class, but too far off (IoU 0.1 to 0.5)",
     "Both": "the wrong class and too far off", "Dupe": "an object that was already found",
     "Bkg": "nothing is there", "Miss": "an object that nothing explains",
 }  # fmt: skip
@@ -33,7 +33,7 @@ _EXPLAINED = {
 def write_report(
     evaluation: Evaluation, path: Path, title: str, command: str = "", weights: CheckpointConfig | None = None
 ) -> None:
-    """Write the page; pictures are inside it. What ``weights`` started from is shown where they are given.
+    """Write the page with embedded pictures, and the starting point of ``weights`` if given.
 
     Raises:
         DiskFullError: the file cannot be written.
@@ -43,23 +43,23 @@ def write_report(
     flat = evaluation.flat()
     if evaluation.caution:
         page.verdict(evaluation.caution, "caution")
-    page.heading("Figures, in percent")
+    page.heading("Metrics in percent")
     for group, names in _GROUPS.items():
         shown = [name for name in names if name in flat]
         if shown:
             page.text(group, "dim")
             page.table([_label(name) for name in shown], [[_number(flat[name]) for name in shown]])
     if evaluation.boxes is not None:
-        page.text("s, m, l: objects below 32 x 32 pixels, up to 96 x 96, above; -: there are none of that size.", "dim")
+        page.text("s, m, l: objects below 32 x 32 pixels, up to 96 x 96, above; -: no objects of that size.", "dim")
     if evaluation.boxes is not None:
         page.heading("Precision over recall at IoU 0.5")
         ap50 = {name: row["AP50"] for name, row in evaluation.boxes.per_class.items()}
         page.drawing(curves_plot(evaluation.boxes.curves_KR, split.classes, ap50))
         _per_class(page, evaluation)
     if evaluation.tide is not None:
-        page.heading("What the errors cost")
+        page.heading("Cost of errors")
         page.text(
-            "Points of AP50 that an oracle would gain by repairing every error of one kind (TIDE). FalsePos and "
+            "Points of AP50 that an oracle would gain by fixing every error of one kind (TIDE). FalsePos and "
             "FalseNeg, in another color, are all wrong detections and all objects not found: they overlap with the "
             "six.", "dim",
         )  # fmt: skip
@@ -77,18 +77,18 @@ def write_report(
 
 
 def write_predictions(evaluation: Evaluation, folder: Path, count: int = 8) -> list[Path]:
-    """Pictures of detections (blue) and objects (green) on the first images, as JPEG files."""
+    """Draw detections (blue) and objects (green) on the first images, as JPEG files."""
     from adept_hub.io.write import atomic_file
 
     split = evaluation.split
     written: list[Path] = []
     for image in split.images[:count]:
-        found = evaluation.found.get(image.key, Detections.none())
-        jpeg = draw_image(image, truth_and_found(image, found, split.classes, SCORE), height=480)
+        detections = evaluation.found.get(image.key, Detections.none())
+        jpeg = draw_image(image, truth_and_found(image, detections, split.classes, SCORE), height=480)
         if jpeg is not None:
             below = folder / f"part{split.parts.index(split.part(image.key)) + 1}" if len(split.parts) > 1 else folder
             path = below / PurePosixPath(image.file_name).with_suffix(".jpg")
-            if path in written:  # a.png beside a.jpg
+            if path in written:  # a.png next to a.jpg
                 path = below / f"{image.file_name}.jpg"
             with atomic_file(path) as temporary:
                 temporary.write_bytes(jpeg)
@@ -120,10 +120,10 @@ def _confusion(page: Page, evaluation: Evaluation) -> None:
     classes = evaluation.split.classes
     counts = confusion(evaluation.split, evaluation.found, SCORE)
     page.heading("Confusion")
-    scores = np.concatenate([np.zeros(0), *(found.scores_D for found in evaluation.found.values())])
+    scores = np.concatenate([np.zeros(0), *(detections.scores_D for detections in evaluation.found.values())])
     page.text(
-        f"{int((scores >= SCORE).sum())} of {len(scores)} detections have a score of at least {SCORE}; they alone are "
-        "counted here, matched with objects at IoU 0.5 whatever their class, and shown in the pictures below.", "dim",
+        f"{int((scores >= SCORE).sum())} of {len(scores)} detections have a score of at least {SCORE}; only these are "
+        "counted here, matched with objects at IoU 0.5 regardless of class, and shown in the pictures below.", "dim",
     )  # fmt: skip
     if len(classes) <= _LARGEST_MATRIX:
         names = ["nothing", *classes]
@@ -137,7 +137,7 @@ def _confusion(page: Page, evaluation: Evaluation) -> None:
 
 
 def _worst(page: Page, evaluation: Evaluation, errors: tuple[TideError, ...]) -> None:
-    """For every kind of error the images that have most of it, each error weighed by how sure it was."""
+    """Show the images with most errors of each kind, each error weighted by its score."""
     images = {image.key: image for image in evaluation.split.images}
     classes = evaluation.split.classes
     for kind in MAIN:
@@ -150,11 +150,11 @@ def _worst(page: Page, evaluation: Evaluation, errors: tuple[TideError, ...]) ->
         page.heading(f"Worst images: {kind}, {_EXPLAINED[kind]}")
         for key, _ in weight.most_common(_WORST):
             image = images[key]
-            found = evaluation.found.get(key, Detections.none())
+            detections = evaluation.found.get(key, Detections.none())
             here = [error for error in mine if error.image == key]
             marks: list[Mark] = [(box, TRUTH, "") for box in image.boxes_M4]
             for error in here:
-                box = found.boxes_D4[error.detection] if error.detection >= 0 else image.boxes_M4[error.object]
+                box = detections.boxes_D4[error.detection] if error.detection >= 0 else image.boxes_M4[error.object]
                 text = (
                     f"{classes[error.label - 1]} {error.score:.2f}"
                     if error.detection >= 0

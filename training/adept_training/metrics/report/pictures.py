@@ -1,4 +1,4 @@
-"""Images with their objects and detections drawn on them, as small JPEGs."""
+"""Draw objects and detections on images, as small JPEGs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from adept_training.metrics.detections import Detections
 TRUTH, FOUND, WRONG = (46, 160, 67), (9, 105, 218), (207, 34, 46)
 _HEIGHT = 320
 
-#: A box xyxy in pixels of the image, its color and what is written above it.
+#: A box xyxy in pixels of the image, its color and the label above it.
 Mark = tuple[Floats, tuple[int, int, int], str]
 
 
 def draw_image(image: LabeledImage, marks: Sequence[Mark], height: int = _HEIGHT) -> bytes | None:
-    """The image as a JPEG of so many pixels' height with boxes on it; None where it cannot be read."""
+    """Draw boxes on an image as a JPEG of this height in pixels; return None if it cannot be read."""
     try:
         pixels_HWC = read_pixels(image)
     except ImageDecodeError:
@@ -44,7 +44,7 @@ def draw_image(image: LabeledImage, marks: Sequence[Mark], height: int = _HEIGHT
 
 
 def truth_and_found(image: LabeledImage, found: Detections, classes: Sequence[str], score: float) -> list[Mark]:
-    """Objects in green, and detections of at least ``score`` in blue with their class and score."""
+    """Return objects in green, and detections of at least ``score`` in blue with class and score."""
     marks: list[Mark] = [(box, TRUTH, "") for box in image.boxes_M4]
     for d in np.flatnonzero(found.scores_D >= score)[::-1]:
         text = f"{classes[int(found.labels_D[d]) - 1]} {found.scores_D[d]:.2f}"

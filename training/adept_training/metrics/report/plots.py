@@ -1,4 +1,4 @@
-"""Plots of one evaluation, as SVG: precision over recall, and the cost of errors."""
+"""Plot an evaluation as SVG: precision over recall, and the cost of errors."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from adept_training.pages.plotting import COLORS, canvas, svg
 
 
 def curves_plot(curves_KR: npt.NDArray[np.float64], classes: Sequence[str], ap: Mapping[str, float]) -> str:
-    """Precision over recall at IoU 0.5: the mean in bold, and the eight classes that occur with the lowest AP50."""
+    """Plot precision over recall at IoU 0.5: the mean in bold, and the eight classes with the lowest AP50."""
     figure, axes = canvas(5.6, 4.2)
     recall = np.linspace(0, 1, curves_KR.shape[1])
-    known = [k for k in range(len(classes)) if not np.isnan(curves_KR[k]).any()]
-    for i, k in enumerate(sorted(known, key=lambda k: ap[classes[k]])[:8]):
+    occurring = [k for k in range(len(classes)) if not np.isnan(curves_KR[k]).any()]
+    for i, k in enumerate(sorted(occurring, key=lambda k: ap[classes[k]])[:8]):
         label = f"{classes[k]} {ap[classes[k]]:.0f}"
         axes.plot(recall, curves_KR[k], color=COLORS[(i + 1) % len(COLORS)], linewidth=1, label=label)
-    if known:
-        axes.plot(recall, curves_KR[known].mean(axis=0), color="black", linewidth=2.2, label="mean")
+    if occurring:
+        axes.plot(recall, curves_KR[occurring].mean(axis=0), color="black", linewidth=2.2, label="mean")
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
     axes.legend(frameon=False, fontsize=8, title="class and its AP50", title_fontsize=8)
     return svg(figure)
 
 
 def bars_plot(groups: Sequence[Mapping[str, float]], label: str) -> str:
-    """One bar each, a color for each group."""
+    """Plot a bar per value, with a color per group."""
     figure, axes = canvas(6.4, 3.2)
     for i, values in enumerate(groups, start=1):
         bars = axes.bar(list(values), list(values.values()), color=COLORS[i % len(COLORS)], width=0.62)
