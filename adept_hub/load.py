@@ -91,6 +91,16 @@ def load_pretrained(
         IncompleteLoadError: the checkpoint lacks a promised part.
         UnsupportedDetectorError: ``detector`` or ``num_classes`` cannot be built.
         UnknownOptionError, OptionTypeError: an option that does not exist, or a value of another type.
+
+    Example:
+        >>> import adept_hub, torch
+        >>> model = adept_hub.load_pretrained("adept_joint", num_classes=21, min_size=192, max_size=192)
+        >>> model.roi_heads.box_predictor.cls_score.out_features
+        21
+        >>> target = {"boxes": torch.tensor([[8.0, 8.0, 90.0, 90.0]]), "labels": torch.tensor([1])}
+        >>> losses = model([torch.rand(3, 192, 192)], [target])
+        >>> sorted(losses)
+        ['loss_box_reg', 'loss_classifier', 'loss_objectness', 'loss_rpn_box_reg']
     """
     _check_detector(detector, num_classes, anchors, options)
     chosen_parts(parts)
@@ -144,6 +154,12 @@ def create_model(
         UnknownModelError: no such name; the nearest are shown.
         UnsupportedDetectorError: ``detector`` or ``num_classes`` cannot be built.
         OptionValueError: ``parts`` or ``revision`` without ``pretrained=True``.
+
+    Example:
+        >>> import adept_hub
+        >>> model = adept_hub.create_model("soco_r18_fpn128", num_classes=4)
+        >>> model.roi_heads.box_predictor.cls_score.out_features
+        4
     """
     if pretrained:
         return load_pretrained(
@@ -187,6 +203,12 @@ def load_state_dict(
     Raises:
         UnsupportedDetectorError: the framework, the detector or an option is not known.
         OptionValueError: an option that changes nothing under canonical names.
+
+    Example:
+        >>> import adept_hub
+        >>> state = adept_hub.load_state_dict("adept_joint", framework="detectron2", parts="rpn")
+        >>> tuple(state["proposal_generator.rpn_head.conv.weight"].shape)
+        (128, 128, 3, 3)
     """
     check_choice("framework", framework, ("canonical", *FRAMEWORKS), UnsupportedDetectorError)
     target = Target(detector=detector, **options)
@@ -228,6 +250,12 @@ def export(
 
     Raises:
         OutputExistsError, DiskFullError: about ``out``. Others as in `load_pretrained`.
+
+    Example:
+        >>> import adept_hub, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     [path.name for path in adept_hub.export("adept_joint", "detectron2", f"{folder}/out", num_classes=4)]
+        ['model.pth', 'config.yaml']
     """
     check_framework(framework)
     target = Target(detector=detector, **options)
@@ -262,6 +290,13 @@ def load_into(
         UnsupportedModelError: the model cannot hold the parts as it is built; the message says what to change.
         IncompleteLoadError: the checkpoint lacks a promised part.
         Others as in `load_pretrained`.
+
+    Example:
+        >>> import adept_hub
+        >>> mine = adept_hub.create_model("adept_joint", num_classes=4)
+        >>> report = adept_hub.load_into(mine, "adept_joint", parts=("backbone", "fpn"))
+        >>> report["fpn"].loaded, report["head"].loaded
+        (48, 0)
     """
     chosen = chosen_parts(parts)
     known = recognize(own_tensors(model))

@@ -90,6 +90,15 @@ def save_pretrained(
         IncompleteLoadError, ShapeMismatchError: a part is not whole.
         OutputExistsError, DiskFullError, CheckpointError: about the folder, or a value that is not finite.
         LicenseError: ``license`` is more permissive than that of the checkpoint that the model came from.
+
+    Example:
+        >>> import adept_hub, tempfile
+        >>> model = adept_hub.load_pretrained("adept_joint", num_classes=4)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     config = adept_hub.save_pretrained(model, f"{folder}/mine", name="adept_joint_r18_fpn128.mine")
+        ...     again = adept_hub.load_pretrained(f"{folder}/mine")
+        >>> config.provenance.starts[-1].name
+        'adept_joint_r18_fpn128.photos9k'
     """
     model = unwrapped(model)
     origin = getattr(model, "checkpoint_config", None)

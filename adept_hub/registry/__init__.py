@@ -96,6 +96,13 @@ def list_models(
 
     Raises:
         OptionValueError: no model has, or could have, this method.
+
+    Example:
+        >>> import adept_hub
+        >>> adept_hub.list_models("adept_joint_r5*")
+        ['adept_joint_r50_fpn']
+        >>> adept_hub.list_models(pretrained=True)
+        ['adept_joint_r18_fpn128.photos9k']
     """
     known = registry()
     if method is not None:
@@ -142,5 +149,11 @@ def model_info(name: str) -> ModelInfo:
 
     Raises:
         UnknownModelError: no such name; the nearest are shown.
+
+    Example:
+        >>> import adept_hub
+        >>> info = adept_hub.model_info("adept_joint")
+        >>> info.name, info.spec.depth, info.license
+        ('adept_joint_r18_fpn128.photos9k', 18, 'cc-by-nc-4.0')
     """
     return registry().resolve(name)
