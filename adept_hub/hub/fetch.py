@@ -12,6 +12,7 @@ from adept_hub.arguments.calls import checked
 from adept_hub.checkpoint.folder import CARD, CONFIG, WEIGHTS, read_config
 from adept_hub.checkpoint.validate import MAX_CARD_BYTES, MAX_CONFIG_BYTES, MAX_WEIGHT_BYTES
 from adept_hub.errors import CheckpointError, DownloadError, FileTooLargeError, IntegrityError, SourceError
+from adept_hub.hub.endpoint import check_endpoint
 from adept_hub.io.digest import again, sha256_file
 from adept_hub.io.paths import exists, what_is
 from adept_hub.names import HubSource, LocalSource, NamedSource, check_revision, is_commit, parse_source
@@ -131,6 +132,7 @@ def _named(source: NamedSource, options: FetchOptions) -> Fetched:
 
 def _from_hub(repo: str, revision: str | None, options: FetchOptions, info: ModelInfo | None = None) -> Fetched:
     """Config first: what it promises is compared with the registry and the Hub before the weights are downloaded."""
+    check_endpoint(DownloadError)
     from adept_hub.hub.client import HubOptions, cached_file, download_file
 
     if revision is not None:

@@ -20,6 +20,7 @@ from adept_hub.checkpoint.validate import MAX_CARD_BYTES
 from adept_hub.convert.export import import_state
 from adept_hub.convert.infer import infer_spec
 from adept_hub.errors import AdeptError, CheckpointError, DownloadError, PublishError
+from adept_hub.hub.endpoint import check_endpoint
 from adept_hub.io.read import BoundedReader
 from adept_hub.models.contract import part_of
 from adept_hub.models.read import anchors_of, preprocessing_of
@@ -169,6 +170,7 @@ def push_to_hub(
     check_repo(repo)
     if revision is not None:
         check_revision(revision)
+    check_endpoint(DownloadError)  # before the card is made, with the client's own classes
     release = collect_release(Path(folder), repo)
     if dry_run:
         return Published(repo, release.listing())

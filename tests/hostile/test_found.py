@@ -50,7 +50,7 @@ def an_object_of(values: object) -> Change:
 FOUND: dict[str, dict[str, tuple[Change, str]]] = {
     "new.pth": {"a zip that spans disks": (two_disks, "CheckpointError")},
     "README.md": {"zero bytes in what was written by hand": (put(b"by hand", b"by\0hand"), "read")},
-    "models.jsonl": {"a format that is a lone surrogate": (
+    "models.json": {"a format that is a lone surrogate": (
         put(b'"format_version": 2', b'"format_version": "\\ud800"'), "RegistryError")},
     "metrics.json": {
         "a name with an escape code": (put(b'"AP50"', b'"AP50\\u001b"'), "PublishError"),

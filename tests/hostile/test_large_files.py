@@ -13,7 +13,7 @@ from tests.hostile.property import Reader
 #: Files with a row for each image, object, run, step, model or class.
 GROWING = {
     "COCO", "detections", "subset", "VOC", "VOC set", "list", "image png", "image jpg", "log.jsonl", "runs.jsonl",
-    "run.json of a fine-tuning", "detector.json", "models.json", "models.jsonl", "metrics.json", "README.md",
+    "run.json of a fine-tuning", "detector.json", "models.json", "metrics.json", "README.md",
 }  # fmt: skip
 READERS = [*readers_data.READERS, *readers_hub.READERS, *readers_runs.READERS]
 LARGE = [pair for pair in READERS if pair[1].name in GROWING]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,16 +84,18 @@ def _load(path: Path, name: str, problems: list[LabelProblem]) -> dict[str, list
 
 def _categories(rows: list[Any], name: str, problems: list[LabelProblem]) -> tuple[tuple[int, ...], tuple[str, ...]]:
     names: dict[int, str] = {}
+    taken: set[str] = set()  # as they look: an accent may be one character or two
     for row in rows:
         category_id = read_id(row.get("id")) if isinstance(row, dict) else None
-        if not isinstance(category_id, int) or not _is_text(row.get("name")):
+        if not isinstance(category_id, int) or not _is_text(row.get("name")) or not row["name"].strip():
             problems.append(LabelProblem("malformed-record", name, "a category", repr(row)[:80]))
         elif category_id in names:
             problems.append(LabelProblem("duplicate-category-id", name, f"category {category_id}", row["name"]))
-        elif row["name"] in names.values():
+        elif unicodedata.normalize("NFC", row["name"]) in taken:
             problems.append(LabelProblem("duplicate-category-name", name, f"category {category_id}", row["name"]))
         else:
             names[category_id] = row["name"]
+            taken.add(unicodedata.normalize("NFC", row["name"]))
     ids = tuple(sorted(names))
     return ids, tuple(names[i] for i in ids)
 
