@@ -80,6 +80,11 @@ def test_a_part_that_the_checkpoint_lacks_is_an_error(make_checkpoint) -> None:
     folder, _, _ = make_checkpoint(parts=("backbone", "fpn", "head"), method="soco")
     with pytest.raises(IncompleteLoadError, match=r"no rpn.*\n.*parts=\('backbone', 'fpn', 'head'\)"):
         adept_hub.load_pretrained(folder)
+    # Of what was asked for only; where nothing is left of that, all that it holds.
+    for asked, rest in ((("backbone", "rpn"), ("backbone",)), (("rpn",), ("backbone", "fpn", "head"))):
+        with pytest.raises(IncompleteLoadError) as caught:
+            adept_hub.load_pretrained(folder, parts=asked)
+        assert f"parts={rest!r} (adept export: --parts {' '.join(rest)})" in str(caught.value)
     assert adept_hub.load_pretrained(folder, parts=("backbone", "fpn", "head")).load_report["rpn"].loaded == 0
 
 

@@ -20,6 +20,7 @@ from adept_hub.names import HubSource, LocalSource, NamedSource, is_commit, is_n
         ("hf-hub:org/repo@refs/pr/3", HubSource("org/repo", "refs/pr/3")),
         ("local-dir:here/it is", LocalSource(Path("here/it is"))),
         ("./ckpt", LocalSource(Path("ckpt"))),
+        (".ckpt", LocalSource(Path(".ckpt"))),
         ("runs/x/export", LocalSource(Path("runs/x/export"))),
         ("/abs", LocalSource(Path("/abs"))),
         (Path("adept_joint"), LocalSource(Path("adept_joint"))),
