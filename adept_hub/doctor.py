@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from adept_hub.arguments.calls import checked
-from adept_hub.convert.facts import (
-    MMDET_STOCK,
-    TORCHVISION_STOCK,
-    Facts,
-    detectron2_facts,
-    mmdet_facts,
-)
-from adept_hub.convert.options import ANCHOR_STRIDES, DOWNSTREAM_SIZES, mmdet_scales
+from adept_hub.convert.facts import Facts
+from adept_hub.convert.options import DOWNSTREAM_SIZES
 from adept_hub.convert.rescale import anchor_ratio
-from adept_hub.frameworks.remedies import remedy
+from adept_hub.frameworks import Framework, find_framework
+from adept_hub.frameworks.read_facts import facts_of_file
 from adept_hub.spec import CheckpointConfig, DetectorSpec
 from adept_hub.words.messages import LONGEST_VALUE
 
@@ -48,12 +43,8 @@ class Finding:
 @checked
 def diagnose_stock(config: CheckpointConfig, framework: str) -> list[Finding]:
     """What a framework's own Faster R-CNN R50-FPN config would do to these weights."""
-    stock = {
-        "detectron2": lambda: detectron2_facts({}),
-        "mmdet": lambda: mmdet_facts(MMDET_STOCK),
-        "torchvision": lambda: TORCHVISION_STOCK,
-    }
-    return diagnose(stock[framework](), config)
+    known = find_framework(framework)
+    return diagnose(known.stock, config, known)
 
 
 @checked
@@ -71,100 +62,103 @@ def diagnose_file(path: Path, config: CheckpointConfig, framework: str, *, run_c
         MissingExtraError: PyYAML is not installed.
         UnsupportedModelError: the weights are no two-stage FPN detector's.
     """
-    from adept_hub.frameworks.read_facts import facts_of_file
-
-    return diagnose(facts_of_file(path, framework, run_config=run_config), config)
+    known = find_framework(framework)
+    return diagnose(facts_of_file(path, known, run_config=run_config), config, known)
 
 
 @checked
-def diagnose(facts: Facts, config: CheckpointConfig) -> list[Finding]:
+def diagnose(facts: Facts, config: CheckpointConfig, framework: Framework) -> list[Finding]:
     """Every disagreement between a detector as configured and a checkpoint, errors first."""
-    found = [*_pixels(facts, config), *_backbone(facts, config.spec), *_fpn(facts, config.spec)]
-    found += [*_rpn(facts, config.spec), *_head(facts, config.spec)]
+    spec, case = config.spec, _Case(facts, framework)
+    found = [*_pixels(case, config), *_backbone(case, spec), *_fpn(case, spec), *_rpn(case, spec), *_head(case, spec)]
     return sorted(found, key=lambda finding: finding.severity != "error")
 
 
+class _Case(NamedTuple):
+    facts: Facts
+    framework: Framework
+
+
 def _finding(
-    facts: Facts, code: str, severity: Literal["error", "warning"], found: object, wanted: object, **values: object
+    case: _Case, code: str, severity: Literal["error", "warning"], found: object, wanted: object, **values: object
 ) -> Finding:
     has = str(found)  # a value of the user's file, of any length
     shown = has if len(has) <= LONGEST_VALUE else f"{has[: LONGEST_VALUE - 3]}..."
-    return Finding(code, severity, shown, str(wanted), remedy(code, facts.framework, **values))
+    return Finding(code, severity, shown, str(wanted), case.framework.remedy(code, **values))
 
 
-def _pixels(facts: Facts, config: CheckpointConfig) -> Iterator[Finding]:
+def _pixels(case: _Case, config: CheckpointConfig) -> Iterator[Finding]:
+    facts = case.facts
     if facts.channel_order not in (None, "rgb"):
-        yield _finding(facts, "channel_order", "error", facts.channel_order.upper(), "RGB")
-    scale = 1 if facts.framework == "torchvision" else 255
+        yield _finding(case, "channel_order", "error", facts.channel_order.upper(), "RGB")
+    scale = case.framework.pixel_scale
     for name in ("mean", "std"):
         found, wanted = getattr(facts, name), getattr(config.preprocessing, name)
         if found is None:
             continue
         if any(abs(a - 255 * b) > _PIXEL_TOLERANCE for a, b in zip(found, wanted, strict=True)):
             shown = [round(scale * x, 4) for x in wanted]
-            yield _finding(facts, name, "error", list(found), [round(255 * x, 3) for x in wanted], want=shown)
+            yield _finding(case, name, "error", list(found), [round(255 * x, 3) for x in wanted], want=shown)
 
 
-def _backbone(facts: Facts, spec: DetectorSpec) -> Iterator[Finding]:
+def _backbone(case: _Case, spec: DetectorSpec) -> Iterator[Finding]:
+    facts = case.facts
     if facts.depth not in (None, spec.depth):
-        yield _finding(facts, "depth", "error", f"ResNet-{facts.depth}", f"ResNet-{spec.depth}", want=spec.depth)
+        yield _finding(case, "depth", "error", f"ResNet-{facts.depth}", f"ResNet-{spec.depth}", want=spec.depth)
     if facts.stride_in_1x1 and spec.depth >= 50:
-        yield _finding(
-            facts, "stride_in_1x1", "error", "stride in the 1x1 convolution", "stride in the 3x3 convolution"
-        )
+        yield _finding(case, "stride_in_1x1", "error", "stride in the 1x1 convolution", "stride in the 3x3 convolution")
     if facts.backbone_norm in ("", "GN"):
-        yield _finding(facts, "backbone_norm", "error", facts.backbone_norm or "no norm", "batch norm")
+        yield _finding(case, "backbone_norm", "error", facts.backbone_norm or "no norm", "batch norm")
     elif facts.backbone_norm == "FrozenBN" or facts.norm_eval:
-        yield _finding(facts, "frozen_norms", "warning", "frozen batch norms", "batch norms that go on learning")
-    # Detectron2 and torchvision count frozen stages from 0 (none), MMDetection from -1.
-    none_frozen = -1 if facts.framework == "mmdet" else 0
+        yield _finding(case, "frozen_norms", "warning", "frozen batch norms", "batch norms that go on learning")
+    none_frozen = case.framework.none_frozen
     if facts.frozen_stages is not None and facts.frozen_stages > none_frozen:
-        yield _finding(facts, "frozen_stages", "warning", f"{facts.frozen_stages}", f"{none_frozen}: all stages learn")
+        yield _finding(case, "frozen_stages", "warning", f"{facts.frozen_stages}", f"{none_frozen}: all stages learn")
 
 
-def _fpn(facts: Facts, spec: DetectorSpec) -> Iterator[Finding]:
+def _fpn(case: _Case, spec: DetectorSpec) -> Iterator[Finding]:
+    facts = case.facts
     if facts.fpn_norm in ("", "GN"):
-        yield _finding(facts, "fpn_norm", "error", facts.fpn_norm or "no norm", "batch norm")
+        yield _finding(case, "fpn_norm", "error", facts.fpn_norm or "no norm", "batch norm")
     if facts.fpn_channels not in (None, spec.fpn_channels):
-        yield _finding(facts, "fpn_channels", "error", facts.fpn_channels, spec.fpn_channels, want=spec.fpn_channels)
+        yield _finding(case, "fpn_channels", "error", facts.fpn_channels, spec.fpn_channels, want=spec.fpn_channels)
     if facts.p6 not in (None, "pool"):
-        yield _finding(facts, "fpn_extra_convs", "error", f"P6 by {facts.p6}", "P6 pooled from P5")
+        yield _finding(case, "fpn_extra_convs", "error", f"P6 by {facts.p6}", "P6 pooled from P5")
 
 
-def _rpn(facts: Facts, spec: DetectorSpec) -> Iterator[Finding]:
+def _rpn(case: _Case, spec: DetectorSpec) -> Iterator[Finding]:
+    facts = case.facts
     if facts.rpn_convs not in (None, 1):
         found, shape = f"{facts.rpn_convs} convolutions", {"count": spec.anchors_per_location}
-        yield _finding(facts, "rpn_convs", "error", found, "one", channels=spec.fpn_channels, **shape)
+        yield _finding(case, "rpn_convs", "error", found, "one", channels=spec.fpn_channels, **shape)
     if facts.rpn_softmax:
-        yield _finding(facts, "rpn_softmax", "error", "two softmax logits an anchor", "one sigmoid logit")
+        yield _finding(case, "rpn_softmax", "error", "two softmax logits an anchor", "one sigmoid logit")
     ratios = list(spec.anchors.ratios)
     if facts.anchor_ratios not in (None, spec.anchors.ratios):
-        yield _finding(facts, "anchors", "error", list(facts.anchor_ratios), ratios, ratios=ratios)
+        yield _finding(case, "anchors", "error", list(facts.anchor_ratios), ratios, ratios=ratios)
     sizes, wanted = facts.anchor_sizes, spec.anchors.sizes
     if sizes is None:
         return
     if any(len(level) != 1 for level in sizes):
-        yield _finding(facts, "anchors", "error", f"{len(sizes[0])} sizes a level", "one size a level", ratios=ratios)
+        yield _finding(case, "anchors", "error", f"{len(sizes[0])} sizes a level", "one size a level", ratios=ratios)
     elif any(abs(a[0] - b) > 1e-3 for a, b in zip(sizes, wanted, strict=False)):
         whole = (*wanted, 2 * wanted[-1])
         has = [level[0] for level in sizes]
         # One factor for all levels, or the RPN's outputs cannot be rescaled to the framework's anchors.
         rescaled = "" if anchor_ratio(spec, DOWNSTREAM_SIZES) is None else ", or export with --anchors rescaled"
-        values = {
-            "want": [[size] for size in whole], "scales": mmdet_scales(whole), "strides": list(ANCHOR_STRIDES),
-            "rescaled": rescaled,
-        }  # fmt: skip
-        yield _finding(facts, "anchor_sizes", "warning", f"{has} px", f"{list(wanted)} px on P2-P5", **values)
+        yield _finding(case, "anchor_sizes", "warning", f"{has} px", f"{list(wanted)} px on P2-P5",
+                       want=case.framework.anchor_setting(whole), rescaled=rescaled)  # fmt: skip
     if facts.anchors_rounded:
-        yield _finding(facts, "anchors_rounded", "warning", "anchors rounded to pixels", "unrounded anchors")
+        yield _finding(case, "anchors_rounded", "warning", "anchors rounded to pixels", "unrounded anchors")
 
 
-def _head(facts: Facts, spec: DetectorSpec) -> Iterator[Finding]:
+def _head(case: _Case, spec: DetectorSpec) -> Iterator[Finding]:
+    facts = case.facts
     widths = {"convs": spec.head_conv_channels, "fc": spec.head_fc_channels, "channels": spec.fpn_channels}
     shape = (facts.head_convs, facts.head_fcs)
     if None not in shape and shape != (spec.HEAD_CONVS, 1):
         found = f"{shape[0]} convolutions, {shape[1]} fc"
-        yield _finding(facts, "head_shape", "error", found, f"{spec.HEAD_CONVS} convolutions, 1 fc", **widths)
+        yield _finding(case, "head_shape", "error", found, f"{spec.HEAD_CONVS} convolutions, 1 fc", **widths)
     elif any(
         has not in (None, want)
         for has, want in (
@@ -174,13 +168,13 @@ def _head(facts: Facts, spec: DetectorSpec) -> Iterator[Finding]:
     ):
         found = f"{facts.head_conv_channels} and {facts.head_fc_channels} wide"
         wanted = f"{spec.head_conv_channels} and {spec.head_fc_channels} wide"
-        yield _finding(facts, "head_shape", "error", found, wanted, **widths)
+        yield _finding(case, "head_shape", "error", found, wanted, **widths)
     if facts.head_norm in ("", "GN"):
-        yield _finding(facts, "head_norm", "error", facts.head_norm or "no norm", "batch norm")
+        yield _finding(case, "head_norm", "error", facts.head_norm or "no norm", "batch norm")
     if facts.roi_aligned is False or facts.roi_sampling not in (None, 0):
         found = f"{'' if facts.roi_aligned else 'not '}aligned, sampling ratio {facts.roi_sampling}"
-        yield _finding(facts, "roi_align", "warning", found, "aligned, adaptive sampling (0)")
+        yield _finding(case, "roi_align", "warning", found, "aligned, adaptive sampling (0)")
     p4 = spec.levels.upper[1]
     if facts.p4_from is not None and abs(facts.p4_from - p4) > 1:
         found, wanted = f"P4 takes boxes from {facts.p4_from:g} px", f"P4 takes boxes from {p4:g} px"
-        yield _finding(facts, "levels", "warning", found, wanted, p4=p4, finest=p4 / 4)
+        yield _finding(case, "levels", "warning", found, wanted, p4=p4, finest=p4 / 4)

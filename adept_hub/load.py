@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal, Unpack, get_args
+from typing import Unpack, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,27 +15,26 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from adept_hub.arguments.calls import checked
 from adept_hub.arguments.choices import check_choice, check_num_classes, chosen_parts
-from adept_hub.convert.detect import plan_for_model
 from adept_hub.convert.export import export_state, write_export
 from adept_hub.convert.options import (
     DEFAULT_ANCHORS,
     Anchors,
     Detector,
-    Framework,
     Levels,
     StateOptions,
     Target,
     TargetOptions,
-    check_framework,
 )
-from adept_hub.convert.pixels import pixel_notes
-from adept_hub.convert.recognize import recognize
+from adept_hub.convert.plan import plan_for_model
 from adept_hub.convert.rescale import rescale_anchors
 from adept_hub.convert.strides import refuse_other_strides, refuse_stride_in_1x1
 from adept_hub.errors import OptionValueError, UnsupportedDetectorError
+from adept_hub.frameworks import FRAMEWORKS, find_framework
+from adept_hub.frameworks.recognize import recognize
 from adept_hub.hub.fetch import FetchOptions, fetch
 from adept_hub.load_report import LoadReport
 from adept_hub.loading.account import notes, part_rows
+from adept_hub.loading.pixels import pixel_notes
 from adept_hub.loading.promise import promised_parts, promised_tensors
 from adept_hub.loading.transfer import plainly, transfer, verify
 from adept_hub.models import DetectorParts, assemble_detector
@@ -43,7 +42,7 @@ from adept_hub.models.options import DetectorOptions
 from adept_hub.models.skeleton import skeleton
 from adept_hub.models.wrapped import own_tensors
 from adept_hub.registry import registry
-from adept_hub.spec import FRAMEWORKS, PARTS, DetectorSpec
+from adept_hub.spec import PARTS, DetectorSpec
 
 Source = str | os.PathLike[str]
 
@@ -117,7 +116,7 @@ def load_pretrained(
         if any(parameter.dtype != torch.float32 for parameter in model.parameters()):
             model.float()  # another default made predictors that do not fit the weights
         state = {name: own.tensor for name, own in own_tensors(model).items()}
-        held = verify(model, plan_for_model(state, values, spec, wanted))
+        held = verify(model, plan_for_model(recognize(state), state, values, spec, wanted))
         model.load_report = LoadReport(
             fetched.origin, fetched.config.name, tuple(part_rows(model, held, tensors, "predictors"))
         )
@@ -182,7 +181,7 @@ def create_model(
 def load_state_dict(
     source: Source,
     *,
-    framework: Framework | Literal["canonical"] = "canonical",
+    framework: str = "canonical",
     detector: Detector = "faster_rcnn",
     parts: str | Iterable[str] = PARTS,
     revision: str | None = None,
@@ -194,7 +193,8 @@ def load_state_dict(
     """The pre-trained tensors under a framework's own names.
 
     Args:
-        framework: ``torchvision``, ``detectron2``, ``mmdet``, or ``canonical`` for the names of the checkpoint file.
+        framework: a name in `adept_hub.frameworks.FRAMEWORKS` (``torchvision``, ``detectron2``, ``mmdet``), or
+            ``canonical`` for the names of the checkpoint file.
         detector: the detector that the names are for.
         **options: ``norm`` and ``anchors`` of `adept_hub.convert.options.Target`; they need a framework.
 
@@ -212,20 +212,23 @@ def load_state_dict(
     """
     check_choice("framework", framework, ("canonical", *FRAMEWORKS), UnsupportedDetectorError)
     target = Target(detector=detector, **options)
+    names = tuple(FRAMEWORKS)
     if framework == "canonical" and (target != Target() or options):
         raise OptionValueError(
             "The canonical names are those of every detector: detector, norm and anchors change nothing there.\n"
-            f"Name the framework too: framework={FRAMEWORKS[0]!r} (or {', '.join(FRAMEWORKS[1:])})."
+            f"Name the framework too: framework={names[0]!r} (or {', '.join(names[1:])})."
         )
     fetched = fetch(source, FetchOptions(revision, cache_dir, offline, token))
     tensors = promised_tensors(fetched, promised_parts(parts, fetched.config))
-    return tensors if framework == "canonical" else export_state(tensors, fetched.config.spec, framework, target)
+    if framework == "canonical":
+        return tensors
+    return export_state(tensors, fetched.config.spec, find_framework(framework), target)
 
 
 @checked
 def export(
     source: Source,
-    framework: Framework,
+    framework: str,
     out: str | os.PathLike[str],
     *,
     detector: Detector = "faster_rcnn",
@@ -239,7 +242,7 @@ def export(
     """Write weights under a framework's names and the config that makes the framework agree with them.
 
     Args:
-        framework: ``torchvision``, ``detectron2`` or ``mmdet``.
+        framework: a name in `adept_hub.frameworks.FRAMEWORKS`: ``torchvision``, ``detectron2`` or ``mmdet``.
         out: the folder to write; must not exist, or be empty.
         detector: the detector to configure.
         parts: the parts to write; the framework initializes the others.
@@ -257,11 +260,11 @@ def export(
         ...     [path.name for path in adept_hub.export("adept_joint", "detectron2", f"{folder}/out", num_classes=4)]
         ['model.pth', 'config.yaml']
     """
-    check_framework(framework)
+    known = find_framework(framework)
     target = Target(detector=detector, **options)
     fetched = fetch(source, FetchOptions(revision, cache_dir, offline, token))
     tensors = promised_tensors(fetched, promised_parts(parts, fetched.config))
-    return write_export(tensors, fetched.config, framework, Path(out), target)
+    return write_export(tensors, fetched.config, known, Path(out), target)
 
 
 @checked
@@ -301,14 +304,14 @@ def load_into(
     chosen = chosen_parts(parts)
     known = recognize(own_tensors(model))
     if "backbone" in chosen:
-        refuse_stride_in_1x1(model)
-        refuse_other_strides(model)
+        refuse_stride_in_1x1(model, known.framework)
+        refuse_other_strides(model, known.framework)
     fetched = fetch(source, FetchOptions(revision, cache_dir, offline, token))
     wanted = promised_parts(parts, fetched.config)
     with plainly():
         tensors = promised_tensors(fetched, wanted)
         state = {name: own.tensor for name, own in own_tensors(model).items()}
-        plan = plan_for_model(state, tensors, fetched.config.spec, wanted, fold_norms=fold_norms)
+        plan = plan_for_model(recognize(state), state, tensors, fetched.config.spec, wanted, fold_norms=fold_norms)
         held, also_changed = transfer(model, plan)
         rows = tuple(part_rows(model, held, tensors, "other"))
         pixels = pixel_notes(model, known.framework, fetched.config) if "backbone" in chosen else ()

@@ -37,6 +37,7 @@ from torchvision.transforms.functional import hflip, pil_to_tensor
 
 from adept_hub.checkpoint.folder import read_config, read_tensors
 from adept_hub.convert.export import write_export
+from adept_hub.frameworks import TORCHVISION
 from adept_training.cli.finetune import side_settings
 from adept_training.finetuning.recipe import load_finetune_recipe
 from adept_training.finetuning.run import finetune
@@ -66,7 +67,7 @@ def main() -> None:
     export = args.out / "export"
     if not export.exists():
         config = read_config(args.weights)
-        write_export(read_tensors(args.weights, config), config, "torchvision", export)
+        write_export(read_tensors(args.weights, config), config, TORCHVISION, export)
     path, started = args.out / "results.json", time.monotonic()
     results = json.loads(path.read_text()) if path.is_file() else {}
     for seed in range(args.seeds):

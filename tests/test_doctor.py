@@ -9,12 +9,14 @@ import torch
 
 from adept_hub.cli.main import main
 from adept_hub.convert.export import export_state, write_export
-from adept_hub.convert.facts import DETECTRON2_STOCK, MMDET_STOCK, detectron2_facts, mmdet_facts
 from adept_hub.convert.options import Target
 from adept_hub.doctor import diagnose, diagnose_file, diagnose_stock
 from adept_hub.errors import CheckpointError, PickleRefusedError, UnsupportedModelError
-from adept_hub.frameworks.detectron2 import config_yaml
-from adept_hub.frameworks.mmdet import config_py
+from adept_hub.frameworks import FRAMEWORKS, MMDET, TORCHVISION
+from adept_hub.frameworks.detectron2.config import config_yaml
+from adept_hub.frameworks.detectron2.facts import DETECTRON2_STOCK, detectron2_facts
+from adept_hub.frameworks.mmdet.config import config_py
+from adept_hub.frameworks.mmdet.facts import MMDET_STOCK, mmdet_facts
 from tests.frameworks_support import LARGE, SMALL, config_of, random_tensors, register_mmdet
 
 FILES = {"detectron2": "config.yaml", "mmdet": "config.py"}
@@ -72,7 +74,7 @@ def test_an_export_has_nothing_wrong_but_what_was_chosen(framework, tmp_path):
         ("a", Target(anchors="downstream"), ["anchor_sizes", "levels"]),
         ("b", Target("cascade_rcnn", anchors="pretraining", levels=levels), [] if framework == "mmdet" else ["levels"]),
     ):
-        _, path = write_export(random_tensors(SMALL), config, framework, tmp_path / name, target)
+        _, path = write_export(random_tensors(SMALL), config, FRAMEWORKS[framework], tmp_path / name, target)
         assert codes(diagnose_file(path, config, framework, run_config=True)) == expected
 
 
@@ -137,10 +139,10 @@ def test_each_single_change_of_a_mmdet_config_is_found(change, code, tmp_path):
     config, target = config_of(LARGE), Target(anchors="pretraining", levels="pretraining")
     (tmp_path / "config.py").write_text(config_py(config, target))
     cfg = Config.fromfile(tmp_path / "config.py")
-    assert diagnose(mmdet_facts(cfg.model), config) == []
+    assert diagnose(mmdet_facts(cfg.model), config, MMDET) == []
     key, _, value = change.partition("=")
     cfg.merge_from_dict({key: eval(value)})
-    assert codes(diagnose(mmdet_facts(cfg.model), config)) == [code]
+    assert codes(diagnose(mmdet_facts(cfg.model), config, MMDET)) == [code]
 
 
 def test_a_base_config_is_followed(tmp_path):
@@ -152,7 +154,7 @@ def test_a_base_config_is_followed(tmp_path):
 
 
 def test_a_weights_file_tells_its_structure(tmp_path):
-    state = export_state(random_tensors(SMALL), SMALL, "torchvision")
+    state = export_state(random_tensors(SMALL), SMALL, TORCHVISION)
     path = tmp_path / "mine.pth"
     second = {"rpn.head.conv.1.0.weight": torch.zeros(32, 32, 3, 3), "rpn.head.conv.1.0.bias": torch.zeros(32)}
     torch.save({"model": {f"module.{k}": t for k, t in {**state, **second}.items()}}, path)

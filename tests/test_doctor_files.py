@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from adept_hub.cli.main import main
-from adept_hub.convert.facts import MMDET_STOCK, mmdet_facts
 from adept_hub.convert.options import Target
 from adept_hub.doctor import diagnose_file
 from adept_hub.errors import CheckpointError
-from adept_hub.frameworks.detectron2 import config_yaml
-from adept_hub.frameworks.mmdet import config_py
+from adept_hub.frameworks import FRAMEWORKS, MMDET
+from adept_hub.frameworks.detectron2.config import config_yaml
+from adept_hub.frameworks.mmdet.config import config_py
+from adept_hub.frameworks.mmdet.facts import MMDET_STOCK, mmdet_facts
 from adept_hub.frameworks.read_facts import facts_of_file
 from tests.frameworks_support import LARGE, config_of, register_mmdet
 
@@ -28,7 +29,7 @@ def test_no_yaml_runs_code(framework: str, field: str, tmp_path: Path) -> None:
     path = tmp_path / "evil.yaml"
     path.write_text(f"{field}: !!python/object/apply:os.system ['touch {mark}']\n")
     with pytest.raises(CheckpointError, match="is not valid YAML"):
-        facts_of_file(path, framework, run_config=True)
+        facts_of_file(path, FRAMEWORKS[framework], run_config=True)
     assert not mark.exists()
 
 
@@ -63,8 +64,8 @@ def test_yaml_and_json_need_no_mmengine(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "mine.yaml").write_text(
         "_base_: [stock.json, neck.yaml]\nmodel: {backbone: {_delete_: true, depth: 18, frozen_stages: 3}}\n"
     )
-    assert facts_of_file(tmp_path / "stock.json", "mmdet") == mmdet_facts(MMDET_STOCK)
-    found = facts_of_file(tmp_path / "mine.yaml", "mmdet")
+    assert facts_of_file(tmp_path / "stock.json", MMDET) == mmdet_facts(MMDET_STOCK)
+    found = facts_of_file(tmp_path / "mine.yaml", MMDET)
     assert (found.depth, found.frozen_stages, found.fpn_channels) == (18, 3, 64)
     # what _delete_ dropped has MMDetection's default, not the base's
     assert found.backbone_norm == "BN"

@@ -15,9 +15,13 @@ from torchvision.models.detection.rpn import RPNHead
 
 import adept_hub
 from adept_hub.checkpoint.folder import read_config
-from adept_hub.convert.facts import MMDET_STOCK, TORCHVISION_STOCK, detectron2_facts, merge, mmdet_facts
+from adept_hub.convert.facts import merge
 from adept_hub.doctor import diagnose
 from adept_hub.errors import UnsupportedModelError
+from adept_hub.frameworks import DETECTRON2, MMDET, TORCHVISION
+from adept_hub.frameworks.detectron2.facts import detectron2_facts
+from adept_hub.frameworks.mmdet.facts import MMDET_STOCK, mmdet_facts
+from adept_hub.frameworks.torchvision.facts import TORCHVISION_STOCK
 from adept_hub.spec import AnchorSpec
 from tests.convert.probes import PROBES
 from tests.house import ANCHORS, LICENSE, PIXELS, SPEC, House, network_input, photograph
@@ -187,17 +191,17 @@ def test_anchors_that_a_checkpoint_cannot_describe_are_refused_with_the_rpn(hous
 
 def test_the_remedies_of_doctor_are_the_house_s_facts(house: House) -> None:
     """Followed word by word, they give anchors that doctor does not complain of."""
-    told = {f.code: f.remedy for f in diagnose(mmdet_facts(MMDET_STOCK), house.config)}
+    told = {f.code: f.remedy for f in diagnose(mmdet_facts(MMDET_STOCK), house.config, MMDET)}
     assert told["anchors"] == "set anchor_generator.ratios=[0.4, 1.7] and one scale"
     words = "scales=[1], base_sizes=[11.0, 23.0, 47.0, 90.0, 180.0], strides=[4, 8, 16, 32, 64]"
     assert told["anchor_sizes"] == f"set anchor_generator to {words}", "rescaling cannot be advised: levels differ"
     generator = eval(f"dict({words}, ratios=[0.4, 1.7])")
     followed = merge(MMDET_STOCK, {"rpn_head": {"anchor_generator": generator}})
-    assert not {"anchors", "anchor_sizes"} & {f.code for f in diagnose(mmdet_facts(followed), house.config)}
-    told = {f.code: f.remedy for f in diagnose(detectron2_facts({}), house.config)}
+    assert not {"anchors", "anchor_sizes"} & {f.code for f in diagnose(mmdet_facts(followed), house.config, MMDET)}
+    told = {f.code: f.remedy for f in diagnose(detectron2_facts({}), house.config, DETECTRON2)}
     assert told["anchors"].startswith("set MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS to [[0.4, 1.7]]")
     assert told["mean"] == "set MODEL.PIXEL_MEAN to [25.5, 51.0, 76.5]"
-    told = {f.code: f.remedy for f in diagnose(TORCHVISION_STOCK, house.config)}
+    told = {f.code: f.remedy for f in diagnose(TORCHVISION_STOCK, house.config, TORCHVISION)}
     assert told["std"] == "pass image_std=[0.4, 0.5, 0.6]"
     assert "aspect_ratios=([0.4, 1.7],) * 5" in told["anchors"]
 

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export, and say what was written and what to type next."""
-    from adept_hub.convert.export import next_steps
+    from adept_hub.frameworks import find_framework
     from adept_hub.load import export
 
     chosen = {"num_classes": args.num_classes, "norm": args.norm, "anchors": args.anchors, "levels": args.levels}
@@ -52,5 +52,5 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for path in paths:
         print(f"{path}  {path.stat().st_size:,} bytes")
-    print(f"\n{next_steps(args.to, args.out)}")
+    print(f"\n{find_framework(args.to).next_steps(args.out)}")
     return 0

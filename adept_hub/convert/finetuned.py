@@ -15,58 +15,10 @@ import torch
 from torch import Tensor
 
 from adept_hub.arguments.calls import checked
-from adept_hub.convert.export import key_table
+from adept_hub.convert.framework import Framework
 from adept_hub.convert.keymap import KeyRow, KeyTable
-from adept_hub.convert.options import CASCADE_STAGES, Detector, Framework, check_framework
+from adept_hub.convert.options import CASCADE_STAGES, Detector
 from adept_hub.errors import IncompleteLoadError
-
-#: Predictors of each framework inside a detector; the slot of a stage is filled in for Cascade only.
-_BOX: Mapping[str, tuple[KeyRow, ...]] = {
-    "torchvision": (
-        KeyRow("linear", "cls", "roi_heads.box_predictor{stage}.cls_score"),
-        KeyRow("linear", "box", "roi_heads.box_predictor{stage}.bbox_pred"),
-    ),
-    "detectron2": (
-        KeyRow("linear", "cls", "roi_heads.box_predictor{stage}.cls_score"),
-        KeyRow("linear", "box", "roi_heads.box_predictor{stage}.bbox_pred"),
-    ),
-    "mmdet": (
-        KeyRow("linear", "cls", "roi_head.bbox_head{stage}.fc_cls"),
-        KeyRow("linear", "box", "roi_head.bbox_head{stage}.fc_reg"),
-    ),
-}
-_MASK: Mapping[str, tuple[KeyRow, ...]] = {
-    "torchvision": (
-        KeyRow("conv_bias", "mask.{}.0", "roi_heads.mask_head.{}.0"),
-        KeyRow("norm", "mask.{}.1", "roi_heads.mask_head.{}.1"),
-        KeyRow("linear", "mask.up", "roi_heads.mask_predictor.conv5_mask"),
-        KeyRow("linear", "mask.logits", "roi_heads.mask_predictor.mask_fcn_logits"),
-    ),
-    "detectron2": (
-        KeyRow("conv_bias", "mask.0.0", "roi_heads.mask_head.mask_fcn1"),
-        KeyRow("norm", "mask.0.1", "roi_heads.mask_head.mask_fcn1.norm"),
-        KeyRow("conv_bias", "mask.1.0", "roi_heads.mask_head.mask_fcn2"),
-        KeyRow("norm", "mask.1.1", "roi_heads.mask_head.mask_fcn2.norm"),
-        KeyRow("conv_bias", "mask.2.0", "roi_heads.mask_head.mask_fcn3"),
-        KeyRow("norm", "mask.2.1", "roi_heads.mask_head.mask_fcn3.norm"),
-        KeyRow("conv_bias", "mask.3.0", "roi_heads.mask_head.mask_fcn4"),
-        KeyRow("norm", "mask.3.1", "roi_heads.mask_head.mask_fcn4.norm"),
-        KeyRow("linear", "mask.up", "roi_heads.mask_head.deconv"),
-        KeyRow("linear", "mask.logits", "roi_heads.mask_head.predictor"),
-    ),
-    "mmdet": (
-        KeyRow("conv_bias", "mask.{}.0", "roi_head.mask_head.convs.{}.conv"),
-        KeyRow("norm", "mask.{}.1", "roi_head.mask_head.convs.{}.bn"),
-        KeyRow("linear", "mask.up", "roi_head.mask_head.upsample"),
-        KeyRow("linear", "mask.logits", "roi_head.mask_head.conv_logits"),
-    ),
-}
-#: Buffers that a framework's state may hold beside its weights.
-_BUFFERS: Mapping[str, tuple[str, ...]] = {
-    "torchvision": (),
-    "detectron2": (r"pixel_(mean|std)", r"(proposal_generator\.)?anchor_generator\.cell_anchors\.\d+"),
-    "mmdet": (r"data_preprocessor\.(mean|std)",),
-}
 
 
 @checked
@@ -87,7 +39,7 @@ def convert_detector(
     Raises:
         UnknownKeyError: a key that such a detector does not have.
         IncompleteLoadError: the state has no predictors: it is no fine-tuned detector.
-        UnsupportedDetectorError: a framework or detector is unknown.
+        UnsupportedDetectorError: the detector is unknown.
     """
     tensors = _table(source, detector).to_canonical(state)
     predictors = [key for key in tensors if key.rsplit(".", 1)[0].endswith((".cls", ".box"))]
@@ -96,18 +48,18 @@ def convert_detector(
             f"The state has {len(predictors)} tensors of box predictors: it is no whole fine-tuned detector.\n"
             "For pre-trained parts alone use adept_hub.convert.export.import_state."
         )
-    if source == "torchvision":
+    if source.background_first and not target.background_first:
         tensors = {key: _background_last(key, t, detector) for key, t in tensors.items()}
-    if target == "torchvision":
+    if target.background_first and not source.background_first:
         tensors = {key: _background_first(key, t, detector) for key, t in tensors.items()}
     return _table(target, detector).to_target(tensors)
 
 
 def _table(framework: Framework, detector: Detector) -> KeyTable:
     """Like the table of pre-trained parts, but with predictors, and with a name of its own for each stage's head."""
-    check_framework(framework)
-    rows = [row for row in key_table(framework, detector).rows if not row.canonical.startswith("head.")]
-    heads = [row for row in key_table(framework, detector).rows if row.canonical.startswith("head.")]
+    table = framework.key_table(detector)
+    rows = [row for row in table.rows if not row.canonical.startswith("head.")]
+    heads = [row for row in table.rows if row.canonical.startswith("head.")]
     cascade = detector == "cascade_rcnn"
     stages = CASCADE_STAGES if cascade else 1
     per_stage = len(heads) // stages
@@ -115,11 +67,11 @@ def _table(framework: Framework, detector: Detector) -> KeyTable:
         head = heads[stage * per_stage : (stage + 1) * per_stage]
         rows += [row._replace(canonical=f"stage{stage}.{row.canonical}") for row in head]
         infix = f".{stage}" if cascade else ""
-        for kind, name, inside in _BOX[framework]:
+        for kind, name, inside in framework.box_predictor:
             rows.append(KeyRow(kind, f"stage{stage}.{name}", inside.format(stage=infix)))
     if detector == "mask_rcnn":
-        rows += _MASK[framework]
-    return KeyTable(framework, tuple(rows), _BUFFERS[framework])
+        rows += framework.mask_head
+    return KeyTable(framework.name, tuple(rows), framework.buffers)
 
 
 def _classwise(key: str, detector: Detector) -> int:

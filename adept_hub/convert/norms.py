@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -15,12 +15,14 @@ EPS = 1e-5
 NORMED_PARTS = ("backbone", "fpn", "head")
 
 
-def with_norm(tensors: Mapping[str, Tensor], norm: Norm, framework: str) -> dict[str, Tensor]:
-    """Canonical tensors as a model of ``framework`` with this kind of norm holds them."""
+def with_norm(tensors: Mapping[str, Tensor], norm: Norm, counted: Collection[str] = ()) -> dict[str, Tensor]:
+    """Return canonical tensors as a model with this kind of norm holds them.
+
+    ``counted`` are the parts whose frozen norms keep their counters: MMDetection freezes an ordinary BatchNorm in place
+    in its backbone.
+    """
     if norm in ("SyncBN", "BN"):
         return dict(tensors)
-    # In its backbone MMDetection freezes an ordinary BatchNorm in place, which keeps its counter; FrozenBN has none.
-    counted = ("backbone",) if framework == "mmdet" else ()
     if norm == "FrozenBN":
         return without_counters(tensors, [part for part in NORMED_PARTS if part not in counted])
     return fold_into_convs(without_counters(tensors, [p for p in ("backbone",) if p not in counted]), ("fpn", "head"))

@@ -9,9 +9,8 @@ from typing import Literal, TypedDict, get_args
 from adept_hub.arguments.calls import checked
 from adept_hub.arguments.choices import check_choice, check_num_classes
 from adept_hub.errors import UnsupportedDetectorError
-from adept_hub.spec import FRAMEWORKS, DetectorSpec
+from adept_hub.spec import DetectorSpec
 
-Framework = Literal["torchvision", "detectron2", "mmdet"]
 Detector = Literal["faster_rcnn", "mask_rcnn", "cascade_rcnn"]
 Norm = Literal["SyncBN", "BN", "FrozenBN", "none"]
 Anchors = Literal["downstream", "rescaled", "pretraining"]
@@ -79,18 +78,3 @@ class TargetOptions(StateOptions, total=False):
 
     num_classes: int
     levels: Levels
-
-
-def mmdet_scales(sizes: tuple[float, ...]) -> str:
-    """Return the arguments of MMDetection's AnchorGenerator that give anchors of ``sizes`` px on P2-P6."""
-    scales = {size / stride for size, stride in zip(sizes, ANCHOR_STRIDES, strict=True)}
-    return f"scales=[{scales.pop():g}]" if len(scales) == 1 else f"scales=[1], base_sizes={list(sizes)}"
-
-
-def check_framework(framework: str) -> None:
-    """Refuse a framework that no table exists for.
-
-    Raises:
-        UnsupportedDetectorError: it is not one of the three.
-    """
-    check_choice("framework", framework, FRAMEWORKS, UnsupportedDetectorError)

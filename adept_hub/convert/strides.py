@@ -8,16 +8,15 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from adept_hub.convert.recognize import recognize
+from adept_hub.convert.framework import Framework
 from adept_hub.errors import UnsupportedModelError
-from adept_hub.frameworks.remedies import remedy
-from adept_hub.models.wrapped import own_tensors, plain_name
+from adept_hub.models.wrapped import plain_name
 
 #: Stage and number of a block; torchvision and MMDetection count stages from 1, Detectron2 from 2.
 _BLOCK = re.compile(r"(?:.*\.)?(?P<stage>layer[1-4]|res[2-5])\.(?P<block>\d+)")
 
 
-def refuse_stride_in_1x1(model: nn.Module) -> None:
+def refuse_stride_in_1x1(model: nn.Module, framework: Framework) -> None:
     """Refuse a detector whose bottlenecks stride in the first 1x1 convolution, as Detectron2's default ones do.
 
     Every tensor would load, and every feature be wrong: the weights were learned with the stride in the 3x3.
@@ -29,11 +28,11 @@ def refuse_stride_in_1x1(model: nn.Module) -> None:
         if hasattr(block, "conv3") and _largest(block.conv1, "stride") > 1:
             raise UnsupportedModelError(
                 "Your ResNet has its strides in the 1x1 convolutions, the weights were learned with them in the 3x3: "
-                f"all tensors would fit and all features be wrong.\nWhat to do: {_remedy('stride_in_1x1', model)}."
+                f"all tensors would fit and all features be wrong.\nWhat to do: {framework.remedy('stride_in_1x1')}."
             )
 
 
-def refuse_other_strides(model: nn.Module) -> None:
+def refuse_other_strides(model: nn.Module, framework: Framework) -> None:
     """Refuse a detector whose stages are dilated, or stride otherwise than by 2 in the first block of all but one.
 
     Raises:
@@ -51,7 +50,7 @@ def refuse_other_strides(model: nn.Module) -> None:
             continue
         raise UnsupportedModelError(
             f"{name!r} {what}: all tensors would fit and the features be wrong.\n"
-            f"What to do: {_remedy('dilation', model)}."
+            f"What to do: {framework.remedy('dilation')}."
         )
 
 
@@ -66,7 +65,3 @@ def _blocks(model: nn.Module) -> Iterator[tuple[str, tuple[bool, bool], nn.Modul
 def _largest(conv: object, attribute: str) -> int:
     value = getattr(conv, attribute, 1)
     return max(value) if isinstance(value, tuple) else int(value)
-
-
-def _remedy(code: str, model: nn.Module) -> str:
-    return remedy(code, recognize(own_tensors(model)).framework)

@@ -66,79 +66,14 @@ class Layout:
     box_head: str
 
 
-LAYOUTS: Mapping[str, Layout] = {
-    "torchvision": Layout(
-        parts={
-            "backbone": r"backbone\.body\..*",
-            "fpn": r"backbone\.fpn\..*",
-            "rpn": r"rpn\.head\..*",
-            "head": r"roi_heads\.box_head\..*",
-        },
-        block=r"backbone\.body\.layer3\.(\d+)\.conv(\d)\.weight",
-        stem_norm=("backbone.body.bn1",),
-        fpn_conv="backbone.fpn.inner_blocks.0.0",
-        fpn_norm=("backbone.fpn.inner_blocks.0.1",),
-        fpn_extra=r"backbone\.fpn\.extra_blocks\..*",
-        rpn_conv=r"rpn\.head\.conv\.\d+\.0\.weight",
-        rpn_cls="rpn.head.cls_logits",
-        rpn_reg="rpn.head.bbox_pred",
-        head_conv=r"(\d+)\.0\.weight",
-        head_fc=r"(?:fc)?(\d+)\.weight",
-        head_norm=r"0\.1",
-        box_head="roi_heads.box_head.",
-    ),
-    "detectron2": Layout(
-        parts={
-            "backbone": r"backbone\.bottom_up\..*",
-            "fpn": r"backbone\.(?!bottom_up\.).*",
-            "rpn": r"proposal_generator\.rpn_head\..*",
-            "head": r"roi_heads\.box_head\..*",
-        },
-        block=r"backbone\.bottom_up\.res4\.(\d+)\.conv(\d)\.weight",
-        stem_norm=("backbone.bottom_up.stem.conv1.norm",),
-        fpn_conv="backbone.fpn_lateral2",
-        fpn_norm=("backbone.fpn_lateral2.norm",),
-        fpn_extra=r"backbone\.top_block\..*",
-        rpn_conv=r"proposal_generator\.rpn_head\.conv(\.conv\d+)?\.weight",
-        rpn_cls="proposal_generator.rpn_head.objectness_logits",
-        rpn_reg="proposal_generator.rpn_head.anchor_deltas",
-        head_conv=r"conv(\d+)\.weight",
-        head_fc=r"fc(\d+)\.weight",
-        head_norm=r"conv1\.norm",
-        box_head="roi_heads.box_head.",
-    ),
-    "mmdet": Layout(
-        parts={
-            "backbone": r"backbone\..*",
-            "fpn": r"neck\..*",
-            "rpn": r"rpn_head\..*",
-            "head": r"roi_head\.bbox_head\.(?!(\d+\.)?fc_(cls|reg)\.).*",
-        },
-        block=r"backbone\.layer3\.(\d+)\.conv(\d)\.weight",
-        stem_norm=("backbone.bn1", "backbone.gn1"),
-        fpn_conv="neck.lateral_convs.0.conv",
-        fpn_norm=("neck.lateral_convs.0.bn", "neck.lateral_convs.0.gn"),
-        fpn_extra=r"neck\.fpn_convs\.([4-9]|\d\d+)\..*",
-        rpn_conv=r"rpn_head\.rpn_conv(\.\d+\.conv)?\.weight",
-        rpn_cls="rpn_head.rpn_cls",
-        rpn_reg="rpn_head.rpn_reg",
-        head_conv=r"shared_convs\.(\d+)\.conv\.weight",
-        head_fc=r"shared_fcs\.(\d+)\.weight",
-        head_norm=r"shared_convs\.0\.[bg]n",
-        box_head="roi_head.bbox_head.",
-    ),
-}
-
-
-def part_of_key(key: str, framework: str) -> str | None:
-    """The pre-trained part that a framework's key belongs to, if any."""
-    parts = LAYOUTS[framework].parts.items()
+def part_of_key(key: str, layout: Layout) -> str | None:
+    """Return the pre-trained part that a framework's key belongs to, if any."""
+    parts = layout.parts.items()
     return next((part for part, pattern in parts if re.fullmatch(pattern, key)), None)
 
 
-def read_structure(shapes: Shapes, framework: str) -> Structure:
-    """The structure of a detector of ``framework`` from the shapes of its tensors, under the framework's own keys."""
-    layout = LAYOUTS[framework]
+def read_structure(shapes: Shapes, layout: Layout) -> Structure:
+    """Return the structure of a detector from the shapes of its tensors, under its framework's own keys."""
     fpn, cls, reg = (shapes.get(f"{m}.weight") for m in (layout.fpn_conv, layout.rpn_cls, layout.rpn_reg))
     rpn_convs = [key for key in shapes if re.fullmatch(layout.rpn_conv, key)]
     heads, stages = _box_head(shapes, layout)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from adept_hub.convert.keymap import KeyRow, KeyTable, Kind
-from adept_hub.frameworks import detectron2, mmdet
+from adept_hub.frameworks import DETECTRON2, MMDET
 from adept_hub.spec import PARTS, AnchorSpec, LevelSpec, Preprocessing
 
 Network = Literal["online", "target", "none"]
@@ -78,7 +78,7 @@ def _soco(suffix: str) -> tuple[KeyRow, ...]:
 
 def _aligndet(prefix: str) -> tuple[KeyRow, ...]:
     """An MMDetection detector, alone or inside a wrapper; its FPN and head have no norms."""
-    rows = (*mmdet.BODY, *(KeyRow(kind, name, f"roi_head.bbox_head.{inside}") for kind, name, inside in mmdet.HEAD))
+    rows = MMDET.key_table().rows
     return tuple(KeyRow(kind, name, f"{prefix}{target}") for kind, name, target in rows)
 
 
@@ -118,7 +118,7 @@ _SIMCLR_V2 = (
 #: What ``convert-pretrain-to-detectron2.py`` of MoCo, DenseCL and DetCo makes of a ResNet.
 _DETECTRON2 = tuple(
     row._replace(target=row.target.removeprefix("backbone.bottom_up."))
-    for row in detectron2.BODY
+    for row in DETECTRON2.body
     if row.canonical.startswith("backbone.")
 )
 

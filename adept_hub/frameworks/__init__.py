@@ -1,1 +1,27 @@
-"""What is specific to torchvision, Detectron2 and MMDetection, one module per framework."""
+"""Every framework that weights are exported to, one value of one type each; a new one is a new module here.
+
+Its name stands in `adept_hub.spec.FRAMEWORKS` too, which commands read without importing torch.
+"""
+
+from __future__ import annotations
+
+from adept_hub.arguments.choices import check_choice
+from adept_hub.convert.framework import Framework
+from adept_hub.errors import UnsupportedDetectorError
+from adept_hub.frameworks.detectron2 import DETECTRON2
+from adept_hub.frameworks.mmdet import MMDET
+from adept_hub.frameworks.torchvision import TORCHVISION
+
+__all__ = ["DETECTRON2", "FRAMEWORKS", "MMDET", "TORCHVISION", "Framework", "find_framework"]
+
+FRAMEWORKS: dict[str, Framework] = {value.name: value for value in (TORCHVISION, DETECTRON2, MMDET)}
+
+
+def find_framework(name: str) -> Framework:
+    """Return the framework of a name.
+
+    Raises:
+        UnsupportedDetectorError: no framework has this name.
+    """
+    check_choice("framework", name, FRAMEWORKS, UnsupportedDetectorError)
+    return FRAMEWORKS[name]

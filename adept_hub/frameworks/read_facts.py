@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adept_hub.checkpoint.state_files import read_state
-from adept_hub.convert.facts import Config, Facts, detectron2_facts, mmdet_facts
+from adept_hub.convert.facts import Facts
+from adept_hub.convert.framework import Framework
+from adept_hub.convert.structure import read_structure
 from adept_hub.errors import CheckpointError, UnsupportedModelError
-from adept_hub.io.config_files import read_plain_config
-from adept_hub.io.paths import is_file, not_a
+from adept_hub.frameworks.recognize import recognize
 from adept_hub.io.schema import from_dict
 
 if TYPE_CHECKING:
     pass
 
 
-def facts_of_file(path: Path, framework: str, *, run_config: bool = False) -> Facts:
+def facts_of_file(path: Path, framework: Framework, *, run_config: bool = False) -> Facts:
     """Read what a file says about the detector that it configures or holds.
 
     Args:
@@ -33,16 +34,13 @@ def facts_of_file(path: Path, framework: str, *, run_config: bool = False) -> Fa
         MissingExtraError: PyYAML is not installed.
         UnsupportedModelError: weights that are no two-stage FPN detector's, or another framework's.
     """
-    if path.suffix in (".yaml", ".yml") and framework == "detectron2":
-        return _checked(path, lambda: detectron2_facts(_read_detectron2(path)))
-    if path.suffix in (".py", ".json", ".yaml", ".yml") and framework == "mmdet":
-        return _checked(path, lambda: mmdet_facts(_read_mmdet(path, run_config)))
+    if path.suffix in framework.config_suffixes:
+        return _checked(path, lambda: framework.read_config(path, run_config))
     if path.suffix in (".pth", ".pt", ".pkl", ".safetensors", ".bin"):
         return facts_of_shapes({key: tuple(t.shape) for key, t in read_state(path).items()}, framework)
-    kinds = {"detectron2": ".yaml", "mmdet": ".py", "torchvision": "none (torchvision has no config files)"}
     raise CheckpointError(
-        f"{path} is neither a config of {framework} nor a weights file.\n"
-        f"Configs of {framework}: {kinds[framework]}; weights: .pth, .safetensors."
+        f"{path} is neither a config of {framework.name} nor a weights file.\n"
+        f"Configs of {framework.name}: {framework.config_kind}; weights: .pth, .safetensors."
     )
 
 
@@ -71,61 +69,18 @@ def _check_numbers(facts: Facts) -> None:
         raise ValueError("every level must have an anchor")
 
 
-def _read_detectron2(path: Path) -> Config:
-    data = read_plain_config(path, "_BASE_", _refuse_python)
-    if not {"MODEL", "INPUT", "SOLVER"} & set(data):
-        raise CheckpointError(f"{path} is not a Detectron2 config: it has no MODEL.")
-    return data
-
-
-def _read_mmdet(path: Path, run_config: bool) -> Config:
-    config = read_plain_config(path, "_base_", _run_mmengine if run_config else _refuse_python)
-    model = config.get("model")
-    if not isinstance(model, Mapping) or "roi_head" not in model or "neck" not in model:
-        raise CheckpointError(f"{path} does not configure a two-stage detector with a neck.")
-    return model
-
-
-def _refuse_python(path: Path) -> Config:
-    raise CheckpointError(
-        f"{path} is a Python config: reading it means running it.\n"
-        "If you trust it, add --run-config (in Python: run_config=True); .yaml and .json configs are never run."
-    )
-
-
-def _run_mmengine(path: Path) -> Config:
-    try:
-        from mmengine.config import Config as MMConfig
-    except ModuleNotFoundError as error:
-        raise CheckpointError(
-            f"{path} is a Python config, which needs mmengine, and mmengine is not installed here.\n"
-            "Run adept doctor where you train: pip install mmengine"
-        ) from error
-    if not is_file(path):
-        raise CheckpointError(not_a("a config file", path))
-    try:
-        found: Config = MMConfig.fromfile(str(path)).to_dict()
-    except Exception as error:  # the file is a program: it may raise anything
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{path} cannot be run: {type(error).__name__}: {reason}") from error
-    return found
-
-
-def facts_of_shapes(shapes: Mapping[str, tuple[int, ...]], framework: str) -> Facts:
+def facts_of_shapes(shapes: Mapping[str, tuple[int, ...]], framework: Framework) -> Facts:
     """What the names and shapes of a detector's tensors tell: its structure, not its pixels, strides or anchors."""
-    from adept_hub.convert.recognize import recognize
-    from adept_hub.convert.structure import read_structure
-
     known = recognize(shapes)
-    if known.framework != framework:
+    name = known.framework.name
+    if known.framework is not framework:
         raise UnsupportedModelError(
-            f"The names are those of {known.framework}, not of {framework}.\nAsk with --target {known.framework}"
+            f"The names are those of {name}, not of {framework.name}.\nAsk with --target {name}"
         )
     inside = {k.removeprefix(known.prefix): s for k, s in shapes.items() if k.startswith(known.prefix)}
-    has = read_structure(inside, framework)
+    has = read_structure(inside, framework.layout)
     names = {"none": "", "BN": "BN", "FrozenBN": "FrozenBN", "GN": "GN"}
     return Facts(
-        framework=framework,
         depth=has.depth,
         backbone_norm=names[has.backbone_norm],
         fpn_norm=names[has.fpn_norm],

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from adept_hub.arguments.calls import checked
-from adept_hub.convert.options import Framework
 from adept_hub.errors import SourceError
 from adept_hub.words.spelling import did_you_mean
 
@@ -52,7 +51,7 @@ def _not_understood(address: str, why: str) -> SourceError:
 
 
 @checked
-def cached_weights(address: str, framework: Framework, *, force: bool = False) -> Path:
+def cached_weights(address: str, framework: str, *, force: bool = False) -> Path:
     """Return a ``model.pth`` for the framework, exported once into the cache; safe when many processes ask at once.
 
     ``force`` fetches and exports again.
@@ -64,14 +63,15 @@ def cached_weights(address: str, framework: Framework, *, force: bool = False) -
     import torch
 
     from adept_hub.checkpoint.folder import read_tensors
-    from adept_hub.convert.export import export_state, wrapped
+    from adept_hub.convert.export import export_state
     from adept_hub.convert.options import Target
+    from adept_hub.frameworks import find_framework
     from adept_hub.hub.fetch import FetchOptions, fetch
     from adept_hub.io.digest import cache_dir
     from adept_hub.io.write import atomic_file
     from adept_hub.spec import PARTS
 
-    door = parse_address(address)
+    door, known = parse_address(address), find_framework(framework)
     choices = {name: value for name, value in door.options.items() if name != "revision"}
     target = Target(**choices)  # type: ignore[arg-type]  # checked by the dataclass
     fetched = fetch(door.source, FetchOptions(revision=door.options.get("revision"), force=force))
@@ -79,10 +79,10 @@ def cached_weights(address: str, framework: Framework, *, force: bool = False) -
     key = hashlib.sha256(f"{config.sha256} {framework} {target}".encode()).hexdigest()[:16]
     path = cache_dir() / "doors" / f"{config.name}-{framework}-{key}.pth"
     if force or not path.is_file():
-        state = export_state(read_tensors(fetched.folder, config), config.spec, framework, target)
+        state = export_state(read_tensors(fetched.folder, config), config.spec, known, target)
         copies = {name: tensor.clone().contiguous() for name, tensor in state.items()}
         with atomic_file(path) as temporary:
-            torch.save(wrapped(copies, framework), temporary)
+            torch.save(known.wrap(copies, ()), temporary)
     _log.info("%s: %s for %s (%s)", address, config.name, framework, target.detector)
     if lacking := [part for part in PARTS if part not in config.parts]:
         _log.warning("%s has no %s: %s starts it at random", config.name, " and no ".join(lacking), framework)

@@ -79,3 +79,10 @@ def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         else:
             merged[key] = item
     return merged
+
+
+def refuse_python(path: Path) -> Mapping[str, Any]:
+    raise CheckpointError(
+        f"{path} is a Python config: reading it means running it.\n"
+        "If you trust it, add --run-config (in Python: run_config=True); .yaml and .json configs are never run."
+    )

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from torch import Tensor, nn
 
-from adept_hub.convert.recognize import recognize
 from adept_hub.convert.structure import part_of_key
+from adept_hub.frameworks.recognize import recognize
 from adept_hub.load_report import PartReport
 from adept_hub.loading.transfer import Held
 from adept_hub.models.contract import part_of
@@ -32,7 +32,7 @@ def part_rows(model: nn.Module, held: Sequence[Held], tensors: Mapping[str, Tens
     filled = {one.step.target for one in held}
     for key, (name, _) in own.items():
         if key not in filled:
-            part = part_of_key(key.removeprefix(known.prefix), known.framework)
+            part = part_of_key(key.removeprefix(known.prefix), known.framework.layout)
             left.setdefault(part or rest, []).append(name)
     used, seen = {one.step.source for one in held}, set()
     rows = {part: PartReport(part, reinitialized=tuple(left.get(part, ()))) for part in (*PARTS, rest)}

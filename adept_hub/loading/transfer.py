@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from adept_hub.convert.detect import TensorCopy
+from adept_hub.convert.plan import TensorCopy
 from adept_hub.errors import IncompleteLoadError, UnsupportedModelError
 from adept_hub.models.wrapped import (
     Own,
@@ -73,7 +73,7 @@ def transfer(model: nn.Module, plan: Sequence[TensorCopy]) -> Transfer:
 
     Args:
         model: whose `adept_hub.models.wrapped.own_tensors` the plan's targets are.
-        plan: of `adept_hub.convert.detect.plan_for_model`.
+        plan: of `adept_hub.convert.plan.plan_for_model`.
 
     Returns:
         What was written, each compared with the model's own tensor afterwards.

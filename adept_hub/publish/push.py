@@ -20,6 +20,7 @@ from adept_hub.checkpoint.validate import MAX_CARD_BYTES
 from adept_hub.convert.export import import_state
 from adept_hub.convert.infer import infer_spec
 from adept_hub.errors import AdeptError, CheckpointError, DownloadError, PublishError
+from adept_hub.frameworks import TORCHVISION
 from adept_hub.hub.endpoint import check_endpoint
 from adept_hub.io.read import BoundedReader
 from adept_hub.models.contract import part_of
@@ -109,7 +110,7 @@ def save_pretrained(
     cascade = any(key.startswith("roi_heads.box_head.0.") and key.count(".") > 4 for key in state)
     # The model's and not its origin's: it may have been loaded with other anchors, and its RPN trained on them.
     anchors = anchors_of(model) if any(key.startswith("rpn.") for key in state) else None
-    tensors = import_state(state, "torchvision", "cascade_rcnn" if cascade else "faster_rcnn", anchors)
+    tensors = import_state(state, TORCHVISION, "cascade_rcnn" if cascade else "faster_rcnn", anchors)
     tensors = {key: tensor for key, tensor in tensors.items() if part_of(key) in wanted}
     spec = infer_spec({key: tuple(t.shape) for key, t in tensors.items()}, anchors)
     if origin is not None:

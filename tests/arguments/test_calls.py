@@ -29,8 +29,8 @@ MODULES = (
     "adept_hub.convert.export", "adept_hub.integrations.url_handler",
 )  # fmt: skip
 FUNCTIONS = (
-    "adept_hub.convert.detect:plan_for_model", "adept_hub.convert.finetuned:convert_detector",
-    "adept_hub.convert.options:Target", "adept_hub.convert.recognize:recognize", "adept_hub.hub.fetch:FetchOptions",
+    "adept_hub.convert.plan:plan_for_model", "adept_hub.convert.finetuned:convert_detector",
+    "adept_hub.convert.options:Target", "adept_hub.frameworks.recognize:recognize", "adept_hub.hub.fetch:FetchOptions",
     "adept_hub.hub.fetch:fetch", "adept_hub.models:assemble_detector", "adept_hub.cards.tables:registry_entry",
     "adept_training.labels.check:check_data", "adept_training.comparing.compare:compare",
     "adept_training.labels.datasets:open_data", "adept_training.deploying.deploy:deploy",
@@ -43,7 +43,7 @@ FUNCTIONS = (
 #: Of the modules above: what takes nothing, and helpers that other modules call with everything by place.
 NOT_FOR_USERS = {
     "adept_hub.registry:registry", "adept_hub.registry:registry_files", "adept_hub.registry:read_registry",
-    "adept_hub.registry:parse_registry", "adept_hub.convert.export:wrapped",
+    "adept_hub.registry:parse_registry",
 }  # fmt: skip
 
 
@@ -110,7 +110,7 @@ def test_the_walk_finds_what_users_call() -> None:
 #: Functions that take any keyword, and why none is lost there.
 FREE = {
     "adept_hub/checkpoint/folder.py:replace_provenance": "dataclasses.replace refuses unknown fields",
-    "adept_hub/frameworks/remedies.py:remedy": "values of a template, all that it may name",
+    "adept_hub/convert/framework.py:remedy": "values of a template, all that it may name",
     "adept_hub/doctor.py:_finding": "hands them to remedy",
     "adept_hub/integrations/detectron2.py:_exists": "iopath's interface; its _check_kwargs refuses them",
     "adept_hub/integrations/detectron2.py:_get_local_path": "iopath's interface; its _check_kwargs refuses them",

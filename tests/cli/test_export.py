@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from adept_hub.cli.main import main
-from adept_hub.convert.options import Framework
+from adept_hub.frameworks import FRAMEWORKS
 
 
-@pytest.mark.parametrize("framework", Framework.__args__)
+@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_export_says_what_it_wrote(make_checkpoint, tmp_path: Path, capsys, framework: str) -> None:
     folder, _, _ = make_checkpoint()
     out = tmp_path / "out"

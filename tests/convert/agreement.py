@@ -7,6 +7,7 @@ import re
 import torch
 
 from adept_hub.convert.export import write_export
+from adept_hub.frameworks import FRAMEWORKS
 from tests.convert.probes import PROBES
 from tests.frameworks_support import SMALL, config_of, random_tensors
 
@@ -47,7 +48,7 @@ def assert_agree(probe, reference, *, boxes: bool = True, stages: int = 1, toler
 
 def exported(framework, folder, target, spec=SMALL):
     """An export as the framework itself builds and loads it; only predictors may be missing, nothing unexpected."""
-    write_export(random_tensors(spec), config_of(spec), framework, folder / "out", target)
+    write_export(random_tensors(spec), config_of(spec), FRAMEWORKS[framework], folder / "out", target)
     probe = PROBES[framework](folder / "out")
     if framework in PREDICTORS:
         assert not probe.unexpected

@@ -7,6 +7,7 @@ import torch
 
 from adept_hub.convert.export import write_export
 from adept_hub.convert.options import Target
+from adept_hub.frameworks import DETECTRON2
 from adept_hub.models import DetectorParts, assemble_detector
 from tests.convert.probes import Detectron2Probe, canonical_probe
 from tests.frameworks_support import (
@@ -23,7 +24,7 @@ CLASSES = 4
 @pytest.fixture
 def pair(tmp_path):
     """Both detectors with the same parts and the same random predictors."""
-    write_export(random_tensors(SMALL), config_of(SMALL), "detectron2", tmp_path / "o", Target("cascade_rcnn", CLASSES))
+    write_export(random_tensors(SMALL), config_of(SMALL), DETECTRON2, tmp_path / "o", Target("cascade_rcnn", CLASSES))
     theirs = Detectron2Probe(tmp_path / "o").model
     ours = canonical_probe(SMALL, random_tensors(SMALL), "cascade_rcnn").model
     generator = torch.Generator().manual_seed(11)

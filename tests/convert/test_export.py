@@ -19,6 +19,7 @@ from adept_hub.errors import (
     UnknownKeyError,
     UnsupportedDetectorError,
 )
+from adept_hub.frameworks import DETECTRON2, FRAMEWORKS, MMDET, TORCHVISION, find_framework
 from adept_hub.spec import DetectorSpec
 from tests.frameworks_support import (
     SMALL,
@@ -27,16 +28,14 @@ from tests.frameworks_support import (
     random_tensors,
 )
 
-FRAMEWORKS = ("torchvision", "detectron2", "mmdet")
-
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize("detector", ["mask_rcnn", "cascade_rcnn"])
 def test_files_round_trip_bit_for_bit(framework, detector, tmp_path):
     tensors = random_tensors(SMALL)
-    paths = write_export(tensors, config_of(SMALL), framework, tmp_path / "out", Target(detector))
+    paths = write_export(tensors, config_of(SMALL), FRAMEWORKS[framework], tmp_path / "out", Target(detector))
     assert all(path.is_file() for path in paths)
-    back = read_export(tmp_path / "out", framework)
+    back = read_export(tmp_path / "out", FRAMEWORKS[framework])
     assert back.keys() == tensors.keys()
     for key, tensor in tensors.items():
         assert back[key].dtype == tensor.dtype
@@ -50,7 +49,7 @@ def test_a_pth_holds_its_tensors_and_nothing_else(framework, tmp_path):
     mapped = torch.zeros(10_000_000)
     shape = tensors["head.5.bias"].shape
     tensors = {**tensors, "head.5.bias": mapped[: shape[0]].view(shape)}
-    weights, _ = write_export(tensors, config_of(SMALL), framework, tmp_path / "out")
+    weights, _ = write_export(tensors, config_of(SMALL), FRAMEWORKS[framework], tmp_path / "out")
     torch.load(weights, weights_only=True)
     assert weights.stat().st_size < 1.1 * sum(t.nbytes for t in tensors.values()) + 200_000
 
@@ -59,21 +58,21 @@ def test_an_export_does_not_overwrite(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("x")
     with pytest.raises(OutputExistsError):
-        write_export(random_tensors(SMALL), config_of(SMALL), "mmdet", tmp_path / "mine")
+        write_export(random_tensors(SMALL), config_of(SMALL), MMDET, tmp_path / "mine")
     assert [p.name for p in tmp_path.iterdir()] == ["mine"]
 
 
 def test_no_file_remains_when_a_choice_cannot_be_expressed(tmp_path):
     target = Target(levels="pretraining")
     with pytest.raises(UnsupportedDetectorError, match="canonical_box_size = 96"):
-        write_export(random_tensors(SMALL), config_of(SMALL), "detectron2", tmp_path / "out", target)
+        write_export(random_tensors(SMALL), config_of(SMALL), DETECTRON2, tmp_path / "out", target)
     assert not list(tmp_path.iterdir())
 
 
 def test_frozen_norms_keep_their_counters_only_where_the_framework_s_have_one():
     """MMDetection freezes its backbone's BatchNorm in place; torchvision's FrozenBatchNorm2d counts nothing."""
     for framework, counted in (("mmdet", {"backbone"}), ("detectron2", set()), ("torchvision", set())):
-        state = export_state(random_tensors(SMALL), SMALL, framework, Target(norm="FrozenBN"))
+        state = export_state(random_tensors(SMALL), SMALL, FRAMEWORKS[framework], Target(norm="FrozenBN"))
         assert {key.split(".")[0] for key in state if key.endswith("num_batches_tracked")} == counted
 
 
@@ -87,7 +86,7 @@ def test_unknown_choices_are_refused(choice):
 
 def test_an_unknown_framework_is_refused():
     with pytest.raises(UnsupportedDetectorError, match="torchvision, detectron2, mmdet"):
-        export_state(random_tensors(SMALL), SMALL, "keras")
+        find_framework("keras")
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
@@ -96,32 +95,32 @@ def test_deleting_or_renaming_any_tensor_of_a_checkpoint_is_caught(framework):
     for key in tensors:
         less = {k: t for k, t in tensors.items() if k != key}
         with pytest.raises(IncompleteLoadError):
-            export_state(less, SMALL, framework)
+            export_state(less, SMALL, FRAMEWORKS[framework])
         for name in (f"{key}x", f"x.{key}", f"{key.split('.')[0]}.{key}"):
             with pytest.raises((IncompleteLoadError, UnknownKeyError)):
-                export_state({**less, name: tensors[key]}, SMALL, framework)
+                export_state({**less, name: tensors[key]}, SMALL, FRAMEWORKS[framework])
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_deleting_or_renaming_any_tensor_of_a_framework_s_file_is_caught(framework):
-    state = export_state(random_tensors(SMALL), SMALL, framework)
+    state = export_state(random_tensors(SMALL), SMALL, FRAMEWORKS[framework])
     for key, tensor in state.items():
         less = {k: t for k, t in state.items() if k != key}
         with pytest.raises(AdeptError):
-            import_state(less, framework)
+            import_state(less, FRAMEWORKS[framework])
         with pytest.raises(AdeptError):
-            import_state({**less, f"{key}x": tensor}, framework)
+            import_state({**less, f"{key}x": tensor}, FRAMEWORKS[framework])
 
 
 def test_a_wrong_shape_is_caught():
     tensors = {**random_tensors(SMALL), "rpn.cls_logits.bias": torch.zeros(4)}
     with pytest.raises(ShapeMismatchError, match=r"rpn\.cls_logits\.bias"):
-        export_state(tensors, SMALL, "mmdet")
+        export_state(tensors, SMALL, MMDET)
 
 
 def test_parts_may_be_exported_alone():
     tensors = {k: t for k, t in random_tensors(SMALL).items() if not k.startswith("rpn.")}
-    state = export_state(tensors, SMALL, "detectron2")
+    state = export_state(tensors, SMALL, DETECTRON2)
     assert len(state) == len(tensors)
     assert not any("proposal_generator" in key for key in state)
 
@@ -135,7 +134,7 @@ def test_parts_may_be_exported_alone():
 )
 def test_a_torchvision_export_needs_torchvision_alone(detector, predictor, results, tmp_path):
     tensors = random_tensors(SMALL)
-    write_export(tensors, config_of(SMALL), "torchvision", tmp_path / "out", Target(detector, num_classes=5))
+    write_export(tensors, config_of(SMALL), TORCHVISION, tmp_path / "out", Target(detector, num_classes=5))
     program = (
         "import sys; sys.modules['adept_hub'] = None\n"
         "import torch; from build_model import build_model\n"
@@ -158,9 +157,9 @@ def test_a_torchvision_export_needs_torchvision_alone(detector, predictor, resul
 def test_a_torchvision_export_refuses_weights_that_do_not_fit(tmp_path):
     import runpy
 
-    write_export(random_tensors(SMALL), config_of(SMALL), "torchvision", tmp_path / "out")
+    write_export(random_tensors(SMALL), config_of(SMALL), TORCHVISION, tmp_path / "out")
     wider = DetectorSpec(depth=34, fpn_channels=32, head_conv_channels=24, head_fc_channels=40)
-    write_export(random_tensors(wider), config_of(wider), "torchvision", tmp_path / "other")
+    write_export(random_tensors(wider), config_of(wider), TORCHVISION, tmp_path / "other")
     build = runpy.run_path(str(tmp_path / "out" / "build_model.py"))["build_model"]
     with pytest.raises(RuntimeError, match="does not fit"):
         build(weights=tmp_path / "other" / "model.safetensors")

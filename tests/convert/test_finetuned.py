@@ -9,6 +9,7 @@ from adept_hub.convert.export import export_state, import_state, write_export
 from adept_hub.convert.finetuned import convert_detector
 from adept_hub.convert.options import Target
 from adept_hub.errors import IncompleteLoadError, UnknownKeyError
+from adept_hub.frameworks import DETECTRON2, FRAMEWORKS, MMDET, TORCHVISION
 from tests.convert.probes import PROBES, canonical_probe
 from tests.frameworks_support import (
     SMALL,
@@ -83,9 +84,11 @@ def inputs():
 @torch.no_grad()
 def test_detections_survive_the_journey(framework, detector, tmp_path):
     ours = fine_tuned(detector)
-    write_export(random_tensors(SMALL), config_of(SMALL), framework, tmp_path / "o", Target(detector, num_classes=4))
+    write_export(
+        random_tensors(SMALL), config_of(SMALL), FRAMEWORKS[framework], tmp_path / "o", Target(detector, num_classes=4)
+    )
     theirs = PROBES[framework](tmp_path / "o").model
-    state = convert_detector(ours.state_dict(), "torchvision", framework, detector)
+    state = convert_detector(ours.state_dict(), TORCHVISION, FRAMEWORKS[framework], detector)
     result = theirs.load_state_dict(state, strict=False)
     assert not result.unexpected_keys
     assert not [key for key in result.missing_keys if not key.startswith("pixel_")]
@@ -111,11 +114,11 @@ def test_every_stage_of_mmdet_s_cascade_predicts_the_same(tmp_path):
     """Its detections differ: it averages the stages' logits, where Detectron2 averages their probabilities."""
     ours = fine_tuned("cascade_rcnn").roi_heads
     target = Target("cascade_rcnn", num_classes=4)
-    write_export(random_tensors(SMALL), config_of(SMALL), "mmdet", tmp_path / "o", target)
+    write_export(random_tensors(SMALL), config_of(SMALL), MMDET, tmp_path / "o", target)
     theirs = PROBES["mmdet"](tmp_path / "o").model
     whole = canonical_probe(SMALL, random_tensors(SMALL), "cascade_rcnn").model.state_dict()
     state = {**whole, **{f"roi_heads.{k}": t for k, t in ours.state_dict().items()}}
-    theirs.load_state_dict(convert_detector(state, "torchvision", "mmdet", "cascade_rcnn"), strict=True)
+    theirs.load_state_dict(convert_detector(state, TORCHVISION, MMDET, "cascade_rcnn"), strict=True)
     pooled = torch.randn(6, SMALL.fpn_channels, 7, 7, generator=torch.Generator().manual_seed(5))
     boxes = torch.tensor([[10.0, 10.0, 40.0, 60.0]]).expand(6, 4)
     for stage, head in enumerate(theirs.roi_head.bbox_head):
@@ -128,7 +131,9 @@ def test_every_stage_of_mmdet_s_cascade_predicts_the_same(tmp_path):
 
 def fine_tuned_there(framework, detector, folder):
     """The framework's own model, as its user would have it after training: everything of its own is random."""
-    write_export(random_tensors(SMALL), config_of(SMALL), framework, folder, Target(detector, num_classes=4))
+    write_export(
+        random_tensors(SMALL), config_of(SMALL), FRAMEWORKS[framework], folder, Target(detector, num_classes=4)
+    )
     model = PROBES[framework](folder).model
     generator = torch.Generator().manual_seed(23)
     for key, tensor in model.state_dict().items():
@@ -154,14 +159,14 @@ def test_a_framework_s_own_detector_comes_home(framework, detector, tmp_path):
     theirs = fine_tuned_there(framework, detector, tmp_path / "o")
     whole = theirs.state_dict()
     ours = canonical_probe(SMALL, random_tensors(SMALL), detector).model
-    ours.load_state_dict(convert_detector(whole, framework, "torchvision", detector), strict=True)
+    ours.load_state_dict(convert_detector(whole, FRAMEWORKS[framework], TORCHVISION, detector), strict=True)
     images, boxes = inputs()
     if (framework, detector) == ("mmdet", "cascade_rcnn"):
         write_export(
-            random_tensors(SMALL), config_of(SMALL), "detectron2", tmp_path / "d2", Target(detector, num_classes=4)
+            random_tensors(SMALL), config_of(SMALL), DETECTRON2, tmp_path / "d2", Target(detector, num_classes=4)
         )
         theirs, framework = PROBES["detectron2"](tmp_path / "d2").model, "detectron2"
-        result = theirs.load_state_dict(convert_detector(whole, "mmdet", "detectron2", detector), strict=False)
+        result = theirs.load_state_dict(convert_detector(whole, MMDET, DETECTRON2, detector), strict=False)
         assert not result.unexpected_keys
         assert {key.split(".")[0] for key in result.missing_keys} <= {"pixel_mean", "pixel_std"}
     found = detect_torchvision(ours, images, boxes)
@@ -180,8 +185,10 @@ def test_a_framework_s_own_detector_comes_home(framework, detector, tmp_path):
 def test_the_parts_of_a_fine_tuned_detector_become_a_checkpoint_again(framework, detector):
     """Canonical <- framework, with predictors and mask head there and left out."""
     state = fine_tuned(detector).state_dict()
-    state = state if framework == "torchvision" else convert_detector(state, "torchvision", framework, detector)
-    found = import_state(state, framework, detector)
+    state = (
+        state if framework == "torchvision" else convert_detector(state, TORCHVISION, FRAMEWORKS[framework], detector)
+    )
+    found = import_state(state, FRAMEWORKS[framework], detector)
     expected = random_tensors(SMALL)
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[key], expected[key]) for key in expected)
@@ -191,23 +198,23 @@ def test_the_parts_of_a_fine_tuned_detector_become_a_checkpoint_again(framework,
 @pytest.mark.parametrize("framework", ["detectron2", "mmdet"])
 def test_round_trips_lose_only_what_torchvision_never_reads(detector, framework):
     state = fine_tuned(detector).state_dict()
-    there = convert_detector(state, "torchvision", framework, detector)
-    back = convert_detector(there, framework, "torchvision", detector)
+    there = convert_detector(state, TORCHVISION, FRAMEWORKS[framework], detector)
+    back = convert_detector(there, FRAMEWORKS[framework], TORCHVISION, detector)
     assert back.keys() == state.keys()
     for key, tensor in state.items():
         unread = {"box_predictor.bbox_pred": 4, "mask_predictor.mask_fcn_logits": 1}
         skip = next((rows for name, rows in unread.items() if name in key), 0)
         assert torch.equal(back[key][skip:] if skip else back[key], tensor[skip:] if skip else tensor), key
-    again = convert_detector(back, "torchvision", framework, detector)
+    again = convert_detector(back, TORCHVISION, FRAMEWORKS[framework], detector)
     assert all(torch.equal(again[key], there[key]) for key in there)
 
 
 def test_a_state_without_predictors_is_no_fine_tuned_detector():
     with pytest.raises(IncompleteLoadError, match="import_state"):
-        convert_detector(export_state(random_tensors(SMALL), SMALL, "mmdet"), "mmdet", "torchvision")
+        convert_detector(export_state(random_tensors(SMALL), SMALL, MMDET), MMDET, TORCHVISION)
 
 
 def test_any_unknown_key_raises():
     state = {**fine_tuned("faster_rcnn").state_dict(), "roi_heads.extra.weight": torch.ones(1)}
     with pytest.raises(UnknownKeyError):
-        convert_detector(state, "torchvision", "mmdet")
+        convert_detector(state, TORCHVISION, MMDET)

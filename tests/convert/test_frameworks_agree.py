@@ -13,6 +13,7 @@ import torch
 
 from adept_hub.convert.export import write_export
 from adept_hub.convert.options import Target
+from adept_hub.frameworks import FRAMEWORKS, TORCHVISION
 from tests.convert.agreement import IMAGES, assert_agree, exported
 from tests.convert.probes import PROBES, canonical_probe
 from tests.frameworks_support import (
@@ -83,7 +84,7 @@ def test_two_swapped_tensors_are_seen(framework, one, other, tmp_path):
     """What the comparison is worth: a table with two rows exchanged loads strictly, and is caught."""
     tensors = random_tensors(SMALL)
     swapped = {**tensors, one: tensors[other], other: tensors[one]}
-    write_export(swapped, config_of(SMALL), framework, tmp_path / "out")
+    write_export(swapped, config_of(SMALL), FRAMEWORKS[framework], tmp_path / "out")
     with pytest.raises(AssertionError):
         assert_agree(PROBES[framework](tmp_path / "out"), canonical_probe(SMALL, tensors))
 
@@ -97,7 +98,7 @@ def test_boxes_are_pooled_from_the_levels_of_pre_training_where_that_can_be_said
     mmdet = exported("mmdet", tmp_path, Target(levels="pretraining"))
     rois_K5 = torch.cat([torch.zeros(8, 1), boxes_K4], dim=1)
     assert mmdet.model.roi_head.bbox_roi_extractor.map_roi_levels(rois_K5, 4).tolist() == expected
-    write_export(random_tensors(SMALL), config_of(SMALL), "torchvision", tmp_path / "tv", Target(levels="pretraining"))
+    write_export(random_tensors(SMALL), config_of(SMALL), TORCHVISION, tmp_path / "tv", Target(levels="pretraining"))
     module = runpy.run_path(str(tmp_path / "tv" / "build_model.py"))
     assert module["canonical_levels"](boxes_K4, 4).tolist() == expected
     assert module["build_model"]().roi_heads.box_roi_pool.canonical_size == 96

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from adept_hub.convert.detect import plan_for_model
 from adept_hub.convert.options import Target
+from adept_hub.convert.plan import plan_for_model
+from adept_hub.frameworks.recognize import recognize
 from tests.convert.agreement import assert_agree, exported
 from tests.convert.probes import canonical_probe
 from tests.convert.steps import STEPS
@@ -65,7 +66,7 @@ def test_a_cell_agrees_and_trains(framework, detector, depth, norm, tmp_path):
     assert_agree(probe, reference, stages=3 if detector == "cascade_rcnn" else 1)
     model = probe.model.train()
     state = model.state_dict()
-    plan = plan_for_model(state, random_tensors(spec), spec, fold_norms=norm == "none")
+    plan = plan_for_model(recognize(state), state, random_tensors(spec), spec, fold_norms=norm == "none")
     assert all(torch.equal(state[step.target], step.tensor) for step in plan), "load_into would give the same"
     if framework == "torchvision":
         model.transform.min_size = (96,)

@@ -12,6 +12,7 @@ import torch
 
 from adept_hub.convert.export import export_state, write_export
 from adept_hub.convert.options import Target
+from adept_hub.frameworks import DETECTRON2, FRAMEWORKS, MMDET
 from tests.frameworks_support import one_thread, register_mmdet  # noqa: F401  # an autouse fixture
 
 CLASSES = 4
@@ -19,7 +20,7 @@ CLASSES = 4
 
 def pre_trained(detector, config, tensors, framework):
     """A norm's statistics and a convolution as the framework's model must hold them before its first step."""
-    return export_state(tensors, config.spec, framework, Target(detector, CLASSES))
+    return export_state(tensors, config.spec, FRAMEWORKS[framework], Target(detector, CLASSES))
 
 
 @pytest.mark.frameworks
@@ -36,7 +37,7 @@ def test_detectron2_trains_an_export_from_an_address(detector, dataset, make_che
 
     folder, config, module = make_checkpoint()
     tensors = {key: t.clone() for key, t in module.state_dict().items()}
-    _, path = write_export(tensors, config, "detectron2", dataset / "d2", Target(detector, CLASSES))
+    _, path = write_export(tensors, config, DETECTRON2, dataset / "d2", Target(detector, CLASSES))
     register_coco_instances("tiny", {}, "train.json", "images")
     try:
         words = (
@@ -82,7 +83,7 @@ def test_mmdetection_s_tools_train_py_trains_an_export_from_an_address(
     tool = Path(importlib.util.find_spec("mmdet").origin).parent / ".mim" / "tools" / "train.py"
     folder, config, module = make_checkpoint()
     tensors = {key: t.clone() for key, t in module.state_dict().items()}
-    _, path = write_export(tensors, config, "mmdet", dataset / "mm", Target(detector, CLASSES))
+    _, path = write_export(tensors, config, MMDET, dataset / "mm", Target(detector, CLASSES))
     mine = dataset / "mine.py"
     mine.write_text(
         f"_base_ = {str(path)!r}\ncustom_imports = dict(imports=['adept_hub.integrations.mmdet'])\n"

@@ -8,6 +8,7 @@ import torch
 
 from adept_hub.convert.export import write_export
 from adept_hub.convert.options import Target
+from adept_hub.frameworks import FRAMEWORKS
 from tests.convert.probes import PROBES
 from tests.convert.steps import STEPS
 from tests.frameworks_support import (
@@ -22,7 +23,13 @@ from tests.frameworks_support import (
 @pytest.mark.parametrize("framework", list(STEPS))
 @pytest.mark.parametrize("detector", ["mask_rcnn", "cascade_rcnn"])
 def test_a_training_step_moves_every_pre_trained_weight(framework, detector, tmp_path):
-    write_export(random_tensors(SMALL), config_of(SMALL), framework, tmp_path / "out", Target(detector, num_classes=4))
+    write_export(
+        random_tensors(SMALL),
+        config_of(SMALL),
+        FRAMEWORKS[framework],
+        tmp_path / "out",
+        Target(detector, num_classes=4),
+    )
     model = PROBES[framework](tmp_path / "out").model.train()
     if framework == "torchvision":
         model.transform.min_size = (96,)

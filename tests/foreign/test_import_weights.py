@@ -16,6 +16,7 @@ from adept_hub.convert.options import DOWNSTREAM_SIZES, Target
 from adept_hub.convert.rescale import rescale_anchors
 from adept_hub.errors import CheckpointError, IncompleteLoadError, UnknownKeyError
 from adept_hub.foreign.import_weights import FOREIGN_LAYOUTS, import_layout, recognize_layout
+from adept_hub.frameworks import MMDET
 from adept_hub.models import DetectorParts
 from adept_hub.models.pooling import canonical_levels
 from tests.foreign import foreign
@@ -71,9 +72,8 @@ def test_soco_s_two_networks_are_told_apart():
 
 
 def mmdet_without_norms(tensors):
-    from adept_hub.convert.export import key_table
 
-    return key_table("mmdet").to_target(fold_into_convs(tensors, ("fpn", "head")))
+    return MMDET.key_table().to_target(fold_into_convs(tensors, ("fpn", "head")))
 
 
 def test_aligndet_s_norm_free_parts_compute_the_same():

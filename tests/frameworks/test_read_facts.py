@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 import adept_hub
-from adept_hub.convert.facts import MMDET_STOCK, detectron2_facts, mmdet_facts
+from adept_hub.frameworks.detectron2.facts import detectron2_facts
+from adept_hub.frameworks.mmdet.facts import MMDET_STOCK, mmdet_facts
 from tests.frameworks_support import register_mmdet
 from tests.house import House
 

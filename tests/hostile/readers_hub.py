@@ -190,7 +190,7 @@ DETECTRON2 = {
 
 
 def make_config_of(framework: str, name: str, folder: Path, config: CheckpointConfig) -> None:
-    from adept_hub.convert.facts import MMDET_STOCK
+    from adept_hub.frameworks.mmdet.facts import MMDET_STOCK
 
     values = DETECTRON2 if framework == "detectron2" else {"model": dict(MMDET_STOCK)}
     (folder / "base.json").write_text(json.dumps(values, default=list))

@@ -8,6 +8,7 @@ import torch
 from adept_hub.convert.export import export_state, write_export
 from adept_hub.convert.options import Target
 from adept_hub.errors import AdeptError, SourceError
+from adept_hub.frameworks import DETECTRON2, MMDET
 from adept_hub.integrations.url_handler import cached_weights, parse_address
 from tests.frameworks_support import (
     one_thread,  # noqa: F401  # an autouse fixture
@@ -101,7 +102,7 @@ def test_detectron2_loads_an_address(detector, make_checkpoint, tmp_path):
 
     folder, config, module = make_checkpoint()
     tensors = module.state_dict()
-    _, path = write_export(tensors, config, "detectron2", tmp_path / "out", Target(detector))
+    _, path = write_export(tensors, config, DETECTRON2, tmp_path / "out", Target(detector))
     cfg = get_cfg()
     cfg.merge_from_file(str(path))
     cfg.MODEL.DEVICE = "cpu"
@@ -109,7 +110,7 @@ def test_detectron2_loads_an_address(detector, make_checkpoint, tmp_path):
     model = build_model(cfg)
     DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
     state = model.state_dict()
-    expected = export_state(tensors, config.spec, "detectron2", Target(detector))
+    expected = export_state(tensors, config.spec, DETECTRON2, Target(detector))
     assert all(torch.equal(state[key], tensor) for key, tensor in expected.items())
 
 
@@ -124,8 +125,8 @@ def test_mmengine_loads_an_address_both_ways(make_checkpoint, tmp_path):
 
     folder, config, module = make_checkpoint()
     tensors = module.state_dict()
-    _, path = write_export(tensors, config, "mmdet", tmp_path / "out")
-    expected = export_state(tensors, config.spec, "mmdet")
+    _, path = write_export(tensors, config, MMDET, tmp_path / "out")
+    expected = export_state(tensors, config.spec, MMDET)
     cfg = Config.fromfile(path)
     model = MODELS.build(cfg.model)
     load_checkpoint(model, f"adept://{folder}")

@@ -20,7 +20,6 @@ from adept_hub.cards.card import write_card
 from adept_hub.cards.measurements import with_measurements
 from adept_hub.checkpoint.folder import CARD, CONFIG, WEIGHTS, read_config, read_tensors, write_checkpoint
 from adept_hub.checkpoint.state_files import read_state
-from adept_hub.convert.facts import MMDET_STOCK
 from adept_hub.errors import (
     AdeptError,
     CheckpointError,
@@ -36,6 +35,8 @@ from adept_hub.errors import (
     ResumeError,
     TrackerError,
 )
+from adept_hub.frameworks import DETECTRON2, MMDET
+from adept_hub.frameworks.mmdet.facts import MMDET_STOCK
 from adept_hub.frameworks.read_facts import facts_of_file
 from adept_hub.io.digest import sha256_file
 from adept_hub.registry.reader import read_registry
@@ -223,8 +224,8 @@ def state(name: str) -> Reader:
 EVERYTHING = ("pipe", "folder", "device", "missing", "huge", "bytes", "deep", "number", "half", "surrogate")
 CONTENT = EVERYTHING[5:]
 INDEX = [f"index/{name}" for name in ("fingerprint", "boxes_B4.npy", "keys.npy")]
-DETECTRON2 = "MODEL:\n  META_ARCHITECTURE: GeneralizedRCNN\n"
-MMDET = json.dumps({"model": dict(MMDET_STOCK)}, default=list)
+D2_TEXT = "MODEL:\n  META_ARCHITECTURE: GeneralizedRCNN\n"
+MM_TEXT = json.dumps({"model": dict(MMDET_STOCK)}, default=list)
 
 READERS: dict[str, Reader] = {
     "config": Reader(f"ck/{CONFIG}", make_checkpoint, lambda f: read_config(f / "ck"), CheckpointError),
@@ -241,9 +242,9 @@ READERS: dict[str, Reader] = {
     "pkl": Reader("w.pkl", make_weights, lambda f: read_state(f / "w.pkl"), CheckpointError, "binary"),
     "digest": Reader("w.pth", make_weights, lambda f: sha256_file(f / "w.pth"), IntegrityError, "binary",
                      calm=("bytes", "half")),
-    "detectron2": Reader("c.yaml", text("c.yaml", DETECTRON2), lambda f: facts_of_file(f / "c.yaml", "detectron2"),
+    "detectron2": Reader("c.yaml", text("c.yaml", D2_TEXT), lambda f: facts_of_file(f / "c.yaml", DETECTRON2),
                          CheckpointError, "yaml"),
-    "mmdet": Reader("c.json", text("c.json", MMDET), lambda f: facts_of_file(f / "c.json", "mmdet"), CheckpointError),
+    "mmdet": Reader("c.json", text("c.json", MM_TEXT), lambda f: facts_of_file(f / "c.json", MMDET), CheckpointError),
     "recipe": Reader("r.yaml", text("r.yaml", "schedule:\n  epochs: 70\n"), lambda f: load_recipe(f / "r.yaml"),
                      RecipeError, "yaml"),
     "recipe of fine-tuning": Reader("r.yaml", text("r.yaml", "schedule:\n  iterations: 7\n"),

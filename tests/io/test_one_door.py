@@ -32,7 +32,7 @@ ALLOWED = {
     "adept_hub.io.write:_is_free": "locks, and reads nothing",
     "adept_hub.io.write:_sync": "has the disk keep what was written, and reads nothing",
     "adept_hub.hub.cache:RepoCache.partial": "writes; what it takes over is hashed when it is whole",
-    "adept_hub.frameworks.read_facts:_run_mmengine": "runs a program, with --run-config alone",
+    "adept_hub.frameworks.mmdet.facts:_run_mmengine": "runs a program, with --run-config alone",
     "adept_hub.integrations.detectron2:AdeptHandler._open": "hands Detectron2 the weights that it has just written",
     "adept_hub.integrations.mmdet:load_from_adept": "hands MMEngine the tensors that it has just written",
     "adept_hub.models.wrapped:memory_is_read_only": "asks Linux, in /proc, about this process",

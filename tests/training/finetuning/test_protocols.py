@@ -12,6 +12,7 @@ import pytest
 
 from adept_hub.convert.export import write_export
 from adept_hub.convert.options import Target
+from adept_hub.frameworks import FRAMEWORKS
 from adept_training.finetuning.recipe import FinetuneRecipe, load_finetune_recipe, protocol_names
 from adept_training.runtime.recipe_files import recipe_folder
 from tests.frameworks_support import register_mmdet
@@ -34,7 +35,7 @@ def exported(name: str, framework: str, make_checkpoint, out: Path) -> tuple[Fin
     _, config, module = make_checkpoint()
     norm = "FrozenBN" if recipe.norms.policy == "frozen" else "SyncBN"
     target = Target(recipe.detector.detector, 43, norm=norm)  # the classes of no protocol: each sets its own
-    write_export(module.state_dict(), config, framework, out, target)
+    write_export(module.state_dict(), config, FRAMEWORKS[framework], out, target)
     shutil.copytree(FOLDER / framework, out, dirs_exist_ok=True)
     return recipe, out / (name + (".yaml" if framework == "detectron2" else ".py"))
 
@@ -152,7 +153,7 @@ def test_beside_another_export_the_detector_is_set_or_refused(
     own = load_finetune_recipe(name).detector.detector
     _, config, module = make_checkpoint()
     for framework in ("detectron2", "mmdet"):
-        write_export(module.state_dict(), config, framework, tmp_path / framework, Target(detector, 43))
+        write_export(module.state_dict(), config, FRAMEWORKS[framework], tmp_path / framework, Target(detector, 43))
         shutil.copytree(FOLDER / framework, tmp_path / framework, dirs_exist_ok=True)
     cfg = get_cfg()
     cfg.merge_from_file(str(tmp_path / "detectron2" / f"{name}.yaml"))

@@ -7,16 +7,15 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import torch
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 import adept_hub
-from adept_hub.convert.export import next_steps, read_export
-from adept_hub.convert.options import Framework
+from adept_hub.convert.export import read_export
 from adept_hub.errors import OutputExistsError
+from adept_hub.frameworks import FRAMEWORKS
 from adept_hub.io.disk_errors import disk_errors
 from adept_hub.models.propose import propose
 from adept_hub.spec import CheckpointConfig
@@ -53,9 +52,9 @@ def run(args: argparse.Namespace) -> int:
         _say(f"   {path}\n")
     _say("\n3. Export to every framework\n")
     expected = adept_hub.load_state_dict(args.source)
-    for framework in get_args(Framework):
-        folder = args.out / framework
-        adept_hub.export(args.source, framework, folder)
+    for name, framework in FRAMEWORKS.items():
+        folder = args.out / name
+        adept_hub.export(args.source, name, folder)
         back = read_export(folder, framework)
         same = back.keys() == expected.keys() and all(torch.equal(back[key], expected[key]) for key in expected)
         _say(f"   {folder}: {len(back)} tensors, read back {'equal bit for bit' if same else 'DIFFERENT'}\n")
@@ -121,7 +120,7 @@ def _prepare(out: Path) -> None:
 
 
 def _next_steps(out: Path) -> str:
-    steps = "".join(f"   {next_steps(framework, out / framework)}\n" for framework in get_args(Framework))
+    steps = "".join(f"   {framework.next_steps(out / name)}\n" for name, framework in FRAMEWORKS.items())
     return (
         f"\n4. Next, on your own data\n{steps}"
         "   Pre-train: adept pretrain --images IMAGES --recipe own_photos_cpu --out runs/mine\n"

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from torch import Tensor
 
 from adept_hub.arguments.calls import checked
 from adept_hub.arguments.choices import chosen_parts
-from adept_hub.convert.export import key_table
+from adept_hub.convert.framework import Framework, Recognized
 from adept_hub.convert.norms import NORMED_PARTS, fold_into_convs, without_counters
 from adept_hub.convert.options import CASCADE_STAGES
-from adept_hub.convert.recognize import Recognized, recognize
 from adept_hub.convert.structure import Structure, part_of_key, read_structure
 from adept_hub.errors import UnsupportedModelError
-from adept_hub.frameworks.remedies import remedy
 from adept_hub.models.contract import part_of
 from adept_hub.spec import PARTS, DetectorSpec
-
-__all__ = ["ModelProblem", "Recognized", "TensorCopy", "find_problems", "plan_for_model", "recognize"]
 
 #: part, code, what is wrong, values for the remedy.
 _Found = tuple[str, str, str, Mapping[str, object]]
@@ -43,15 +38,9 @@ class ModelProblem(NamedTuple):
     remedy: str
 
 
-@dataclass(frozen=True)
-class _Case:
-    structure: Structure
-    spec: DetectorSpec
-    framework: str
-
-
 @checked
 def plan_for_model(
+    known: Recognized,
     model_state: Mapping[str, Tensor],
     tensors: Mapping[str, Tensor],
     spec: DetectorSpec,
@@ -61,11 +50,12 @@ def plan_for_model(
 ) -> list[TensorCopy]:
     """Where each canonical tensor of ``parts`` goes in a model with this state; nothing is copied yet.
 
-    The framework is recognized by the keys, behind any wrapper's prefix. The plan covers every tensor that the model
+    The plan covers every tensor that the model
     has in a promised part and every tensor of the checkpoint's part (but for the batch counters that frozen norms
     lack, and the copies that Cascade's stages take): neither side may keep anything to itself.
 
     Args:
+        known: the model's framework and detector, of `adept_hub.frameworks.recognize.recognize`.
         model_state: ``model.state_dict()``.
         tensors: canonical, all of ``parts`` at least.
         spec: their architecture.
@@ -75,10 +65,9 @@ def plan_for_model(
     Raises:
         UnsupportedModelError: the model cannot hold a promised part as it is built.
     """
-    known = recognize(model_state)
     state = {k.removeprefix(known.prefix): t for k, t in model_state.items() if k.startswith(known.prefix)}
     shapes = {key: tuple(t.shape) for key, t in state.items()}
-    structure = read_structure(shapes, known.framework)
+    structure = read_structure(shapes, known.framework.layout)
     wanted = chosen_parts(parts)
     if problems := [
         p for p in find_problems(structure, spec, known.framework, fold_norms=fold_norms) if p.part in wanted
@@ -88,22 +77,21 @@ def plan_for_model(
     norms = dict(zip(NORMED_PARTS, (structure.backbone_norm, structure.fpn_norm, structure.head_norm), strict=True))
     values = without_counters(values, [part for part, norm in norms.items() if norm == "FrozenBN"])
     values = fold_into_convs(values, [part for part, norm in norms.items() if norm == "none" and part != "backbone"])
-    table = key_table(known.framework, known.detector)
+    table = known.framework.key_table(known.detector)
     steps = [TensorCopy(key, target, t) for key, t in values.items() for target in table.targets(key)]
     _check_cover(known, {step.target: step.tensor for step in steps}, shapes, wanted)
     return [step._replace(target=known.prefix + step.target) for step in steps]
 
 
 def find_problems(
-    structure: Structure, spec: DetectorSpec, framework: str, *, fold_norms: bool = False
+    structure: Structure, spec: DetectorSpec, framework: Framework, *, fold_norms: bool = False
 ) -> Iterator[ModelProblem]:
     """Every disagreement between a detector's structure and a spec that keeps tensors from fitting."""
-    for part, code, what, values in _problems(_Case(structure, spec, framework), fold_norms):
-        yield ModelProblem(part, code, what, remedy(code, framework, **values))
+    for part, code, what, values in _problems(structure, spec, fold_norms):
+        yield ModelProblem(part, code, what, framework.remedy(code, **values))
 
 
-def _problems(case: _Case, fold_norms: bool) -> Iterator[_Found]:
-    has, spec = case.structure, case.spec
+def _problems(has: Structure, spec: DetectorSpec, fold_norms: bool) -> Iterator[_Found]:
     if has.depth != spec.depth:
         found = f"a ResNet-{has.depth}" if has.depth else "no ResNet-18, -34, -50 or -101"
         yield (
@@ -163,7 +151,8 @@ def _norm_name(norm: str) -> str:
 
 def _refusal(known: Recognized, problems: list[ModelProblem]) -> str:
     lines = [
-        f"This {known.framework} model cannot hold the pre-trained {_list(p.part for p in problems)} as it is built:"
+        f"This {known.framework.name} model cannot hold the pre-trained {_list(p.part for p in problems)} "
+        "as it is built:"
     ]
     lines.append("; ".join(f"{problem.what}: {problem.remedy}" for problem in problems) + ".")
     failed = {problem.part for problem in problems}
@@ -186,7 +175,7 @@ def _check_cover(
     known: Recognized, planned: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], wanted: tuple[str, ...]
 ) -> None:
     """The last word, whatever the structure said: the same keys on both sides, with the same shapes."""
-    present = {key for key in shapes if part_of_key(key, known.framework) in wanted}
+    present = {key for key in shapes if part_of_key(key, known.framework.layout) in wanted}
     for problem, keys in (
         ("has tensors that the checkpoint does not fill", sorted(present - planned.keys())),
         ("lacks tensors of the checkpoint", sorted(planned.keys() - present)),
@@ -197,7 +186,7 @@ def _check_cover(
     ):
         if keys:
             raise UnsupportedModelError(
-                f"This {known.framework} model {problem}: {len(keys)}, first {keys[0]!r}.\n"
-                f"Build it from an exported config (adept export SOURCE --to {known.framework} --out DIR), or promise "
-                "less with parts=."
+                f"This {known.framework.name} model {problem}: {len(keys)}, first {keys[0]!r}.\n"
+                f"Build it from an exported config (adept export SOURCE --to {known.framework.name} --out DIR), or "
+                "promise less with parts=."
             )

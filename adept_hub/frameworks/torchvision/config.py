@@ -1,55 +1,20 @@
-"""torchvision: the literal key table, and a build_model.py that builds the detector with torchvision alone."""
+"""A build_model.py that builds the detector with torchvision alone."""
 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable
 from typing import Any
 
-from adept_hub.convert.keymap import KeyRow, KeyTable
-from adept_hub.convert.options import ANCHOR_STRIDES, CASCADE_STAGES, Detector, Target
+from adept_hub.convert.framework import InferenceSettings
+from adept_hub.convert.options import ANCHOR_STRIDES, Target
 from adept_hub.models.anchors import ExactAnchorGenerator
 from adept_hub.models.cascade import STAGE_IOUS, STAGE_WEIGHTS, AgnosticPredictor, CascadeRoIHeads, ScaleGradient
 from adept_hub.models.detector import PyramidBackbone
 from adept_hub.models.pooling import CANONICAL_SIZE, PyramidRoIAlign, canonical_levels, canonical_size_of
 from adept_hub.models.transform import AntialiasedTransform
 from adept_hub.spec import PARTS, CheckpointConfig
-
-BODY = (
-    KeyRow("conv", "backbone.conv1", "backbone.body.conv1"),
-    KeyRow("norm", "backbone.bn1", "backbone.body.bn1"),
-    KeyRow("conv", "backbone.layer{}.{}.conv{}", "backbone.body.layer{}.{}.conv{}"),
-    KeyRow("norm", "backbone.layer{}.{}.bn{}", "backbone.body.layer{}.{}.bn{}"),
-    KeyRow("conv", "backbone.layer{}.{}.downsample.0", "backbone.body.layer{}.{}.downsample.0"),
-    KeyRow("norm", "backbone.layer{}.{}.downsample.1", "backbone.body.layer{}.{}.downsample.1"),
-    KeyRow("conv_bias", "fpn.inner_blocks.{}.0", "backbone.fpn.inner_blocks.{}.0"),
-    KeyRow("norm", "fpn.inner_blocks.{}.1", "backbone.fpn.inner_blocks.{}.1"),
-    KeyRow("conv_bias", "fpn.layer_blocks.{}.0", "backbone.fpn.layer_blocks.{}.0"),
-    KeyRow("norm", "fpn.layer_blocks.{}.1", "backbone.fpn.layer_blocks.{}.1"),
-    KeyRow("linear", "rpn.conv.0.0", "rpn.head.conv.0.0"),
-    KeyRow("linear", "rpn.cls_logits", "rpn.head.cls_logits"),
-    KeyRow("linear", "rpn.bbox_pred", "rpn.head.bbox_pred"),
-)
-
-#: Module of the RoI head -> the same inside a box head.
-HEAD = (
-    KeyRow("conv_bias", "head.0.0", "0.0"),
-    KeyRow("norm", "head.0.1", "0.1"),
-    KeyRow("conv_bias", "head.1.0", "1.0"),
-    KeyRow("norm", "head.1.1", "1.1"),
-    KeyRow("conv_bias", "head.2.0", "2.0"),
-    KeyRow("norm", "head.2.1", "2.1"),
-    KeyRow("conv_bias", "head.3.0", "3.0"),
-    KeyRow("norm", "head.3.1", "3.1"),
-    KeyRow("linear", "head.5", "5"),
-)
-
-#: Keys that are not pre-trained: predictors and the mask head.
-FRESH = (
-    r"roi_heads\.box_predictor\..*",
-    r"roi_heads\.mask_(head|predictor)\..*",
-)
-
 
 #: The same, as prefixes, and those of the parts.
 _FRESH_PREFIXES = ("roi_heads.box_predictor.", "roi_heads.mask_head.", "roi_heads.mask_predictor.")
@@ -59,14 +24,6 @@ _PLACES = {
     "rpn": "rpn.head.",
     "head": "roi_heads.box_head.",
 }
-
-
-def table(detector: Detector) -> KeyTable:
-    """The key table of one detector; Cascade's keys are those of `adept_hub.models.cascade`, torchvision has none."""
-    heads = [f"roi_heads.box_head.{i}" for i in range(CASCADE_STAGES)]
-    prefixes = heads if detector == "cascade_rcnn" else ["roi_heads.box_head"]
-    rows = (KeyRow(kind, name, f"{prefix}.{target}") for prefix in prefixes for kind, name, target in HEAD)
-    return KeyTable("torchvision", (*BODY, *rows), FRESH)
 
 
 _NORM_LAYERS = {"SyncBN": "nn.SyncBatchNorm", "BN": "nn.BatchNorm2d", "FrozenBN": "FrozenBatchNorm2d", "none": "None"}
@@ -120,6 +77,52 @@ def build_model_py(config: CheckpointConfig, target: Target, parts: Iterable[str
         classes += [AgnosticPredictor, ScaleGradient, CascadeRoIHeads]
     return settings.replace("# <classes>\n", "\n\n".join(inspect.getsource(item) for item in classes))
 
+
+def finished_model_py(text: str, settings: InferenceSettings) -> str:
+    """Return an export's build_model.py with the settings of a fine-tuned detector."""
+    for old, new in (
+        ("    from build_model import build_model\n    model = build_model(num_classes=3)   # background included; RGB",
+         "    from build_model import build_detector\n    model = build_detector()   # RGB"),
+        ("weights: Path | None = WEIGHTS)", "weights: Path | None = None)"),
+        ("The detector with the pre-trained parts loaded; class, box and mask predictors are fresh.",
+         "An untrained detector of this architecture, or with the parts of a file of weights loaded."),
+    ):  # fmt: skip
+        if old not in text:
+            raise ValueError(f"the export's build_model.py no longer has {old!r}")
+        text = text.replace(old, new)
+    text = re.sub(r"(?m)^ANCHOR_SIZES = .*$", f"ANCHOR_SIZES = {tuple(settings.anchors)}", text)
+    source, lines = settings.predictor
+    return (
+        text
+        + source
+        + _FINISHED.format(
+            classes=settings.classes,
+            kind="MaskRCNN" if settings.masks else "FasterRCNN",
+            predictor=lines,
+            side=settings.side,
+            longest=settings.longest,
+            proposals=settings.proposals,
+            score=settings.score,
+            detections=settings.detections,
+        )
+    )
+
+
+_FINISHED = """
+
+#: Label i of a detection is CLASSES[i - 1].
+CLASSES = {classes!r}
+
+
+def build_detector() -> {kind}:
+    \"\"\"The fine-tuned detector in evaluation mode, with the sizes and limits that it was tested with.\"\"\"
+    model = build_model(len(CLASSES) + 1)
+{predictor}    model.load_state_dict(load_file(WEIGHTS))
+    model.transform.min_size, model.transform.max_size = ({side},), {longest}
+    model.rpn._post_nms_top_n["testing"] = {proposals}
+    model.roi_heads.score_thresh, model.roi_heads.detections_per_img = {score}, {detections}
+    return model.eval()
+"""
 
 TEMPLATE = '''\
 """{name} as a torchvision {detector}, written by adept export; sha256 of the checkpoint {sha256}.

@@ -12,11 +12,13 @@ from torchvision.models.detection import (
     retinanet_resnet50_fpn,
 )
 
-from adept_hub.convert.detect import plan_for_model, recognize
 from adept_hub.convert.export import write_export
 from adept_hub.convert.options import Target
+from adept_hub.convert.plan import plan_for_model
 from adept_hub.convert.strides import refuse_stride_in_1x1
 from adept_hub.errors import UnsupportedModelError
+from adept_hub.frameworks import DETECTRON2, FRAMEWORKS, TORCHVISION
+from adept_hub.frameworks.recognize import recognize
 from adept_hub.models import DetectorParts, assemble_detector
 from tests.convert.probes import canonical_probe
 from tests.frameworks_support import (
@@ -41,7 +43,7 @@ def own(spec=SMALL, detector="faster_rcnn"):
 
 def refusal(state, spec=LARGE, **options) -> str:
     with pytest.raises(UnsupportedModelError) as caught:
-        plan_for_model(state, random_tensors(spec), spec, **options)
+        plan_for_model(recognize(state), state, random_tensors(spec), spec, **options)
     assert len(str(caught.value).splitlines()) <= 3
     return str(caught.value)
 
@@ -50,8 +52,8 @@ def refusal(state, spec=LARGE, **options) -> str:
 @pytest.mark.parametrize("detector", ["faster_rcnn", "mask_rcnn"])
 def test_wrapped_models_are_recognized(prefix, detector):
     state = {prefix + key: t for key, t in own(detector=detector).items()}
-    assert recognize(state) == ("torchvision", detector, prefix)
-    steps = plan_for_model(state, random_tensors(SMALL), SMALL)
+    assert recognize(state) == (TORCHVISION, detector, prefix)
+    steps = plan_for_model(recognize(state), state, random_tensors(SMALL), SMALL)
     assert {s.source for s in steps} == set(random_tensors(SMALL))
     assert all(s.target in state and state[s.target].shape == s.tensor.shape for s in steps)
 
@@ -59,7 +61,9 @@ def test_wrapped_models_are_recognized(prefix, detector):
 def test_other_tensors_beside_the_wrapped_model_are_left_alone():
     state = {**{f"model.{k}": t for k, t in own().items()}, "ema_decay": torch.ones(1)}
     assert recognize(state).prefix == "model."
-    assert all(s.target.startswith("model.") for s in plan_for_model(state, random_tensors(SMALL), SMALL))
+    assert all(
+        s.target.startswith("model.") for s in plan_for_model(recognize(state), state, random_tensors(SMALL), SMALL)
+    )
 
 
 def test_two_detectors_are_one_too_many():
@@ -74,7 +78,7 @@ def test_stock_v1_which_would_drop_66_tensors_is_refused():
     assert "norm_layer=torch.nn.BatchNorm2d" in message
     assert "FastRCNNConvFCHead((256, 7, 7), [256] * 4, [1024]" in message
     assert "parts=('backbone',)" in message
-    assert len(plan_for_model(state, random_tensors(LARGE), LARGE, ("backbone",))) == 318
+    assert len(plan_for_model(recognize(state), state, random_tensors(LARGE), LARGE, ("backbone",))) == 318
 
 
 @pytest.mark.parametrize("builder", [fasterrcnn_resnet50_fpn_v2, maskrcnn_resnet50_fpn_v2])
@@ -83,7 +87,7 @@ def test_stock_v2_whose_second_rpn_convolution_would_stay_random_is_refused(buil
     message = refusal(state)
     assert "rpn_head=RPNHead(256, 3, conv_depth=1)" in message
     assert "parts=('backbone', 'fpn', 'head')" in message
-    steps = plan_for_model(state, random_tensors(LARGE), LARGE, ("backbone", "fpn", "head"))
+    steps = plan_for_model(recognize(state), state, random_tensors(LARGE), LARGE, ("backbone", "fpn", "head"))
     assert not any("rpn" in step.target for step in steps)
 
 
@@ -104,10 +108,10 @@ def test_any_tensor_missing_or_surplus_in_a_promised_part_is_refused():
     state, tensors = own(), random_tensors(SMALL)
     for key in [k for k in state if "predictor" not in k and k != "backbone.body.conv1.weight"]:
         with pytest.raises(UnsupportedModelError):
-            plan_for_model({k: t for k, t in state.items() if k != key}, tensors, SMALL)
+            plan_for_model(recognize(state), {k: t for k, t in state.items() if k != key}, tensors, SMALL)
     for part in ("backbone.body", "backbone.fpn", "rpn.head", "roi_heads.box_head"):
         with pytest.raises(UnsupportedModelError):
-            plan_for_model({**state, f"{part}.extra.weight": torch.ones(2)}, tensors, SMALL)
+            plan_for_model(recognize(state), {**state, f"{part}.extra.weight": torch.ones(2)}, tensors, SMALL)
 
 
 def test_norms_fold_into_a_model_without_any():
@@ -125,7 +129,7 @@ def test_norms_fold_into_a_model_without_any():
     probe.model.roi_heads.box_head = head()
     state = probe.model.state_dict()
     assert "fold_norms=True" in refusal(state, SMALL)
-    for step in plan_for_model(state, tensors, SMALL, fold_norms=True):
+    for step in plan_for_model(recognize(state), state, tensors, SMALL, fold_norms=True):
         state[step.target].copy_(step.tensor)
     images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
@@ -170,9 +174,9 @@ def test_a_stride_in_the_1x1_which_no_tensor_shows_is_refused(wrapped):
     model = build_model(cfg)
     model = torch.nn.ModuleDict({"module": model}) if wrapped else model
     with pytest.raises(UnsupportedModelError, match=r"set MODEL\.RESNETS\.STRIDE_IN_1X1 to False"):
-        refuse_stride_in_1x1(model)
+        refuse_stride_in_1x1(model, DETECTRON2)
     for spec in (SMALL, LARGE):
-        refuse_stride_in_1x1(assemble_detector(DetectorParts(spec), 4))
+        refuse_stride_in_1x1(assemble_detector(DetectorParts(spec), 4), TORCHVISION)
 
 
 @pytest.mark.frameworks
@@ -197,7 +201,7 @@ def test_following_detectron2_s_refusals_ends_in_a_whole_plan():
         *("MODEL.ROI_BOX_HEAD.NUM_CONV", 4, "MODEL.ROI_BOX_HEAD.NUM_FC", 1),
     )
     assert recognize(state).detector == "cascade_rcnn"
-    steps = plan_for_model(state, random_tensors(LARGE), LARGE)
+    steps = plan_for_model(recognize(state), state, random_tensors(LARGE), LARGE)
     assert sum(step.source == "head.5.weight" for step in steps) == 3
     left = set(state) - {step.target for step in steps}
     assert all("predictor" in key or "mask_head" in key or key.startswith("pixel_") for key in left)
@@ -222,8 +226,10 @@ def test_models_of_exported_configs_take_everything(detector, tmp_path):
     from tests.convert.probes import Detectron2Probe, MmdetProbe
 
     for framework, kind in (("detectron2", Detectron2Probe), ("mmdet", MmdetProbe)):
-        write_export(random_tensors(SMALL), config_of(SMALL), framework, tmp_path / framework, Target(detector))
+        write_export(
+            random_tensors(SMALL), config_of(SMALL), FRAMEWORKS[framework], tmp_path / framework, Target(detector)
+        )
         state = {f"module.{k}": t for k, t in kind(tmp_path / framework).model.state_dict().items()}
-        assert recognize(state) == (framework, detector, "module.")
-        steps = plan_for_model(state, random_tensors(SMALL), SMALL)
+        assert recognize(state) == (FRAMEWORKS[framework], detector, "module.")
+        steps = plan_for_model(recognize(state), state, random_tensors(SMALL), SMALL)
         assert {step.source for step in steps} == set(random_tensors(SMALL))

@@ -1,57 +1,11 @@
-"""MMDetection 3: the literal key table, and a config.py that makes a stock MMDetection agree with the weights."""
+"""A config.py that makes a stock MMDetection agree with the weights."""
 
 from __future__ import annotations
 
-from adept_hub.convert.keymap import KeyRow, KeyTable
-from adept_hub.convert.options import ANCHOR_STRIDES, CASCADE_STAGES, Detector, Target, mmdet_scales
+from adept_hub.convert.framework import InferenceSettings
+from adept_hub.convert.options import ANCHOR_STRIDES, Target
 from adept_hub.models.pooling import canonical_size_of
 from adept_hub.spec import CheckpointConfig, DetectorSpec
-
-BODY = (
-    # MMDetection's ResNet has torchvision's names.
-    KeyRow("conv", "backbone.conv1", "backbone.conv1"),
-    KeyRow("norm", "backbone.bn1", "backbone.bn1"),
-    KeyRow("conv", "backbone.layer{}.{}.conv{}", "backbone.layer{}.{}.conv{}"),
-    KeyRow("norm", "backbone.layer{}.{}.bn{}", "backbone.layer{}.{}.bn{}"),
-    KeyRow("conv", "backbone.layer{}.{}.downsample.0", "backbone.layer{}.{}.downsample.0"),
-    KeyRow("norm", "backbone.layer{}.{}.downsample.1", "backbone.layer{}.{}.downsample.1"),
-    KeyRow("conv_bias", "fpn.inner_blocks.{}.0", "neck.lateral_convs.{}.conv"),
-    KeyRow("norm", "fpn.inner_blocks.{}.1", "neck.lateral_convs.{}.bn"),
-    KeyRow("conv_bias", "fpn.layer_blocks.{}.0", "neck.fpn_convs.{}.conv"),
-    KeyRow("norm", "fpn.layer_blocks.{}.1", "neck.fpn_convs.{}.bn"),
-    KeyRow("linear", "rpn.conv.0.0", "rpn_head.rpn_conv"),
-    KeyRow("linear", "rpn.cls_logits", "rpn_head.rpn_cls"),
-    KeyRow("linear", "rpn.bbox_pred", "rpn_head.rpn_reg"),
-)
-
-#: Module of the RoI head -> the same inside a bbox head.
-HEAD = (
-    KeyRow("conv_bias", "head.0.0", "shared_convs.0.conv"),
-    KeyRow("norm", "head.0.1", "shared_convs.0.bn"),
-    KeyRow("conv_bias", "head.1.0", "shared_convs.1.conv"),
-    KeyRow("norm", "head.1.1", "shared_convs.1.bn"),
-    KeyRow("conv_bias", "head.2.0", "shared_convs.2.conv"),
-    KeyRow("norm", "head.2.1", "shared_convs.2.bn"),
-    KeyRow("conv_bias", "head.3.0", "shared_convs.3.conv"),
-    KeyRow("norm", "head.3.1", "shared_convs.3.bn"),
-    KeyRow("linear", "head.5", "shared_fcs.0"),
-)
-
-#: Keys that are not pre-trained: predictors and the mask head.
-FRESH = (
-    r"roi_head\.bbox_head\.(\d+\.)?fc_(cls|reg)\..*",
-    r"roi_head\.mask_head\..*",
-    r"data_preprocessor\.(mean|std)",
-)
-
-
-def table(detector: Detector) -> KeyTable:
-    """The key table of one detector."""
-    heads = [f"roi_head.bbox_head.{i}" for i in range(CASCADE_STAGES)]
-    prefixes = heads if detector == "cascade_rcnn" else ["roi_head.bbox_head"]
-    rows = (KeyRow(kind, name, f"{prefix}.{target}") for prefix in prefixes for kind, name, target in HEAD)
-    return KeyTable("mmdet", (*BODY, *rows), FRESH)
-
 
 _TYPES = {"faster_rcnn": "FasterRCNN", "mask_rcnn": "MaskRCNN", "cascade_rcnn": "CascadeRCNN"}
 _BASES = {
@@ -98,6 +52,20 @@ def config_py(config: CheckpointConfig, target: Target) -> str:
     )
 
 
+def anchor_scales(sizes: tuple[float, ...]) -> str:
+    """Return the arguments of MMDetection's AnchorGenerator that give anchors of ``sizes`` px on P2-P6."""
+    scales = {size / stride for size, stride in zip(sizes, ANCHOR_STRIDES, strict=True)}
+    return f"scales=[{scales.pop():g}]" if len(scales) == 1 else f"scales=[1], base_sizes={list(sizes)}"
+
+
+def finished_config(text: str, settings: InferenceSettings) -> str:
+    """Return an export's config with the settings of a fine-tuned detector."""
+    return text + _FINISHED.format(
+        anchors=list(settings.anchors), proposals=settings.proposals, score=settings.score,
+        detections=settings.detections, scale=(settings.longest, settings.side),
+    )  # fmt: skip
+
+
 #: MMDetection freezes norms in its backbone only; this module registers torchvision's FrozenBatchNorm2d as FrozenBN.
 _FROZEN_IMPORT = "custom_imports = dict(imports=['adept_hub.integrations.mmdet'])  # FrozenBN of FPN and heads\n"
 
@@ -110,7 +78,7 @@ def _norm(target: Target) -> str:
 
 
 def _anchors(spec: DetectorSpec, target: Target) -> str:
-    where, ratios = mmdet_scales(target.anchor_sizes(spec)), list(spec.anchors.ratios)
+    where, ratios = anchor_scales(target.anchor_sizes(spec)), list(spec.anchors.ratios)
     return f"dict(type='AnchorGenerator', {where}, ratios={ratios}, strides={list(ANCHOR_STRIDES)}, _delete_=True)"
 
 
@@ -186,4 +154,18 @@ model = dict(
     train_cfg=dict(rpn=dict(allowed_border=-1)),
 )
 optim_wrapper = dict(optimizer=dict(weight_decay=2.5e-5))
+"""
+
+_FINISHED = """
+# Of this fine-tuned detector: its anchors, and the sizes and limits that it was tested with.
+model['rpn_head']['anchor_generator'].update(scales=[1], base_sizes={anchors})
+model['test_cfg'] = dict(
+    rpn=dict(nms_pre=1000, max_per_img={proposals}), rcnn=dict(score_thr={score}, max_per_img={detections}))
+test_pipeline = _base_.test_pipeline
+for step in test_pipeline:
+    if step['type'] == 'Resize':
+        step['scale'] = {scale}
+        step['backend'] = 'pillow'  # averages over areas, as in training; OpenCV takes single pixels
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
 """

@@ -1,0 +1,148 @@
+"""A config.yaml that makes a stock Detectron2 agree with the weights."""
+
+from __future__ import annotations
+
+from adept_hub.convert.framework import InferenceSettings
+from adept_hub.convert.options import Target
+from adept_hub.errors import CheckpointError, UnsupportedDetectorError
+from adept_hub.io.read import parse_yaml
+from adept_hub.spec import CheckpointConfig
+
+
+def config_yaml(config: CheckpointConfig, target: Target, weights: str) -> str:
+    """Text of a config for ``get_cfg().merge_from_file`` or Detectron2's own ``tools/train_net.py --config-file``.
+
+    Args:
+        config: of the checkpoint that was exported.
+        target: what it was exported into.
+        weights: absolute path of the weights beside the config.
+
+    Raises:
+        UnsupportedDetectorError: Detectron2 cannot express ``target``.
+    """
+    if target.levels == "pretraining":
+        raise UnsupportedDetectorError(
+            "Detectron2's config has no option for the level assignment (its ROIPooler is given 224 px on P4).\n"
+            "Leave levels='stock', and set it on the model in Python: "
+            f"model.roi_heads.box_pooler.canonical_box_size = {config.spec.levels.upper[1]:g}"
+        )
+    spec, pixels = config.spec, config.preprocessing
+    inner = "" if target.norm == "none" else target.norm
+    body = target.norm if inner else "FrozenBN"
+    cascade = target.detector == "cascade_rcnn"
+    return TEMPLATE.format(
+        name=config.name,
+        detector=target.detector,
+        sha256=config.sha256,
+        weights=weights,
+        mean=[round(255 * m, 4) for m in pixels.mean],
+        std=[round(255 * s, 4) for s in pixels.std],
+        depth=spec.depth,
+        res2=spec.stage_channels[0],
+        body=body,
+        inner=inner,
+        fpn=spec.fpn_channels,
+        sizes=[[size] for size in target.anchor_sizes(spec)],
+        ratios=[list(spec.anchors.ratios)],
+        roi_heads="CascadeROIHeads" if cascade else "StandardROIHeads",
+        classes=target.num_classes - 1,
+        convs=spec.HEAD_CONVS,
+        conv_dim=spec.head_conv_channels,
+        fc_dim=spec.head_fc_channels,
+        roi=spec.ROI_SIZE,
+        agnostic=cascade,
+        mask=target.detector == "mask_rcnn",
+        proposals=2000 if cascade else 1000,
+    )
+
+
+def finished_config(text: str, settings: InferenceSettings) -> str:
+    """Return an export's config with the settings of a fine-tuned detector; needs PyYAML."""
+    import yaml
+
+    comments = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
+    content = parse_yaml(text, "The export's config", CheckpointError)
+    content["INPUT"] |= {"MIN_SIZE_TEST": settings.side, "MAX_SIZE_TEST": settings.longest}
+    content["MODEL"]["ANCHOR_GENERATOR"]["SIZES"] = [[size] for size in settings.anchors]
+    content["MODEL"]["RPN"]["POST_NMS_TOPK_TEST"] = settings.proposals
+    content["MODEL"]["ROI_HEADS"]["SCORE_THRESH_TEST"] = settings.score
+    content["TEST"]["DETECTIONS_PER_IMAGE"] = settings.detections
+    return comments + str(yaml.safe_dump(content, sort_keys=False))
+
+
+# Solver and test settings are those of SoCo's published fine-tuning; where a key is left out,
+# Detectron2's default already agrees with the weights.
+TEMPLATE = """\
+# Detectron2 config for {name} ({detector}), written by adept export; sha256 of the checkpoint {sha256}.
+# Without it, stock defaults (BGR, std 1, stride in the 1x1, FrozenBN, no norm in FPN and head) would spoil the weights.
+# Run:      train_net.py --config-file config.yaml
+# Override: train_net.py --config-file config.yaml MODEL.WEIGHTS /elsewhere/model.pth MODEL.ROI_HEADS.NUM_CLASSES 3
+VERSION: 2
+MODEL:
+  META_ARCHITECTURE: "GeneralizedRCNN"
+  WEIGHTS: "{weights}"
+  MASK_ON: {mask}
+  PIXEL_MEAN: {mean}  # RGB, 0-255
+  PIXEL_STD: {std}
+  BACKBONE:
+    NAME: "build_resnet_fpn_backbone"
+    FREEZE_AT: 0
+  RESNETS:
+    DEPTH: {depth}
+    OUT_FEATURES: ["res2", "res3", "res4", "res5"]
+    RES2_OUT_CHANNELS: {res2}
+    STRIDE_IN_1X1: False
+    NORM: "{body}"
+  FPN:
+    IN_FEATURES: ["res2", "res3", "res4", "res5"]
+    OUT_CHANNELS: {fpn}
+    NORM: "{inner}"
+    FUSE_TYPE: "sum"
+  ANCHOR_GENERATOR:
+    SIZES: {sizes}
+    ASPECT_RATIOS: {ratios}
+    OFFSET: 0.0
+  RPN:
+    HEAD_NAME: "StandardRPNHead"
+    IN_FEATURES: ["p2", "p3", "p4", "p5", "p6"]
+    CONV_DIMS: [-1]
+    PRE_NMS_TOPK_TRAIN: 2000
+    PRE_NMS_TOPK_TEST: 1000
+    POST_NMS_TOPK_TRAIN: {proposals}
+    POST_NMS_TOPK_TEST: 1000
+  ROI_HEADS:
+    NAME: "{roi_heads}"
+    IN_FEATURES: ["p2", "p3", "p4", "p5"]
+    NUM_CLASSES: {classes}  # without the background
+  ROI_BOX_HEAD:
+    NAME: "FastRCNNConvFCHead"
+    NUM_CONV: {convs}
+    CONV_DIM: {conv_dim}
+    NUM_FC: 1
+    FC_DIM: {fc_dim}
+    NORM: "{inner}"
+    POOLER_RESOLUTION: {roi}
+    POOLER_SAMPLING_RATIO: 0
+    POOLER_TYPE: "ROIAlignV2"
+    CLS_AGNOSTIC_BBOX_REG: {agnostic}
+  ROI_MASK_HEAD:
+    NAME: "MaskRCNNConvUpsampleHead"
+    NUM_CONV: 4
+    NORM: "{inner}"
+    POOLER_RESOLUTION: 14
+INPUT:
+  FORMAT: "RGB"
+  MIN_SIZE_TRAIN: (640, 672, 704, 736, 768, 800)
+DATASETS:
+  TRAIN: ("coco_2017_train",)
+  TEST: ("coco_2017_val",)
+SOLVER:
+  IMS_PER_BATCH: 16
+  BASE_LR: 0.02
+  WEIGHT_DECAY: 0.000025
+  STEPS: (60000, 80000)
+  MAX_ITER: 90000
+TEST:
+  PRECISE_BN:
+    ENABLED: True
+"""

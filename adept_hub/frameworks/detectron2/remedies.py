@@ -1,0 +1,32 @@
+"""What to change in a detector of Detectron2 so that it can hold the weights, in the framework's own words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+#: Disagreement -> remedy. ``{want}`` is the value that the weights need.
+REMEDIES: Mapping[str, str] = {
+    "depth": "set MODEL.RESNETS.DEPTH to {want}",
+    "backbone_norm": 'set MODEL.RESNETS.NORM to "SyncBN", "BN" or "FrozenBN"',
+    "fpn_norm": 'set MODEL.FPN.NORM to "SyncBN"',
+    "fpn_channels": "set MODEL.FPN.OUT_CHANNELS to {want}",
+    "fpn_extra_convs": 'set MODEL.BACKBONE.NAME to "build_resnet_fpn_backbone", whose P6 is pooled',
+    "rpn_convs": "set MODEL.RPN.CONV_DIMS to [-1]",
+    "rpn_channels": "set MODEL.RPN.CONV_DIMS to [-1]",
+    "anchors": "set MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS to [{ratios}], with one size a level in SIZES",
+    "rpn_softmax": "use one sigmoid logit an anchor",
+    "head_shape": "set MODEL.ROI_BOX_HEAD.NUM_CONV to 4, NUM_FC to 1, CONV_DIM to {convs} and FC_DIM to {fc}",
+    "head_norm": 'set MODEL.ROI_BOX_HEAD.NORM to "SyncBN"',
+    "channel_order": 'set INPUT.FORMAT to "RGB"',
+    "mean": "set MODEL.PIXEL_MEAN to {want}",
+    "std": "set MODEL.PIXEL_STD to {want}",
+    "stride_in_1x1": "set MODEL.RESNETS.STRIDE_IN_1X1 to False",
+    "dilation": "set MODEL.RESNETS.RES5_DILATION to 1",
+    "frozen_stages": "set MODEL.BACKBONE.FREEZE_AT to 0",
+    "frozen_norms": 'set MODEL.RESNETS.NORM to "SyncBN"',
+    "anchor_sizes": "set MODEL.ANCHOR_GENERATOR.SIZES to {want}{rescaled}",
+    "anchors_rounded": "use DefaultAnchorGenerator",
+    "roi_align": 'set MODEL.ROI_BOX_HEAD.POOLER_TYPE to "ROIAlignV2" and POOLER_SAMPLING_RATIO to 0',
+    "levels": "no option changes it; in Python: model.roi_heads.box_pooler.canonical_box_size = {p4:g}",
+    "stages": "leave MODEL.ROI_BOX_CASCADE_HEAD.IOUS at three values",
+}

@@ -1,0 +1,32 @@
+"""What to change in a detector of MMDetection 3 so that it can hold the weights, in the framework's own words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+#: Disagreement -> remedy. ``{want}`` is the value that the weights need.
+REMEDIES: Mapping[str, str] = {
+    "depth": "set backbone.depth={want}",
+    "backbone_norm": "set backbone.norm_cfg=dict(type='SyncBN', requires_grad=True)",
+    "fpn_norm": "set neck.norm_cfg=dict(type='SyncBN', requires_grad=True)",
+    "fpn_channels": "set neck.out_channels={want}, and in_channels of rpn_head, bbox_head and the RoI extractor to it",
+    "fpn_extra_convs": "set neck.add_extra_convs=False",
+    "rpn_convs": "set rpn_head.num_convs=1",
+    "rpn_channels": "set rpn_head.feat_channels={want}",
+    "anchors": "set anchor_generator.ratios={ratios} and one scale",
+    "rpn_softmax": "set rpn_head.loss_cls.use_sigmoid=True",
+    "head_shape": "set bbox_head.type='Shared4Conv1FCBBoxHead', conv_out_channels={convs} and fc_out_channels={fc}",
+    "head_norm": "set bbox_head.norm_cfg=dict(type='SyncBN', requires_grad=True)",
+    "channel_order": "set data_preprocessor.bgr_to_rgb=True",
+    "mean": "set data_preprocessor.mean={want}",
+    "std": "set data_preprocessor.std={want}",
+    "stride_in_1x1": "set backbone.style='pytorch'",
+    "dilation": "set backbone.strides=(1, 2, 2, 2) and backbone.dilations=(1, 1, 1, 1)",
+    "frozen_stages": "set backbone.frozen_stages=-1",
+    "frozen_norms": "set backbone.norm_eval=False and norm_cfg=dict(type='SyncBN', requires_grad=True)",
+    "anchor_sizes": "set anchor_generator to {want}{rescaled}",
+    "anchors_rounded": "use AnchorGenerator",
+    "roi_align": "set roi_layer=dict(type='RoIAlign', output_size=7, sampling_ratio=0, aligned=True)",
+    "levels": "set bbox_roi_extractor.finest_scale={finest:g}, or export with --levels pretraining",
+    "stages": "set roi_head.num_stages=3",
+}

@@ -1,0 +1,71 @@
+"""Whose model is this: framework, detector and wrapper, recognized by the names of its tensors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from adept_hub.arguments.calls import checked
+from adept_hub.convert.framework import Framework, Recognized
+from adept_hub.convert.options import Detector
+from adept_hub.errors import UnsupportedModelError
+from adept_hub.frameworks import FRAMEWORKS
+
+
+@checked
+def recognize(keys: Iterable[str]) -> Recognized:
+    """Framework, detector and wrapper's prefix of a two-stage FPN detector, by the names of its tensors.
+
+    Raises:
+        UnsupportedModelError: no framework's names, or more than one detector inside.
+    """
+    keys = list(keys)
+    found = {
+        (name, match.group(1))
+        for name, framework in FRAMEWORKS.items()
+        for key in keys
+        if (match := re.fullmatch(rf"((?:.*\.)?){framework.patterns.marker}", key))
+    }
+    # The marker of a ResNet named "backbone" is also what "backbone.body" hides behind: the whole set of keys decides.
+    whole = sorted((name, prefix) for name, prefix in found if not _lacking(keys, prefix, FRAMEWORKS[name]))
+    if len(whole) > 1:
+        inside = ", ".join(prefix.rstrip(".") or "the top level" for _, prefix in whole)
+        raise UnsupportedModelError(
+            f"The model holds {len(whole)} detectors: {inside}.\nGive load_into the one that you mean, not their owner."
+        )
+    if not whole:
+        raise UnsupportedModelError(_why_not(keys, sorted(found)))
+    ((name, prefix),) = whole
+    framework = FRAMEWORKS[name]
+    cascade, mask = (_any(keys, prefix, p) for p in (framework.patterns.cascade, framework.patterns.mask))
+    detector: Detector = "cascade_rcnn" if cascade else "mask_rcnn" if mask else "faster_rcnn"
+    return Recognized(framework, detector, prefix)
+
+
+def _any(keys: list[str], prefix: str, pattern: str) -> bool:
+    return any(re.fullmatch(re.escape(prefix) + pattern, key) for key in keys)
+
+
+def _lacking(keys: list[str], prefix: str, framework: Framework) -> list[str]:
+    return [pattern for pattern in framework.patterns.two_stage if not _any(keys, prefix, pattern)]
+
+
+def _why_not(keys: list[str], found: list[tuple[str, str]]) -> str:
+    for pattern, what in (pair for framework in FRAMEWORKS.values() for pair in framework.patterns.without_fpn):
+        if any(re.fullmatch(rf"(?:.*\.)?{pattern}", key) for key in keys):
+            return (
+                f"This is {what}; the weights are those of a ResNet-FPN detector.\nBuild it from a ResNet-FPN config."
+            )
+    if found:
+        name, prefix = found[0]
+        lacking = _lacking(keys, prefix, FRAMEWORKS[name])
+        names = ", ".join(p.replace("\\", "").replace(".*", "*") for p in lacking)
+        return (
+            f"This looks like a {name} model, but not like a two-stage detector with an FPN: it has no {names}.\n"
+            "Give a Faster, Mask or Cascade R-CNN on a ResNet with an FPN."
+        )
+    first = f", {keys[0]!r} for one" if keys else " (it has none)"
+    return (
+        f"No framework is known by the names of this model's tensors{first}.\n"
+        "Give a Faster, Mask or Cascade R-CNN of torchvision, Detectron2 or MMDetection, on a ResNet with an FPN."
+    )

@@ -1,0 +1,33 @@
+"""What to change in a detector of torchvision so that it can hold the weights, in the framework's own words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+#: Disagreement -> remedy. ``{want}`` is the value that the weights need.
+REMEDIES: Mapping[str, str] = {
+    "depth": "build the backbone with resnet_fpn_backbone(backbone_name='resnet{want}', ...)",
+    "backbone_norm": "build the ResNet with norm_layer=torch.nn.BatchNorm2d",
+    "fpn_norm": "build the FPN with norm_layer=torch.nn.BatchNorm2d (stock fasterrcnn_resnet50_fpn has none)",
+    "fpn_channels": "build the FPN with out_channels={want}",
+    "fpn_extra_convs": "build the FPN with extra_blocks=LastLevelMaxPool()",
+    "rpn_convs": "pass rpn_head=RPNHead({channels}, {count}, conv_depth=1) (stock fasterrcnn_resnet50_fpn_v2 has two)",
+    "rpn_channels": "pass rpn_head=RPNHead({want}, {count}, conv_depth=1)",
+    "anchors": "pass an AnchorGenerator with aspect_ratios=({ratios},) * 5 and one size a level",
+    "rpn_softmax": "use one sigmoid logit an anchor",
+    "head_shape": "pass box_head=FastRCNNConvFCHead(({channels}, 7, 7), [{convs}] * 4, [{fc}], "
+    "norm_layer=torch.nn.BatchNorm2d)",
+    "head_norm": "pass box_head=FastRCNNConvFCHead(..., norm_layer=torch.nn.BatchNorm2d)",
+    "channel_order": "give RGB images",
+    "mean": "pass image_mean={want}",
+    "std": "pass image_std={want}",
+    "stride_in_1x1": "build the backbone from torchvision.models.resnet",
+    "dilation": "leave replace_stride_with_dilation out",
+    "frozen_stages": "pass trainable_backbone_layers=5",
+    "frozen_norms": "build the ResNet with norm_layer=torch.nn.BatchNorm2d (or SyncBatchNorm)",
+    "anchor_sizes": "export with --anchors pretraining{rescaled}",
+    "anchors_rounded": "use the anchor generator of an export's build_model.py (adept_hub.models.anchors)",
+    "roi_align": "use the pooler of an export's build_model.py, aligned and with sampling_ratio 0",
+    "levels": "export with --levels pretraining (canonical size {p4:g} on P4)",
+    "stages": "build three stages",
+}
