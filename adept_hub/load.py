@@ -193,8 +193,7 @@ def load_state_dict(
     """The pre-trained tensors under a framework's own names.
 
     Args:
-        framework: a name in `adept_hub.frameworks.FRAMEWORKS` (``torchvision``, ``detectron2``, ``mmdet``), or
-            ``canonical`` for the names of the checkpoint file.
+        framework: ``torchvision``, ``detectron2``, ``mmdet``, or ``canonical`` for the names of the checkpoint file.
         detector: the detector that the names are for.
         **options: ``norm`` and ``anchors`` of `adept_hub.convert.options.Target`; they need a framework.
 
@@ -220,9 +219,11 @@ def load_state_dict(
         )
     fetched = fetch(source, FetchOptions(revision, cache_dir, offline, token))
     tensors = promised_tensors(fetched, promised_parts(parts, fetched.config))
-    if framework == "canonical":
-        return tensors
-    return export_state(tensors, fetched.config.spec, find_framework(framework), target)
+    return (
+        tensors
+        if framework == "canonical"
+        else export_state(tensors, fetched.config.spec, FRAMEWORKS[framework], target)
+    )
 
 
 @checked

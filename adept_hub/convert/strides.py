@@ -40,6 +40,8 @@ def refuse_other_strides(model: nn.Module, framework: Framework) -> None:
     """
     for name, (first_stage, first_block), block in _blocks(model):
         convs = [child for child in (block.conv1, block.conv2) if hasattr(child, "stride")]
+        if not convs:
+            continue  # nothing that strides under these names; the plan for its tensors refuses what does not fit
         stride: int = math.prod([_largest(conv, "stride") for conv in convs])
         expected = 2 if first_block and not first_stage else 1
         if max(_largest(conv, "dilation") for conv in convs) > 1:

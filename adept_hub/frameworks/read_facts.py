@@ -73,7 +73,7 @@ def facts_of_shapes(shapes: Mapping[str, tuple[int, ...]], framework: Framework)
     """What the names and shapes of a detector's tensors tell: its structure, not its pixels, strides or anchors."""
     known = recognize(shapes)
     name = known.framework.name
-    if known.framework is not framework:
+    if known.framework.patterns != framework.patterns:  # a variant of a framework has its names
         raise UnsupportedModelError(
             f"The names are those of {name}, not of {framework.name}.\nAsk with --target {name}"
         )

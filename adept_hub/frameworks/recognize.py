@@ -28,15 +28,18 @@ def recognize(keys: Iterable[str]) -> Recognized:
     }
     # The marker of a ResNet named "backbone" is also what "backbone.body" hides behind: the whole set of keys decides.
     whole = sorted((name, prefix) for name, prefix in found if not _lacking(keys, prefix, FRAMEWORKS[name]))
-    if len(whole) > 1:
-        inside = ", ".join(prefix.rstrip(".") or "the top level" for _, prefix in whole)
+    prefixes = list(dict.fromkeys(prefix for _, prefix in whole))
+    if len(prefixes) > 1:
+        inside = ", ".join(prefix.rstrip(".") or "the top level" for prefix in prefixes)
         raise UnsupportedModelError(
-            f"The model holds {len(whole)} detectors: {inside}.\nGive load_into the one that you mean, not their owner."
+            f"The model holds {len(prefixes)} detectors: {inside}.\n"
+            "Give load_into the one that you mean, not their owner."
         )
     if not whole:
         raise UnsupportedModelError(_why_not(keys, sorted(found)))
-    ((name, prefix),) = whole
-    framework = FRAMEWORKS[name]
+    (prefix,) = prefixes
+    # Variants of a framework share its names; the first of them is the one that the others were made from.
+    framework = next(FRAMEWORKS[name] for name in FRAMEWORKS if (name, prefix) in whole)
     cascade, mask = (_any(keys, prefix, p) for p in (framework.patterns.cascade, framework.patterns.mask))
     detector: Detector = "cascade_rcnn" if cascade else "mask_rcnn" if mask else "faster_rcnn"
     return Recognized(framework, detector, prefix)
