@@ -16,15 +16,7 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from adept_hub.arguments.calls import checked
 from adept_hub.arguments.choices import check_choice, check_num_classes, chosen_parts
 from adept_hub.convert.export import export_state, write_export
-from adept_hub.convert.options import (
-    DEFAULT_ANCHORS,
-    Anchors,
-    Detector,
-    Levels,
-    StateOptions,
-    Target,
-    TargetOptions,
-)
+from adept_hub.convert.options import DEFAULT_ANCHORS, Anchors, Detector, Levels, StateOptions, Target, TargetOptions
 from adept_hub.convert.plan import plan_for_model
 from adept_hub.convert.rescale import rescale_anchors
 from adept_hub.convert.strides import refuse_other_strides, refuse_stride_in_1x1
