@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 
 from adept_hub.cli.output import print_json, print_table
+from adept_hub.errors import DownloadError
+from adept_hub.hub.endpoint import check_endpoint
 from adept_hub.words.command_line import command_line
 
 
@@ -23,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Publish, and say what went up and how it is loaded."""
+    check_endpoint(DownloadError)  # before the client is imported, which parses it
     from adept_hub.publish.push import push_to_hub
 
     published = push_to_hub(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,6 +36,12 @@ def a_column_twice(content: bytes) -> bytes:
     names = ["key" if name == "width" else name for name in table.column_names]
     pq.write_table(table.rename_columns(names), sink)
     return sink.getvalue()
+
+
+def a_name_of_no_text(content: bytes) -> bytes:
+    """One of the names in the footer of the numbers of the boxes, which pyarrow decodes when it is asked for."""
+    at = [found.start() for found in re.finditer(b"\x05boxes", content)][-1]
+    return content[: at + 1] + b"\xff" + content[at + 2 :]
 
 
 def an_object_of(values: object) -> Change:
@@ -69,7 +76,9 @@ FOUND: dict[str, dict[str, tuple[Change, str]]] = {
     },
     "data YAML": {"a folder of nobody": (put(b"coco:train.json:.", b"coco:train.json:~nobody-x/y"), "DataError")},
     "recipe": {"a base with a name of 5,000 characters": (put(b"base.yaml", b"b" * 5000), "RecipeError")},
-    "a shard of a table": {"a column of another's name": (a_column_twice, "ProposalsError")},
+    "a shard of a table": {
+        "a column in the footer whose name is not UTF-8": (a_name_of_no_text, "ProposalsError"),
+        "a column of another's name": (a_column_twice, "ProposalsError")},
     "plan.json": {"a preset that is nested 500 times": (
         put(b'"preset": {', b'"preset": {"x": ' + b"[" * 500 + b"]" * 500 + b", "), "ProposalsError")},
     "index": {"a header of two lines": (put(b"{'descr'", b"z'descr'"), "read")},

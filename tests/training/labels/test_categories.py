@@ -22,7 +22,7 @@ def problems(folder: Path, names: list[str]) -> list[str]:
     (folder / "a.json").write_text(json.dumps(content))
     data, found = read_data([f"coco:{folder / 'a.json'}:{folder}"])
     assert len(data.train.images) == 1
-    return [problem.code for problem in found]
+    return [problem.kind for problem in found]
 
 
 @pytest.mark.parametrize(

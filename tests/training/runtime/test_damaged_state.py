@@ -213,3 +213,12 @@ def test_a_loaded_optimizer_is_the_one_that_was_saved(states: Path) -> None:
     assert all(
         torch.equal(v["momentum_buffer"], mine["state"][i]["momentum_buffer"]) for i, v in saved["state"].items()
     )
+
+
+def test_whatever_torch_raises_is_damage(states: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("saved_id must be a tuple, got int")  # of a flipped bit whose digest was made to agree
+
+    monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(ResumeError, match=r"it cannot be read \(AssertionError\)"):
+        load_state(states, *make(), IDENTITY)

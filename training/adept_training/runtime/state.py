@@ -31,6 +31,7 @@ _MAX_STATE = 1 << 40
 _UNREADABLE = (
     RuntimeError, EOFError, OSError, pickle.UnpicklingError, LookupError, ValueError, TypeError, AttributeError,
     RecursionError, MemoryError, OverflowError,
+    AssertionError,  # torch's own, of storages that are not what it wrote
 )  # fmt: skip
 
 

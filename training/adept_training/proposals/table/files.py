@@ -44,6 +44,20 @@ def read_footer(path: Path) -> pq.FileMetaData:
         raise damaged(path, error) from error
 
 
+def count_numbers(path: Path, footer: pq.FileMetaData) -> int:
+    """Return how many numbers the boxes of a shard have at most; a summary of more would be given room on disk.
+
+    Raises:
+        ProposalsError: a column has a name that is not UTF-8, which pyarrow decodes only here.
+    """
+    groups = (footer.row_group(i) for i in range(footer.num_row_groups))
+    columns = (group.column(i) for group in groups for i in range(group.num_columns))
+    try:
+        return sum(column.num_values for column in columns if column.path_in_schema.startswith("boxes."))
+    except _DAMAGE as error:
+        raise damaged(path, error) from error
+
+
 def read_columns(path: Path, wanted: Sequence[pa.Field]) -> pa.Table:
     """Return some columns of a shard: no nulls, and the types that are asked for.
 

@@ -23,7 +23,7 @@ from adept_hub.errors import ProposalsError
 from adept_hub.io.read import BoundedReader, parse_json
 from adept_hub.io.write import atomic_file
 from adept_training.proposals.search.boxes import Boxes
-from adept_training.proposals.table.files import read_columns, read_footer
+from adept_training.proposals.table.files import count_numbers, read_columns, read_footer
 
 FORMAT = "adept-proposals"
 FORMAT_VERSION = 1
@@ -167,16 +167,9 @@ def shard_note(folder: Path, plan: TablePlan, shard: int) -> dict[str, Any]:
         raise ProposalsError(f"{path} belongs to another run than {folder / PLAN_FILE}.\nRemove it and run again.")
     # Keys of images that could not be read may be file names that are not UTF-8.
     note = parse_json(metadata.get(_SHARD_KEY, b"null"), f"{path}: its summary", ProposalsError, surrogates=True)
-    if not _is_note(note, shard) or 4 * note["boxes"] > _numbers(footer):
+    if not _is_note(note, shard) or 4 * note["boxes"] > count_numbers(path, footer):
         raise ProposalsError(f"{path} was not written by adept proposals.\nRemove it and run adept proposals again.")
     return {"rows": footer.num_rows, **note}
-
-
-def _numbers(footer: pq.FileMetaData) -> int:
-    """How many numbers the boxes of a shard have at most; a summary that claims more would be given room on disk."""
-    groups = (footer.row_group(i) for i in range(footer.num_row_groups))
-    columns = (group.column(i) for group in groups for i in range(group.num_columns))
-    return sum(column.num_values for column in columns if column.path_in_schema.startswith("boxes."))
 
 
 def _is_note(note: Any, shard: int) -> bool:
