@@ -39,7 +39,6 @@ ALLOWED = {
     "adept_training.runtime.state:_read": "a stream of the door whose SHA-256 was recorded, tensors only",
     "adept_training.images.hugging_face:open_hugging_face": "the datasets library reads, and gives undecoded bytes",
     "adept_training.reference.recipe_fields:_comments": "the source of this package's own recipes",
-    "adept_training.proposals.report:render": "a template that is part of the package",
 }
 
 

@@ -1,94 +1,93 @@
-"""The report of ``adept proposals show``: one HTML file that needs nothing else, with its charts as inline SVG."""
+"""The page of ``adept proposals show``: what the boxes of a table would train."""
 
 from __future__ import annotations
 
-import base64
-import html
 import io
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from string import Template
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from adept_training.pages.page import Page
+from adept_training.pages.plotting import COLORS, canvas, svg
 from adept_training.proposals.measure import ANCHOR_SIZES, BOXES_DRAWN, VIEW, Floats, Statistics
-from adept_training.proposals.pictures import LEVEL_COLORS
 
-_SCARCE = 0.05  # positives an image below which a level is called untrained
-_INK, _BAR, _MARK = "#5b6875", "#4186e0", "#e8384f"
+#: Positive anchors per image below which a level is reported as untrained.
+_SCARCE = 0.05
 
 
-def render(
+def proposals_page(
     title: str,
     statistics: Statistics,
     made: dict[str, str],
     unreadable: int,
     samples: Iterable[tuple[str, Image.Image]],
-) -> str:
-    """The whole page. ``made``: how the table was made; ``samples``: captions and pictures."""
+) -> Page:
+    """Return the page.
+
+    Args:
+        title: the table's name.
+        statistics: of the table.
+        made: how the table was made, by field.
+        unreadable: number of images that could not be read.
+        samples: captions and pictures.
+    """
     s = statistics
-    facts = {
-        "images": f"{s.images:,}",
-        "boxes an image": f"{s.counts.mean():.1f}",
-        "different boxes an image": f"{s.unique_counts.mean():.1f}",
-        "images by fallback": f"{100 * s.fallbacks / s.images:.1f}%",
-        "boxes with an anchor of IoU 0.7": f"{100 * s.matched:.0f}%",
-        "unreadable images": f"{unreadable:,}",
-    }
-    charts = [
-        bars("Boxes an image", s.counts.astype(np.float64), _count_edges(s.counts)),
-        bars("Size: sqrt(w h) / sqrt(W H)", s.scales, np.linspace(0, 1, 41)),
-        bars("Shape: w / h", s.ratios, np.geomspace(1 / 8, 8, 37), ticks=(0.125, 0.25, 0.5, 1, 2, 4, 8), log=True),
-        bars(
-            "Size on the 224 x 224 view, in pixels; red: sizes of the anchors",
-            s.view_sizes, np.linspace(0, 224, 57), ticks=(0, 24, 48, 96, 192, 224), marks=ANCHOR_SIZES,
-        ),
-    ]  # fmt: skip
-    page = Template((Path(__file__).parent / "report.html").read_text(encoding="utf-8"))
-    return page.substitute(
-        title=html.escape(title),
-        subtitle=html.escape(f"preset {made.get('preset', '?')}, {made.get('engine', '?')}"),
-        facts="".join(f"<div><b>{value}</b>{name}</div>" for name, value in facts.items()),
-        verdict=verdict(s),
-        levels=_levels(s),
-        sizes=", ".join(map(str, ANCHOR_SIZES)),
-        drawn=BOXES_DRAWN,
-        charts="".join(charts),
-        legend="".join(
-            f'<span class="swatch" style="background:{color}"></span>P{level}'
-            for level, color in enumerate(LEVEL_COLORS, 2)
-        ),
-        samples="".join(_sample(caption, picture) for caption, picture in samples),
-        made="".join(f"<tr><td>{html.escape(k)}</td><td>{html.escape(v)}</td></tr>" for k, v in made.items()),
+    page = Page(f"Proposals in {title}", f"preset {made.get('preset', '?')}, {made.get('engine', '?')}")
+    page.table(
+        ("images", "boxes per image", "distinct", "by fallback", "boxes with an anchor of IoU 0.7", "unreadable"),
+        [(f"{s.images:,}", f"{s.counts.mean():.1f}", f"{s.unique_counts.mean():.1f}",
+          f"{100 * s.fallbacks / s.images:.1f}%", f"{100 * s.matched:.0f}%", f"{unreadable:,}")],
+    )  # fmt: skip
+    page.heading("What the RPN would learn from them")
+    _verdict(page, s)
+    page.table(
+        ("level", "anchors", "positive per image", "best per image"),
+        [(one.name, f"{one.anchors:,}", f"{one.positives:.3f}", f"{one.best:.3f}") for one in s.levels],
     )
+    page.text(
+        f"Anchors of {', '.join(map(str, ANCHOR_SIZES))} pixels on P2, P3, P4, P5, three ratios, on the image squashed "
+        f"to {VIEW} x {VIEW}. Positive: IoU of at least 0.7 with one of {BOXES_DRAWN} boxes drawn at random from an "
+        "image, as pre-training draws them. Best: an anchor below that which is the best that a box has. One "
+        "convolution serves all levels: where a level has no positives, it learns that everything is background.",
+        "dim",
+    )
+    page.heading("The boxes")
+    page.text("Without the images whose boxes are a fallback, except in the first chart.", "dim")
+    page.drawing(_histogram("Boxes per image", s.counts.astype(np.float64), _count_edges(s.counts)))
+    page.drawing(_histogram("Size: sqrt(w h) / sqrt(W H)", s.scales, np.linspace(0, 1, 41)))
+    page.drawing(_histogram("Shape: w / h", s.ratios, np.geomspace(1 / 8, 8, 37), log=True))
+    page.drawing(_histogram(f"Pixels on the {VIEW} x {VIEW} view; lines: anchors", s.view_sizes,
+                            np.linspace(0, VIEW, 57), marks=ANCHOR_SIZES))  # fmt: skip
+    page.heading("Samples")
+    page.text(
+        "Left: boxes kept, colored by the level that the contrastive loss gives them (P2 red, P3 orange, P4 green, "
+        "P5 blue). Right: boxes that the filter dropped.",
+        "dim",
+    )
+    for caption, picture in samples:
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=88)
+        page.picture(buffer.getvalue(), caption)
+    page.folded("How they were made", "\n".join(f"{name}: {value}" for name, value in made.items()))
+    return page
 
 
-def verdict(statistics: Statistics) -> str:
-    """The warning about levels without positives, as HTML, or the all-clear."""
+def _verdict(page: Page, statistics: Statistics) -> None:
+    """Warn about levels without positives."""
     scarce = [level for level in statistics.levels if level.positives < _SCARCE]
     if not scarce:
-        return '<p class="fine">Every level gets positive anchors.</p>'
-    names = ", ".join(level.name for level in scarce)
+        page.verdict("Every level gets positive anchors.", "good")
+        return
     smallest = np.percentile(statistics.view_sizes, 1) if len(statistics.view_sizes) else VIEW
-    return (
-        f'<p class="warning"><b>{names} would get almost no positive anchors</b> '
-        f"({', '.join(f'{level.positives:.3f} an image' for level in scarce)}). "
-        f"99% of the boxes are larger than {smallest:.0f} pixels on the view, the anchors of P2 measure "
-        f"{ANCHOR_SIZES[0]} pixels. To train the RPN on small objects too, keep smaller boxes: make the proposals with "
-        "<code>--min-scale 0.08</code>.</p>"
+    page.verdict(
+        f"{', '.join(level.name for level in scarce)} would get almost no positive anchors "
+        f"({', '.join(f'{level.positives:.3f}' for level in scarce)} per image). 99% of the boxes are larger than "
+        f"{smallest:.0f} pixels on the view, the anchors of P2 measure {ANCHOR_SIZES[0]} pixels. To train the RPN on "
+        "small objects too, keep smaller boxes: make the proposals with --min-scale 0.08.",
+        "caution",
     )
-
-
-def _levels(statistics: Statistics) -> str:
-    head = "<tr><th>level</th><th>anchors</th><th>positive an image</th><th>best an image</th></tr>"
-    rows = "".join(
-        f'<tr class="{"none" if level.positives < _SCARCE else ""}"><td>{level.name}</td><td>{level.anchors:,}</td>'
-        f"<td>{level.positives:.3f}</td><td>{level.best:.3f}</td></tr>"
-        for level in statistics.levels
-    )
-    return f"<table>{head}{rows}</table>"
 
 
 def _count_edges(counts: npt.NDArray[np.int64]) -> Floats:
@@ -96,52 +95,15 @@ def _count_edges(counts: npt.NDArray[np.int64]) -> Floats:
     return np.arange(0, top + 1, max(1, -(-top // 40)), dtype=np.float64)
 
 
-def bars(
-    title: str,
-    values: Floats,
-    edges: Floats,
-    *,
-    ticks: Sequence[float] | None = None,
-    marks: Sequence[float] = (),
-    log: bool = False,
-) -> str:
-    """A histogram as an SVG figure; values beyond the edges are counted in the outermost bars."""
-    width, height, foot, side = 420, 170, 24, 18
-    heights, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
-    tallest = max(1, heights.max())
-
-    def place(x: float) -> float:
-        low, high, at = (np.log(v) if log else v for v in (edges[0], edges[-1], x))
-        return float(side + (width - 2 * side) * (at - low) / (high - low))
-
-    parts = []
-    for i, count in enumerate(heights):
-        x, up = place(edges[i]), (height - foot - 8) * count / tallest
-        w = max(0.5, place(edges[i + 1]) - x - 1)
-        share = f"{edges[i]:.3g} to {edges[i + 1]:.3g}: {count:,} ({100 * count / max(1, len(values)):.1f}%)"
-        parts.append(
-            f'<rect x="{x:.1f}" y="{height - foot - up:.1f}" width="{w:.1f}" height="{up:.1f}" fill="{_BAR}">'
-            f"<title>{share}</title></rect>"
-        )
+def _histogram(title: str, values: Floats, edges: Floats, *, marks: Sequence[float] = (), log: bool = False) -> str:
+    """Draw a histogram as SVG; values beyond the edges are counted in the outermost bars."""
+    figure, axes = canvas(4.2, 2.3)
+    axes.hist(np.clip(values, edges[0], edges[-1]), edges.tolist(), color=COLORS[1], rwidth=0.9)
     for mark in marks:
-        x = place(mark)
-        parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{height - foot}" stroke="{_MARK}"/>')
-    parts.append(f'<line x1="{side}" x2="{width - side}" y1="{height - foot}" y2="{height - foot}" stroke="{_INK}"/>')
-    for tick in ticks if ticks is not None else np.linspace(edges[0], edges[-1], 6).tolist():
-        parts.append(
-            f'<text x="{place(tick):.1f}" y="{height - 8}" font-size="11" fill="{_INK}" text-anchor="middle">'
-            f"{tick:.3g}</text>"
-        )
-    return (
-        f"<figure><figcaption>{html.escape(title)}</figcaption>"
-        f'<svg viewBox="0 0 {width} {height}" role="img">{"".join(parts)}</svg></figure>'
-    )
-
-
-def _sample(caption: str, picture: Image.Image) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=88)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    text = html.escape(caption)
-    image = f'<img alt="{text}" src="data:image/jpeg;base64,{data}">'
-    return f'<figure class="sample">{image}<figcaption>{text}</figcaption></figure>'
+        axes.axvline(mark, color=COLORS[5], linewidth=1)
+    if log:
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.tick_params(labelsize=8)
+    return svg(figure)

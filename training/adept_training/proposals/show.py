@@ -13,10 +13,11 @@ from adept_hub.errors import ProposalsError
 from adept_hub.io.read import MAX_LOG, BoundedReader
 from adept_hub.io.write import atomic_file
 from adept_training.images import open_images
-from adept_training.proposals import pictures, report
+from adept_training.proposals import pictures
 from adept_training.proposals.measure import Statistics, measure
+from adept_training.proposals.report import proposals_page
 from adept_training.proposals.search.presets import preset_from_dict
-from adept_training.proposals.table.shards import UNREADABLE_FILE, write_atomically
+from adept_training.proposals.table.shards import UNREADABLE_FILE
 from adept_training.proposals.table.store import ProposalTable
 
 _LOG = BoundedReader(ProposalsError, MAX_LOG)
@@ -59,14 +60,14 @@ def show(table: str | Path, images: str | Path, out: str | Path, *, samples: int
         with atomic_file(files[-1]) as temporary:
             picture.save(temporary, format="PNG")
     unreadable = Path(table) / UNREADABLE_FILE
-    page = report.render(
+    page = proposals_page(
         Path(table).name,
         statistics,
         _made(opened),
         len(_LOG.read(unreadable).splitlines()) if unreadable.is_file() else 0,
         drawn,
     )
-    write_atomically(folder / "report.html", page.encode("utf-8"))
+    page.write(folder / "report.html")
     return Shown(folder / "report.html", tuple(files), statistics)
 
 
