@@ -14,7 +14,7 @@ import pickletools
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -89,16 +89,17 @@ class _Dtype:
 class _Array:
     """Stands for numpy.ndarray, and for the function that makes an empty one before its state is set."""
 
+    raw: bytes = b""
+
     def __init__(self, *_: object) -> None:
-        self.shape: tuple[int, ...] = (0,)
-        self.dtype, self.fortran, self.raw = _Dtype("f4"), False, b""
+        self.shape, self.dtype, self.fortran = (0,), _Dtype("f4"), False
 
     def set_state(self, state: Any) -> None:
         _, self.shape, self.dtype, self.fortran, raw = state
         self.raw = raw.encode("latin1") if isinstance(raw, str) else raw  # a pickle of Python 2 has text
 
     def tensor(self) -> Tensor:
-        """The values; refused where bytes and shape disagree, or the type is none of a network's."""
+        """Return the values; refuse bytes that disagree with the shape, and types that no network has."""
         if self.dtype.code not in _DTYPES or self.dtype.order not in "<|=":
             raise ValueError(f"an array of type {self.dtype.order}{self.dtype.code}")
         dtype, shape = _DTYPES[self.dtype.code], tuple(self.shape)
@@ -108,19 +109,6 @@ class _Array:
             return torch.zeros(shape, dtype=dtype)
         flat = torch.frombuffer(bytearray(self.raw), dtype=dtype)
         return flat.reshape(shape[::-1]).permute(*reversed(range(len(shape)))) if self.fortran else flat.reshape(shape)
-
-
-def _no_bytes() -> bytes:
-    """Stands for bytes(), which protocol 2 writes an empty array's bytes with."""
-    return b""
-
-
-_NAMES: Mapping[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): _Array,
-    ("numpy", "dtype"): _Dtype,
-    ("__builtin__", "bytes"): _no_bytes,
-    **{(f"numpy.{core}.multiarray", "_reconstruct"): _Array for core in ("core", "_core")},
-}
 
 
 class _Reader(pickle._Unpickler):
@@ -137,43 +125,36 @@ class _Reader(pickle._Unpickler):
         self._left = 4 * size + 4096
 
     def charge(self, count: int) -> None:
-        """Take so many bytes, or entries, from what the file may cost."""
+        """Take this many bytes, or entries, from what the file may cost."""
         self._left -= count
         if self._left < 0:
             raise ValueError("it names the same bytes again and again")
 
     def find_class(self, module: str, name: str) -> Any:
-        """What stands for a name."""
-        if (module, name) == ("_codecs", "encode"):
-            return self._latin1
-        if (module, name) == ("collections", "OrderedDict"):
-            return self._mapping
-        if module in ("numpy.core.numeric", "numpy._core.numeric") and name == "_frombuffer":
-            return self._from_buffer
-        if (module, name) not in _NAMES:
-            raise _Refused(f"{module}.{name}")
-        return _NAMES[module, name]
+        """Return the stand-in for a name of the allow-list."""
+        match module.replace("numpy._core", "numpy.core"), name:
+            case ("numpy", "ndarray") | ("numpy.core.multiarray", "_reconstruct"):
+                return _Array
+            case ("numpy", "dtype"):
+                return _Dtype
+            case ("__builtin__", "bytes"):  # protocol 2 writes an empty array's bytes with it
+                return lambda: b""
+            case ("_codecs", "encode"):  # protocol 2 writes bytes with it
+                return lambda text, _: self._charged(text).encode("latin1")
+            case ("collections", "OrderedDict"):  # Python 2 makes it from its pairs
+                return lambda pairs=(): dict(self._charged(pairs))
+            case ("numpy.core.numeric", "_frombuffer"):  # protocol 5 makes an array with it
+                return self._from_buffer
+        raise _Refused(f"{module}.{name}")
 
-    def _latin1(self, text: str, *_: object) -> bytes:
-        """Stands for _codecs.encode, which protocol 2 writes bytes with."""
-        self.charge(len(text))
-        return text.encode("latin1")
-
-    def _mapping(self, pairs: Any = ()) -> dict[Any, Any]:
-        """Stands for OrderedDict, which Python 2 makes from its pairs."""
-        self.charge(len(pairs))
-        return dict(pairs)
+    def _charged(self, copied: Any) -> Any:
+        self.charge(len(copied))
+        return copied
 
     def _from_buffer(self, raw: bytes, dtype: _Dtype, shape: tuple[int, ...], order: str) -> _Array:
-        """Stands for what protocol 5 makes an array with."""
-        self.charge(len(raw))
         array = _Array()
-        array.set_state((1, shape, dtype, order == "F", raw))
+        array.set_state((1, shape, dtype, order == "F", self._charged(raw)))
         return array
-
-    def persistent_load(self, pid: Any) -> NoReturn:
-        """No array needs one."""
-        raise _Refused(f"the persistent object {pid!r:.50}")
 
     def load_build(self) -> None:
         """Give the object on the stack its state: an array or a type, nothing else."""
