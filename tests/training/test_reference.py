@@ -111,6 +111,11 @@ def test_what_is_said_holds(cls: type, load: Callable[..., Any], command: str) -
     assert ranges > 15
 
 
+@pytest.mark.parametrize(("cls", "load", "command"), KINDS)
+def test_every_field_has_a_comment(cls: type, load: object, command: str) -> None:
+    assert not [one.path for one in settings_of(cls) if not one.text]
+
+
 def test_bounds_defaults_and_reasons_worked_by_hand() -> None:
     rows = {one.path: (one.default, one.allowed, one.text) for one in settings_of(Recipe)}
     assert rows["views.boxes"] == ("4", "1..1000", "Boxes an image, K.")
@@ -119,7 +124,7 @@ def test_bounds_defaults_and_reasons_worked_by_hand() -> None:
     assert rows["views.crop_ratio"] == ("[0.75, 1.333]", "each in (0, 100]",
                                         "Width / height of the crop, least and most.")  # fmt: skip
     assert rows["model.head_fc_channels"][1] == "1..8192"
-    assert rows["engine.keep"][2] == "", "the comment above it is another field's"
+    assert rows["engine.keep"][2] == "Checkpoints that are kept.", "not the comment of the field above"
     rows = {one.path: (one.default, one.allowed, one.text) for one in settings_of(FinetuneRecipe)}
     assert rows["detector.train_sides"][1] == "each 1..16384; 1 to 1000 of them"
     assert rows["engine.precision"][1] == "fp32, bf16"

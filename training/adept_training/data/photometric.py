@@ -32,11 +32,15 @@ class PhotometricRecipe:
 
     #: Largest change of brightness, contrast, saturation and hue.
     jitter: tuple[Change, Change, Change, Annotated[float, Range(0.0, 0.5)]] = (0.4, 0.4, 0.2, 0.1)
+    #: Probability of the color jitter.
     jitter_prob: Share = 0.8
+    #: Probability of a gray image.
     gray_prob: Share = 0.2
+    #: Probability of the blur, per view.
     blur_prob: tuple[Share, Share, Share] = (1.0, 0.1, 0.1)
     #: Standard deviation of the blur in pixels of the view, least and most.
     blur_sigma: tuple[Sigma, Sigma] = (0.1, 2.0)
+    #: Probability of inverting bright pixels, per view.
     solarize_prob: tuple[Share, Share, Share] = (0.0, 0.2, 0.2)
     #: Probability for each box of V2 and V3 of a square hole (SoCo's 100-epoch FPN recipe: 0.5).
     cutout_prob: Share = 0.0

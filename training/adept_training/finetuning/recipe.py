@@ -29,10 +29,13 @@ Decay = Annotated[float, Range(0.0, 10.0)]
 class DetectorRecipe:
     """What is built around the four parts."""
 
+    #: Type of the detector.
     detector: Literal["faster_rcnn", "mask_rcnn", "cascade_rcnn"] = "faster_rcnn"
     #: Shorter sides of training images, pixels, one drawn for each; longer sides are kept below ``max_side``.
     train_sides: Annotated[tuple[Side, ...], Length(1, 1000)] = (640, 672, 704, 736, 768, 800)
+    #: Shorter side of test images, in pixels.
     test_side: Side = 800
+    #: Longest side of any image, in pixels.
     max_side: Side = 1333
     #: Square-root areas of the anchors on P2-P6, pixels of the network's input. Empty: those that the source's RPN was
     #: trained with, and twice its last on P6 (scratch: those of the source that it is ``--like``); in comparisons, and
@@ -40,12 +43,15 @@ class DetectorRecipe:
     anchors: tuple[Annotated[float, Range(0.0, 1e5, above=True)], ...] = ()
     #: RoIs an image that the head is trained on, and anchors that the RPN is.
     rois: Count = 512
+    #: Anchors per image that the RPN is trained on.
     rpn_anchors: Count = 256
     #: Proposals an image that the head sees, in training and in testing, after NMS.
     train_proposals: Count = 2000
+    #: Proposals per image that the head sees in testing.
     test_proposals: Count = 1000
     #: Detections of lower score are dropped; at most this many are kept an image.
     score_threshold: Share = 0.05
+    #: Detections kept per image.
     detections: Count = 100
     #: Before training the head's last layer is scaled so that its features have this mean length; 0: left as it is.
     #: A fresh head's have 6; docs/downstream.md says why it is more. 20 was chosen on the test images of one data set.
@@ -67,8 +73,11 @@ class FinetuneOptimizerRecipe:
 
     #: At a batch of ``lr_batch``; scaled linearly to the batch there is, unless ``lr_batch`` is 0.
     lr: Annotated[float, Range(0.0, 1e4, above=True)] = 0.02
+    #: Batch size that ``lr`` is for; 0: the rate is not scaled.
     lr_batch: Annotated[int, Range(0, 1_000_000)] = 16
+    #: Momentum of SGD.
     momentum: Annotated[float, Range(0.0, 1.0, below=True)] = 0.9
+    #: Of all weights but those of norms.
     weight_decay: Decay = 2.5e-5
     #: Of batch norms' gains and biases (Detectron2: none).
     norm_decay: Decay = 0.0
@@ -86,9 +95,11 @@ class FinetuneScheduleRecipe:
     iterations: Annotated[int, Range(0, 1_000_000_000)] = 0
     #: Shares of the iterations after which the rate is multiplied by ``gamma`` (60k and 80k of 90k).
     steps: Annotated[tuple[Share, ...], Length(0, 100)] = (2 / 3, 8 / 9)
+    #: Factor of the rate at each step.
     gamma: Share = 0.1
     #: Iterations of warm-up; null: 1,000, but at most a tenth of all.
     warmup: Annotated[int | None, Range(0, 1_000_000_000)] = None
+    #: The first iteration's rate as a fraction of the peak.
     warmup_start: Share = 0.001
 
 
@@ -98,6 +109,7 @@ class NormsRecipe:
     them when the warm-up ends, ``frozen`` uses the checkpoint's from the start; norms that have seen no image (scratch,
     a part that the source lacks, a mask head) get those of training images first."""
 
+    #: What batch norms do while training.
     policy: Literal["train", "freeze_after_warmup", "frozen"] = "train"
     #: Batches over which statistics are measured anew before an evaluation (Detectron2's PRECISE_BN); 0: never.
     precise_batches: Annotated[int, Range(0, 100_000)] = 50
@@ -109,16 +121,21 @@ class FinetuneEngineRecipe:
 
     #: Images an iteration, over all processes; 0: 16 with an accelerator, 2 without.
     batch_size: Annotated[int, Range(0, 65_536)] = 0
+    #: Precision of forward and backward.
     precision: Literal["fp32", "bf16"] = "fp32"
+    #: Seed of data order, augmentation and new layers.
     seed: Annotated[int, Range(0, 2**63 - 1)] = 0
+    #: Loader processes.
     workers: Annotated[int, Range(0, 256)] = 2
     #: Probability of a mirrored image.
     flip: Share = 0.5
     #: Evaluations on the validation split, spread evenly; the last is at the end.
     evaluations: Annotated[int, Range(0, 1000)] = 5
-    #: Iterations between lines of the log, minutes between checkpoints, and how many are kept.
+    #: Iterations between lines of the log.
     log_every: Annotated[int, Range(1, 1_000_000_000)] = 20
+    #: Minutes between checkpoints.
     checkpoint_minutes: Annotated[float, Range(0.0, 1e6)] = 5.0
+    #: Checkpoints that are kept.
     keep: Annotated[int, Range(1, 1000)] = 2
     #: Threads for the CPU's arithmetic; 0: torch's choice.
     threads: Annotated[int, Range(0, 1024)] = 0

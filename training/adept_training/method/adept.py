@@ -26,12 +26,15 @@ from adept_training.method.rpn import RPNRecipe, flatten_outputs, make_anchors, 
 class MethodRecipe:
     """Which losses, and how boxes meet the pyramid."""
 
+    #: The method: ADePT (joint or separate), SoCo, or BYOL on whole images.
     name: Literal["adept_joint", "adept_separate", "soco", "byol"] = "adept_joint"
     #: Boxes are pooled at their own level only, or at all of them with the loss masked (SoCo's code).
     head_mode: Literal["assigned", "all_levels"] = "assigned"
     #: Table 4: boxes of the contrast are selective search's, or the RPN's own best join them (unstable).
     boxes: Literal["ss", "ss+rpn"] = "ss"
+    #: Hidden width of projector and predictor.
     projector_hidden: Annotated[int, Range(1, 65_536)] = 4096
+    #: Output width of projector and predictor.
     projection: Annotated[int, Range(1, 65_536)] = 256
     #: A batch norm without gain after the projector (SimSiam, MoCo v3). SoCo has none: what all boxes have in common
     #: is then half of the cosine, which falls in the first dozens of steps while nothing is learned.

@@ -33,10 +33,15 @@ class RPNRecipe:
     weight: Annotated[float, Range(0.0, 1e6)] = 1.0
     #: Views on which the RPN learns. V1 alone is the plain reading of the paper.
     views: Literal["v1", "all"] = "v1"
+    #: An anchor is positive at this IoU with a box, or as the best of a box.
     positive_iou: Share = 0.7
+    #: An anchor below this IoU with every box is negative.
     negative_iou: Share = 0.3
+    #: Anchors sampled per image.
     batch_per_image: Annotated[int, Range(1, 100_000)] = 256
+    #: Largest share of positives among the sampled anchors.
     positive_fraction: Share = 0.5
+    #: Where the box loss turns from quadratic to linear.
     smooth_l1_beta: Annotated[float, Range(0.0, 1e3)] = 1 / 9
     #: Boxes with a shorter side (pixels of the view) are no targets.
     min_box_size: Annotated[float, Range(0.0, 1e5)] = 0.0

@@ -42,11 +42,15 @@ class DataRecipe:
 class OptimizerRecipe:
     """LARS as SoCo has it, or a plain optimizer of torch's."""
 
+    #: Optimizer of everything but an RPN with ``rpn_lr``.
     name: Literal["lars", "sgd", "adamw"] = "lars"
     #: Peak learning rate, at a batch of 256 when ``lr_scaling`` is linear.
     lr: Rate = 0.1
+    #: ``linear``: the rate is multiplied by the batch size / 256.
     lr_scaling: Literal["none", "linear"] = "none"
+    #: Momentum of LARS and SGD, first beta of AdamW.
     momentum: Annotated[float, Range(0.0, 1.0, below=True)] = 0.9
+    #: Not applied to biases and norms.
     weight_decay: Annotated[float, Range(0.0, 10.0)] = 1e-5
     #: LARS's trust coefficient.
     trust: Annotated[float, Range(0.0, 10.0, above=True)] = 0.001
@@ -55,6 +59,7 @@ class OptimizerRecipe:
     #: Multiples of the rate for backbone, FPN and RoI head, and for the predictor. In a short run the detector's
     #: features sink to a rank of two or three within 150 steps when both are 1, and keep theirs at 0.2 and 10.
     detector_lr_scale: Scale = 1.0
+    #: Multiple of the rate for the predictor.
     predictor_lr_scale: Scale = 1.0
     #: Largest norm of the gradient; 0: not clipped.
     clip: Annotated[float, Range(0.0, 1e9)] = 0.0
@@ -64,10 +69,13 @@ class OptimizerRecipe:
 class ScheduleRecipe:
     """Linear warm-up, then half a cosine, both step by step."""
 
+    #: Passes over the images.
     epochs: Scale = 100.0
+    #: Epochs of linear warm-up.
     warmup_epochs: Annotated[float, Range(0.0, 1e6)] = 10.0
     #: The first step's rate as a fraction of the peak.
     warmup_start: Annotated[float, Range(0.0, 1.0)] = 0.01
+    #: Rate at the end of the cosine.
     final_lr: Rate = 0.0
 
 
@@ -83,6 +91,7 @@ class ExportRecipe:
     tag: str = "mine"
     #: In words, for the card.
     data: str = "your photographs"
+    #: License of the weights, as an identifier of the Hub.
     license: str = "unstated"
 
 
@@ -94,15 +103,19 @@ class EngineRecipe:
     batch_size: Annotated[int, Range(1, 65_536)] = 1024
     #: ``auto``: bf16 on a GPU that has it; on a CPU, that of fp32 and bf16 which is faster when the run begins.
     precision: Literal["auto", "fp64", "fp32", "bf16", "fp16"] = "auto"
+    #: Seed of everything random in the run.
     seed: Annotated[int, Range(0, 2**63 - 1)] = 0
+    #: NHWC memory format.
     channels_last: bool = True
     #: torch.compile for the networks: for GPUs; slow to start, and of no use on a CPU.
     compile: bool = False
-    #: Minutes between checkpoints, and how many are kept.
+    #: Minutes between checkpoints.
     checkpoint_minutes: Minutes = 10.0
+    #: Checkpoints that are kept.
     keep: Annotated[int, Range(1, 1000)] = 3
     #: Steps between lines of the log, and between probes of the held-out photographs (0: only first and last).
     log_every: Annotated[int, Range(1, 1_000_000_000)] = 10
+    #: Steps between probes of the held-out images; 0: only first and last.
     probe_every: Steps = 500
     #: The run ends here at the latest. Learning rate and momentum then follow the clock where it is ahead of the
     #: steps, so that the schedule is complete; such a run cannot be repeated bit for bit.
