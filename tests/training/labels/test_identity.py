@@ -76,7 +76,7 @@ def test_a_split_refuses_two_images_with_one_key_and_results_of_others() -> None
     one, two = image(1, [[0, 0, 9, 9]], [1]), image("1", [[0, 0, 9, 9]], [2])
     with pytest.raises(ValueError, match="one key"):
         split(one, one)
-    with pytest.raises(ValueError, match="no part"):
+    with pytest.raises(ValueError, match="unlisted part"):
         split(image(1, [], [], part=2))
     truth = split(one, two)
     with pytest.raises(KeyError, match="has no image"):

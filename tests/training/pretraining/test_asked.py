@@ -45,4 +45,4 @@ def test_weights_of_no_stated_license_are_not_pushed_without_a_word() -> None:
     assert shlex.split(push) == ["adept", "push", "a run/export", "ORG/NAME"]
     unstated = next_commands(Path("a run"), "unstated")
     assert [unstated[0], unstated[1], unstated[3]] == [export, finetune, push]
-    assert unstated[2].startswith("# first state")
+    assert unstated[2].startswith("# first set")

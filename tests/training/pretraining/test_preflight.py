@@ -34,7 +34,7 @@ def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        ((), "23 photographs do not fill one batch of 1024"),
+        ((), "23 images do not fill one batch of 1024"),
         (("--recipe", "own_photos_cpu", "--method", "adept_separate"), "--init"),
         (("--recipe", "own_photos_cpu", "--set", "engine.precision=fp16"), "engine.precision=bf16"),
         (("--recipe", "own_photos_cpu", "--init", "no_such_name"), "adept list"),
@@ -60,7 +60,7 @@ def test_an_existing_run_is_told_of_before_boxes_are_searched(
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     (tmp_path / "run" / "checkpoints" / "step-00000004.pt").touch()
     assert typed("--recipe", "own_photos_cpu") == 1
-    assert "already holds a run" in capsys.readouterr().err
+    assert "already contains a run" in capsys.readouterr().err
 
 
 def test_processes_share_a_batch(
@@ -95,5 +95,5 @@ def test_the_remedy_for_too_few_images_passes_the_same_check(images: int, name: 
 
 
 def test_a_batch_of_no_images_is_refused() -> None:
-    with pytest.raises(ImagesError, match="no photographs to train on"):
+    with pytest.raises(ImagesError, match="no images to train on"):
         check_sizes(load_recipe("adept_joint_r50_100ep"), 0, 1)

@@ -49,7 +49,7 @@ def test_the_printed_commands_work(
         patch.setattr(module, "update_target", stop)
         assert main(words) == 130
     out, err = capsys.readouterr()
-    assert f"what it will be shown: {run}/preview.png" in err
+    assert f"preview of the views: {run}/preview.png" in err
     (resume,) = _commands(out, "Saved. Continue:")
     assert resume[0] == "adept"
     assert main(resume[1:]) == 0
@@ -69,7 +69,7 @@ def test_the_printed_commands_work(
 
 def test_a_push_that_would_be_refused_is_not_given_without_a_word() -> None:
     words = next_commands(Path("r"), "unstated")[-2:]
-    assert words == ['# first state a "license" in r/export/config.json', "adept push r/export ORG/NAME"]
+    assert words == ['# first set "license" in r/export/config.json', "adept push r/export ORG/NAME"]
 
 
 def test_a_missing_tracker_is_told_before_anything_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,1 +1,1 @@
-"""The pre-training run: recipe, optimizer, checkpoints and the loop."""
+"""Pre-training: recipe, optimizer, checkpoints and the loop."""

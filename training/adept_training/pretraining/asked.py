@@ -1,4 +1,4 @@
-"""What was asked of a run beside its recipe, and what to type next: to continue it, or with the weights it left."""
+"""The command-line options of a run beyond its recipe, and the next commands: to resume it or use its weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from adept_hub.io.paths import resolved
 
 @dataclass(frozen=True)
 class Asked:
-    """The words of ``adept pretrain`` that the recipe does not hold, as they were typed. None changes the weights."""
+    """Options of ``adept pretrain`` that are not in the recipe, as typed. None changes the weights."""
 
     images: str = "IMAGES"
     proposals: str | None = None
@@ -21,15 +21,15 @@ class Asked:
     trackers: tuple[str, ...] = ()
     #: Draw RUN/preview.png before the first step.
     preview: bool = False
-    #: Write RUN/report.html at the end, whatever the end is.
+    #: Write RUN/report.html when the run ends in any way.
     report: bool = True
 
     def resume(self, folder: Path, *more: str) -> str:
-        """The command that continues the run in ``folder``, where its recipe lies, with ``more`` words."""
+        """Return the command that resumes the run in ``folder``, with ``more`` options."""
         return self._words(folder, self.proposals, *more, "--resume")
 
     def again(self, folder: Path, settings: Sequence[str]) -> str:
-        """The command for another run like the one in ``folder``, with other ``settings``, beside it."""
+        """Return the command for a new run like the one in ``folder``, next to it, with other ``settings``."""
         made = folder / "proposals"
         proposals = self.proposals or (str(made) if made.is_dir() else None)
         changes = [word for setting in settings for word in ("--set", setting)]
@@ -45,15 +45,15 @@ class Asked:
 
 
 def next_commands(folder: Path, license: str) -> list[str]:
-    """Export, fine-tune, push the weights of the run in ``folder``; DATA and ORG/NAME are the user's to fill in.
+    """Return commands to export, fine-tune and push the weights of the run in ``folder``; DATA and ORG/NAME are blanks.
 
     Args:
-        license: of the export; without one the last command would be refused, and a comment before it says so.
+        license: of the export; without one the last command would fail, as a comment before it explains.
     """
     export = str(folder / "export")
     return [
         shlex.join(["adept", "export", export, "--to", "detectron2", "--out", str(folder / "detectron2")]),
         shlex.join(["adept", "finetune", export, "--data", "DATA", "--out", str(folder / "finetune")]),
-        *([f'# first state a "license" in {folder / "export" / "config.json"}'] if license == "unstated" else []),
+        *([f'# first set "license" in {folder / "export" / "config.json"}'] if license == "unstated" else []),
         shlex.join(["adept", "push", export, "ORG/NAME"]),
     ]

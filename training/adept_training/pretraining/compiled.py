@@ -1,4 +1,4 @@
-"""torch.compile for the parts of both networks; losses, boxes and RoIAlign stay as they are."""
+"""Compile the parts of both networks with torch.compile; losses, boxes and RoIAlign stay eager."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from adept_training.method.networks import Network
 
 
 def compile_networks(model: Adept, device: str, processes: int, backend: str = "inductor") -> None:
-    """Compile backbone, FPN, RoI head and the heads of the contrast in place; names of the state stay the same.
+    """Compile backbone, FPN, RoI head and the contrastive heads in place; state dict keys stay the same.
 
-    The first step of each view's size is slow. Rounding differs from the eager networks', so that a run is compiled
-    from its first step to its last.
+    The first step of each view's size is slow. Rounding differs from the eager networks, so a run is compiled from its
+    first step to its last.
 
     Args:
-        device: "cpu" or "cuda"; ``processes`` how many train together.
-        backend: torch.compile's; the others are for looking for errors.
+        device: "cpu" or "cuda"; ``processes`` is their number.
+        backend: torch.compile's backend; others are for debugging.
 
     Raises:
         RecipeError: this machine cannot compile.
@@ -42,7 +42,7 @@ def _require_compiler(device: str, processes: int, backend: str) -> None:
     without = "Train without it: --set engine.compile=false"
     if device == "cpu" and processes > 1:
         raise RecipeError(
-            f"engine.compile does not go with {processes} processes on a CPU: their norms talk to each other in the "
+            f"engine.compile does not go with {processes} processes on a CPU: their norms synchronize in the "
             f"middle of a network.\n{without}"
         )
     if backend != "inductor":
@@ -50,6 +50,6 @@ def _require_compiler(device: str, processes: int, backend: str) -> None:
     if device == "cpu":
         compiler = os.environ.get("CXX", "g++")
         if shutil.which(compiler) is None:
-            raise RecipeError(f"engine.compile needs a C++ compiler, and there is no {compiler} here.\n{without}")
+            raise RecipeError(f"engine.compile needs a C++ compiler, and {compiler} is not installed.\n{without}")
     elif importlib.util.find_spec("triton") is None:
         raise RecipeError(f"engine.compile needs Triton on a GPU (pip install triton).\n{without}")

@@ -1,4 +1,4 @@
-"""What a run says of itself when it ends, however it ends; none of it can take the run with it."""
+"""Report the end of a run, however it ends; no error in here can fail the run."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from adept_training.pretraining.watch.verdict import Verdict
 
 @contextmanager
 def told(run: Run, asked: Asked) -> Iterator[None]:
-    """Close the log and write the report, also of a run that ends by an error of its own."""
+    """Close the log and write the report, also for a run that ends by an error."""
     try:
         run.watch()
         yield
     except AdeptError as error:
-        with suppress(DiskFullError):  # which may be the very error
+        with suppress(DiskFullError):  # which may be the error itself
             run.journal.record("end", step=run.progress.step, interrupted=False, error=str(error))
         raise
     finally:
@@ -31,18 +31,18 @@ def told(run: Run, asked: Asked) -> Iterator[None]:
 
 
 def judge_run(run: Run) -> tuple[Verdict | None, list[str]]:
-    """Return the verdict on a run and what to try, by its log; None if that was removed or damaged meanwhile."""
+    """Return the verdict on a run and advice, from its log; None if that was removed or damaged meanwhile."""
     try:
         log = read_log(run.folder)
     except AdeptError as error:
-        run.journal.say(f"not judged: {' '.join(str(error).split())}", "caution")
+        run.journal.say(f"no verdict: {' '.join(str(error).split())}", "caution")
         return None, []
     verdict = verdict_of(log)
     return verdict, advice_of(log, verdict, run.seconds())
 
 
 def _report(run: Run, asked: Asked) -> None:
-    """Write run.json and, if asked for, the page."""
+    """Write run.json and, if requested, the page."""
     log = read_log(run.folder)
     verdict = verdict_of(log) if log.state == "done" else None
     advice = [] if verdict is None else advice_of(log, verdict, run.seconds())

@@ -1,4 +1,4 @@
-"""From a trained model to the checkpoint folder that the hub loads."""
+"""Export a trained model to the checkpoint folder that the hub loads."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from adept_training.pretraining.recipe import Recipe
 
 
 def exported_tensors(model: Adept, network: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Canonical tensors and parts. The RPN is always the online one: the target has none."""
-    chosen = model.target if network == "target" and model.recipe.contrasts else model.online
+    """Return canonical tensors and parts. The RPN is always the online one: the target has none."""
+    source = model.target if network == "target" and model.recipe.contrasts else model.online
     parts = model.recipe.parts
     state: dict[str, Tensor] = {}
     for part in parts:
-        holder = model.online if part == "rpn" else chosen
+        holder = model.online if part == "rpn" else source
         tensors = getattr(holder.parts, part).state_dict()
         state |= {f"{part}.{key}": value for key, value in tensors.items()}
     return state, parts
@@ -45,10 +45,10 @@ def export_model(
     """Write the checkpoint folder of a run and its card, replacing an earlier one of the same run.
 
     Args:
-        images: photographs trained on; ``epochs``: how often each was seen, as it truly was.
-        proposals: what the proposal table says about itself.
-        notes: limitations of these weights, for the card.
-        origin: what the run started from.
+        images: number of training images; ``epochs``: passes over them, as actually trained.
+        proposals: the proposal table's own description.
+        notes: limitations of the weights, for the card.
+        origin: the starting point of the run.
     """
     tensors, parts = exported_tensors(model, recipe.export.network)
     provenance = Provenance(
@@ -93,7 +93,7 @@ def _machine() -> str:
 
 
 def recall_metrics(probe: dict[str, float]) -> tuple[Metric, ...]:
-    """What the last probe of the held-out photographs found, as a checkpoint's metrics."""
-    data = "selective-search boxes of held-out photographs"
+    """Return the last probe of the held-out images as a checkpoint's metrics."""
+    data = "selective-search boxes of held-out images"
     names = {name: name if name.endswith("head_rank") else f"rpn_{name}" for name in probe}
     return tuple(Metric(names[name], round(value, 4), data, "self-reported") for name, value in probe.items())

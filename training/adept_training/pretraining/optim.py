@@ -1,4 +1,4 @@
-"""LARS as SoCo steps it, the parameter groups, and the learning rate of a step."""
+"""LARS as in SoCo, the parameter groups, and the learning rate of a step."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from adept_training.pretraining.recipe import OptimizerRecipe
 class LARS(Optimizer):
     """SGD with momentum, each weight's gradient scaled by trust * |w| / (|g| + eps) (SoCo, ``lars.py``).
 
-    The weight decay joins the gradient before the norms are taken. A group with ``adapt=False`` is plain SGD. All
-    tensors of a group are stepped together.
+    The weight decay is added to the gradient before the norms are taken. A group with ``adapt=False`` is plain SGD. All
+    tensors of a group are updated together.
 
-    One thing differs: a tensor whose gradient is zero everywhere is not decayed. The trust ratio makes of any decay,
-    however small, a full step, and such tensors shrink without end: with small views no box falls on P4 and P5, and
-    their convolutions came out of 1,541 steps a tenth of their size.
+    One difference: a tensor whose gradient is zero everywhere is not decayed. The trust ratio turns any decay, however
+    small, into a full step, and such tensors shrink without bound: with small views no box falls on P4 and P5, and
+    their convolutions shrank to a tenth of their size in 1,541 steps.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class LARS(Optimizer):
         if group["adapt"]:
             grad_norms = torch.stack(torch._foreach_norm(grads))
             decay = list((group["weight_decay"] * (grad_norms > 0).to(grad_norms.dtype)).unbind())
-        # The one copy of the size of the gradients; all that follows is in place.
+        # The only copy of the size of the gradients; everything below is in place.
         steps = list(torch._foreach_mul(params, decay))
         torch._foreach_add_(steps, grads)
         if group["adapt"]:
@@ -79,10 +79,10 @@ class LARS(Optimizer):
 
 
 def make_optimizer(model: nn.Module, recipe: OptimizerRecipe, batch_size: int) -> Optimizer:
-    """The optimizer of a run; every group keeps its peak rate as ``peak``.
+    """Create the optimizer of a run; every group keeps its peak rate as ``peak``.
 
     One-dimensional tensors (biases, norms) have neither weight decay nor adaptation. ``rpn_lr`` makes the RPN a group
-    of plain SGD: its biases bypass LARS, and at LARS's rates they would swing.
+    of plain SGD: its biases bypass LARS, and at LARS's rates they would oscillate.
     """
     base = recipe.lr * (batch_size / 256 if recipe.lr_scaling == "linear" else 1.0)
     groups: dict[tuple[bool, bool, float], dict[str, Any]] = {}
@@ -119,7 +119,7 @@ def _scale(name: str, recipe: OptimizerRecipe) -> float:
 
 
 def lr_at(step: int, peak: float, warmup: int, total: int, start: float, final: float) -> float:
-    """Rate of step 0, 1, ...: linear from ``start`` x peak over ``warmup`` steps, then half a cosine to ``final``."""
+    """Return the rate of step 0, 1, ...: linear from ``start`` x peak in ``warmup`` steps, then cosine to ``final``."""
     if step < warmup:
         return peak * (start + (1 - start) * step / warmup)
     progress = (step - warmup) / max(total - warmup, 1)
@@ -127,7 +127,7 @@ def lr_at(step: int, peak: float, warmup: int, total: int, start: float, final: 
 
 
 def set_lr(optimizer: Optimizer, step: int, warmup: int, total: int, start: float, final: float) -> float:
-    """Set every group's rate for ``step``; returns the first group's."""
+    """Set every group's rate for ``step``; return the first group's."""
     for group in optimizer.param_groups:
         group["lr"] = lr_at(step, group["peak"], warmup, total, start, final)
     return float(optimizer.param_groups[0]["lr"])

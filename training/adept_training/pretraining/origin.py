@@ -1,4 +1,4 @@
-"""What a pre-training starts from: the facts of its start, read once, recorded beside the log, and kept to the end."""
+"""The starting point of a pre-training: read once, recorded next to the log, and checked on resuming."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ START = "start.json"
 
 @dataclass(frozen=True)
 class PretrainStart:
-    """What a run starts from, and what follows for the weights that it leaves; random values have no ``starts``."""
+    """Starting point of a run, and its effect on the resulting weights; random values have no ``starts``."""
 
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
-    #: The chain of checkpoints that the run goes back to, the direct one last.
+    #: The chain of checkpoints that the run descends from, the direct one last.
     starts: tuple[Start, ...] = ()
     license: str = "unstated"
     relicensed: bool = False
     labeled: bool = False
 
     def licensed(self, recipe: Recipe) -> Recipe:
-        """Return the recipe with the license of the weights that the run leaves."""
+        """Return the recipe with the license of the resulting weights."""
         return replace(recipe, export=replace(recipe.export, license=self.license))
 
 
@@ -48,15 +48,15 @@ def open_pretrain_start(
     license: str = "unstated",  # its name everywhere
     relicense: bool = False,
 ) -> PretrainStart:
-    """Read what a run starts from, and refuse a start that does not suit it; nothing is written.
+    """Read the starting point of a run, and check that it fits; write nothing.
 
     Args:
-        recipe: of the run.
-        init: a checkpoint folder to start from; a run that is resumed knows its own.
-        folder: of the run.
-        resume: whether it is continued.
-        license: that was asked for beside the recipe's; unstated for the recipe's, or else the start's.
-        relicense: the right to grant a license that is not known to be at least as restrictive is claimed.
+        recipe: recipe of the run.
+        init: a checkpoint folder to start from; a resumed run has recorded its own.
+        folder: folder of the run.
+        resume: whether the run is continued.
+        license: requested license; unstated for the recipe's, else the start's.
+        relicense: claim the right to grant a license that may be less restrictive.
 
     Raises:
         RecipeError: separate training without a start or with one that lacks a part; another architecture.
@@ -66,39 +66,39 @@ def open_pretrain_start(
     before = recorded_origin(folder) if resume else None
     if resume and before is None:
         raise ResumeError(
-            f"{folder} has no {START}: what its run started from, mean and std included, is not known.\n"
+            f"{folder} has no {START}: the start of its run, mean and std included, is unknown.\n"
             "Start the run again with another --out."
         )
-    asked = license if is_stated(license) else recipe.export.license
+    requested = license if is_stated(license) else recipe.export.license
     if init is None and before is None:
         if not recipe.method.contrasts:
             raise RecipeError(
                 "adept_separate trains an RPN on a backbone, FPN and head that are pre-trained already.\n"
-                "Name them: --init SOURCE, such as the --out of a run with --method soco of the same architecture"
+                "Give them: --init SOURCE, such as the --out of a run with --method soco of the same architecture"
             )
-        return PretrainStart(license=asked)
+        return PretrainStart(license=requested)
     origin = before or PretrainStart()
     if init is not None:
         config = read_config(init)
         if before is not None and before.starts != config.as_starts():
             raise ResumeError(
                 f"The run in {folder} started from {_named(before.starts)}, whose weights are not those of {init}.\n"
-                "Leave --init out to continue it, or start another run with another --out."
+                "Leave --init out to continue it, or start a new run with another --out."
             )
         check_start(recipe, config, init)
         pixels, labeled = config.preprocessing, config.provenance.labeled
         origin = replace(origin, preprocessing=pixels, starts=config.as_starts(), labeled=labeled)
-    if before is not None and asked in ("unstated", before.license):
-        return origin  # judged when the run began
-    given, claimed = inherit(origin.starts[-1] if origin.starts else None, asked, relicense=relicense)
-    return replace(origin, license=given, relicensed=claimed)
+    if before is not None and requested in ("unstated", before.license):
+        return origin  # checked when the run began
+    license_name, claimed = inherit(origin.starts[-1] if origin.starts else None, requested, relicense=relicense)
+    return replace(origin, license=license_name, relicensed=claimed)
 
 
 def check_start(recipe: Recipe, config: CheckpointConfig, init: Path) -> None:
-    """Refuse a start that lacks what the method does not train, or whose tensors mean something else.
+    """Check that a start has what the method does not train, and that its tensors mean the same.
 
     Raises:
-        RecipeError: what is lacking, or which settings would agree.
+        RecipeError: names the missing parts, or the settings that would match.
     """
     lacking = [part for part in ("backbone", "fpn", "head") if part not in config.parts]
     if lacking and not recipe.method.contrasts:
@@ -107,24 +107,26 @@ def check_start(recipe: Recipe, config: CheckpointConfig, init: Path) -> None:
             f"{' and no '.join(lacking)}: it would freeze random values and publish them as pre-trained.\n"
             f"Train them first, from it: {training_command('soco', config.spec, init)}"
         )
-    wanted, found = flatten(to_dict(recipe.model)), flatten(to_dict(config.spec))
+    recipe_model, start_model = flatten(to_dict(recipe.model)), flatten(to_dict(config.spec))
     trains_its_rpn = recipe.method.trains_rpn and recipe.method.contrasts and "rpn" in config.parts
     differ = [
-        name for name, value in found.items()
-        if value != wanted[name] and (trains_its_rpn or not name.startswith("anchors."))
+        name for name, value in start_model.items()
+        if value != recipe_model[name] and (trains_its_rpn or not name.startswith("anchors."))
     ]  # fmt: skip
     if differ:
-        settings = shlex.join([w for name in differ for w in ("--set", f"model.{name}={json.dumps(found[name])}")])
+        settings = shlex.join(
+            [w for name in differ for w in ("--set", f"model.{name}={json.dumps(start_model[name])}")]
+        )
         raise RecipeError(
             f"{config.name} and the recipe's model section differ in {', '.join(differ)}.\n"
-            f"Train what the start is: {settings}"
+            f"Use the settings of the start: {settings}"
         )
 
 
 def load_start(model: Adept, init: Path) -> None:
-    """Copy the tensors of a start into both networks, those of the parts that the method has.
+    """Copy the tensors of a start into both networks, for the parts that the method trains or freezes.
 
-    The RPN of separate training is new; a method without one leaves that of its start behind.
+    The RPN of separate training is new; a method without an RPN ignores that of its start.
     """
     recipe = model.recipe
     taken = set(recipe.parts) - (set() if recipe.contrasts else {"rpn"})
@@ -141,7 +143,7 @@ def record_origin(origin: PretrainStart, folder: Path) -> None:
 
 
 def recorded_origin(folder: Path) -> PretrainStart | None:
-    """Return what the run in ``folder`` recorded; None of a run that did not.
+    """Return the record of the run in ``folder``, or None if there is none.
 
     Raises:
         ResumeError: start.json is damaged.

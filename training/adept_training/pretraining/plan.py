@@ -1,4 +1,4 @@
-"""How fast a run goes, and what becomes of its plan at that pace. No torch, no clock: numbers in, words out."""
+"""Speed of a run, and its plan at that pace: a pure function of numbers, without torch or a clock."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 
 from adept_training.runtime.journal import duration
 
-#: Steps of a session after which the pace is told. The first one is not timed: it compiles and fills caches.
+#: Steps of a session after which the pace is logged. The first one is not timed: it compiles and fills caches.
 TIMED_STEPS = 3
-#: Fewer steps teach nothing that would show downstream. Norms with torch's momentum of 0.1 still hold a hundredth of
-#: their initial statistics after 44 steps, and the shortest run that we saw gain anything had 222 (docs/downstream.md).
+#: Fewer steps give no gain downstream. Norms with torch's momentum of 0.1 still contain a hundredth of their initial
+#: statistics after 44 steps, and the shortest run that gained anything had 222 (docs/downstream.md).
 MIN_STEPS = 100
-#: Seconds from which on a run is worth a second thought.
+#: Seconds above which the log warns about a long run.
 _LONG = 24 * 3600
 
 
 @dataclass(frozen=True)
 class Pace:
-    """A run at its present speed.
+    """The speed of a run.
 
     Attributes:
         step: finished steps, of all sessions.
@@ -37,7 +37,7 @@ class Pace:
 
     @property
     def reachable(self) -> int:
-        """Steps that the run will have at its end."""
+        """Steps that the run will have finished at its end."""
         if self.limit is None:
             return self.steps
         # A step that has begun is finished.
@@ -46,48 +46,48 @@ class Pace:
 
     @property
     def seconds_left(self) -> float:
-        """Seconds until the end, be it the last step or the time limit."""
+        """Seconds until the end, that is the last step or the time limit."""
         return (self.reachable - self.step) * self.seconds_per_step
 
     @property
     def too_few(self) -> bool:
-        """Whether the time limit leaves fewer steps than teach anything, of a plan that has enough."""
+        """True if the time limit leaves too few steps to learn from, in a plan that has enough."""
         return self.reachable < min(MIN_STEPS, self.steps)
 
     def minutes_for(self, steps: int) -> int:
-        """``engine.max_minutes``, rounded up, within which the run comes to so many steps."""
+        """Return ``engine.max_minutes``, rounded up, that suffices for this many steps."""
         return max(math.ceil((self.spent + (steps - self.step) * self.seconds_per_step) / 60), 1)
 
     def lines(self, now: datetime.datetime, max_minutes: float | None = None) -> list[str]:
-        """Say when the run ends and how far it comes, and what to try if that is too little or very late.
+        """Return when the run ends and at which step, and suggestions if that is too early or very late.
 
         Args:
             now: local time.
-            max_minutes: of the recipe.
+            max_minutes: time limit of the recipe.
         """
         end = now + datetime.timedelta(seconds=self.seconds_left)
         day = "" if end.date() == now.date() else f"{end:%Y-%m-%d} "
-        pace = f"{_seconds(self.seconds_per_step)} a step"
+        pace = f"{_seconds(self.seconds_per_step)} per step"
         expected = f"expected end {day}{end:%H:%M}, in {duration(self.seconds_left)}"
         if self.reachable == self.steps:
-            told = [f"pace: {pace}, {self.steps} steps: {expected}"]
+            lines = [f"pace: {pace}, {self.steps} steps: {expected}"]
         else:
-            told = [
+            lines = [
                 f"pace: {pace}; at this pace {self.reachable} of {self.steps} steps before engine.max_minutes "
                 f"({max_minutes:g}): {expected}"
             ]
         if self.too_few:
-            told.append(
-                f"caution: {self.reachable} steps are too few to learn from ({MIN_STEPS} are a beginning). "
-                f"Stop it and give it more time: --minutes {self.minutes_for(self.steps)} for all steps, "
-                f"--minutes {self.minutes_for(MIN_STEPS)} at the very least"
+            lines.append(
+                f"caution: {self.reachable} steps are too few to learn from (at least {MIN_STEPS} are needed). "
+                f"Stop the run and give it more time: --minutes {self.minutes_for(self.steps)} for all steps, "
+                f"--minutes {self.minutes_for(MIN_STEPS)} at least"
             )
         elif self.seconds_left > _LONG:
-            told.append(
+            lines.append(
                 f"caution: that is {self.seconds_left / _LONG:.1f} days. "
                 "Shorter: --minutes N, or a smaller recipe such as --recipe own_photos_cpu, with another --out"
             )
-        return told
+        return lines
 
 
 def _seconds(seconds: float) -> str:

@@ -1,7 +1,7 @@
-"""Which arithmetic a run has where its recipe leaves it open: what the device is faster with.
+"""Resolve ``precision: auto`` to the faster arithmetic on the device.
 
-bfloat16 halves the memory and, on GPUs and on CPUs with AMX, the time. A CPU without it emulates bfloat16 and takes
-half as long again, which no flag of the processor says reliably; so a few passes of the recipe's own network are timed.
+bfloat16 halves the memory and, on GPUs and on CPUs with AMX, the time. A CPU without it emulates bfloat16 and takes 50%
+longer, which no CPU flag indicates reliably; so a few passes of the recipe's own network are timed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from adept_hub.models.parts import DetectorParts
 from adept_training.pretraining.recipe import Recipe, load_recipe
 from adept_training.runtime.launch import processes
 
-#: bfloat16 is less exact: it is taken where it saves at least a tenth of the time.
+#: bfloat16 is less exact: it is used if it saves at least a tenth of the time.
 _WORTH = 0.9
 _IMAGES, _SECONDS = 4, 3.0
 
@@ -26,12 +26,12 @@ Timer = Callable[[Recipe, bool], float]
 
 
 def resolve_precision(recipe: Recipe, folder: Path, *, resume: bool, timer: Timer | None = None) -> tuple[Recipe, str]:
-    """Return the recipe with a precision in the place of ``auto``, and why, in words for the log.
+    """Return the recipe with ``auto`` resolved, and the reason for the log.
 
     Args:
-        recipe: one that names a precision is returned as it is, with no words.
-        folder: of the run; one that is resumed keeps the precision it began with.
-        timer: seconds of a step of the recipe's network, and whether in bfloat16.
+        recipe: one with a fixed precision is returned unchanged, without a reason.
+        folder: folder of the run; a resumed run keeps its precision.
+        timer: returns the seconds of a step of the recipe's network; takes whether in bfloat16.
     """
     if recipe.engine.precision != "auto":
         return recipe, ""
@@ -42,9 +42,9 @@ def resolve_precision(recipe: Recipe, folder: Path, *, resume: bool, timer: Time
 def _choose(recipe: Recipe, folder: Path, resume: bool, timer: Timer) -> tuple[Literal["fp32", "bf16", "fp16"], str]:
     before = folder / "recipe.yaml"
     if resume and before.is_file():
-        kept = load_recipe(before).engine.precision
-        if kept in ("fp32", "bf16", "fp16"):
-            return kept, "as the run began"
+        precision = load_recipe(before).engine.precision
+        if precision in ("fp32", "bf16", "fp16"):
+            return precision, "as the run began"
     if torch.cuda.is_available():
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return "bf16", "the GPU computes in it"
@@ -57,7 +57,7 @@ def _choose(recipe: Recipe, folder: Path, resume: bool, timer: Timer) -> tuple[L
 
 
 def seconds_of_a_step(recipe: Recipe, half: bool) -> float:
-    """Return the least seconds of a forward and backward pass of backbone and FPN on a few random views, on the CPU."""
+    """Return the minimal seconds of a forward and backward pass of backbone and FPN on a few random views."""
     parts = DetectorParts(recipe.model).train()
     views = torch.randn(_IMAGES, 3, recipe.views.sizes[0], recipe.views.sizes[0])
     if recipe.engine.channels_last:
@@ -68,7 +68,7 @@ def seconds_of_a_step(recipe: Recipe, half: bool) -> float:
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             total = torch.stack([feat.float().square().mean() for feat in parts.pyramid(views)]).sum()
         total.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        if repeat:  # the first prepares kernels
+        if repeat:  # the first pass prepares kernels
             best = min(best, time.perf_counter() - start)
         if repeat and time.perf_counter() - began > _SECONDS:
             break

@@ -1,4 +1,4 @@
-"""Everything cheap that can be wrong with a run, checked before the first box is searched or the first step taken."""
+"""Check everything cheap before the first proposal is searched or the first step taken."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from adept_training.pretraining.watch.probe import split_keys
 from adept_training.runtime.launch import check_precision, processes
 from adept_training.runtime.state import saved_states
 
-#: Shipped recipes to turn to where the asked one does not fit: of minutes on a CPU, and for a GPU and `_LARGE` images.
+#: Bundled recipes to suggest if the given one does not fit: for minutes on a CPU, and for a GPU and `_LARGE` images.
 SMALL_SET, LARGE_SET = "own_photos_cpu", "adept_joint_r50_1gpu"
 _LARGE = 2000
 
@@ -29,24 +29,24 @@ def check_run(
     license: str = "unstated",  # its name everywhere
     relicense: bool = False,
 ) -> PretrainStart:
-    """Refuse a run that could not begin or could not leave its checkpoint, and return what it starts from.
+    """Check that a run can begin and can write its checkpoint; return its starting point.
 
     Args:
         recipe: the whole configuration.
-        keys: of all images.
-        folder: of the run.
+        keys: keys of all images.
+        folder: folder of the run.
         init: a checkpoint folder to start from.
         resume: whether the run in ``folder`` is continued.
-        license: of the weights, as asked for beside the recipe's.
-        relicense: the right to grant a license that is not known to be at least as restrictive is claimed.
+        license: requested license of the weights.
+        relicense: claim the right to grant a license that may be less restrictive.
 
     Raises:
-        OutputExistsError: ``folder`` holds a run and ``resume`` is false.
+        OutputExistsError: ``folder`` contains a run and ``resume`` is false.
         ResumeError: there is nothing to resume.
         RecipeError: too few images for a batch, a batch that the processes cannot share, a precision that the device
             lacks, or separate training without ``init``, or with one that lacks a part or is of another architecture.
         LicenseError: the license is more permissive than that of ``init``.
-        ImagesError: no images.
+        ImagesError: there are no images.
     """
     check_folder(folder, resume)
     check_precision(recipe.engine.precision)
@@ -57,10 +57,12 @@ def check_run(
 
 
 def check_folder(folder: Path, resume: bool) -> None:
-    """Refuse a folder that has a run already, or one that has none to resume."""
+    """Check that the folder has no run yet, or one to resume."""
     begun = bool(saved_states(folder / "checkpoints"))
     if begun and not resume:
-        raise OutputExistsError(f"{folder} already holds a run.\nContinue it with --resume, or choose another --out.")
+        raise OutputExistsError(
+            f"{folder} already contains a run.\nContinue it with --resume, or choose another --out."
+        )
     if resume and not begun:
         raise ResumeError(
             f"There is no checkpoint in {folder / 'checkpoints'} to continue from.\nStart the run without --resume."
@@ -68,30 +70,32 @@ def check_folder(folder: Path, resume: bool) -> None:
 
 
 def check_sizes(recipe: Recipe, images: int, count: int, *, keep_model: bool = False) -> None:
-    """Refuse a batch that the images do not fill or the processes cannot share."""
+    """Check that the images fill a batch and that the processes can share it."""
     batch = recipe.engine.batch_size
     if batch % count:
         raise RecipeError(
-            f"engine.batch_size {batch} is no multiple of the {count} processes.\n"
+            f"engine.batch_size {batch} is not a multiple of the {count} processes.\n"
             f"Change it: --set engine.batch_size={max(batch // count, 1) * count}"
         )
     if images == 0:
-        raise ImagesError("There are no photographs to train on.")
+        raise ImagesError("There are no images to train on.")
     if images < batch:
         remedy = _smaller(recipe, images, count, keep_model)
-        raise RecipeError(f"{images} photographs do not fill one batch of {batch}.\n{remedy}")
+        raise RecipeError(f"{images} images do not fill one batch of {batch}.\n{remedy}")
 
 
 def _smaller(recipe: Recipe, images: int, count: int, keep_model: bool) -> str:
-    """What makes so few images work: a recipe for small sets, a smaller batch, or more images."""
+    """Suggest a fix for too few images: a recipe for small sets, a smaller batch, or more images."""
     least = 2 * count
     if images < least:
         return f"Batch norm needs at least two in each process: give {least} images or more."
-    fits = max(images // 4, least) // count * count  # four steps an epoch, where there are as many images
+    fits = max(images // 4, least) // count * count  # four steps per epoch, if there are as many images
     name = LARGE_SET if torch.cuda.is_available() and images >= _LARGE else SMALL_SET
     small = load_recipe(name).engine.batch_size
-    if keep_model or recipe.engine.batch_size <= small:  # a start, whose architecture stays, or such a recipe already
+    if (
+        keep_model or recipe.engine.batch_size <= small
+    ):  # a start fixes the architecture, or it is such a recipe already
         return f"Lower it: --set engine.batch_size={fits}"
     method = "" if recipe.method.name == "adept_joint" else f" --method {recipe.method.name}"
     lower = "" if small <= images and small % count == 0 else f" --set engine.batch_size={fits}"
-    return f"Take a recipe for sets of this size: --recipe {name}{method}{lower}"
+    return f"Use a recipe for sets of this size: --recipe {name}{method}{lower}"

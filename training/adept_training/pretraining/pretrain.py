@@ -1,4 +1,4 @@
-"""The pre-training run, from photographs to a checkpoint folder; the loop is `_train`."""
+"""Pre-train on images and write a checkpoint folder; the loop is `_train`."""
 
 from __future__ import annotations
 
@@ -62,29 +62,29 @@ def pretrain(
     license: str = "unstated",  # its name everywhere
     relicense: bool = False,
 ) -> PretrainResult:
-    """Train, log to ``folder``/log.jsonl, keep checkpoints in ``folder``/checkpoints, leave ``folder``/export.
+    """Pre-train, log to ``folder``/log.jsonl, save checkpoints in ``folder``/checkpoints, write ``folder``/export.
 
     Args:
         recipe: the whole configuration.
-        source: the photographs; ``table`` their boxes.
-        folder: of this run; must hold no other run unless ``resume``.
+        source: the images; ``table`` their boxes.
+        folder: folder of the run; must contain no run unless ``resume``.
         init: a checkpoint folder to start from (required by separate training), whose preprocessing the run keeps.
         wait: if another process is writing ``folder``, wait for it to end instead of refusing.
-        stream: where progress lines go.
-        proposals: what is recorded about the boxes.
-        asked: what to show beside the log: a preview, trackers, the report.
+        stream: stream for progress lines.
+        proposals: description of the boxes to record.
+        asked: outputs in addition to the log: a preview, trackers, the report.
         license: of the weights; by default the recipe's, or else that of ``init``.
-        relicense: claim the right to grant a license that is not known to be at least as restrictive as that.
+        relicense: claim the right to grant a license that may be less restrictive.
 
     Raises:
-        RecipeError: too few photographs for one batch, separate training without ``init``, or an ``init`` that lacks
+        RecipeError: too few images for one batch, separate training without ``init``, or an ``init`` that lacks
             a part or is of another architecture. LicenseError: a license more permissive than that of ``init``.
-        OutputExistsError: ``folder`` holds a run and ``resume`` is false.
+        OutputExistsError: ``folder`` contains a run and ``resume`` is false.
         FolderInUseError: another process is writing ``folder``.
-        ResumeError: nothing to resume, or another recipe or other photographs.
-        TrainingDivergedError: a loss that is not finite, or collapsed features.
-        ImagesError: eight photographs in a row cannot be read.
-        ProposalsError: the table was made from other photographs.
+        ResumeError: nothing to resume, or another recipe or other images.
+        TrainingDivergedError: a loss is not finite, or the features collapsed.
+        ImagesError: eight images in a row cannot be read.
+        ProposalsError: the table was made from other images.
     """
     all_keys = source.keys()
     origin = check_run(recipe, all_keys, folder, init=init, resume=resume, license=license, relicense=relicense)
@@ -116,7 +116,7 @@ def pretrain(
     synchronize_norms(model, fabric)
     if recipe.engine.compile:
         compile_networks(model, fabric.device.type, fabric.world_size)
-    # What is set up last is what the optimizer steps: converting norms keeps their parameters' identity.
+    # The optimizer comes last: converting norms keeps the identity of their parameters.
     wrapped, optimizer = fabric.setup(model, optimizer)
     if progress.scaler:
         fabric.strategy.precision.load_state_dict(progress.scaler)
@@ -127,19 +127,19 @@ def pretrain(
         with atomic_file(folder / "recipe.yaml") as temporary:
             temporary.write_text(recipe.to_yaml(), encoding="utf-8")
         record_origin(origin, folder)
-    held = load_held_out(source, table, held_keys, recipe.views.sizes[0])
+    held_out = load_held_out(source, table, held_keys, recipe.views.sizes[0])
     run = Run(
-        recipe, fabric, model, wrapped, optimizer, order, held, folder, journal, progress, identity, steps,
+        recipe, fabric, model, wrapped, optimizer, order, held_out, folder, journal, progress, identity, steps,
         time.perf_counter(), origin,
     )  # fmt: skip
     samples = Samples(source, table, tuple(keys), recipe.views, recipe.colors, recipe.engine.seed)
     journal.record(
-        "start", step=progress.step, steps=steps, images=len(keys), held_out=len(held.boxes_M4),
-        held_out_boxes=sum(map(len, held.boxes_M4)), resumed=resume, processes=fabric.world_size,
+        "start", step=progress.step, steps=steps, images=len(keys), held_out=len(held_out.boxes_M4),
+        held_out_boxes=sum(map(len, held_out.boxes_M4)), resumed=resume, processes=fabric.world_size,
         asked=asdict(asked), precision=recipe.engine.precision, precision_reason=why,
     )  # fmt: skip
     journal.say(
-        f"{len(keys)} photographs, {len(held.boxes_M4)} held out; {steps} steps of {order.batch_size} images"
+        f"{len(keys)} images, {len(held_out.boxes_M4)} held out; {steps} steps of {order.batch_size} images"
         + (f", continued at step {progress.step}" if resume else "")
     )
     for text in progress.passed_over:
@@ -149,7 +149,7 @@ def pretrain(
         journal.say(why)
     if first and asked.preview:
         caution = draw_preview(samples, order.places(progress.step)[:4], recipe, folder / "preview.png")
-        journal.say(f"what it will be shown: {folder / 'preview.png'}")
+        journal.say(f"preview of the views: {folder / 'preview.png'}")
         if caution:
             journal.say(f"caution: {caution}", "caution")
     with told(run, asked):
@@ -187,7 +187,7 @@ def _run(run: Run, samples: Samples, proposals: dict[str, Any], images: int) -> 
 
 @contextmanager
 def _batches(run: Run, samples: Samples) -> Iterator[Iterator[Batch]]:
-    """The batches of the steps that are left. The workers are dismissed at the end, whatever the end is."""
+    """Yield the batches of the remaining steps. The workers are stopped at the end in any case."""
     steps = Steps(run.order, run.progress.step, run.steps)
     loader = make_loader(samples, steps, run.recipe.data.workers, pin=run.fabric.device.type == "cuda")
     batches = iter(loader)
@@ -200,7 +200,7 @@ def _batches(run: Run, samples: Samples) -> Iterator[Iterator[Batch]]:
 
 
 def _train(run: Run, batches: Iterator[Batch], stopped: list[int]) -> None:
-    """One pass over the steps that are left."""
+    """Run the remaining steps."""
     recipe, schedule, engine = run.recipe, run.recipe.schedule, run.recipe.engine
     warmup = round(schedule.warmup_epochs * run.order.steps_per_epoch)
     meter, last_save = Meter(), time.perf_counter()
@@ -208,10 +208,10 @@ def _train(run: Run, batches: Iterator[Batch], stopped: list[int]) -> None:
     _, place = run.agree(stopped)
     begin = run.progress.step
     for step in range(begin, run.steps):
-        asked = time.perf_counter()
+        requested_at = time.perf_counter()
         with plain_errors():
             batch = run.fabric.to_device(next(batches))
-        waited = time.perf_counter() - asked
+        waited = time.perf_counter() - requested_at
 
         lr = set_lr(run.optimizer, place, warmup, run.steps, schedule.warmup_start, schedule.final_lr)
         momentum = momentum_at(place, run.steps, recipe.method.momentum)
@@ -242,7 +242,7 @@ def _train(run: Run, batches: Iterator[Batch], stopped: list[int]) -> None:
 
 
 def _recipe_digest(recipe: Recipe) -> str:
-    """Digest of what changes the weights; where and how fast the run goes may differ between sittings."""
+    """Return a digest of the settings that change the weights; device and speed may differ between sessions."""
     data = to_dict(recipe)
     del data["export"]
     del data["data"]["workers"]

@@ -143,26 +143,26 @@ class Recipe:
     engine: EngineRecipe = field(default_factory=EngineRecipe)
 
     def to_yaml(self) -> str:
-        """The recipe in full, defaults included."""
+        """Return the complete recipe, defaults included."""
         return recipe_yaml(self)
 
     def sha256(self) -> str:
-        """Digest of the recipe's content, independent of the file's layout."""
+        """Return a digest of the recipe's content, independent of the file's layout."""
         return hashlib.sha256(json.dumps(to_dict(self), sort_keys=True).encode()).hexdigest()
 
 
 def recipe_names() -> list[str]:
-    """Names of the shipped recipes."""
+    """Return the names of the bundled recipes."""
     return shipped(recipe_folder())
 
 
 @checked
 def load_recipe(source: str | Path | None = None, settings: Iterable[str] = (), method: str | None = None) -> Recipe:
-    """A recipe from a file or a shipped name, with single values changed.
+    """Load a recipe from a file or by name, with single values changed.
 
     Args:
-        source: a YAML file, a name from `recipe_names`, or None for the defaults. A recipe may begin with
-            ``extends: <another>`` and state only what differs.
+        source: a YAML file, a name of `recipe_names`, or None for the defaults. A recipe may begin with
+            ``extends: <another>`` and contain only the differences.
         settings: ``section.field=value``, the value in YAML.
         method: replaces the recipe's method.
 
@@ -180,16 +180,16 @@ def load_recipe(source: str | Path | None = None, settings: Iterable[str] = (), 
 
 
 def check(recipe: Recipe) -> None:
-    """Refuse values that each are well-formed but cannot go together.
+    """Check values that are each valid but exclude each other.
 
     Raises:
-        RecipeError: which ones, and what would do.
+        RecipeError: names them, and a combination that works.
     """
     engine, views = recipe.engine, recipe.views
     if engine.batch_size < 2:
-        raise RecipeError("engine.batch_size is 1: batch norm needs at least two images a step.")
+        raise RecipeError("engine.batch_size is 1: batch norm needs at least two images per step.")
     if min(views.sizes) < 32:
-        raise RecipeError(f"views.sizes {views.sizes}: a view needs at least 32 pixels a side, P5's stride.")
+        raise RecipeError(f"views.sizes {views.sizes}: a view needs at least 32 pixels per side, P5's stride.")
     if recipe.schedule.warmup_epochs >= recipe.schedule.epochs:
         raise RecipeError(
             f"schedule.warmup_epochs ({recipe.schedule.warmup_epochs:g}) must be below schedule.epochs "
@@ -204,8 +204,8 @@ def check(recipe: Recipe) -> None:
         )
     if not LICENSE.fullmatch(recipe.export.license):
         raise RecipeError(
-            f"export.license is {recipe.export.license!r}, which is no license identifier.\n"
-            "State one (apache-2.0, cc-by-4.0, ...) or leave it 'unstated'."
+            f"export.license is {recipe.export.license!r}, which is not a license identifier.\n"
+            "Give one (apache-2.0, cc-by-4.0, ...) or leave it 'unstated'."
         )
     for sizes, name in (
         (recipe.model.anchors.sizes, "model.anchors.sizes"),
@@ -226,7 +226,7 @@ def check(recipe: Recipe) -> None:
 
 
 def _check_export(recipe: Recipe) -> None:
-    """Refuse at the start what the checkpoint's config would refuse when all the training is done."""
+    """Check before training what the checkpoint's config would reject after it."""
     provenance = Provenance(
         recipe.method.name, recipe.export.data, 0, 0.0, recipe.export.network, recipe=to_dict(recipe)
     )  # fmt: skip

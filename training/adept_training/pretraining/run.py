@@ -1,4 +1,4 @@
-"""A run in progress: what it holds, how far it is, what it tells and keeps, and when it must stop."""
+"""A run in progress: its state, its logs and checkpoints, and when it must stop."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from adept_training.runtime.state import TrainingProgress, save_state
 
 @dataclass
 class Run:
-    """Everything the loop holds in its hands."""
+    """The state of the training loop."""
 
     recipe: Recipe
     fabric: Fabric
@@ -45,7 +45,7 @@ class Run:
     identity: dict[str, str]
     #: Steps planned in all.
     steps: int
-    #: When this sitting began, by the performance counter.
+    #: Start of this session, by the performance counter.
     began: float
     origin: PretrainStart = field(default_factory=PretrainStart)
     saved: Path | None = None
@@ -53,18 +53,18 @@ class Run:
     timed_from: float = 0.0
 
     def seconds(self) -> float:
-        """Spent training so far, earlier sittings included."""
+        """Return the training time so far, earlier sessions included."""
         return self.progress.seconds + time.perf_counter() - self.began
 
     def agree(self, stopped: list[int]) -> tuple[bool, int]:
-        """Whether to stop here, and the next step of the schedules; the same on every process.
+        """Return whether to stop now, and the next step of the schedules; the same on every process.
 
-        The schedules' step is the run's own, or further on where a time limit comes before the last step.
+        The schedules' step is the run's own, or later if a time limit comes before the last step.
         """
         stop, seconds = float(bool(stopped)), self.seconds()
         if self.fabric.world_size > 1:
-            told = self.fabric.all_reduce(torch.tensor([stop, seconds], device=self.fabric.device), reduce_op="max")
-            stop, seconds = told.tolist()  # type: ignore[union-attr]  # a tensor in, a tensor out
+            agreed = self.fabric.all_reduce(torch.tensor([stop, seconds], device=self.fabric.device), reduce_op="max")
+            stop, seconds = agreed.tolist()  # type: ignore[union-attr]  # a tensor in, a tensor out
         limit = self.recipe.engine.max_minutes
         if limit is None:
             return bool(stop), self.progress.step
@@ -72,7 +72,7 @@ class Run:
         return bool(stop) or share >= 1.0, max(self.progress.step, int(share * self.steps))
 
     def time_pace(self, count: int) -> None:
-        """Time the first steps of a session, then say what becomes of the plan at that pace.
+        """Time the first steps of a session, then log the plan at that pace.
 
         Args:
             count: steps that this session has finished.
@@ -121,7 +121,7 @@ class Run:
             )
 
     def save(self) -> None:
-        """Write a checkpoint, unless what would be written is no good.
+        """Write a checkpoint, unless it would be useless.
 
         Raises:
             TrainingDivergedError: a parameter is not finite.
@@ -139,14 +139,14 @@ class Run:
         self.fabric.barrier()
 
     def watch(self) -> None:
-        """Keep a few held-out photographs, on which every probe shows the RPN's proposals."""
+        """Save a few held-out images, on which every probe shows the RPN's proposals."""
         if self.fabric.is_global_zero and self._probes():
             few = first_few(self.held)
             write_sheet(few, self.folder / SHEET)
             self.journal.record("held_out", boxes=as_record(few.boxes_M4))
 
     def probe(self) -> dict[str, float]:
-        """Held-out photographs: the rank of both heads' features, and the RPN, if it is trained, on both's maps."""
+        """Measure the rank of both heads' features, and the RPN, if trained, on both feature maps of held-out images."""
         if not len(self.held.boxes_M4) or self.recipe.method.name == "byol":
             return {}
         values: dict[str, float] = {}
@@ -157,13 +157,13 @@ class Run:
             for name, parts in networks.items():
                 values[f"{name}_head_rank"] = head_rank(parts, self.held, self.model.preprocessing)
                 if self.recipe.method.trains_rpn:
-                    found = measure_rpn(parts, self.model.online.parts.rpn, self.held, self.model.preprocessing)
-                    values |= {f"{name}_{key}": value for key, value in found.items()}
+                    metrics = measure_rpn(parts, self.model.online.parts.rpn, self.held, self.model.preprocessing)
+                    values |= {f"{name}_{key}": value for key, value in metrics.items()}
             self.journal.record("probe", step=self.progress.step, **values)
             if self._probes():
                 self._show_proposals(networks.get(self.recipe.export.network, networks["online"]))
-            told = "  ".join(f"{key} {value:.3f}" for key, value in values.items())
-            self.journal.say(f"held out: {told}")
+            text = "  ".join(f"{key} {value:.3f}" for key, value in values.items())
+            self.journal.say(f"held out: {text}")
         self.fabric.barrier()
         return values
 
@@ -173,7 +173,7 @@ class Run:
         self.journal.record("proposals", step=self.progress.step, boxes=as_record(best))
 
     def mean(self, scalars: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Scalars averaged over the processes."""
+        """Average scalars over the processes."""
         if self.fabric.world_size == 1:
             return scalars
         stacked = torch.stack([value.float() for value in scalars.values()])

@@ -102,7 +102,7 @@ def test_a_report_that_fails_does_not_fail_the_run(
     assert outcome.steps == 1
     assert (tmp_path / "run" / "export" / "config.json").is_file()
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert told == [f"The report could not be written: no axis\nTry again: adept report {tmp_path / 'run'}"]
+    assert told == [f"The report could not be written: no axis\nRun: adept report {tmp_path / 'run'}"]
     monkeypatch.undo()
     write_report([tmp_path / "run"], tmp_path / "run" / "report.html")
 

@@ -77,7 +77,7 @@ def test_folders_that_are_no_runs(tmp_path: Path) -> None:
     with pytest.raises(NotARunError, match="no record of a start"):
         read_log(tmp_path)
     (tmp_path / "log.jsonl").write_text('{"iteration": 3}\n')
-    with pytest.raises(NotARunError, match="no log of pre-training"):
+    with pytest.raises(NotARunError, match="not a log of pre-training"):
         read_log(tmp_path)
 
 

@@ -219,7 +219,7 @@ def test_a_run_whose_log_was_removed_is_not_judged(tmp_path: Path) -> None:
     stream = io.StringIO()
     run: Any = SimpleNamespace(folder=tmp_path, journal=Journal(None, stream), seconds=lambda: 60.0)
     assert judge_run(run) == (None, [])
-    assert stream.getvalue().startswith("not judged: ")
+    assert stream.getvalue().startswith("no verdict: ")
     _log(tmp_path / "r", 0.6, 0.9, 400, 400)
     run.folder = tmp_path / "r"
     verdict, advice = judge_run(run)

@@ -1,1 +1,1 @@
-"""What is measured and shown while a pre-training runs, and judged when it ends."""
+"""Measurements and pictures of a pre-training in progress, and its verdict."""

@@ -1,4 +1,4 @@
-"""A run's log.jsonl as it counts: one line of history, whatever interrupted and resumed it."""
+"""Read a run's log.jsonl as one line of history, despite interruptions and resumptions."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def _is_number(value: object) -> bool:
 
 
 def _are_boxes(value: object) -> bool:
-    """Lists of boxes, one list for each photograph."""
+    """Check for lists of boxes, one list per image."""
     return isinstance(value, list) and all(
         isinstance(boxes, list) and all(isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))
                                         for box in boxes) for boxes in value
     )  # fmt: skip
 
 
-#: What a record of each kind must have, and what its fields hold where they are.
+#: Required fields of each kind of record, and the types of its fields.
 _REQUIRED: Mapping[str, frozenset[str]] = {
     "start": frozenset({"step", "steps", "images"}), "train": frozenset({"step"}), "probe": frozenset({"step"}),
     "held_out": frozenset({"boxes"}), "proposals": frozenset({"step", "boxes"}),
@@ -50,15 +50,15 @@ _FIELDS: Mapping[str, Callable[[object], bool]] = {
 
 @dataclass(frozen=True)
 class RunLog:
-    """The records that count, in order, each with its ``kind``."""
+    """The valid records, in order, each with its ``kind``."""
 
     folder: Path
     records: list[dict[str, Any]]
-    #: Lines that are no records, which are left out: a run that was killed leaves at most one.
+    #: Lines that are not valid records and are left out: a run that was killed leaves at most one.
     torn: int
 
     def of(self, kind: str) -> list[dict[str, Any]]:
-        """All records of one kind."""
+        """Return all records of one kind."""
         return [record for record in self.records if record["kind"] == kind]
 
     @property
@@ -68,7 +68,7 @@ class RunLog:
 
     @property
     def step(self) -> int:
-        """The last step told of."""
+        """The last logged step."""
         return max(int(record.get("step", 0)) for record in self.records)
 
     @property
@@ -80,46 +80,46 @@ class RunLog:
         return ending(last)
 
     def recipe(self) -> dict[str, Any]:
-        """The recipe as it was written beside the log, by section; empty where it is missing or damaged."""
+        """Return the recipe saved next to the log, by section; empty if it is missing or damaged."""
         return self._recipe
 
     @functools.cached_property
     def _recipe(self) -> dict[str, Any]:
         try:
-            found = BoundedReader(NotARunError).yaml(self.folder / RECIPE)
+            content = BoundedReader(NotARunError).yaml(self.folder / RECIPE)
         except NotARunError:
             return {}
         try:
-            json.dumps(found)
-        except (ValueError, TypeError, RecursionError):  # YAML can hold itself, and values that no recipe has
+            json.dumps(content)
+        except (ValueError, TypeError, RecursionError):  # YAML can contain itself, and values that no recipe has
             return {}
-        return found if isinstance(found, dict) and all(isinstance(key, str) for key in found) else {}
+        return content if isinstance(content, dict) and all(isinstance(key, str) for key in content) else {}
 
     def series(self, name: str) -> tuple[list[float], list[float]]:
-        """Steps and values of one scalar."""
-        found = [(r["step"], r[name]) for r in self.records if "step" in r and _is_number(r.get(name))]
-        return [float(step) for step, _ in found], [float(value) for _, value in found]
+        """Return steps and values of one scalar."""
+        points = [(r["step"], r[name]) for r in self.records if "step" in r and _is_number(r.get(name))]
+        return [float(step) for step, _ in points], [float(value) for _, value in points]
 
 
 def read_log(folder: Path) -> RunLog:
     """Read the log of the run in ``folder``.
 
-    A run that was killed and resumed repeats the steps since its last checkpoint: what a continuation takes up again
-    is dropped from the record before it.
+    A run that was killed and resumed repeats the steps since its last checkpoint: records of the repeated steps are
+    dropped.
 
-    Lines that are damaged, or lack what a record of their kind has, are left out and counted.
+    Lines that are damaged, or lack a required field of their kind, are left out and counted.
 
     Raises:
-        NotARunError: no log there, or nothing in it.
+        NotARunError: the log is missing or empty.
     """
     path = folder / LOG
     if not os.path.lexists(path):
         why = f"there is no {LOG}" if is_dir(folder) else f"it {what_is(folder)}"
-        raise NotARunError(f"{folder} holds no pre-training run: {why}.\nRUN is the --out of adept pretrain.")
-    kept: list[dict[str, Any]] = []
+        raise NotARunError(f"{folder} contains no pre-training run: {why}.\nRUN is the --out of adept pretrain.")
+    valid_records: list[dict[str, Any]] = []
     records, torn = BoundedReader(NotARunError, MAX_LOG).json_lines(path)
     if records and not any("kind" in record for record in records):
-        raise NotARunError(f"{path} is no log of pre-training: its lines have no kind.")
+        raise NotARunError(f"{path} is not a log of pre-training: its lines have no kind.")
     for record in records:
         if not _is_record(record):
             torn += 1
@@ -127,11 +127,13 @@ def read_log(folder: Path) -> RunLog:
         if record["kind"] == "start":
             if not _is_asked(record.get("asked")):
                 record.pop("asked", None)
-            kept = [old for old in kept if old["kind"] != "end" and old.get("step", 0) <= record["step"]]
-        kept.append(record)
-    if not any(record["kind"] == "start" for record in kept):
+            valid_records = [
+                old for old in valid_records if old["kind"] != "end" and old.get("step", 0) <= record["step"]
+            ]
+        valid_records.append(record)
+    if not any(record["kind"] == "start" for record in valid_records):
         raise NotARunError(f"{path} has no record of a start.\nIs {folder} the --out of adept pretrain?")
-    return RunLog(folder, kept, torn)
+    return RunLog(folder, valid_records, torn)
 
 
 def _is_asked(value: object) -> bool:
@@ -143,7 +145,7 @@ def _is_asked(value: object) -> bool:
 
 
 def _is_record(record: Mapping[str, Any]) -> bool:
-    """Whether a line has what is read of it, in the types it is read as."""
+    """Check whether a line has the fields that are read, with the right types."""
     if not all(test(record[name]) for name, test in _FIELDS.items() if name in record):
         return False
     kind = record.get("kind")

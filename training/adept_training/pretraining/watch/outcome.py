@@ -1,4 +1,4 @@
-"""What became of a run, read from its log: the verdict against its start, and what to try."""
+"""The result of a run, read from its log: the verdict against its start, and advice."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from adept_training.pretraining.watch.verdict import Verdict, judge
 from adept_training.runtime.recipe_files import flatten
 
 OUTCOME = "run.json"
-#: Steps that a run which was too short is advised to have: three times the least.
+#: Suggested number of steps for a run that was too short: three times the least.
 _ENOUGH = 3 * MIN_STEPS
 
 
 @dataclass(frozen=True)
 class PretrainResult:
-    """What a run came to. ``interrupted``: a signal or a time limit of the machine ended it, its state is saved.
+    """Result of a run. ``interrupted``: a signal or a time limit of the machine ended it, its state is saved.
 
     Attributes:
-        verdict: against the run's own start; None where it was interrupted, or on another process than the first.
-        advice: what to try, where the verdict is not ``better``.
-        finished_before: the run was to be resumed, but had ended; nothing was changed.
+        verdict: against the run's own start; None if it was interrupted, or on processes other than the first.
+        advice: suggestions if the verdict is not ``better``.
+        finished_before: the run to resume had already ended; nothing was changed.
     """
 
     folder: Path
@@ -46,21 +46,21 @@ class PretrainResult:
 
 
 def network_of(run: RunLog) -> str:
-    """Return the network that is exported, as the probes name it: ``online`` or ``target``."""
+    """Return the exported network by its name in the probes: ``online`` or ``target``."""
     flat = flatten(run.recipe())
     separate = flat.get("method.name") == "adept_separate"
     return "online" if separate else str(flat.get("export.network", "target"))
 
 
 def asked_of(run: RunLog) -> Asked:
-    """Return what was typed when the run was last started."""
-    known = {field.name for field in fields(Asked)}
-    told = {name: value for name, value in dict(run.start.get("asked") or {}).items() if name in known}
-    return Asked(**{**told, "trackers": tuple(told.get("trackers", ()))})
+    """Return the options of the last start of the run."""
+    names = {field.name for field in fields(Asked)}
+    options = {name: value for name, value in dict(run.start.get("asked") or {}).items() if name in names}
+    return Asked(**{**options, "trackers": tuple(options.get("trackers", ()))})
 
 
 def verdict_of(run: RunLog) -> Verdict:
-    """Judge a run by its own probes: the one before the first step and the last."""
+    """Compare the last probe of a run with the one before the first step."""
     probes = run.of("probe")
     return judge(
         probes[0] if len(probes) > 1 else {},
@@ -75,21 +75,21 @@ def verdict_of(run: RunLog) -> Verdict:
 
 
 def advice_of(run: RunLog, verdict: Verdict, seconds: float) -> list[str]:
-    """Say what to try where the verdict is not ``better``: commands that work as they stand.
+    """Suggest commands that work as they stand, if the verdict is not ``better``.
 
     Args:
-        run: as its log has it.
-        verdict: of `verdict_of`.
-        seconds: that the run has taken.
+        run: its log.
+        verdict: the result of `verdict_of`.
+        seconds: duration of the run.
     """
     if verdict.word == "better":
         return []
     asked, folder, flat = asked_of(run), run.folder, flatten(run.recipe())
     planned = int(run.start["steps"])
     if run.step < planned and (run.step < _ENOUGH or verdict.word == "no better"):
-        wanted = min(planned, max(_ENOUGH, 2 * run.step))
-        minutes = math.ceil(seconds / max(run.step, 1) * wanted / 60) + 1
-        return [f"give it time for {wanted} steps: {asked.resume(folder, '--minutes', str(minutes))}"]
+        suggested_steps = min(planned, max(_ENOUGH, 2 * run.step))
+        minutes = math.ceil(seconds / max(run.step, 1) * suggested_steps / 60) + 1
+        return [f"give it time for {suggested_steps} steps: {asked.resume(folder, '--minutes', str(minutes))}"]
     if run.step < MIN_STEPS:
         return [f"more epochs: {asked.again(folder, [_epochs(flat, _ENOUGH / max(run.step, 1))])}"]
     if verdict.collapsed:
@@ -102,14 +102,14 @@ def advice_of(run: RunLog, verdict: Verdict, seconds: float) -> list[str]:
     if verdict.word == "no better":
         return [f"more epochs: {asked.again(folder, [_epochs(flat, 2)])}"]
     judged = command_line("compare", "scratch", folder, "--data", "DATA", "--out", folder / "compare")
-    return [f"let labels judge: {judged}"]
+    return [f"evaluate with labels: {judged}"]
 
 
 def write_outcome(run: RunLog, verdict: Verdict | None, advice: list[str], **more: Any) -> None:
     """Write run.json: the state, how far the run came, and the verdict.
 
     Raises:
-        DiskFullError: it cannot be written.
+        DiskFullError: the file cannot be written.
     """
     content = {
         "state": run.state, "steps": run.step, "planned_steps": run.start["steps"],
@@ -120,35 +120,35 @@ def write_outcome(run: RunLog, verdict: Verdict | None, advice: list[str], **mor
 
 
 def read_outcome(folder: Path) -> dict[str, Any]:
-    """Return the content of run.json; empty where there is none that can be read."""
+    """Return the content of run.json; empty if there is no readable one."""
     try:
-        found = BoundedReader(ResumeError).json(folder / OUTCOME)
+        content = BoundedReader(ResumeError).json(folder / OUTCOME)
     except ResumeError:
         return {}
-    numbers = [found.get(name, 0) for name in ("seconds", "steps")] if isinstance(found, dict) else [None]
-    return found if all(isinstance(n, (int, float)) and abs(n) < 1 << 53 for n in numbers) else {}
+    numbers = [content.get(name, 0) for name in ("seconds", "steps")] if isinstance(content, dict) else [None]
+    return content if all(isinstance(n, (int, float)) and abs(n) < 1 << 53 for n in numbers) else {}
 
 
 def has_finished(folder: Path, identity: Mapping[str, str], steps: int, max_minutes: float | None) -> bool:
-    """Return whether the run in ``folder`` has ended well, and by this recipe has nothing left to do.
+    """Check whether the run in ``folder`` has ended well, and has nothing left to do by this recipe.
 
     Args:
-        folder: of the run.
-        identity: digests of the recipe and the images, as run.json keeps them.
-        steps: that the recipe plans.
-        max_minutes: of the recipe, which may be more than the run had.
+        folder: folder of the run.
+        identity: digests of the recipe and the images, as in run.json.
+        steps: planned steps of the recipe.
+        max_minutes: time limit of the recipe, which may exceed the run's.
     """
-    found = read_outcome(folder)
-    if found.get("state") != "done" or found.get("identity") != identity:
+    content = read_outcome(folder)
+    if content.get("state") != "done" or content.get("identity") != identity:
         return False
     if not (folder / "export" / "config.json").is_file():
         return False
-    timed_out = max_minutes is not None and float(found.get("seconds", 0)) >= 60 * max_minutes
-    return int(found.get("steps", 0)) >= steps or timed_out
+    timed_out = max_minutes is not None and float(content.get("seconds", 0)) >= 60 * max_minutes
+    return int(content.get("steps", 0)) >= steps or timed_out
 
 
 def finished_before(folder: Path, steps: int) -> PretrainResult:
-    """Return the outcome of a run that `has_finished`, as its log and run.json have it."""
+    """Return the result of a run that `has_finished`, from its log and run.json."""
     log = read_log(folder)
     verdict = verdict_of(log)
     advice = advice_of(log, verdict, float(read_outcome(folder)["seconds"]))
@@ -158,7 +158,7 @@ def finished_before(folder: Path, steps: int) -> PretrainResult:
 
 
 def as_json(verdict: Verdict, advice: list[str]) -> dict[str, Any]:
-    """Return a verdict for programs."""
+    """Return a verdict as JSON."""
     return {**asdict(verdict), "reasons": list(verdict.reasons), "sentence": verdict.sentence, "try": advice}
 
 

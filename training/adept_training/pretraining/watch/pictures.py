@@ -1,6 +1,6 @@
-"""A few held-out photographs on which the RPN's best proposals are kept at every probe, to be seen before and after.
+"""Store the RPN's best proposals on a few held-out images at every probe, to compare before and after.
 
-Legend: N photographs, M boxes, R proposals. Boxes are xyxy in pixels of V1.
+Legend: N images, M boxes, R proposals. Boxes are xyxy in pixels of V1.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SHEET = "held_out.png"
 
 @dataclass(frozen=True)
 class Watched:
-    """The photographs, uint8 (N, S, S, 3), with selective search's boxes, and proposals by step."""
+    """The images, uint8 (N, S, S, 3), with selective search's boxes, and proposals by step."""
 
     pixels_NSS3: np.ndarray
     boxes_N: list[list[list[float]]]
@@ -36,12 +36,12 @@ class Watched:
 
 
 def first_few(held: HeldOut) -> HeldOut:
-    """The photographs that are watched."""
+    """Return the images to watch."""
     return HeldOut(held.pixels_NHWC[:COUNT], held.boxes_M4[:COUNT])
 
 
 def write_sheet(held: HeldOut, path: Path) -> None:
-    """The photographs side by side as a PNG.
+    """Write the images side by side as a PNG.
 
     Raises:
         DiskFullError: the file cannot be written.
@@ -54,18 +54,18 @@ def read_picture(path: Path) -> npt.NDArray[np.uint8]:
     """Return the pixels of a picture of the run, uint8 (H, W, 3).
 
     Raises:
-        ImageDecodeError: it is missing, not a regular file, or damaged, by a kill or a full disk, say.
+        ImageDecodeError: it is missing, not a regular file, or damaged, such as by a killed process or a full disk.
     """
     return decode(read_file(path, str(path)), str(path))
 
 
 def as_record(boxes_N: list[Tensor] | tuple[Tensor, ...]) -> list[list[list[float]]]:
-    """Boxes for a line of the log, to a tenth of a pixel."""
+    """Convert boxes for a line of the log, to a tenth of a pixel."""
     return [[[round(v, 1) for v in box] for box in boxes.tolist()] for boxes in boxes_N]
 
 
 def read_watched(folder: Path, records: list[dict[str, Any]]) -> Watched | None:
-    """What a run kept; None where it trained no RPN or held nothing out."""
+    """Read the pictures of a run; return None if it trained no RPN or held nothing out."""
     boxes = [record["boxes"] for record in records if record["kind"] == "held_out"]
     if not boxes or not (folder / SHEET).is_file():
         return None

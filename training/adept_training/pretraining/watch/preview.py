@@ -1,4 +1,4 @@
-"""A look at what a run will be shown, before it starts: views, boxes, levels and positive anchors of a few samples.
+"""Preview the inputs of a run before it starts: views, boxes, levels and positive anchors of a few samples.
 
 Legend: N images (one here), K boxes, L levels, A anchors. Boxes are xyxy in pixels of their view.
 """
@@ -27,7 +27,7 @@ from adept_training.method.rpn import POSITIVE, label_anchors, make_anchors, val
 from adept_training.pretraining.recipe import Recipe
 from adept_training.proposals.pictures import LEVEL_COLORS, panel
 
-#: Pixels of a panel's side in the picture.
+#: Side of a panel in pixels.
 SIDE = 300
 FILLER = "#ffffff"
 _PAPER, _INK = "#fcfcfa", "#1f2328"
@@ -36,7 +36,7 @@ _GAP, _TITLE, _HEAD = 12, 20, 72
 
 @dataclass(frozen=True)
 class ViewPanel:
-    """One view with the boxes to draw on it, a color and a few letters for each."""
+    """One view with the boxes to draw on it, a color and a few letters per box."""
 
     title: str
     pixels_HWC: Pixels
@@ -44,18 +44,18 @@ class ViewPanel:
     colors: list[str]
     names: list[str]
     line: int = 3
-    #: Anchors that are positive; None where the panel shows no anchors.
+    #: Number of positive anchors; None if the panel shows no anchors.
     positives: int | None = None
 
 
 def draw_preview(samples: Samples, places: Sequence[tuple[int, int]], recipe: Recipe, path: Path) -> str:
-    """Write a PNG: a row for each (epoch, index) of ``places``, a panel for each view, and the RPN's positive anchors.
+    """Write a PNG: a row per (epoch, index) of ``places``, a panel per view, and the RPN's positive anchors.
 
     Returns:
-        A caution where samples have no positive anchor in any view, so that they teach the RPN nothing; else nothing.
+        A warning if samples have no positive anchor in any view, so that they do not train the RPN; else empty.
 
     Raises:
-        ImagesError: photographs that cannot be read. DiskFullError: the file cannot be written.
+        ImagesError: an image cannot be read. DiskFullError: the file cannot be written.
     """
     rows = [make_panels(default_collate([samples[place]]), recipe) for place in places]
     width = max(len(row) for row in rows) * (SIDE + _GAP) + _GAP
@@ -72,7 +72,7 @@ def draw_preview(samples: Samples, places: Sequence[tuple[int, int]], recipe: Re
 
 
 def without_anchors(rows: Sequence[Sequence[ViewPanel]]) -> str:
-    """Return a caution if the RPN has no positive anchor in some of the rows; empty if it has, or is not trained."""
+    """Return a warning if the RPN has no positive anchor in some of the rows; empty if it has, or is not trained."""
     counts = [[panel.positives for panel in row if panel.positives is not None] for row in rows]
     empty = sum(bool(row) and sum(row) == 0 for row in counts)
     if not empty:
@@ -84,7 +84,7 @@ def without_anchors(rows: Sequence[Sequence[ViewPanel]]) -> str:
 
 
 def make_panels(batch: Batch, recipe: Recipe) -> list[ViewPanel]:
-    """The panels of a batch of one: each view as the network sees it, then the RPN's views with positive anchors."""
+    """Create the panels of a batch of one: each view as the network sees it, then the RPN's with positive anchors."""
     views = [_seen(apply_colors(view.pixels_NHWC, view.colors, Preprocessing())[0]) for view in batch.views]
     shared = len(batch.boxes1_S) == 1
     shown = [(f"V1{'' if shared else f' with V{i + 2}'}", 0, boxes) for i, boxes in enumerate(batch.boxes1_S)]
@@ -104,7 +104,7 @@ def make_panels(batch: Batch, recipe: Recipe) -> list[ViewPanel]:
         names = [
             str(ids.index(i) + 1) if real else "" for i, real in zip(boxes.ids_NK[0].tolist(), real_K, strict=True)
         ]
-        order = sorted(range(len(real_K)), key=lambda k: real_K[k])  # a filler must not hide the box that it repeats
+        order = sorted(range(len(real_K)), key=lambda k: real_K[k])  # a filler must not hide the box that it duplicates
         boxes_K4 = boxes.boxes_NK4[0][order].numpy()
         panels.append(ViewPanel(title, views[view], boxes_K4, [colors[k] for k in order], [names[k] for k in order]))
     if recipe.method.trains_rpn:
@@ -122,7 +122,7 @@ def _anchors(
     others: tuple[Tensor, Tensor] | None,
     recipe: Recipe,
 ) -> ViewPanel:
-    """Positive anchors by the colors of their levels, with the RPN's targets in white."""
+    """Draw positive anchors in the colors of their levels, with the RPN's targets in white."""
     size, rpn = recipe.views.sizes[view], recipe.method.rpn
     maps = [torch.zeros(1, 1, math.ceil(size / stride), math.ceil(size / stride)) for stride in STRIDES]
     anchors_LA4 = make_anchors(recipe.model.anchors, maps)
@@ -141,7 +141,7 @@ def _anchors(
 
 
 def _seen(image_CHW: Tensor) -> Pixels:
-    """A normalized image as pixels."""
+    """Convert a normalized image to pixels."""
     preprocessing = Preprocessing()
     mean, std = (torch.tensor(x)[:, None, None] for x in (preprocessing.mean, preprocessing.std))
     pixels_HWC = ((image_CHW * std + mean) * 255).round().clamp(0, 255).permute(1, 2, 0)
@@ -162,13 +162,13 @@ def _draw(of_view: ViewPanel) -> Image.Image:
 
 
 def _corner(x: int, y: int) -> tuple[int, int]:
-    """Left and top of the panel in column ``x`` and row ``y``."""
+    """Return left and top of the panel in column ``x`` and row ``y``."""
     return _GAP + x * (SIDE + _GAP), _HEAD + _TITLE + y * (_TITLE + SIDE + _GAP)
 
 
 def _heading(sheet: Image.Image, recipe: Recipe) -> None:
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
-    words = "Views as the network sees them. A number is one box of the photograph, in every view; white: a filler."
+    words = "Views as the network sees them. A number is one box of the image, in every view; white: a filler."
     if recipe.method.trains_rpn:
         words = words.replace("a filler.", "a filler, or a target among anchors.")
     pen.text((_GAP, 8), f"{recipe.method.name}: the first samples of the run", fill=_INK, font=font)

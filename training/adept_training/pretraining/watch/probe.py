@@ -1,4 +1,4 @@
-"""How well the RPN finds selective-search boxes on photographs that it was not trained on.
+"""Measure how well the RPN finds selective-search boxes on images that it was not trained on.
 
 Legend: N images, M boxes, A anchors, L levels, R proposals, P positive and Q negative anchors.
 """
@@ -33,22 +33,22 @@ _POSITIVE, _NEGATIVE = 0.7, 0.3
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Photographs squashed to V1 without color changes, and all of their boxes in its pixels, each once."""
+    """Images resized to V1 without color changes, and all of their boxes in its pixels, each once."""
 
     pixels_NHWC: Tensor
     boxes_M4: tuple[Tensor, ...]
 
 
 def split_keys(keys: list[str], most: int) -> tuple[list[str], list[str]]:
-    """Keys to train on and keys held out: by a hash of the key, so that a photograph stays on its side."""
+    """Split keys into training and held-out keys by a hash, so that an image stays on its side."""
     count = min(most, len(keys) // 20)
     ranked = sorted(keys, key=lambda key: hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest())
-    held = set(ranked[:count])
-    return [key for key in keys if key not in held], [key for key in keys if key in held]
+    held_out = set(ranked[:count])
+    return [key for key in keys if key not in held_out], [key for key in keys if key in held_out]
 
 
 def load_held_out(source: ImageSource, table: BoxTable, keys: list[str], size: int) -> HeldOut:
-    """The photographs of ``keys`` that can be read and have boxes, ``size`` pixels a side."""
+    """Load the readable images of ``keys`` that have boxes, resized to ``size`` x ``size`` pixels."""
     pixels, boxes = [], []
     for key in keys:
         try:
@@ -58,14 +58,16 @@ def load_held_out(source: ImageSource, table: BoxTable, keys: list[str], size: i
         height, width = image.shape[:2]
         if isinstance(table, ProposalTable):
             table.check_size(key, (width, height))
-        found = np.unique(table.boxes(key), axis=0)
-        found = found[(found[:, 2] - found[:, 0] < width - 1) | (found[:, 3] - found[:, 1] < height - 1)]
-        if len(found) == 0:
+        boxes_M4 = np.unique(table.boxes(key), axis=0)
+        boxes_M4 = boxes_M4[
+            (boxes_M4[:, 2] - boxes_M4[:, 0] < width - 1) | (boxes_M4[:, 3] - boxes_M4[:, 1] < height - 1)
+        ]
+        if len(boxes_M4) == 0:
             continue
         scale = np.array([size / width, size / height] * 2, dtype=np.float32)
         small = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)
         pixels.append(torch.from_numpy(np.asarray(small).copy()))
-        boxes.append(torch.from_numpy(found * scale))
+        boxes.append(torch.from_numpy(boxes_M4 * scale))
     stacked = torch.stack(pixels) if pixels else torch.zeros((0, size, size, 3), dtype=torch.uint8)
     return HeldOut(stacked, tuple(boxes))
 
@@ -74,15 +76,15 @@ def load_held_out(source: ImageSource, table: BoxTable, keys: list[str], size: i
 def measure_rpn(
     features: DetectorParts, rpn: nn.Module, held: HeldOut, preprocessing: Preprocessing, top: int = 100
 ) -> dict[str, float]:
-    """Recall of the boxes by the first ``top`` proposals (NMS 0.7), and how well objectness ranks the anchors.
+    """Compute the recall of the first ``top`` proposals (NMS 0.7), and how well objectness ranks the anchors.
 
     ``recall{top}_iou50`` and ``_iou70``: share of all boxes that some proposal covers with that IoU.
     ``objectness_auc``: the probability that a positive anchor (IoU of at least 0.7 with some box) has a higher
-    objectness than a negative one (below 0.3 with every box), over all photographs; ``objectness_auc_level``: the same
-    among pairs of one level, so that knowing which levels have objects earns nothing. Left out without such a pair.
+    objectness than a negative one (below 0.3 with every box), over all images; ``objectness_auc_level``: the same among
+    pairs of one level, so that preferring levels with objects gains nothing. Left out without such a pair.
 
     Args:
-        features: backbone and FPN; norms use running statistics here, and every mode is put back.
+        features: backbone and FPN; norms use running statistics, and every mode is restored.
         rpn: the RPN head, which may belong to another network.
     """
     best: list[Tensor] = []
@@ -113,7 +115,7 @@ def measure_rpn(
 def best_proposals(
     features: DetectorParts, rpn: nn.Module, held: HeldOut, preprocessing: Preprocessing, top: int
 ) -> list[Tensor]:
-    """The first ``top`` proposals (R, 4) of each photograph, float32 xyxy in its pixels as `HeldOut` has them."""
+    """Return the first ``top`` proposals (R, 4) per image, float32 xyxy in its pixels as in `HeldOut`."""
     looks = _look(features, rpn, held, preprocessing, top)
     return [found_R4.cpu() for _, _, proposals in looks for found_R4 in proposals]
 
@@ -121,7 +123,7 @@ def best_proposals(
 def _look(
     features: DetectorParts, rpn: nn.Module, held: HeldOut, preprocessing: Preprocessing, top: int
 ) -> Iterator[tuple[int, list[Tensor], list[Tensor]]]:
-    """Batch by batch the place of the first photograph, the maps, and the proposals; in evaluation mode meanwhile."""
+    """Yield the index of the first image, the maps and the proposals of each batch, in evaluation mode."""
     modes = [(module, module.training) for module in (*features.modules(), *rpn.modules())]
     features.eval()
     rpn.eval()
@@ -145,7 +147,7 @@ def _look(
 
 
 def pairs_won(positive_P: Tensor, negative_Q: Tensor) -> float:
-    """Mann and Whitney's U: pairs whose positive scores higher, ties as halves. U / (P Q) is the area under the ROC."""
+    """Compute Mann and Whitney's U: pairs whose positive scores higher, ties as halves. U / (P Q) is the ROC AUC."""
     ordered_Q = negative_Q.sort().values.contiguous()
     below = torch.searchsorted(ordered_Q, positive_P.contiguous())
     not_above = torch.searchsorted(ordered_Q, positive_P.contiguous(), right=True)
@@ -153,19 +155,19 @@ def pairs_won(positive_P: Tensor, negative_Q: Tensor) -> float:
 
 
 def _ranking(positives_L: list[Tensor], negatives_L: list[Tensor]) -> dict[str, float]:
-    found: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     every_P, every_Q = torch.cat(positives_L), torch.cat(negatives_L)
     if len(every_P) and len(every_Q):
-        found["objectness_auc"] = pairs_won(every_P, every_Q) / (len(every_P) * len(every_Q))
+        metrics["objectness_auc"] = pairs_won(every_P, every_Q) / (len(every_P) * len(every_Q))
     pairs = sum(len(p) * len(q) for p, q in zip(positives_L, negatives_L, strict=True))
     if pairs:
         won = sum(pairs_won(p, q) for p, q in zip(positives_L, negatives_L, strict=True))
-        found["objectness_auc_level"] = won / pairs
-    return found
+        metrics["objectness_auc_level"] = won / pairs
+    return metrics
 
 
 def normalized(pixels_NHWC: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """uint8 RGB (N, H, W, 3) as a network takes it: float32 (N, 3, H, W), channels last."""
+    """Convert uint8 RGB (N, H, W, 3) to a network's input: float32 (N, 3, H, W), channels last."""
     mean = torch.tensor(preprocessing.mean, device=pixels_NHWC.device)[:, None, None]
     std = torch.tensor(preprocessing.std, device=pixels_NHWC.device)[:, None, None]
     images_NCHW = (pixels_NHWC.permute(0, 3, 1, 2).float() / 255 - mean) / std

@@ -1,11 +1,11 @@
-"""How many directions the RoI head's features of different boxes still differ in: a collapse that no loss shows.
+"""Effective rank of the RoI head's features of different boxes, which shows a collapse that no loss shows.
 
-The projector's norms hide it: weights of ours, whose spread was 0.80 and whose loss fell as it should, had features of
-rank 3 on 512 dimensions and fine-tuned worse than random ones.
+The projector's norms hide it: in one run the spread was 0.80 and the loss fell as it should, but the features had rank
+3 in 512 dimensions and fine-tuned worse than random ones.
 
-Norms use statistics measured on the very photographs. The running statistics of an untrained network are 0 and 1, with
-which its features lie in few directions that the same weights do not have in training. A start judged by them would
-look like a collapse, and a collapsed end like no loss.
+Norms use statistics measured on the same images. The running statistics of an untrained network are 0 and 1, with
+which its features lie in few directions, although those of the same weights do not in training. A start measured with
+them would look like a collapse, and a collapsed end like no loss.
 
 Legend: N images, M boxes, B boxes of all images, D dimensions.
 """
@@ -28,27 +28,27 @@ _BATCH = 25
 
 @torch.no_grad()
 def head_rank(parts: DetectorParts, held: HeldOut, preprocessing: Preprocessing) -> float:
-    """`effective_rank` of the head's features of all boxes of the held-out photographs.
+    """Compute `effective_rank` of the head's features of all boxes of the held-out images.
 
     Args:
-        parts: whose norms use statistics of these photographs here; every mode and every buffer is put back.
+        parts: their norms use statistics of these images; every mode and buffer is restored.
     """
     modes = [(module, module.training) for module in parts.modules()]
     norms = [module for module in parts.modules() if isinstance(module, _BatchNorm)]
-    kept = [tuple(tensor.clone() for tensor in _statistics(norm)) for norm in norms]
+    saved = [tuple(tensor.clone() for tensor in _statistics(norm)) for norm in norms]
     parts.eval()
     try:
         _measure(norms, lambda: _features(parts, held, preprocessing))
         return effective_rank(_features(parts, held, preprocessing))
     finally:
-        for norm, (mean, variance) in zip(norms, kept, strict=True):
+        for norm, (mean, variance) in zip(norms, saved, strict=True):
             _set_statistics(norm, mean, variance)
         for module, mode in modes:
             module.training = mode
 
 
 def _features(parts: DetectorParts, held: HeldOut, preprocessing: Preprocessing) -> Tensor:
-    """float32 (B, D) of all boxes, each pooled from its own level."""
+    """Return float32 (B, D) of all boxes, each pooled from its own level."""
     device, features = next(parts.parameters()).device, []
     for first in range(0, len(held.pixels_NHWC), _BATCH):
         images = normalized(held.pixels_NHWC[first : first + _BATCH].to(device), preprocessing)
@@ -62,10 +62,10 @@ def _features(parts: DetectorParts, held: HeldOut, preprocessing: Preprocessing)
 
 
 def _measure(norms: list[_BatchNorm], show: Callable[[], object]) -> None:
-    """Give norms the statistics of all that ``show`` shows them.
+    """Set the statistics of norms to those of the forward passes in ``show``.
 
     Meanwhile each batch is normalized by its own, as in training. The norms stay in evaluation mode: in training mode
-    those of several processes would wait for each other, and only the first process is here.
+    those of several processes would wait for each other, and only the first process runs this.
     """
     sums = {norm: torch.zeros(3, norm.num_features, dtype=torch.float64) for norm in norms}
 
@@ -99,9 +99,9 @@ def _set_statistics(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
 
 
 def effective_rank(features_BD: Tensor) -> float:
-    """exp(entropy) of the variance's shares along the principal axes (Roy and Vetterli, EUSIPCO 2007).
+    """Return exp(entropy) of the variance's shares along the principal axes (Roy and Vetterli, EUSIPCO 2007).
 
-    n directions of equal variance give n; features that are all the same give 0.
+    n directions of equal variance give n; identical features give 0.
     """
     centered_BD = features_BD.double() - features_BD.double().mean(dim=0)
     variance_D = torch.linalg.svdvals(centered_BD) ** 2

@@ -1,4 +1,4 @@
-"""One or several pre-training runs as one web page: curves, pictures, recipe, and what to type next."""
+"""Write one or several pre-training runs as one web page: curves, pictures, recipe, and the next commands."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SIDE = 220
 _TRUTH, _FOUND = "#ffffff", "#e8384f"
 _LAST = 5
 
-#: Title, scalars, whether the axis begins at 0. ``NETWORK`` is the one that is exported.
+#: Title, scalars, whether the axis begins at 0. ``NETWORK`` is the exported network.
 _GROUPS: tuple[tuple[str, tuple[str, ...], bool], ...] = (
     ("loss", ("loss",), False),
     ("contrast: V1 with V2, V1 with V3", ("contrast_12", "contrast_13"), False),
@@ -43,10 +43,10 @@ _GROUPS: tuple[tuple[str, tuple[str, ...], bool], ...] = (
     ("held-out recall, 100 proposals", ("NETWORK_recall100_iou50", "NETWORK_recall100_iou70"), True),
     ("rank of the head's features", ("NETWORK_head_rank",), False),
     ("held-out objectness AUC", ("NETWORK_objectness_auc", "NETWORK_objectness_auc_level"), False),
-    ("positive anchors an image", ("positives_p2", "positives_p3", "positives_p4", "positives_p5"), True),
+    ("positive anchors per image", ("positives_p2", "positives_p3", "positives_p4", "positives_p5"), True),
     ("learning rate", ("lr",), True),
     ("momentum of the target", ("momentum",), False),
-    ("images a second", ("images_per_s",), True),
+    ("images per second", ("images_per_s",), True),
     ("share of time waiting for data", ("data_wait",), True),
 )
 _SUMMARY = {
@@ -58,10 +58,10 @@ _SUMMARY = {
 
 
 def write_report(folders: Sequence[Path], path: Path) -> None:
-    """Write the page about the runs in ``folders``, whatever became of them.
+    """Write the page about the runs in ``folders``, whatever their state.
 
     Raises:
-        NotARunError: a folder that holds no run. DiskFullError: the file cannot be written.
+        NotARunError: a folder contains no run. DiskFullError: the file cannot be written.
     """
     runs = [read_log(folder) for folder in folders]
     names = _names(folders)
@@ -75,7 +75,7 @@ def write_report(folders: Sequence[Path], path: Path) -> None:
             page.text(f"Try {text.partition(': ')[0]}:")
             page.code(text.partition(": ")[2])
     page.heading("Figures")
-    page.text(f"Means of the last {_LAST} records; of recall and AUC the last.", "dim")
+    page.text(f"Means of the last {_LAST} records; for recall and AUC the last value.", "dim")
     _figures(page, runs, names)
     if len(runs) > 1:
         _differences(page, runs, names)
@@ -91,21 +91,21 @@ def write_report(folders: Sequence[Path], path: Path) -> None:
             write_starts(page, origin.starts, origin.license, "" if len(runs) == 1 else f", {name}")
     page.heading("Recipe")
     for run, name in zip(runs, names, strict=True):
-        page.folded(f"the recipe of {name} in full", yaml.safe_dump(run.recipe(), sort_keys=False))
+        page.folded(f"complete recipe of {name}", yaml.safe_dump(run.recipe(), sort_keys=False))
     page.write(path)
 
 
 def try_to_report(folder: Path, write: Callable[[], None]) -> None:
-    """Write what there is to say of a run that ends; what goes wrong with it must not take the run with it."""
+    """Write the report of a run that ends; an error in it must not fail the run."""
     try:
         write()
-    except Exception as error:  # noqa: BLE001  # of any kind: the weights are there
+    except Exception as error:  # noqa: BLE001  # any error: the weights are saved
         why = " ".join(str(error).split()) or type(error).__name__
-        _log.warning("The report could not be written: %s\nTry again: %s", why, command_line("report", folder))
+        _log.warning("The report could not be written: %s\nRun: %s", why, command_line("report", folder))
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """The last part of each path, or as many as tell them apart."""
+    """Return the last parts of each path that distinguish them."""
     paths = [resolved(folder).parts for folder in folders]
     for count in range(1, max(len(parts) for parts in paths) + 1):
         names = [str(Path(*parts[-count:])) for parts in paths]
@@ -116,30 +116,30 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 def _subtitle(runs: Sequence[RunLog]) -> str:
     flat = [flatten(run.recipe()) for run in runs]
-    told = []
+    facts = []
     for form, keys in (
         ("{}", ("method.name",)),
         ("ResNet-{} with an FPN of {} channels", ("model.depth", "model.fpn_channels")),
         ("views of {} pixels", ("views.sizes",)),
-        ("{} images a step", ("engine.batch_size",)),
+        ("{} images per step", ("engine.batch_size",)),
     ):
-        found = {tuple(str(recipe.get(key, "?")) for key in keys) for recipe in flat}
-        told += [form.format(*next(iter(found)))] if len(found) == 1 else []
+        values = {tuple(str(recipe.get(key, "?")) for key in keys) for recipe in flat}
+        facts += [form.format(*next(iter(values)))] if len(values) == 1 else []
     photographs = {run.start["images"] for run in runs}
-    return ", ".join([*told, *(f"{count:,} photographs" for count in photographs if len(photographs) == 1)]) + "."
+    return ", ".join([*facts, *(f"{count:,} images" for count in photographs if len(photographs) == 1)]) + "."
 
 
 def _became(run: RunLog) -> str:
     epochs = run.series("epoch")[1]
     far = f"{run.step} of {run.start['steps']} steps" + (f" ({epochs[-1]:.2f} epochs)" if epochs else "")
     end = run.records[-1]
-    told = {
+    sentence = {
         "done": f"Done: {far}" + (f", {duration(end['seconds'])}." if "seconds" in end else "."),
         "interrupted": f"Interrupted by a signal after {far}; the state is saved.",
         "stopped": f"Stopped after {far}: {' '.join(str(end.get('error', '')).split())}",
         "unfinished": f"Still running, or killed, at {far}.",
     }[run.state]
-    return told + (f" {run.torn} torn lines in the log were left out." if run.torn else "")
+    return sentence + (f" {run.torn} incomplete lines of the log were ignored." if run.torn else "")
 
 
 def _line(run: RunLog, name: str) -> tuple[list[float], list[float]]:
@@ -147,23 +147,23 @@ def _line(run: RunLog, name: str) -> tuple[list[float], list[float]]:
 
 
 def figures(run: RunLog) -> dict[str, float]:
-    """What a run came to, by the log's names: means of the last records, and of the probe the last."""
-    found = {}
+    """Return the metrics of a run by the log's names: means of the last records, and the last probe."""
+    means = {}
     for key in _SUMMARY:
         values = _line(run, key)[1]
         last = values[-1:] if key.startswith("NETWORK") else values[-_LAST:]
         if last:
-            found[key.replace("NETWORK", network_of(run))] = sum(last) / len(last)
-    return found
+            means[key.replace("NETWORK", network_of(run))] = sum(last) / len(last)
+    return means
 
 
 def _figures(page: Page, runs: Sequence[RunLog], names: Sequence[str]) -> None:
-    found = [{key.removeprefix(f"{network_of(run)}_"): value for key, value in figures(run).items()} for run in runs]
+    metrics = [{key.removeprefix(f"{network_of(run)}_"): value for key, value in figures(run).items()} for run in runs]
     short = {key.removeprefix("NETWORK_"): title for key, title in _SUMMARY.items()}
-    shown = {key: title for key, title in short.items() if any(key in of_run for of_run in found)}
+    shown = {key: title for key, title in short.items() if any(key in of_run for of_run in metrics)}
     rows = [
         [name, str(run.step), *(_number(key, of_run.get(key)) for key in shown)]
-        for run, name, of_run in zip(runs, names, found, strict=True)
+        for run, name, of_run in zip(runs, names, metrics, strict=True)
     ]
     page.table(["run", "steps", *shown.values()], rows)
 
@@ -178,12 +178,12 @@ def _differences(page: Page, runs: Sequence[RunLog], names: Sequence[str]) -> No
     flat = [flatten(run.recipe()) for run in runs]
     keys = [key for key in flat[0] if len({str(recipe.get(key)) for recipe in flat}) > 1]
     if keys:
-        page.heading("What differs in the recipes")
+        page.heading("Differences between the recipes")
         page.table(["", *names], [[key, *(str(recipe.get(key, "-")) for recipe in flat)] for key in keys])
 
 
 def _curves(page: Page, runs: Sequence[RunLog], names: Sequence[str]) -> None:
-    """A run's scalars in groups; of several runs one scalar at a time."""
+    """Plot a run's scalars in groups; for several runs one scalar at a time."""
     for title, keys, zero in _GROUPS:
         if len(runs) == 1:
             lines = {_short(key): _line(runs[0], key) for key in keys}
@@ -197,17 +197,17 @@ def _curves(page: Page, runs: Sequence[RunLog], names: Sequence[str]) -> None:
 def _draw(
     page: Page, lines: Mapping[str, tuple[list[float], list[float]]], title: str, runs: Sequence[RunLog], zero: bool
 ) -> None:
-    known = {name: line for name, line in lines.items() if line[0]}
-    if not known:
+    present = {name: line for name, line in lines.items() if line[0]}
+    if not present:
         return
     level = _chance(runs) if title.startswith("retrieval") else 0.5 if "auc" in title.lower() else None
-    longest = max(len(x) for x, _ in known.values())
+    longest = max(len(x) for x, _ in present.values())
     noisy = not title.startswith(("learning rate", "momentum", "held-out", "recall", "objectness", "lr"))
-    page.drawing(lines_plot(known, title, smooth=longest // 30 if noisy else 0, level=level, zero=zero))
+    page.drawing(lines_plot(present, title, smooth=longest // 30 if noisy else 0, level=level, zero=zero))
 
 
 def _chance(runs: Sequence[RunLog]) -> float | None:
-    """Of retrieval: one over the images that a process sees at once."""
+    """Return the chance level of retrieval: one over the images that a process sees at once."""
     batches = {(flatten(run.recipe()).get("engine.batch_size"), run.start.get("processes", 1)) for run in runs}
     batch, processes = next(iter(batches))
     if len(batches) > 1 or not isinstance(batch, int) or batch < processes:
@@ -222,7 +222,7 @@ def _short(key: str) -> str:
 def _pictures(page: Page, run: RunLog, of: str) -> None:
     preview = run.folder / "preview.png"
     if preview.is_file():
-        page.heading(f"What the run was shown{of}")
+        page.heading(f"Inputs of the run{of}")
         try:
             shown = _jpeg(Image.fromarray(read_picture(preview)))
             page.picture(shown, "The first samples: views, boxes by level, positive anchors.")
@@ -230,7 +230,7 @@ def _pictures(page: Page, run: RunLog, of: str) -> None:
             page.text(f"{preview} cannot be shown: {error}")
     watched = read_watched(run.folder, run.records)
     if watched is not None and watched.proposals:
-        page.heading(f"What the RPN proposes on held-out photographs{of}")
+        page.heading(f"Proposals of the RPN on held-out images{of}")
         first, last = min(watched.proposals), max(watched.proposals)
         for step in dict.fromkeys((first, last)):
             count = max(len(boxes) for boxes in watched.proposals[step])
@@ -239,13 +239,13 @@ def _pictures(page: Page, run: RunLog, of: str) -> None:
 
 
 def _proposals(watched: Watched, step: int) -> Image.Image:
-    """The watched photographs side by side with the best proposals over selective search's boxes."""
+    """Draw the watched images side by side with the best proposals over selective search's boxes."""
     sheet = Image.new("RGB", (len(watched.pixels_NSS3) * (_SIDE + 6) - 6, _SIDE), "white")
-    for i, (pixels, truth, found) in enumerate(
+    for i, (pixels, truth, proposals) in enumerate(
         zip(watched.pixels_NSS3, watched.boxes_N, watched.proposals[step], strict=True)
     ):
-        boxes_N4 = np.array([*truth, *found], np.float32).reshape(-1, 4)
-        colors = [_TRUTH] * len(truth) + [_FOUND] * len(found)
+        boxes_N4 = np.array([*truth, *proposals], np.float32).reshape(-1, 4)
+        colors = [_TRUTH] * len(truth) + [_FOUND] * len(proposals)
         sheet.paste(panel(pixels, boxes_N4, colors, 2, _SIDE), (i * (_SIDE + 6), 0))
     return sheet
 

@@ -1,8 +1,8 @@
-"""What a pre-training came to, judged against its own start by what it logged. Pure: records in, a verdict out.
+"""Compare a pre-training with its own start by its logged metrics: records in, a verdict out.
 
-The loss is no judge: it falls fastest when the features collapse. What is judged is measured on held-out images before
-the first step and after the last: how well the RPN ranks anchors (AUC) and covers boxes (recall), and in how many
-directions the features of different boxes still differ (rank).
+The loss is not a criterion: it falls fastest when the features collapse. The criteria are measured on held-out images
+before the first step and after the last: how well the RPN ranks anchors (AUC) and covers boxes (recall), and in how
+many directions the features of different boxes still differ (rank).
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from adept_training.pretraining.plan import MIN_STEPS
 
 Word = Literal["better", "no better", "worse", "too short", "not judged"]
 
-#: Smaller changes of a share in [0, 1] are noise, however many boxes it is a share of.
+#: Smaller changes of a share in [0, 1] are noise, however many boxes it is based on.
 MARGIN = 0.03
 #: A head whose features differ in fewer directions has collapsed: weights of rank 2 to 3 fine-tuned worse than random
 #: ones, of rank 12 unevenly, of rank 18 to 24 better (docs/pretraining.md).
 MIN_RANK = 4.0
-#: Fewer held-out boxes cannot have a rank worth judging.
+#: Fewer held-out boxes have no meaningful rank.
 _MIN_RANK_BOXES = 40
-#: Records of the log, at most, whose mean is the loss at either end.
+#: Maximum number of log records whose mean is the loss at either end.
 _ENDS = 5
 
 _SHARES = {
@@ -40,11 +40,11 @@ _TONES: Mapping[Word, Tone] = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """A word, what it rests on, and what to try.
+    """A verdict, its reasons, and suggestions.
 
     Attributes:
-        word: ``better``, ``no better``, ``worse``, ``too short``, or ``not judged`` where nothing was measured that
-            could be compared with the start.
+        word: ``better``, ``no better``, ``worse``, ``too short``, or ``not judged`` if nothing was measured that could
+                be compared with the start.
         reasons: sentences, the decisive ones first.
         collapsed: whether the head's features have collapsed.
     """
@@ -55,7 +55,7 @@ class Verdict:
 
     @property
     def tone(self) -> Tone:
-        """How it is shown; only ``better`` is green."""
+        """Tone of the verdict on pages; only ``better`` is green."""
         return _TONES[self.word]
 
     @property
@@ -78,72 +78,74 @@ def judge(
     held_out: int = 0,
     boxes: int | None = None,
 ) -> Verdict:
-    """Judge a run by its first and last probe and its losses.
+    """Compare a run's first and last probe and its losses.
 
     ``worse``: some share fell by more than its margin and none rose, or the RPN ends by ranking objects below
     background. ``better``: some rose and none fell, and the head has not collapsed. Fewer than `MIN_STEPS` steps that
     did no harm are ``too short``.
 
     Args:
-        first: the probe before the first step, by the log's names (``target_objectness_auc``, ...).
-        last: the one after the last step.
+        first: probe before the first step, by the log's names (``target_objectness_auc``, ...).
+        last: probe after the last step.
         losses: the logged means of the loss, in order.
         network: the exported one, ``target`` or ``online``.
-        steps: finished steps.
+        steps: number of finished steps.
         planned: steps of the whole schedule.
-        held_out: images that were probed.
-        boxes: their boxes; None: unknown. The margin of a share is the widest 95% interval of a share of so many,
-            1 / sqrt(boxes), and at least `MARGIN`.
+        held_out: number of probed images.
+        boxes: number of their boxes; None: unknown. The margin of a share is the widest 95% interval of a share of this
+                many, 1 / sqrt(boxes), and at least `MARGIN`.
     """
     margin = max(MARGIN, 1 / math.sqrt(boxes) if boxes else MARGIN)
     up: list[str] = []
     down: list[str] = []
-    told: list[str] = []
+    lines: list[str] = []
     below_chance = False
     for name, words in _SHARES.items():
         before, after = _number(first, f"{network}_{name}"), _number(last, f"{network}_{name}")
         if before is None or after is None:
             continue
         line = f"{words} {before:.2f} -> {after:.2f}"
-        told.append(line)
+        lines.append(line)
         if abs(after - before) > margin:
             (up if after > before else down).append(line)
         below_chance |= "auc" in name and after < 0.5 - margin
     rank = _number(last, f"{network}_head_rank")
     collapsed = rank is not None and rank < MIN_RANK and (boxes is None or boxes >= _MIN_RANK_BOXES)
     if collapsed:
-        down.append(f"the head's features of different boxes differ in {rank:.1f} directions only: collapsed")
+        down.append(f"the head's features of different boxes differ in only {rank:.1f} directions: collapsed")
     short = _shortness(steps, planned)
     if (down and not up) or below_chance:
         below = ["the RPN ranks objects below background"] if below_chance else []
         return Verdict("worse", (*down, *below, *short), collapsed)
     if steps < MIN_STEPS:
         return Verdict("too short", (*short, *up, *down), collapsed)
-    if not told:
+    if not lines:
         return _by_loss(losses, held_out, collapsed, down)
     if up and not down:
         return Verdict("better", tuple(up), collapsed)
     if up:
         return Verdict("no better", (*down, *up), collapsed)
-    return Verdict("no better", (f"nothing changed by more than {margin:.2f}", *told), collapsed)
+    return Verdict("no better", (f"nothing changed by more than {margin:.2f}", *lines), collapsed)
 
 
 def _by_loss(losses: Sequence[float], held_out: int, collapsed: bool, down: Sequence[str]) -> Verdict:
-    """Without a share to compare: a loss that did not fall is no gain, one that fell proves none."""
-    known = [value for value in losses if math.isfinite(value)]
-    count = max(min(_ENDS, len(known) // 2), 1)
-    ends = _mean(known[:count]), _mean(known[-count:])
+    """Return the verdict without a share to compare: a loss that did not fall is not a gain; a fall proves nothing."""
+    finite = [value for value in losses if math.isfinite(value)]
+    count = max(min(_ENDS, len(finite) // 2), 1)
+    ends = _mean(finite[:count]), _mean(finite[-count:])
     line = f"loss {ends[0]:.3g} -> {ends[1]:.3g}"
-    if len(known) > 1 and ends[1] >= ends[0]:
+    if len(finite) > 1 and ends[1] >= ends[0]:
         return Verdict("no better", (*down, f"the loss did not fall ({line})"), collapsed)
     why = "this method trains no RPN" if held_out else "no images were held out (one in twenty is, from twenty up)"
-    fell = [line, "a loss that falls proves nothing"] if known else []
+    fell = [line, "a falling loss proves nothing"] if finite else []
     return Verdict("not judged", (*down, why, *fell), collapsed)
 
 
 def _shortness(steps: int, planned: int) -> list[str]:
-    told = [f"{steps} steps are too few to learn from ({MIN_STEPS} are a beginning)"] if steps < MIN_STEPS else []
-    return told + ([f"the time limit ended it at {steps} of {planned} steps"] if steps < planned else [])
+    reasons = (
+        [f"{steps} steps are too few to learn from (at least {MIN_STEPS} are needed)"] if steps < MIN_STEPS else []
+    )
+    return reasons + ([f"the time limit ended it at {steps} of {planned} steps"] if steps < planned else [])
 
 
 def _number(values: Mapping[str, Any], name: str) -> float | None:
