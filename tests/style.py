@@ -54,7 +54,7 @@ NOUN_CLAUSE = re.compile(r"(?:What|That|Whether|Who|Where|How|Which|Why|When)\b"
 VERBS = """
 accept accumulate add adjust align allow annotate answer append apply approximate assemble assert assign attach
 average balance begin bind blend blur build cache calibrate call cancel cap cast change check choose clamp clean
-clear clip close collect combine compare compile complete compose compress compute concatenate configure connect
+clear clip close collect color combine compare compile complete compose compress compute concatenate configure connect
 construct continue convert copy correct count create crop cut decide declare decode define delete deploy derive
 describe detach detect determine disable discard display divide do download drag draw drop dump emit enable encode
 end enforce ensure enter enumerate estimate evaluate exclude execute exit expand explain export extend extract fail
@@ -64,11 +64,11 @@ index infer initialize insert inspect install instantiate interpolate iterate ji
 let limit link list load locate lock log look lower make map mark mask match measure merge mirror mix move name
 normalize note open order overwrite pack pad pair parse pass patch pause perform permute pick plot point pool
 pre-train predict prepare preprocess press print process produce project propose protect provide publish pull push
-put quantize quote raise randomize rank read rebuild receive recompute record reduce refuse register reject release
-remove rename render reorder repeat replace report request require rescale reset reshape resize resolve restore
+put quantize quote raise re-raise rank read rebuild receive recompute record reduce refuse register reject
+release remove rename render reorder repeat replace report request require rescale reset reshape resize resolve restore
 restrict resume retry return reuse reverse rotate round run sample save scale scan score search segment select send
 serialize serve set shard share shift show shuffle simulate skip solarize solve sort split stack standardize start
-stop store stream strip submit subtract suggest summarize suppress swap switch sync synchronize take test tile time
+stop store stream strip submit subtract sum suggest summarize suppress swap switch sync synchronize take test tile time
 trace track train transform translate transpose treat trim truncate try turn undo unflatten unite unpack unwrap update
 upload upsample use validate verify visit visualize vote wait walk warm warn watch weight wrap write yield zip
 """

@@ -133,7 +133,7 @@ def test_what_the_export_would_refuse_is_refused_at_the_start(setting: str, word
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("extends: a.yaml", "a.yaml extends itself"), ("extends: b.yaml", "extends itself, by way of a.yaml and b.yaml"),
+    [("extends: a.yaml", "a.yaml extends itself"), ("extends: b.yaml", "extends itself through a.yaml and b.yaml"),
      ("extends: [a, b]", "extends takes one recipe, a name or a file, not ['a', 'b']"),
      ("extends: {a: b}", "extends takes one"), ("extends: 3", "not 3"), ("extends:", "not None")],
 )  # fmt: skip

@@ -31,13 +31,13 @@ def test_pictures_exports_and_next_commands(make_checkpoint, photographs: Path, 
         assert (out / framework / config).is_file()
         assert str(out / framework) in said
     assert "adept pretrain --images" in said.splitlines()[-1]
-    assert main(words) == 0, "a former demo's folder is replaced"
+    assert main(words) == 0, "a previous demo's folder is replaced"
 
 
 def test_a_folder_that_is_no_demos_is_left_alone(tmp_path: Path, capsys) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
     assert main(["demo", "--out", str(tmp_path)]) == 1
-    assert "is no demo's" in capsys.readouterr().err
+    assert "is not a demo's folder" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 

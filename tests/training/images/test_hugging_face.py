@@ -66,7 +66,7 @@ def test_proposals_of_a_dataset(saved, tmp_path):
     [
         ("hf-datasets:{saved}:nowhere", "cannot be opened"),
         ("hf-datasets:a@b@c", "is not hf-datasets:NAME"),
-        ("hf-datasets:{numbers}", "no column of images, only label"),
+        ("hf-datasets:{numbers}", "no image column, only label"),
     ],
 )
 def test_mistakes_are_told(saved, tmp_path, where, message):

@@ -150,7 +150,7 @@ def test_shards_next_to_images_are_left_out_with_a_word(tmp_path, caplog):
     make_shards(tmp_path)
     write(tmp_path / "a.png", PNG)
     assert open_images(tmp_path).keys() == ["a.png"]
-    assert "2 .tar files next to 1 images are left out" in caplog.text
+    assert "2 .tar files next to 1 images are ignored" in caplog.text
 
 
 def test_shards_without_an_image_are_named(tmp_path):

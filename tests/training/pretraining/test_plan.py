@@ -30,7 +30,7 @@ def test_a_plan_that_the_clock_cuts_short() -> None:
     assert "expected end 12:04, in 4:00" in first
     # 60 s + 437 x 20 s = 8,800 s; 60 s + 97 x 20 s = 2,000 s
     assert "--minutes 147 for all steps" in second
-    assert "--minutes 34 at the very least" in second
+    assert "--minutes 34 at least" in second
 
 
 def test_a_step_that_has_begun_is_finished() -> None:
@@ -41,7 +41,7 @@ def test_a_step_that_has_begun_is_finished() -> None:
 
 def test_a_plan_that_fits() -> None:
     (line,) = Pace(3, 1003, 1.5).lines(NOON)
-    assert line == "pace: 1.5 s a step, 1003 steps: expected end 12:25, in 25:00"
+    assert line == "pace: 1.5 s per step, 1003 steps: expected end 12:25, in 25:00"
     assert "250 ms" in Pace(3, 23, 0.25, limit=60.0).lines(NOON, 1)[0]
 
 
@@ -75,5 +75,5 @@ def test_the_time_of_earlier_sessions_counts(monkeypatch: pytest.MonkeyPatch) ->
     module.Run.time_pace(run, 3)
     # 60 s are 20 more steps; 240 s + 417 x 3 s = 1,491 s for all of them; 240 s + 77 x 3 s = 471 s for a hundred.
     told = stream.getvalue()
-    assert "pace: 3.0 s a step; at this pace 43 of 440 steps before engine.max_minutes (5)" in told
-    assert "--minutes 25 for all steps, --minutes 8 at the very least" in told
+    assert "pace: 3.0 s per step; at this pace 43 of 440 steps before engine.max_minutes (5)" in told
+    assert "--minutes 25 for all steps, --minutes 8 at least" in told

@@ -66,7 +66,7 @@ def test_single_values_and_the_method_can_be_changed() -> None:
         (['export.license="\\tmine"'], "not a license identifier"),
         (["epochs=3"], "section.field=value"),
         (["schedule.epochs=[3"], "is not valid YAML"),
-        (["schedule.epochs=1", "schedule.epochs.more=3"], "is no section"),
+        (["schedule.epochs=1", "schedule.epochs.more=3"], "is not a section"),
     ],
 )
 def test_mistakes_are_told(settings: list[str], words: str) -> None:

@@ -174,5 +174,5 @@ def test_ids_of_several_trackers_are_kept_side_by_side_and_a_damaged_file_is_ref
     assert json.loads((tmp_path / "trackers.json").read_text()) == {"wandb": "w", "mlflow": "r 1"}
     for text in ('{"mlflow": 3}', "[]"):
         (tmp_path / "trackers.json").write_text(text)
-        with pytest.raises(TrackerError, match=r"does not hold the ids of runs(.|\n)*rm "):
+        with pytest.raises(TrackerError, match=r"does not contain run ids(.|\n)*rm "):
             open_trackers(["mlflow"], tmp_path, to_dict(RECIPE), 2)

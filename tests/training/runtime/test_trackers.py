@@ -88,8 +88,8 @@ def test_mlflow_that_goes_away_does_not_end_the_run(
     for step in (1, 2):
         tracker.log(step, {"train/loss": 1.0})
     tracker.close("done")
-    assert [record.message for record in caplog.records].count("MLflow was lost: gone\nThe run goes on without it; "
-                                                              "log.jsonl has every figure.") == 1  # fmt: skip
+    assert [record.message for record in caplog.records].count("MLflow was lost: gone\nThe run continues without it; "
+                                                              "log.jsonl has every metric.") == 1  # fmt: skip
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(TrackerError, match="Is MLFLOW_TRACKING_URI right"):

@@ -1,5 +1,5 @@
-"""Batches of views. Every sample is a function of (seed, epoch, index): no worker has a state, so a run that was
-interrupted continues exactly, and one process draws what two would.
+"""Batches of views. Every sample is a function of (seed, epoch, index): workers have no state, so an interrupted run
+continues exactly, and the samples do not depend on the number of processes.
 
 Legend: N images, K boxes, S sets of boxes on V1.
 """
@@ -27,7 +27,7 @@ _LAST_SECONDS = 20
 
 
 class BoxTable(Protocol):
-    """Proposals by image key, float32 (M, 4) xyxy in pixels of the photograph."""
+    """Proposals by image key, float32 (M, 4) xyxy in pixels of the image."""
 
     def boxes(self, key: str) -> Array: ...
 
@@ -40,7 +40,7 @@ class ViewBatch(NamedTuple):
 
 
 class BoxBatch(NamedTuple):
-    """K boxes of each of N images in one view: float32 xyxy in its pixels, ids int64, and which are real."""
+    """K boxes per image of N in one view: float32 xyxy in its pixels, ids int64, and which are real."""
 
     boxes_NK4: Tensor
     ids_NK: Tensor
@@ -48,7 +48,7 @@ class BoxBatch(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What a training step needs."""
+    """Inputs of a training step."""
 
     views: tuple[ViewBatch, ViewBatch, ViewBatch]
     boxes1_S: tuple[BoxBatch, ...]
@@ -58,16 +58,16 @@ class Batch(NamedTuple):
     targets1: BoxBatch
     #: V1's boxes that were not drawn.
     others1: BoxBatch
-    #: float32 (N, 3, 5): x, y, w, h of each view's window as shares of the photograph, and whether it is flipped.
+    #: float32 (N, 3, 5): x, y, w, h of each view's window as shares of the image, and whether it is flipped.
     windows_N35: Tensor
-    #: One 62-bit number an image, from which the RPN's sampling is derived.
+    #: One 62-bit number per image, the seed of the RPN's sampling.
     seed_N: Tensor
-    #: Images that could not be read and were replaced by another.
+    #: Images that could not be read and were replaced by others.
     replaced_N: Tensor
 
 
 class Sealed:
-    """A batch that Fabric's precision plugin does not look into: it would round boxes in pixels to bfloat16."""
+    """A batch that Fabric's precision plugin does not touch: it would round boxes in pixels to bfloat16."""
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
@@ -85,11 +85,11 @@ class Samples(Dataset[Batch]):
     seed: int
 
     def __getitem__(self, place: tuple[int, int]) -> Batch:
-        """One sample as arrays without the leading N.
+        """Draw one sample as arrays without the leading N.
 
         Raises:
             ImagesError: eight images in a row cannot be read.
-            ProposalsError: the image has other sides than the one that its boxes were made from.
+            ProposalsError: the image differs in size from the one that its boxes were computed on.
         """
         epoch, index = place
         for attempt in range(_ATTEMPTS):
@@ -127,7 +127,7 @@ class Samples(Dataset[Batch]):
 
 @dataclass(frozen=True)
 class Order:
-    """The order of images: a permutation of each epoch's own, cut into global batches, the incomplete one dropped."""
+    """The order of images: a new permutation per epoch, cut into global batches, the incomplete one dropped."""
 
     images: int
     batch_size: int
@@ -140,7 +140,7 @@ class Order:
         return self.images // self.batch_size
 
     def places(self, step: int) -> list[tuple[int, int]]:
-        """(epoch, index) of this process's share of the global batch of ``step``."""
+        """Return the (epoch, index) pairs of this process's share of the global batch of ``step``."""
         epoch, batch = divmod(step, self.steps_per_epoch)
         order = np.random.default_rng([self.seed, epoch, 0x5EED]).permutation(self.images)
         share = self.batch_size // self.world_size
@@ -164,7 +164,7 @@ class Steps:
 
 
 def make_loader(samples: Samples, steps: Steps, workers: int, *, pin: bool = False) -> DataLoader[Batch]:
-    """Batches of the given steps, in order."""
+    """Create the loader of the batches of the given steps, in order."""
     return DataLoader(
         samples,
         batch_sampler=steps,
@@ -178,8 +178,8 @@ def make_loader(samples: Samples, steps: Steps, workers: int, *, pin: bool = Fal
 
 def _start_worker(_: int) -> None:
     torch.set_num_threads(1)
-    # Ctrl-C and SLURM signal the whole group; the main process decides what follows and still needs its batches.
+    # Ctrl-C and SLURM signal the whole group; the main process handles the signal and still needs its batches.
     for number in (signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
-    # SIGTERM is also how a main process that fails dismisses its workers: they may take a moment, not for ever.
+    # SIGTERM is also how a failing main process stops its workers: they may take a moment, but not forever.
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_LAST_SECONDS))

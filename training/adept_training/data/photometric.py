@@ -1,7 +1,7 @@
-"""Colors, blur, solarization and cutout, on the device, in batches, with parameters of each sample's own.
+"""Colors, blur, solarization and cutout, on the device, in batches, with separate parameters per sample.
 
-The parameters are drawn beside the views (on the CPU, from the sample's generator); here they are only applied, so the
-result does not depend on batch, worker or device order.
+The parameters are drawn together with the views (on the CPU, from the sample's generator) and only applied here, so
+the result does not depend on batch, worker or device order.
 
 Legend: N images, C = 3 channels, H x W pixels, K boxes.
 """
@@ -49,7 +49,7 @@ class PhotometricRecipe:
 
 
 class Colors(NamedTuple):
-    """Drawn parameters of one view: arrays for one sample, tensors with a leading N for a batch."""
+    """Parameters of one view: arrays for one sample, tensors with a leading N for a batch."""
 
     factors_4: npt.NDArray[np.float32] | Tensor
     order_4: npt.NDArray[np.int64] | Tensor
@@ -62,7 +62,7 @@ class Colors(NamedTuple):
 def draw_colors(
     rng: np.random.Generator, recipe: PhotometricRecipe, view: int, boxes_K4: npt.NDArray[np.float32], size: int
 ) -> Colors:
-    """Draw the parameters of one view (0, 1 or 2) with ``size`` pixels a side, whose boxes may get holes."""
+    """Draw the parameters of one view (0, 1 or 2) with ``size`` pixels per side, whose boxes may get holes."""
     low_high = [(max(0.0, 1 - j), 1 + j) for j in recipe.jitter[:3]] + [(-recipe.jitter[3], recipe.jitter[3])]
     factors = np.array([rng.uniform(*bounds) for bounds in low_high], dtype=np.float32)
     if rng.random() >= recipe.jitter_prob:
@@ -78,7 +78,7 @@ def draw_colors(
 
 
 def apply_colors(pixels_NHWC: Tensor, colors: Colors, preprocessing: Preprocessing) -> Tensor:
-    """Normalized float32 images (N, C, H, W), channels last in memory, of uint8 pixels.
+    """Convert uint8 pixels to normalized, augmented float32 images (N, C, H, W), channels last in memory.
 
     The order is SoCo's: jitter in each sample's own order, gray, blur, solarize at 128, normalize, holes of zero.
     """
@@ -109,7 +109,7 @@ def apply_colors(pixels_NHWC: Tensor, colors: Colors, preprocessing: Preprocessi
 def gaussian_blur(x_NCHW: Tensor, sigma_N: Tensor) -> Tensor:
     """Blur each image with its own standard deviation in pixels, edges reflected.
 
-    A blur is two small matrix products, rows and columns, which is fast on every device with a sigma for each sample.
+    A blur is two small matrix products, rows and columns, which is fast on every device with a sigma per sample.
     """
     rows_NHH = _blur_matrix(sigma_N, x_NCHW.shape[2])
     columns_NWW = rows_NHH if x_NCHW.shape[2] == x_NCHW.shape[3] else _blur_matrix(sigma_N, x_NCHW.shape[3])
@@ -118,7 +118,7 @@ def gaussian_blur(x_NCHW: Tensor, sigma_N: Tensor) -> Tensor:
 
 
 def _blur_matrix(sigma_N: Tensor, size: int) -> Tensor:
-    """(N, size, size) that blurs a column; what falls outside is reflected without repeating the edge pixel."""
+    """Return the matrices (N, size, size) that blur a column; the border is reflected without repeating the edge."""
     place = torch.arange(size, device=sigma_N.device)
     distance = (place[:, None] - place[None, :]).to(sigma_N.dtype)
     inverse_N11 = 1 / (2 * sigma_N.square())[:, None, None]
@@ -147,7 +147,7 @@ def _saturation(x_NCHW: Tensor, amount_N111: Tensor) -> Tensor:
 
 
 def _hue(x_NCHW: Tensor, amount_N111: Tensor) -> Tensor:
-    """Rotate the hue of HSV by a fraction of the circle, value and chroma kept."""
+    """Rotate the hue of HSV by a fraction of the circle, preserving value and chroma."""
     high, index = x_NCHW.max(dim=1)
     chroma = high - x_NCHW.amin(dim=1)
     r, g, b = x_NCHW.unbind(dim=1)
@@ -167,7 +167,7 @@ def _luma(x_NCHW: Tensor) -> Tensor:
 def _draw_holes(
     rng: np.random.Generator, recipe: PhotometricRecipe, boxes_K4: npt.NDArray[np.float32], size: int
 ) -> npt.NDArray[np.float32]:
-    """Squares of 10-30 % of a box's area around a point of it, in whole pixels of the view; empty where none."""
+    """Draw squares of 10-30 % of a box's area around a point in it, in whole pixels of the view; empty if unused."""
     count = len(boxes_K4)
     use_K, area_K, at_K2 = rng.random(count), rng.uniform(*recipe.cutout_ratio, count), rng.random((count, 2))
     wh_K2 = boxes_K4[:, 2:] - boxes_K4[:, :2]

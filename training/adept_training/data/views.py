@@ -1,10 +1,10 @@
-"""The geometry of the three views of one photograph and of the boxes that they share (SoCo, ``dataset.py``; ADePT 3.1).
+"""The geometry of the three views of one image and of the boxes that they share (SoCo, ``dataset.py``; ADePT 3.1).
 
-V1 is the whole photograph squashed to a square, V2 a random resized crop, V3 either V2 made smaller (the paper) or a
-crop of its own (SoCo's code). Only the first resize happens here; colors are changed on the device.
+V1 is the whole image resized to a square, V2 a random resized crop, V3 either V2 downsampled (the paper) or an
+independent crop (SoCo's code). Only the first resize happens here; colors are changed on the device.
 
-Legend: M boxes of the photograph, K boxes drawn for a view, S sets of K boxes on V1 (1 when V2 and V3 share theirs).
-Boxes are float32 xyxy, continuous, right and bottom edges exclusive, in pixels of the photograph or of a view.
+Legend: M boxes of the image, K boxes drawn for a view, S sets of K boxes on V1 (1 if V2 and V3 share theirs).
+Boxes are float32 xyxy, continuous, right and bottom edges exclusive, in pixels of the image or of a view.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class ViewsRecipe:
 
 
 class Window(NamedTuple):
-    """A view's window on the photograph, in its pixels, and the view's own side and flip."""
+    """A view's window on the image, in its pixels, and the view's own side and flip."""
 
     x: float
     y: float
@@ -68,13 +68,13 @@ class Window(NamedTuple):
     flip: bool
 
     def overlaps(self, boxes_M4: Array) -> Bools:
-        """Which boxes share an area with the window: SoCo's only condition."""
+        """Return which boxes share an area with the window: SoCo's only condition."""
         x1, y1, x2, y2 = boxes_M4.T
         hit: Bools = (x1 < self.x + self.w) & (x2 > self.x) & (y1 < self.y + self.h) & (y2 > self.y)
         return hit
 
     def project(self, boxes_M4: Array) -> Array:
-        """Boxes of the photograph clipped to the window, in pixels of the view."""
+        """Clip boxes of the image to the window, and convert them to pixels of the view."""
         low = np.array([self.x, self.y, self.x, self.y], dtype=np.float64)
         span = np.array([self.w, self.h, self.w, self.h], dtype=np.float64)
         out = (boxes_M4.astype(np.float64) - low).clip(0, span) / span * self.size
@@ -83,38 +83,38 @@ class Window(NamedTuple):
         return out.astype(np.float32)
 
     def cut(self, image: Image.Image) -> Pixels:
-        """The view's pixels, uint8 (size, size, 3): crop, antialiased bilinear resize, flip."""
+        """Return the view's pixels, uint8 (size, size, 3): crop, antialiased bilinear resize, flip."""
         box = (int(self.x), int(self.y), int(self.x + self.w), int(self.y + self.h))
         view = image if box == (0, 0, *image.size) else image.crop(box)
         return _flipped(np.asarray(view.resize((self.size, self.size), Image.Resampling.BILINEAR)), self.flip)
 
 
 class Boxes(NamedTuple):
-    """K boxes in one view. Equal ids in two views are the same box of the photograph."""
+    """K boxes in one view. Equal ids in two views are the same box of the image."""
 
     boxes_K4: Array
     ids_K: Ints
-    #: False for duplicates that only fill up, and for whole views and photographs that stand in for missing boxes.
+    #: False for duplicates that only fill up, and for whole views and images that replace missing boxes.
     real_K: Bools
 
 
 class Views(NamedTuple):
-    """Three views of one photograph with their boxes; see the module's legend."""
+    """Three views of one image with their boxes; see the module's legend."""
 
     pixels: tuple[Pixels, Pixels, Pixels]
     boxes1_S: tuple[Boxes, ...]
     boxes2: Boxes
     boxes3: Boxes
-    #: V1's boxes before the jitter, what the RPN is to find.
+    #: V1's boxes before the jitter, the RPN's targets.
     targets1: Boxes
-    #: Boxes of V1 that were not drawn, `ViewsRecipe.other_boxes` of them (one unreal when none is asked for).
+    #: Boxes of V1 that were not drawn, `ViewsRecipe.other_boxes` of them (one unreal if it is 0).
     others1: Boxes
-    #: Each view's window, float32 (3, 5): x, y, w, h as shares of the photograph, and 1 where the view is flipped.
+    #: Each view's window, float32 (3, 5): x, y, w, h as shares of the image, and 1 if the view is flipped.
     windows_35: Array
 
 
 def draw_views(rng: np.random.Generator, image: Pixels, boxes_M4: Array, recipe: ViewsRecipe) -> Views:
-    """Draw the three views of one photograph.
+    """Draw the three views of one image.
 
     Args:
         rng: the sample's own generator; nothing else is random.
@@ -125,7 +125,7 @@ def draw_views(rng: np.random.Generator, image: Pixels, boxes_M4: Array, recipe:
     height, width = image.shape[:2]
     if len(boxes_M4) == 0:
         boxes_M4 = np.array([[0, 0, width, height]], dtype=np.float32)
-    # The last fallback of every preset is the whole photograph, which is no object to be found.
+    # The last fallback of every preset is the whole image, which is not an object to be found.
     whole_M = (boxes_M4[:, 2] - boxes_M4[:, 0] >= width - 1) & (boxes_M4[:, 3] - boxes_M4[:, 1] >= height - 1)
     picture = Image.fromarray(image)
     w1, w2, w3, chosen_S = _draw_windows(rng, (width, height), boxes_M4, recipe)
@@ -157,7 +157,7 @@ def draw_views(rng: np.random.Generator, image: Pixels, boxes_M4: Array, recipe:
 def random_crop(
     rng: np.random.Generator, size: tuple[int, int], scale: tuple[float, float], ratio: tuple[float, float]
 ) -> tuple[int, int, int, int]:
-    """x, y, w, h of a random resized crop of a (width, height) photograph, by torchvision's law."""
+    """Draw x, y, w, h of a random resized crop of a (width, height) image, distributed as in torchvision."""
     width, height = size
     for _ in range(10):
         area = width * height * rng.uniform(*scale)
@@ -209,7 +209,7 @@ def _others(rng: np.random.Generator, chosen: Ints, count: int, recipe: ViewsRec
 
 
 def _jitter(rng: np.random.Generator, boxes_M4: Array, recipe: ViewsRecipe) -> Array:
-    """Each box, with ``jitter_prob``, moved and stretched by up to ``jitter_ratio`` of its width and height."""
+    """Move and stretch each box, with ``jitter_prob``, by up to ``jitter_ratio`` of its width and height."""
     x1, y1, x2, y2 = boxes_M4.T.astype(np.float64)
     w, h = x2 - x1, y2 - y1
     moves_4M = rng.uniform(-recipe.jitter_ratio, recipe.jitter_ratio, (4, len(boxes_M4)))
@@ -220,7 +220,7 @@ def _jitter(rng: np.random.Generator, boxes_M4: Array, recipe: ViewsRecipe) -> A
 
 
 def _fill(rng: np.random.Generator, window: Window, chosen: Ints, boxes_M4: Array, count: int, whole_M: Bools) -> Boxes:
-    """The chosen boxes in the view, filled up to ``count`` by duplicates; the whole view when there are none."""
+    """Fill the chosen boxes in the view up to ``count`` by duplicates; use the whole view if there are none."""
     if len(chosen) == 0:
         whole = np.tile(np.array([0, 0, window.size, window.size], dtype=np.float32), (count, 1))
         return Boxes(whole, np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.bool_))

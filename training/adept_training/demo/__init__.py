@@ -1,1 +1,1 @@
-"""``adept demo``: the bundled weights at work on the bundled photographs."""
+"""``adept demo``: run the bundled weights on the bundled images."""

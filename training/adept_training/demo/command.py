@@ -1,4 +1,4 @@
-"""The demo: load, look, export, and what to type next."""
+"""The demo: load, draw, export, and print the next commands."""
 
 from __future__ import annotations
 
@@ -32,19 +32,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--out", type=Path, default=Path("demo_out"), metavar="DIR", help="default: %(default)s")
     parser.add_argument("--source", default="adept_joint", metavar="SOURCE", help="weights (default: %(default)s)")
-    parser.add_argument("--images", type=Path, default=PHOTOGRAPHS, metavar="IMAGES", help="your own photographs")
+    parser.add_argument("--images", type=Path, default=PHOTOGRAPHS, metavar="IMAGES", help="your own images")
     parser.add_argument("--top", type=int, default=12, metavar="N", help="proposals to draw (default: %(default)s)")
-    parser.add_argument("--most", type=int, default=8, metavar="N", help="photographs at most (default: %(default)s)")
+    parser.add_argument(
+        "--most", type=int, default=8, metavar="N", help="maximum number of images (default: %(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the demo into ``--out``; a former demo's folder is replaced, any other is left alone."""
+    """Run the demo into ``--out``; the folder of a previous demo is replaced, any other is left alone."""
     model = adept_hub.load_pretrained(args.source)
     images = open_images(args.images)
-    _prepare(args.out)  # removes a former demo, so after what can be wrong
+    _prepare(args.out)  # removes a previous demo, so only after all checks
     _say(f"1. Load {args.source}\n")
     _say(f"{model.load_report}\n")
-    _say("\n2. Look: regions that the RPN proposes, beside the selective-search boxes it learned from\n")
+    _say("\n2. Look: regions that the RPN proposes, next to the selective-search boxes it learned from\n")
     ready = at_pretraining_scale(args.source, model.checkpoint_config)
     for key, name in picture_names(images.keys()[: args.most]).items():
         path = args.out / f"{name}.png"
@@ -65,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def picture_names(keys: Sequence[str]) -> dict[str, str]:
-    """Return a name for each image: its stem, numbered where several have it (cam1/0.png and cam2/0.png, say)."""
+    """Return a name for each image: its stem, numbered if several share it (such as cam1/0.png and cam2/0.png)."""
     names: dict[str, str] = {}
     taken: set[str] = set()
     for key in keys:
@@ -77,10 +79,10 @@ def picture_names(keys: Sequence[str]) -> dict[str, str]:
 
 
 def at_pretraining_scale(source: str, config: CheckpointConfig) -> GeneralizedRCNN:
-    """The detector with pre-training's own anchors and image size, the scale at which its RPN was taught.
+    """Load the detector with pre-training's own anchors and image size, the scale at which its RPN was trained.
 
-    P6 has no anchors in pre-training; it gets those twice the size of P5's. A checkpoint that does not say the size
-    of its views (one that was saved from memory) is shown at the paper's.
+    P6 has no anchors in pre-training; it gets those of twice the size of P5's. A checkpoint without the size of its
+    views (one that was saved from memory) uses the paper's.
     """
     view, *_ = config.provenance.recipe.get("views", {"sizes": PAPER_VIEWS})["sizes"]
     sizes = config.spec.anchors.sizes
@@ -112,7 +114,9 @@ def _draw(model: GeneralizedRCNN, image: np.ndarray, name: str, top: int, path: 
 def _prepare(out: Path) -> None:
     if out.exists() and any(out.iterdir()):
         if not (out / _MARKER).exists():
-            raise OutputExistsError(f"{out} is already there and is no demo's.\nChoose another place: --out DIR")
+            raise OutputExistsError(
+                f"{out} already exists and is not a demo's folder.\nChoose another folder: --out DIR"
+            )
         shutil.rmtree(out)
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""Pictures of boxes on photographs, made to be looked at.
+"""Draw boxes on images for display.
 
-Legend: K boxes. Boxes are xyxy in pixels of the photograph, continuous, right and bottom edges exclusive.
+Legend: K boxes. Boxes are xyxy in pixels of the image, continuous, right and bottom edges exclusive.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SCALE = 2
 
 @dataclass(frozen=True)
 class ImagePanel:
-    """One photograph with its boxes, best first. ``fill`` washes each box's inside, most strongly for the first."""
+    """One image with its boxes, best first. ``fill`` tints each box's inside, most strongly for the first."""
 
     title: str
     caption: str
@@ -72,7 +72,7 @@ def _draw_boxes(panel: ImagePanel, height: int) -> Image.Image:
 
 
 def _color(rank: int, count: int) -> tuple[int, int, int]:
-    """From warm (first) to cool (last), equally bright."""
+    """Return a color from warm (first) to cool (last), equally bright."""
     hue = 0.04 + 0.52 * rank / max(count - 1, 1)
     red, green, blue = colorsys.hls_to_rgb(hue, 0.58, 0.95)
     return round(red * 255), round(green * 255), round(blue * 255)

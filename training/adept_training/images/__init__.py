@@ -1,4 +1,4 @@
-"""Where photographs come from, and the one reader and decoder that every stage shares.
+"""Image sources, and the one reader and decoder that every stage shares.
 
 An ``ImageSource`` lists keys and returns encoded bytes; ``decode`` turns the bytes into RGB uint8. Selective search is
 unstable (re-encoding a JPEG at quality 95 moves its boxes to a mean IoU of 0.77), so proposals and views must see the

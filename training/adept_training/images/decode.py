@@ -1,4 +1,4 @@
-"""Encoded bytes to RGB pixels, or to the sides that these pixels will have: one reading of size and orientation.
+"""Decode images to RGB pixels, or to the size that these pixels will have: one reading of size and orientation.
 
 Legend: H x W pixels of the image as it is shown, after its orientation tag is applied.
 """
@@ -22,13 +22,13 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
 
 from adept_hub.errors import ImageDecodeError
 
-# Formats that PIL decodes itself. EPS and its like start other programs; nothing here may.
+# Formats that PIL decodes itself. EPS and similar formats start other programs, which must not happen.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
-MAX_PIXELS = 64_000_000  # selective search takes about 100 bytes a pixel
-#: Orientations that exchange the sides.
+MAX_PIXELS = 64_000_000  # selective search takes about 100 bytes per pixel
+#: Orientations that swap width and height.
 _TURNED = (5, 6, 7, 8)
 
-# What PIL's parsers raise on damaged files, found by fuzzing (benchmarks/proposals_faults.py).
+# Exceptions of PIL's parsers on damaged files, found by fuzzing (benchmarks/proposals_faults.py).
 _DECODE_ERRORS = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, zlib.error, ArithmeticError,
     AttributeError, NotImplementedError, RuntimeError, MemoryError, AssertionError, Image.DecompressionBombError,
@@ -36,28 +36,28 @@ _DECODE_ERRORS = (
 
 
 def decode(content: bytes, key: str, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
-    """RGB uint8 (H, W, 3) of one encoded image: EXIF orientation applied, first frame, alpha dropped, 16 bit halved.
+    """Decode an image to RGB uint8 (H, W, 3): EXIF orientation applied, first frame, alpha dropped, 16 bit halved.
 
     Args:
         content: the encoded bytes; ``key`` only names the image in messages.
-        max_pixels: a header that promises more is refused before anything is unpacked.
+        max_pixels: a header with more pixels raises before anything is decoded.
 
     Raises:
-        ImageDecodeError: not an image, damaged, truncated, too large, or floating-point samples.
+        ImageDecodeError: the file is not an image, damaged, truncated, too large, or has floating-point samples.
     """
     with _opened(content, key, max_pixels) as image:
         return _to_rgb(ImageOps.exif_transpose(image))
 
 
 def read_size(file: BinaryIO | bytes, key: str, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """Width and height that `decode` will give, read from the header.
+    """Read width and height, as `decode` will return them, from the header.
 
     Args:
         file: the encoded bytes, or a stream of them; ``key`` only names the image in messages.
-        max_pixels: as for `decode`.
+        max_pixels: as in `decode`.
 
     Raises:
-        ImageDecodeError: as `decode`, as far as the header shows.
+        ImageDecodeError: as in `decode`, as far as the header shows.
     """
     with _opened(file, key, max_pixels) as image:
         width, height = _stored_size(image)
@@ -66,12 +66,12 @@ def read_size(file: BinaryIO | bytes, key: str, *, max_pixels: int = MAX_PIXELS)
 
 
 def content_hash(content: bytes) -> bytes:
-    """SHA-256 of the encoded bytes (32 bytes)."""
+    """Return the SHA-256 of the encoded bytes (32 bytes)."""
     return hashlib.sha256(content).digest()
 
 
 def decoder_version() -> str:
-    """Name and versions of the decoder, recorded with everything that depends on exact pixels."""
+    """Return name and versions of the decoder, recorded with everything that depends on exact pixels."""
     import PIL
 
     return f"Pillow {PIL.__version__}, libjpeg-turbo {features.version('libjpeg_turbo')}"
@@ -79,7 +79,7 @@ def decoder_version() -> str:
 
 @contextmanager
 def _opened(file: BinaryIO | bytes, key: str, max_pixels: int) -> Iterator[Image.Image]:
-    """The image, its header read and judged; whatever PIL raises inside becomes ImageDecodeError."""
+    """Open an image and check its header; any exception of PIL inside becomes ImageDecodeError."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PIL warns about odd metadata and about sizes, which are checked below
@@ -99,13 +99,13 @@ def _opened(file: BinaryIO | bytes, key: str, max_pixels: int) -> Iterator[Image
     except UnidentifiedImageError as error:
         raise ImageDecodeError(f"{key} is not a readable image: none of {', '.join(_formats())}.") from error
     except _DECODE_ERRORS as error:
-        # Addresses would make two reports of one run differ.
+        # Memory addresses would make two reports of one run differ.
         reason = re.sub(r"<[^>]*0x[^>]*>", "it", " ".join(str(error).split()))[:120] or type(error).__name__
         raise ImageDecodeError(f"{key} is not a readable image: {reason}") from error
 
 
 def _stored_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height before any orientation: some versions of PIL exchange a TIFF's sides on opening, some later."""
+    """Return width and height before orientation: some versions of PIL swap a TIFF's sides on opening, some later."""
     tags = getattr(image, "tag_v2", None)
     if image.format == "TIFF" and tags is not None:
         return int(tags[ExifTags.Base.ImageWidth]), int(tags[ExifTags.Base.ImageLength])
@@ -115,12 +115,12 @@ def _stored_size(image: Image.Image) -> tuple[int, int]:
 @functools.cache
 def _formats() -> tuple[str, ...]:
     Image.init()
-    return tuple(name for name in FORMATS if name in Image.OPEN)  # a build of PIL may lack some
+    return tuple(name for name in FORMATS if name in Image.OPEN)  # some builds of PIL lack formats
 
 
 def _to_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
     if image.mode.startswith("I"):
-        # PIL's own conversion clips 16-bit gray at 255; the high byte is what it keeps of 16-bit color.
+        # PIL's own conversion clips 16-bit gray at 255; for 16-bit color it keeps the high byte.
         gray = (np.clip(np.asarray(image).astype(np.int64), 0, 65535) >> 8).astype(np.uint8)
         return np.ascontiguousarray(np.repeat(gray[:, :, None], 3, axis=2))
     return np.array(image.convert("RGB"), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Files of photographs: bounded reading, folders searched through links, and names that are not UTF-8.
+"""Image files: bounded reading, recursive search that follows links, and names that are not UTF-8.
 
 A key is the relative POSIX path as UTF-8 text, whatever the locale; bytes of a name that are not UTF-8 become lone
 surrogates (Python's ``surrogateescape``), in the names of files and of tar members alike.
@@ -25,53 +25,53 @@ _DOOR = BoundedReader(ImageDecodeError, MAX_IMAGE)
 
 
 def read_file(path: Path, key: str) -> bytes:
-    """The bytes of an image file; ``key`` names it in messages.
+    """Read the bytes of an image file; ``key`` names it in messages.
 
     Raises:
-        ImageDecodeError: missing, unreadable, not a regular file (a pipe may never end), or too large for an image.
+        ImageDecodeError: it is missing, unreadable, not a regular file (a pipe may never end), or too large.
     """
     return _DOOR.read(path, one_line(key))
 
 
 def read_file_size(path: Path, key: str) -> tuple[int, int]:
-    """Width and height of an image file as `decode` will give them, from its header. Raises as `read_file`."""
+    """Read width and height of an image file, as `decode` will return them, from its header. Raises as `read_file`."""
     with _DOOR.open(path, one_line(key)) as file:
         return read_size(file, key)
 
 
 def check_bytes(size: int, key: str) -> None:
-    """Refuse an image of so many bytes that is stored in another file.
+    """Check the size in bytes of an image that is stored in another file.
 
     Raises:
-        ImageDecodeError: too large for an image.
+        ImageDecodeError: it is too large for an image.
     """
     if size > MAX_IMAGE:
-        raise ImageDecodeError(f"{one_line(key)} has {size:,} bytes; at most {MAX_IMAGE:,} are read.")
+        raise ImageDecodeError(f"{one_line(key)} has {size:,} bytes; the limit is {MAX_IMAGE:,}.")
 
 
 def key_of(name: str) -> str:
-    """The key of a file name as Python lists it."""
+    """Return the key of a file name as listed by Python."""
     return name if name.isascii() else os.fsencode(name).decode("utf-8", "surrogateescape")
 
 
 def name_of(key: str) -> str:
-    """The file name of a key, the inverse of `key_of`."""
+    """Return the file name of a key, the inverse of `key_of`."""
     return key if key.isascii() else os.fsdecode(key.encode("utf-8", "surrogateescape"))
 
 
 def search(root: Path) -> list[str]:
-    """Keys of every file below ``root``, sorted. Links to folders are followed; each folder is searched once.
+    """List the keys of every file below ``root``, sorted. Links to folders are followed; each folder is searched once.
 
-    What is left out is logged: folders that cannot be listed, and images that are broken links or not regular files.
+    Omissions are logged: folders that cannot be listed, and images that are broken links or not regular files.
 
     Raises:
         ImagesError: ``root`` itself cannot be listed.
     """
-    found: list[str] = []
+    keys: list[str] = []
     closed: list[str] = []
     broken: list[str] = []
     seen: set[str] = set()
-    # A folder that is reached directly and by links is named directly; among links, the first in order names it.
+    # A folder that is reached directly and by links is named directly; among links, by the first in order.
     folders, links = deque([""]), deque[str]()
     while folders or links:
         below = folders.popleft() if folders else links.popleft()
@@ -92,12 +92,12 @@ def search(root: Path) -> list[str]:
             if _is(entry, folder=True):
                 (links if entry.is_symlink() else folders).append(name)
             elif _is(entry, folder=False):
-                found.append(key_of(name))
+                keys.append(key_of(name))
             elif entry.name.lower().endswith(IMAGE_SUFFIXES):
                 broken.append(name)
     _report(closed, root, "folders cannot be listed and are left out")
     _report(broken, root, "images are broken links or not regular files and are left out")
-    return sorted(found)
+    return sorted(keys)
 
 
 def _is(entry: os.DirEntry[str], *, folder: bool) -> bool:

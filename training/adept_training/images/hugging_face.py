@@ -1,4 +1,4 @@
-"""Photographs of a Hugging Face dataset, by row: the encoded bytes as they are stored, never decoded there."""
+"""Images of a Hugging Face dataset by row: the encoded bytes as stored, not decoded by datasets."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ class HuggingFaceImages:
 
 
 def open_hugging_face(where: str) -> HuggingFaceImages:
-    """``hf-datasets:NAME[@REVISION][:SPLIT]``; NAME is a dataset of the Hub or a folder of ``save_to_disk``.
+    """Open ``hf-datasets:NAME[@REVISION][:SPLIT]``; NAME is a dataset of the Hub or a folder of ``save_to_disk``.
 
-    SPLIT is ``train`` unless given. Give a commit as REVISION for proposals that can be made again.
+    SPLIT is ``train`` unless given. Give a commit as REVISION for reproducible proposals.
 
     Raises:
-        ImagesError: no such dataset or split, or no column of images. MissingExtraError: datasets is not installed.
+        ImagesError: no such dataset, split or image column. MissingExtraError: datasets is not installed.
     """
     try:
         import datasets
     except ImportError:
         raise MissingExtraError(PREFIX, "datasets", "datasets") from None
 
-    if hasattr(datasets.config, _SCRIPTS):  # before version 4; some of those ran a data set's own script unasked
+    if hasattr(datasets.config, _SCRIPTS):  # before version 4, some releases ran a data set's own script without asking
         setattr(datasets.config, _SCRIPTS, False)
     match = _GRAMMAR.fullmatch(where.removeprefix(PREFIX))
     if match is None:
@@ -65,14 +65,14 @@ def open_hugging_face(where: str) -> HuggingFaceImages:
     name, revision, split = match["name"], match["revision"], match["split"] or "train"
     try:
         if Path(name).is_dir() and any(Path(name).glob("dataset*.json")):
-            found = datasets.load_from_disk(name)
-            dataset = found[split] if isinstance(found, datasets.DatasetDict) else found
+            stored = datasets.load_from_disk(name)
+            dataset = stored[split] if isinstance(stored, datasets.DatasetDict) else stored
         else:
             dataset = datasets.load_dataset(name, revision=revision, split=split)
-    except (OSError, ValueError, KeyError) as error:  # datasets' own errors derive from these
+    except (OSError, ValueError, KeyError) as error:  # errors of datasets derive from these
         raise ImagesError(f"{where} cannot be opened: {' '.join(str(error).split())[:200]}") from error
     columns = [column for column, feature in dataset.features.items() if isinstance(feature, datasets.Image)]
     if not columns:
-        raise ImagesError(f"{where} has no column of images, only {', '.join(dataset.features)}.")
+        raise ImagesError(f"{where} has no image column, only {', '.join(dataset.features)}.")
     undecoded = dataset.select_columns(columns[:1]).cast_column(columns[0], datasets.Image(decode=False))
     return HuggingFaceImages(undecoded, split, columns[0])

@@ -1,4 +1,4 @@
-"""Where photographs come from: folders, lists of paths and WebDataset shards."""
+"""Open images of folders, lists of paths and WebDataset shards."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from adept_training.images.text import one_line
 
 _log = logging.getLogger(__name__)
 
-#: A list of paths is no longer than this; ImageNet-22k's has 0.7 GB.
+#: Maximum size of a list of paths; ImageNet-22k's has 0.7 GB.
 MAX_LIST_BYTES = 2_000_000_000
 MAX_SHARDS = 100_000
-#: Shards may have any size: of the one only headers are read, of the other one member.
+#: Shards may have any size: only the headers are read, or one member.
 _SHARDS = BoundedReader(ImagesError, 1 << 62, remedy="Shards are uncompressed .tar files.")
 _SHARD = BoundedReader(ImageDecodeError, 1 << 62)
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
@@ -32,24 +32,24 @@ _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BO
 
 
 class ImageSource(Protocol):
-    """Photographs by key: the relative POSIX path, unique within the source."""
+    """Images by key: the relative POSIX path, unique within the source."""
 
     def keys(self) -> list[str]:
-        """Every key, in the order of the source (folders and shards: sorted)."""
+        """Return every key, in the order of the source (folders and shards: sorted)."""
         ...
 
     def read(self, key: str) -> bytes:
-        """The encoded bytes of one photograph. Raises ImageDecodeError when they cannot be read."""
+        """Read the encoded bytes of one image. Raises ImageDecodeError if they cannot be read."""
         ...
 
     def subset(self, keys: Sequence[str]) -> ImageSource:
-        """The same source with these keys alone: small to pickle, so that it can be sent to a worker."""
+        """Return the source with only these keys: small to pickle, so that it can be sent to a worker."""
         ...
 
 
 @dataclass(frozen=True)
 class FileImages:
-    """Files below ``root`` (a folder searched through, or the paths of a list)."""
+    """Files below ``root`` (a folder searched recursively, or the paths of a list)."""
 
     root: Path
     names: tuple[str, ...]
@@ -85,15 +85,15 @@ class ShardImages:
 
 @checked
 def open_images(where: str | Path) -> ImageSource:
-    """Photographs of a folder (searched through), a text file of paths, WebDataset shards, or a Hugging Face dataset.
+    """Open a folder (searched recursively), a text file of paths, WebDataset shards, or a Hugging Face dataset.
 
     Shards are a ``.tar`` file, a folder that holds ``.tar`` files and no image files, or a pattern such as
     ``shards/train-{000..031}.tar``. Paths in a text file are relative to that file's folder, or else to the working
     directory. Datasets are written ``hf-datasets:NAME[@REVISION][:SPLIT]`` (see `hugging_face`). Links to folders are
-    followed. A name that is not UTF-8 has lone surrogates in its key: it can be read, but stands in no proposal table.
+    followed. A name that is not UTF-8 has lone surrogates in its key: it can be read, but not stored in a table.
 
     Raises:
-        ImagesError: no such path, an empty folder, or one without images.
+        ImagesError: the path does not exist, or contains no images.
     """
     if str(where).startswith("hf-datasets:"):
         from adept_training.images.hugging_face import open_hugging_face
@@ -107,7 +107,7 @@ def open_images(where: str | Path) -> ImageSource:
     if not is_file(path):
         raise ImagesError(
             f"{one_line(str(where))} {what_is(path)}.\n"
-            "Give a folder of photographs, a text file of paths, or WebDataset .tar shards."
+            "Give a folder of images, a text file of paths, or WebDataset .tar shards."
         )
     return _open_shards(path.parent, [path.name]) if path.suffix == ".tar" else _open_list(path)
 
@@ -115,25 +115,25 @@ def open_images(where: str | Path) -> ImageSource:
 def _open_folder(root: Path) -> ImageSource:
     entries = search(root)
     if not entries:
-        raise ImagesError(f"The folder {root} is empty.\nPut photographs into it, or give another folder.")
+        raise ImagesError(f"The folder {root} is empty.\nPut images into it, or give another folder.")
     names = tuple(name for name in entries if name.lower().endswith(IMAGE_SUFFIXES))
     shards = [name for name in entries if name.endswith(".tar")]
     if names:
         if shards:
-            _log.warning("%s: %d .tar files next to %d images are left out", root, len(shards), len(names))
+            _log.warning("%s: %d .tar files next to %d images are ignored", root, len(shards), len(names))
         return FileImages(root, names)
     if shards:
         return _open_shards(root, [name_of(shard) for shard in shards])
     raise ImagesError(
         f"No images among the {len(entries)} files below {root}.\n"
-        f"Known endings: {' '.join(IMAGE_SUFFIXES)}, or .tar for WebDataset shards."
+        f"Known suffixes: {' '.join(IMAGE_SUFFIXES)}, or .tar for WebDataset shards."
     )
 
 
 def _open_list(path: Path) -> ImageSource:
     lines = [line.removesuffix("\r") for line in _read_text(path).split("\n")]
     root_of = (path.parent, Path())
-    # A name may begin or end with spaces; a line rarely does for another reason than a careless editor.
+    # A name may begin or end with spaces, but in a line they are usually a mistake.
     texts = (line if line == line.strip() or _found(line, root_of) else line.strip() for line in lines)
     names = tuple(dict.fromkeys(Path(text).as_posix() for text in texts if text.strip()))
     if not names:
@@ -148,7 +148,7 @@ def _open_list(path: Path) -> ImageSource:
 
 
 def _read_text(path: Path) -> str:
-    """The list as text: UTF-8, or UTF-16 where its first bytes say so. Other bytes become lone surrogates."""
+    """Read the list as text: UTF-8, or UTF-16 if it begins with a BOM. Other bytes become lone surrogates."""
     with BoundedReader(ImagesError, MAX_LIST_BYTES, remedy="Split the list.").open(path, f"The list {path}") as file:
         content = file.read(1 << 16)
         encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8")
@@ -158,13 +158,13 @@ def _read_text(path: Path) -> str:
     if binary or "\0" in text:
         raise ImagesError(
             f"{path} is neither a folder, a .tar shard nor a text file of paths: it has zero bytes.\n"
-            "For one photograph, give the folder that contains it."
+            "For one image, give the folder that contains it."
         )
     return text
 
 
 def _found(name: str, bases: Sequence[Path]) -> Path | None:
-    """The first of ``bases`` below which there is such a file."""
+    """Return the first of ``bases`` that contains such a file."""
     return next((base for base in bases if is_file(base / name_of(name))), None)
 
 
@@ -175,19 +175,19 @@ def _open_shards(root: Path, shards: list[str]) -> ShardImages:
             if member.name.lower().endswith(IMAGE_SUFFIXES):
                 index[f"{key_of(shard)}/{member.name}"] = (shard, member.offset_data, member.size)
     if not index:
-        raise ImagesError(f"No images in the {len(shards)} shards of {root}.\nA shard holds 0001.jpg, 0002.jpg, ...")
+        raise ImagesError(f"No images in the {len(shards)} shards of {root}.\nA shard contains 0001.jpg, 0002.jpg, ...")
     return ShardImages(root, index)
 
 
 def _expand(pattern: str) -> list[str]:
-    """``a-{000..002}.tar`` -> a-000.tar, a-001.tar, a-002.tar."""
+    """Expand ``a-{000..002}.tar`` to a-000.tar, a-001.tar, a-002.tar."""
     ranges = _BRACES.findall(pattern)
-    # Eight digits are more than any number of shards; int() refuses thousands of them.
+    # Eight digits exceed any number of shards; int() refuses thousands of them.
     many = any(len(word) > 8 for words in ranges for word in words)
     count = MAX_SHARDS + 1 if many else math.prod(max(int(last) - int(first) + 1, 0) for first, last in ranges)
     if not 0 < count <= MAX_SHARDS:
-        said = f"more than {MAX_SHARDS:,} shards" if count else "no shards"
-        raise ImagesError(f"{one_line(pattern)} names {said}.\nWrite a range such as train-{{000..031}}.tar.")
+        number = f"more than {MAX_SHARDS:,} shards" if count else "no shards"
+        raise ImagesError(f"{one_line(pattern)} expands to {number}.\nWrite a range such as train-{{000..031}}.tar.")
     return _product(pattern)
 
 

@@ -1,4 +1,4 @@
-"""Text of unknown origin (file names, ids, class names): whether it can be stored, and how it is shown."""
+"""Text of unknown origin (file names, ids, class names): check whether it can be stored, and display it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ _SHOWN = 120
 
 
 def is_utf8(text: str) -> bool:
-    """Whether ``text`` can be written as UTF-8: lone surrogates, which stand for undecodable bytes, cannot."""
+    """Check whether ``text`` can be written as UTF-8: lone surrogates, which stand for undecodable bytes, cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -15,7 +15,7 @@ def is_utf8(text: str) -> bool:
 
 
 def one_line(text: str, most: int = _SHOWN) -> str:
-    """``text`` fit for a terminal: on one line, control characters and lone surrogates escaped, shortened to ``most``.
+    """Return ``text`` on one line, control characters and lone surrogates escaped, shortened to ``most`` characters.
 
     Example:
         >>> one_line("caf\\udce9.jpg")

@@ -146,7 +146,7 @@ class Run:
             self.journal.record("held_out", boxes=as_record(few.boxes_M4))
 
     def probe(self) -> dict[str, float]:
-        """Measure the rank of both heads' features, and the RPN, if trained, on both feature maps of held-out images."""
+        """Measure the rank of both heads' features, and the RPN, if trained, on both feature maps (held-out images)."""
         if not len(self.held.boxes_M4) or self.recipe.method.name == "byol":
             return {}
         values: dict[str, float] = {}

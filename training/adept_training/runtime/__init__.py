@@ -1,1 +1,1 @@
-"""What every kind of run needs: processes, log, trackers, ownership of a folder, recipe files."""
+"""Shared parts of all runs: processes, log, trackers, ownership of a folder, recipe files."""

@@ -1,4 +1,4 @@
-"""What a run tells: one line of progress, and every figure as JSONL."""
+"""Output of a run: a line of progress, and every metric as JSONL."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from adept_training.runtime.trackers import Tracker
 
 
 class Journal:
-    """Appends records to a JSONL file and progress to a stream; None for either is silence.
+    """Appends records to a JSONL file and progress to a stream; None for either disables it.
 
     The scalars of ``train`` and ``probe`` records go to the trackers too, as train/loss and so on.
     """
@@ -27,19 +27,19 @@ class Journal:
     def __init__(self, path: Path | None, stream: TextIO | None, trackers: Sequence[Tracker] = ()) -> None:
         self.path, self.stream, self.trackers = path, stream, trackers
         self._file: FileIO | None = None
-        self._ending = "stopped"  # unless an end is recorded
+        self._ending = "stopped"  # default, until an end is recorded
         self._torn = False
         if path is not None:
             with disk_errors(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                self._torn = not _ends_with_a_line(path)  # a sitting was killed while it wrote
+                self._torn = not _ends_with_a_line(path)  # a session was killed while writing
                 self._file = path.open("ab", buffering=0)
 
     def record(self, kind: str, **values: Any) -> None:
-        """One JSON object on a line, with the time of day in seconds; a number that is not finite is null.
+        """Write one JSON object on a line, with the Unix time in seconds; a number that is not finite becomes null.
 
         Raises:
-            DiskFullError: the line is not, or not wholly, in the file; the next one begins on a line of its own.
+            DiskFullError: the line is missing or incomplete in the file; the next one begins on a new line.
         """
         if self.path is None or self._file is None:
             return
@@ -59,16 +59,16 @@ class Journal:
                 tracker.log(step, {f"{kind}/{name}": float(value) for name, value in values.items()})
 
     def say(self, text: str, tone: Tone = "neutral") -> None:
-        """Write a line for the person who watches."""
+        """Write a line to the progress stream."""
         if self.stream is not None:
             try:
                 self.stream.write(tinted(text, tone, self.stream) + "\n")
                 self.stream.flush()
-            except (OSError, ValueError):  # the terminal was closed, or the pipe's reader ended; the log has it all
+            except (OSError, ValueError):  # the terminal was closed, or the pipe's reader ended; the log is complete
                 self.stream = None
 
     def close(self) -> None:
-        """Close the file, and the trackers with how the run ended."""
+        """Close the file, and the trackers with the state of the run."""
         if self._file is not None:
             self._file.close()
         for tracker in self.trackers:
@@ -76,7 +76,7 @@ class Journal:
 
 
 def _plain(value: Any) -> Any:
-    """The same without NaN and infinities, which JSON lacks and other programs refuse."""
+    """Replace NaN and infinities, which JSON lacks and other programs reject, by None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -96,12 +96,12 @@ def _ends_with_a_line(path: Path) -> bool:
 
 
 def ending(end: Mapping[str, Any]) -> str:
-    """How a run ended, by its ``end`` record: ``done``, ``interrupted`` by a signal or ``stopped`` by an error."""
+    """Return the state of a run by its ``end`` record: ``done``, ``interrupted`` (signal) or ``stopped`` (error)."""
     return "stopped" if "error" in end else "interrupted" if end["interrupted"] else "done"
 
 
 def tinted(text: str, tone: Tone, stream: TextIO) -> str:
-    """Return ``text`` in green, amber or red where ``stream`` is a terminal that wants colors (https://no-color.org)."""
+    """Color ``text`` green, amber or red if ``stream`` is a terminal with color support (https://no-color.org)."""
     color = {"good": "32", "caution": "33", "bad": "31"}.get(tone)
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty()
     return text if color is None or plain else f"\x1b[{color}m{text}\x1b[0m"
@@ -116,7 +116,7 @@ class Meter:
         self._started, self._waited = time.perf_counter(), 0.0
 
     def add(self, values: dict[str, Any], images: int, waited: float) -> None:
-        """Scalars of one step (tensors are not read before `take`, so that a device is not waited for)."""
+        """Add the scalars of one step (tensors are only read by `take`, so as not to wait for a device)."""
         for name, value in values.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._steps += 1
@@ -124,24 +124,24 @@ class Meter:
         self._waited += waited
 
     def take(self) -> dict[str, float]:
-        """Means since the last `take`, with ``images_per_s`` and ``data_wait`` (share of the time), and start anew."""
+        """Return means since the last `take`, with ``images_per_s`` and ``data_wait`` (share of time), and reset."""
         means = {name: float(value) / max(self._steps, 1) for name, value in self._sums.items()}
         elapsed = max(time.perf_counter() - self._started, 1e-9)
         means["images_per_s"] = self._images / elapsed
         means["data_wait"] = self._waited / elapsed
-        self.__init__()  # type: ignore[misc]  # back to the start
+        self.__init__()  # type: ignore[misc]  # reset
         return means
 
 
 def duration(seconds: float) -> str:
-    """3:07:05 or 7:05."""
+    """Format seconds as 3:07:05 or 7:05."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def progress_line(step: int, steps: int, values: dict[str, float], remaining: float) -> str:
-    """Step, loss and its terms, speed, data wait, ETA; the rest is in the log."""
+    """Format step, loss and its terms, speed, data wait and ETA; the rest is in the log."""
     shown = ("contrast_12", "contrast_13", "rpn_objectness", "rpn_box", "spread_target", "retrieval")
     terms = "  ".join(f"{name} {values[name]:.3f}" for name in shown if name in values)
     return (

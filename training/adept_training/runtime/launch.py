@@ -1,4 +1,4 @@
-"""One process or many: Fabric as the launcher left its environment, and norms that see the whole batch."""
+"""One process or many: Fabric configured by the launcher's environment, and norms over the whole batch."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def check_precision(precision: str) -> None:
     """Check that the device can compute in a precision.
 
     Raises:
-        RecipeError: fp16 on a CPU, where Fabric would take bfloat16 instead.
+        RecipeError: fp16 on a CPU, where Fabric would use bfloat16 instead.
     """
     if precision == "fp16" and not torch.cuda.is_available():
         raise RecipeError("engine.precision fp16 needs a GPU.\nOn a CPU: --set engine.precision=bf16")
 
 
 def make_fabric(precision: Precision = "fp32", accelerator: str = "auto") -> Fabric:
-    """Return a launched Fabric with the processes that torchrun or SLURM started, or with this one alone.
+    """Launch Fabric with the processes that torchrun or SLURM started, or with this one only.
 
     Args:
-        precision: of the arithmetic; parameters stay in float32 (``fp64``: float64).
+        precision: precision of the arithmetic; parameters stay in float32 (``fp64``: float64).
         accelerator: ``auto`` for the launcher's processes on GPUs if there are any; ``cpu`` or ``cuda`` for this
             process alone on that device.
 
@@ -65,10 +65,10 @@ def make_fabric(precision: Precision = "fp32", accelerator: str = "auto") -> Fab
 
 
 def synchronize_norms(model: nn.Module, fabric: Fabric) -> None:
-    """With several processes, give every batch norm in place the statistics of the global batch.
+    """Replace batch norms, if there are several processes, by norms with the statistics of the global batch.
 
-    On a GPU they become torch's SyncBatchNorm; on a CPU, which that lacks, `GlobalBatchNorm`. Names, parameters and
-    buffers stay the same objects.
+    On a GPU they become torch's SyncBatchNorm; on a CPU, which that does not support, `GlobalBatchNorm`. Names,
+    parameters and buffers stay the same objects.
     """
     if fabric.world_size == 1:
         return
@@ -94,10 +94,10 @@ class GlobalBatchNorm(_BatchNorm):
             return F.batch_norm(
                 input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
             )
-        x = input.to(torch.promote_types(input.dtype, torch.float32))  # statistics are never of half precision
+        x = input.to(torch.promote_types(input.dtype, torch.float32))  # statistics are never in half precision
         over = [d for d in range(x.dim()) if d != 1]
         shape = [1, -1] + [1] * (x.dim() - 2)
-        # Sums in float64, as torch's own norm has them on a CPU: rounding that differs is what training amplifies.
+        # Sums in float64, as in torch's own norm on a CPU: training amplifies differences in rounding.
         local = x.sum(dim=over, dtype=torch.float64)
         total = _total(torch.cat([local, local.new_tensor([x.numel() / x.shape[1]])]))
         count, mean = total[-1], (total[:-1] / total[-1]).to(x.dtype)
@@ -116,13 +116,13 @@ class GlobalBatchNorm(_BatchNorm):
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
         self.num_batches_tracked.add_(1)
-        # Without a momentum, torch's norms keep the plain average of all batches.
+        # Without a momentum, torch's norms use the plain average of all batches.
         weight = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
         self.running_mean.lerp_(mean, weight)
         self.running_var.lerp_(variance, weight)
 
 
 def _total(local: Tensor) -> Tensor:
-    """Sum over the processes, differentiable."""
+    """Sum over the processes, differentiably."""
     summed: Tensor = dist_fn.all_reduce(local)  # type: ignore[no-untyped-call]  # torch leaves it untyped
     return summed

@@ -1,4 +1,4 @@
-"""Who may write a folder of results: one process at a time, and of a distributed run its first."""
+"""Ownership of a folder of results: one process writes at a time, in a distributed run the first one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from adept_hub.io.write import clear_leavings
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: What a killed run leaves half-written, each as large as a detector.
+#: Incomplete files that a killed run leaves, each as large as a detector.
 _LEAVINGS = (".best.*", ".last.*", ".export.*")
 
 
@@ -30,10 +30,10 @@ def launched() -> tuple[int, int]:
 
 @contextlib.contextmanager
 def own_run(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold the folder of a run by its first process, and clear away what a killed one left half-written there.
+    """Hold the folder of a run in its first process, and remove incomplete files of a killed run.
 
     Raises:
-        FolderInUseError, DiskFullError: as `adept_hub.io.lock.own_folder`.
+        FolderInUseError, DiskFullError: as in `adept_hub.io.lock.own_folder`.
     """
     if launched()[0] > 0:
         yield
@@ -51,15 +51,15 @@ def add_wait_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def owns(parameter: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Make a function hold (`own_run`) the folder that it is given as ``parameter``; it may have a keyword ``wait``."""
+    """Make a function hold (`own_run`) the folder in its argument ``parameter``; it may have a keyword ``wait``."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         signature = inspect.signature(function)
 
         @functools.wraps(function)
         def holding(*args: P.args, **kwargs: P.kwargs) -> R:
-            given = signature.bind(*args, **kwargs).arguments
-            with own_run(Path(given[parameter]), wait=bool(given.get("wait", False))):
+            arguments = signature.bind(*args, **kwargs).arguments
+            with own_run(Path(arguments[parameter]), wait=bool(arguments.get("wait", False))):
                 return function(*args, **kwargs)
 
         return holding

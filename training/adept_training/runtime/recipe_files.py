@@ -1,4 +1,4 @@
-"""Recipes as files: shipped ones by name, ``extends``, single values by ``--set``, and back to YAML."""
+"""Recipes as files: bundled ones by name, ``extends``, single values by ``--set``, and back to YAML."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ _FLOAT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", re.ASCII)
 
 
 def recipe_folder() -> Path:
-    """Where the shipped recipes lie: inside the installed package, or beside it in a checkout."""
+    """Return the folder of the bundled recipes: inside the installed package, or next to it in a checkout."""
     package = Path(adept_training.__file__).parent
     installed = package / "recipes"
     return installed if installed.is_dir() else package.parent / "recipes"
 
 
 def shipped(folder: Path) -> list[str]:
-    """Names of the recipes in a folder."""
+    """Return the names of the recipes in a folder."""
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
 def read_recipe(
     cls: type[Any], source: str | Path | None, settings: Iterable[str], folder: Path, kind: str, example: str
 ) -> tuple[str, dict[str, Any]]:
-    """Where a recipe comes from, in words, and its content with single values changed.
+    """Read a recipe with single values changed; return its source, for messages, and its content.
 
     Args:
-        cls: the dataclass that the content is for.
-        source: a YAML file, a name of ``folder``, or None for the defaults. A recipe may begin with
-            ``extends: <another>`` and state only what differs.
+        cls: dataclass of the content.
+        source: a YAML file, a name in ``folder``, or None for the defaults. A recipe may begin with
+            ``extends: <another>`` and contain only the differences.
         settings: ``section.field=value``, the value in YAML.
-        kind: what such recipes are called in messages.
-        example: a setting that would do.
+        kind: the kind of recipe, for messages.
+        example: an example of a valid setting.
 
     Raises:
-        RecipeError: no such recipe, not YAML, or a setting that is none.
+        RecipeError: the recipe does not exist or is not YAML, or a setting is invalid.
     """
     where, data = _read(source, folder, kind)
     for setting in settings:
@@ -56,13 +56,13 @@ def read_recipe(
 
 
 def recipe_yaml(recipe: object) -> str:
-    """A recipe in full, defaults included."""
+    """Return the complete recipe, defaults included."""
     text: str = yaml.safe_dump(to_dict(recipe), sort_keys=False)
     return text
 
 
 def flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Sections within sections as ``section.field``, as ``--set`` takes them."""
+    """Flatten nested sections to ``section.field``, as in ``--set``."""
     flat: dict[str, Any] = {}
     for key, value in data.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
@@ -72,7 +72,7 @@ def flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _read(
     source: str | Path | None, folder: Path, kind: str, above: tuple[Path, ...] = ()
 ) -> tuple[str, dict[str, Any]]:  # fmt: skip
-    """One recipe and what it extends; ``above`` are the files that it is read for."""
+    """Read one recipe and those it extends; ``above`` are the files that extend it."""
     if source is None:
         return f"the default {kind}", {}
     path = Path(source)
@@ -81,10 +81,10 @@ def _read(
     if not is_file(path):
         names = shipped(folder)
         if os.path.lexists(source):
-            raise RecipeError(f"{not_a('a recipe', Path(source))}\nShipped: {', '.join(names)}")
+            raise RecipeError(f"{not_a('a recipe', Path(source))}\nBundled: {', '.join(names)}")
         hint = did_you_mean(str(source), names)
         raise RecipeError(
-            f"There is no {kind} {str(source)!r}, neither a file nor a shipped one.{hint}\nShipped: {', '.join(names)}"
+            f"There is no {kind} {str(source)!r}, neither a file nor a bundled one.{hint}\nBundled: {', '.join(names)}"
         )
     data = BoundedReader(RecipeError).yaml(path)
     if data is None:
@@ -95,7 +95,7 @@ def _read(
             raise RecipeError(f"{path}: extends takes one {kind}, a name or a file, not {reprlib.repr(base)}.")
         chain = (*above, resolved(path))
         if any(file == resolved(path) for file in above):
-            raise RecipeError(f"{path} extends itself, by way of {' and '.join(file.name for file in above)}.")
+            raise RecipeError(f"{path} extends itself through {' and '.join(file.name for file in above)}.")
         data = _merge(_read(base, folder, kind, chain)[1], data)
     if not isinstance(data, dict):
         raise RecipeError(f"{path}: expected sections such as 'schedule:', found {type(data).__name__}.")
@@ -103,7 +103,7 @@ def _read(
 
 
 def _with_floats(value: Any) -> Any:
-    """The same with 1e-3 as a number: YAML 1.1, which PyYAML reads, wants a dot and takes it for text."""
+    """Convert 1e-3 to a number: YAML 1.1, which PyYAML reads, needs a dot and parses it as a string."""
     if isinstance(value, dict):
         return {key: _with_floats(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -112,7 +112,7 @@ def _with_floats(value: Any) -> Any:
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """``base`` with the values of ``changes`` in their places, section by section."""
+    """Return ``base`` updated with the values of ``changes``, section by section."""
     merged = dict(base)
     for key, value in changes.items():
         below = merged.get(key)
@@ -123,7 +123,7 @@ def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 def _change(cls: type[Any], data: dict[str, Any], setting: str, example: str) -> None:
     path, sign, text = setting.partition("=")
     if not sign or "." not in path:
-        meant = [f"{known}={text}" for known in field_paths(cls) if known.rpartition(".")[2] == path]
+        meant = [f"{name_path}={text}" for name_path in field_paths(cls) if name_path.rpartition(".")[2] == path]
         raise RecipeError(f"--set takes section.field=value, such as {example}, not {setting!r}.{in_words(meant)}")
     check_path(cls, path, f"--set {setting}", RecipeError)
     *sections, name = path.split(".")
@@ -131,5 +131,5 @@ def _change(cls: type[Any], data: dict[str, Any], setting: str, example: str) ->
     for section in sections:
         place = place.setdefault(section, {})
         if not isinstance(place, dict):
-            raise RecipeError(f"--set {setting}: {section!r} is no section.")
+            raise RecipeError(f"--set {setting}: {section!r} is not a section.")
     place[name] = _with_floats(parse_yaml(text, f"--set {setting}: {text!r}", RecipeError))

@@ -1,6 +1,6 @@
-"""Training state on disk: whole files with their digests, the last few kept, and exact continuation.
+"""Training state on disk: complete files with digests, the last few kept, and exact continuation.
 
-No generator's state is among it: views, order and RPN sampling are functions of (seed, step), so the step suffices.
+Generator states are not needed: views, order and RPN sampling are functions of (seed, step).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from adept_hub.io.write import atomic_file, clear_leavings
 _NAME = re.compile(r"step-(\d{8})\.pt")
 _DIGEST = re.compile(rb"([0-9a-f]{64})  (step-\d{8}\.pt)\n")
 _MAX_STATE = 1 << 40
-#: What torch raises for a file that is no state of ours, however it was damaged.
+#: Exceptions of torch for a file that is not a valid state, in any kind of damage.
 _UNREADABLE = (
     RuntimeError, EOFError, OSError, pickle.UnpicklingError, LookupError, ValueError, TypeError, AttributeError,
     RecursionError, MemoryError, OverflowError,
@@ -37,23 +37,23 @@ _UNREADABLE = (
 
 @dataclass
 class TrainingProgress:
-    """How far a run has come. ``step`` is the number of finished steps."""
+    """Progress of a run. ``step`` is the number of finished steps."""
 
     step: int = 0
-    #: Seconds spent in earlier sittings.
+    #: Seconds spent in earlier sessions.
     seconds: float = 0.0
     #: The loss scale of fp16 and its age; empty otherwise.
     scaler: dict[str, Any] = field(default_factory=dict)
-    #: Of `load_state`: newer checkpoints that are damaged, one line each, with the reason.
+    #: Set by `load_state`: newer checkpoints that are damaged, one line each, with the reason.
     passed_over: tuple[str, ...] = ()
 
 
 class _Damaged(Exception):  # noqa: N818  # never leaves this module
-    """A checkpoint that cannot be continued from, and why."""
+    """A checkpoint is damaged; the message is the reason."""
 
 
 def saved_states(folder: Path) -> list[Path]:
-    """The whole checkpoints of a run, oldest first."""
+    """Return the complete checkpoints of a run, oldest first."""
     return sorted(path for path in folder.glob("step-*.pt") if _NAME.fullmatch(path.name))
 
 
@@ -65,15 +65,15 @@ def save_state(
     identity: dict[str, str],
     keep: int,
 ) -> Path:
-    """Write ``step-<n>.pt`` whole or not at all, its digest first, then drop all but the last ``keep``.
+    """Write ``step-<n>.pt`` whole or not at all, its digest first, then remove all but the last ``keep``.
 
-    Checkpoints of later steps are dropped too: a run that is here has passed over them as damaged.
+    Checkpoints of later steps are removed too: the run skipped them as damaged.
 
     Args:
-        identity: what must be the same when the run is continued (digests of recipe and keys).
+        identity: digests of recipe and keys, which must match to continue the run.
 
     Raises:
-        DiskFullError: no space; earlier checkpoints are untouched.
+        DiskFullError: the disk is full; earlier checkpoints are untouched.
     """
     path = folder / f"step-{progress.step:08d}.pt"
     content = {
@@ -86,29 +86,29 @@ def save_state(
     }
     with atomic_file(path) as temporary:
         torch.save(content, temporary)
-        # A process that is killed between the two leaves a state that its digest does not vouch for, never the reverse.
+        # A process killed between the two leaves a state that its digest does not match, never the reverse.
         with atomic_file(_digest_path(path)) as digest:
             digest.write_bytes(f"{sha256_file(temporary)}  {path.name}\n".encode())
     states = saved_states(folder)
-    kept = [state for state in states if state <= path][-keep:]
-    for old in [state for state in states if state not in kept]:
+    remaining = [state for state in states if state <= path][-keep:]
+    for old in [state for state in states if state not in remaining]:
         old.unlink(missing_ok=True)
     for digest in folder.glob("step-*.pt.sha256"):
         if not digest.with_suffix("").exists():
             digest.unlink(missing_ok=True)
-    # What kill -9 left half-written is as large as a checkpoint, and nobody else writes here.
+    # Incomplete files of a killed process are as large as a checkpoint, and no other process writes here.
     clear_leavings(folder, ".step-*.pt.*")
     return path
 
 
 def load_state(folder: Path, model: nn.Module, optimizer: Optimizer, identity: dict[str, str]) -> TrainingProgress:
-    """Put the newest whole checkpoint into model and optimizer; damaged ones are passed over and reported.
+    """Load the newest intact checkpoint into model and optimizer; damaged ones are skipped and reported.
 
-    A checkpoint is whole if it has the SHA-256 that was recorded when it was written, and the shape that this model and
+    A checkpoint is intact if it has the SHA-256 recorded when it was written, and the shapes that this model and
     optimizer need.
 
     Raises:
-        ResumeError: there is none, none is whole, or it belongs to another recipe or other images.
+        ResumeError: there is no intact checkpoint, or it belongs to another recipe or other images.
     """
     states = saved_states(folder)
     passed_over: list[str] = []
@@ -126,7 +126,7 @@ def load_state(folder: Path, model: nn.Module, optimizer: Optimizer, identity: d
     if states:
         raise ResumeError(
             f"None of the {len(states)} checkpoints in {folder} can be continued from; of the last: "
-            f"{passed_over[0].partition('passed over: ')[2]}.\nStart anew without --resume, with another --out."
+            f"{passed_over[0].partition('passed over: ')[2]}.\nStart again without --resume, with another --out."
         )
     raise ResumeError(f"There is no checkpoint in {folder} to continue from.\nStart the run without --resume.")
 
@@ -136,18 +136,18 @@ def _digest_path(path: Path) -> Path:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint, if it is the one that was written, and has the shape of one.
+    """Read a checkpoint; check its digest and its fields.
 
     Raises:
-        _Damaged: it is not.
+        _Damaged: the checkpoint is damaged.
     """
     try:
         recorded = _DIGEST.fullmatch(BoundedReader(ResumeError, limit=200).read(_digest_path(path)))
         if recorded is None or recorded[2].decode() != path.name:
-            raise _Damaged(f"{path.name}.sha256 is no digest of it")
+            raise _Damaged(f"{path.name}.sha256 is not a valid digest")
         with BoundedReader(ResumeError, limit=_MAX_STATE).open(path) as stream:
             if hashlib.file_digest(cast(BufferedReader, stream), "sha256").hexdigest() != recorded[1].decode():
-                raise _Damaged("its content is not what was written (SHA-256)")
+                raise _Damaged("its content does not match its SHA-256")
             stream.seek(0)
             content = torch.load(stream, map_location="cpu", weights_only=True)
     except AdeptError as error:
@@ -163,17 +163,17 @@ def _checked(content: object, path: Path) -> dict[str, Any]:
         "identity": (dict,),
     }  # fmt: skip
     if not isinstance(content, dict) or set(content) != set(kinds):
-        raise _Damaged("it has not the fields of a checkpoint")
+        raise _Damaged("it lacks the fields of a checkpoint")
     for name, types in kinds.items():
         if not isinstance(content[name], types) or isinstance(content[name], bool):
-            raise _Damaged(f"its {name} is of a wrong type")
+            raise _Damaged(f"its {name} has a wrong type")
     step, seconds = content["step"], content["seconds"]
     if f"step-{step:08d}.pt" != path.name:
-        raise _Damaged(f"it holds step {step!r}")
+        raise _Damaged(f"it has step {step!r}")
     if not (math.isfinite(seconds) and seconds >= 0):
-        raise _Damaged(f"it holds {seconds!r} seconds")
+        raise _Damaged(f"it has {seconds!r} seconds")
     if not all(isinstance(text, str) for item in content["identity"].items() for text in item):
-        raise _Damaged("its identity is of a wrong type")
+        raise _Damaged("its identity has a wrong type")
     return content
 
 
@@ -187,15 +187,15 @@ def _check_identity(found: Mapping[str, str], identity: Mapping[str, str], run: 
 
 
 def _check_tensors(content: Mapping[str, Any], model: nn.Module, optimizer: Optimizer) -> None:
-    """Compare everything that is about to be loaded, so that nothing is loaded by halves."""
+    """Compare everything before anything is loaded, so that nothing is loaded partially."""
     own = model.state_dict()
-    found = content["model"]
-    if set(found) != set(own):
+    tensors = content["model"]
+    if set(tensors) != set(own):
         raise _Damaged("its tensors have other names than the model's")
     for name, tensor in own.items():
-        if not isinstance(found[name], Tensor) or _form(found[name]) != _form(tensor):
-            raise _Damaged(f"its {name} is no tensor of the model's")
-        _check_finite(found[name], name)
+        if not isinstance(tensors[name], Tensor) or _form(tensors[name]) != _form(tensor):
+            raise _Damaged(f"its {name} does not match the model")
+        _check_finite(tensors[name], name)
     expected, groups, states = optimizer.state_dict(), *(content["optimizer"].get(k) for k in ("param_groups", "state"))
     if not isinstance(groups, list) or len(groups) != len(expected["param_groups"]) or not isinstance(states, dict):
         raise _Damaged("its optimizer has other groups")
@@ -204,7 +204,7 @@ def _check_tensors(content: Mapping[str, Any], model: nn.Module, optimizer: Opti
             raise _Damaged("its optimizer has other groups")
         for key, value in mine.items():
             if isinstance(value, float) and not (isinstance(group[key], (int, float)) and math.isfinite(group[key])):
-                raise _Damaged(f"its optimizer's {key} is no finite number")
+                raise _Damaged(f"its optimizer's {key} is not a finite number")
     params = [param for group in optimizer.param_groups for param in group["params"]]
     for index, values in states.items():
         if not isinstance(index, int) or not 0 <= index < len(params) or not isinstance(values, dict):
@@ -217,9 +217,9 @@ def _check_tensors(content: Mapping[str, Any], model: nn.Module, optimizer: Opti
 
 
 def _check_finite(tensor: Tensor, name: str) -> None:
-    """Refuse what would spread to every weight at the next step; a sum is finite only if all of its terms are."""
+    """Reject values that would spread to every weight at the next step; a sum is finite only if all terms are."""
     if tensor.is_floating_point() and not tensor.sum().isfinite() and not tensor.isfinite().all():
-        raise _Damaged(f"{name} holds NaN or infinity")
+        raise _Damaged(f"{name} contains NaN or infinity")
 
 
 def _form(tensor: Tensor) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""Ending a run when it is asked to, after the iteration in hand."""
+"""End a run on a signal, after the current iteration."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-#: SIGHUP comes when a terminal is closed or a connection is lost; Windows has neither it nor SIGUSR1.
+#: SIGHUP arrives if a terminal is closed or a connection is lost; Windows has neither it nor SIGUSR1.
 _NAMES = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP")
 
 
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """A list that SIGTERM, SIGINT, SIGHUP and SLURM's SIGUSR1 put themselves into; a second SIGINT is the usual one.
+    """Yield a list to which SIGTERM, SIGINT, SIGHUP and SLURM's SIGUSR1 are added; a second SIGINT acts as usual.
 
     A signal that this process was started to ignore (SIGHUP under ``nohup``) stays ignored.
     """

@@ -1,7 +1,7 @@
-"""The log's figures in TensorBoard, Weights & Biases, MLflow or trackio as well, each through its own library.
+"""Log metrics to TensorBoard, Weights & Biases, MLflow or trackio as well, each through its own library.
 
-Where they send to, and under which account, are the libraries' own settings and environment variables. The first
-process alone tracks, from records that are written anyway, so that a tracked run has the bits of one that is not.
+Destination and account are the libraries' own settings and environment variables. Only the first process tracks, from
+records that are written anyway, so that a tracked run is bit-identical to an untracked one.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ logger = logging.getLogger(__name__)
 
 PROJECT = "adept"
 _IDS = "trackers.json"
-_PARAMS = 100  # the most that MLflow takes at once
+_PARAMS = 100  # MLflow's limit per call
 
 
 class Tracker(Protocol):
-    """Takes scalars by name and step, and is told how the run ended: ``done``, ``interrupted`` or ``stopped``."""
+    """Logs scalars by name and step; closed with the state of the run: ``done``, ``interrupted`` or ``stopped``."""
 
     def log(self, step: int, values: dict[str, float]) -> None: ...
 
@@ -41,11 +41,11 @@ class Tracker(Protocol):
 
 
 def require_trackers(names: Iterable[str]) -> None:
-    """Check that their packages are installed, before anything expensive is done.
+    """Check that the packages of trackers are installed, before anything expensive is done.
 
     Raises:
-        MissingExtraError: one of them is not.
-        OptionValueError: it is no tracker that is known here.
+        MissingExtraError: a package is missing.
+        OptionValueError: a tracker is unknown.
     """
     for name in names:
         check_choice("track", name, TRACKERS)
@@ -58,9 +58,9 @@ def open_trackers(names: Iterable[str], folder: Path, settings: Mapping[str, Any
 
     Args:
         names: keys of `TRACKERS`.
-        folder: of the run; its name is the run's name in the tracker.
-        settings: what the run was configured with, as nested plain values.
-        step: finished steps.
+        folder: folder of the run; its name is the run's name in the tracker.
+        settings: configuration of the run, as nested plain values.
+        step: number of finished steps.
 
     Raises:
         MissingExtraError: a package is not installed. TrackerError: the service refuses.
@@ -75,7 +75,7 @@ class TensorBoard:
     def __init__(self, folder: Path, settings: Mapping[str, Any], step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        # What a killed sitting wrote beyond the checkpoint is written again.
+        # Steps after the checkpoint of a killed session are written again.
         purge = step + 1 if step else None
         self._writer: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=purge)
         if step == 0:
@@ -90,7 +90,7 @@ class TensorBoard:
 
 
 class WandB:
-    """A W&B run with files in RUN/wandb; WANDB_MODE=offline, WANDB_PROJECT and the rest are W&B's own."""
+    """A W&B run with files in RUN/wandb; configured by W&B's WANDB_MODE=offline, WANDB_PROJECT and others."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], step: int) -> None:
         wandb: Any = importlib.import_module("wandb")
@@ -114,7 +114,7 @@ class WandB:
 
 
 class MLflow:
-    """An MLflow run; MLFLOW_TRACKING_URI and MLFLOW_EXPERIMENT_NAME are MLflow's own."""
+    """An MLflow run, configured by MLflow's MLFLOW_TRACKING_URI and MLFLOW_EXPERIMENT_NAME."""
 
     _ENDS = {"done": "FINISHED", "interrupted": "KILLED", "stopped": "FAILED"}  # noqa: RUF012  # never changed
 
@@ -134,13 +134,13 @@ class MLflow:
 
     def _create(self, folder: Path, settings: Mapping[str, Any]) -> str:
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or PROJECT
-        known = self._client.get_experiment_by_name(name)
-        where = known.experiment_id if known else self._client.create_experiment(name)
-        found: str = self._client.create_run(where, run_name=folder.name).info.run_id
+        experiment = self._client.get_experiment_by_name(name)
+        where = experiment.experiment_id if experiment else self._client.create_experiment(name)
+        run_id: str = self._client.create_run(where, run_name=folder.name).info.run_id
         params = [self._entities.Param(key, str(value)) for key, value in flatten(dict(settings)).items()]
         for first in range(0, len(params), _PARAMS):
-            self._client.log_batch(found, params=params[first : first + _PARAMS])
-        return found
+            self._client.log_batch(run_id, params=params[first : first + _PARAMS])
+        return run_id
 
     def log(self, step: int, values: dict[str, float]) -> None:
         now = int(1000 * time.time())
@@ -151,14 +151,14 @@ class MLflow:
         self._send(lambda: self._client.set_terminated(self._id, status=self._ENDS[state]))
 
     def _send(self, call: Any) -> None:
-        """A server that goes away must not take days of training with it."""
+        """Send to the server; losing it must not fail days of training."""
         if self._lost:
             return
         try:
             call()
         except self._error as error:
             self._lost = True
-            logger.warning("MLflow was lost: %s\nThe run goes on without it; log.jsonl has every figure.", error)
+            logger.warning("MLflow was lost: %s\nThe run continues without it; log.jsonl has every metric.", error)
 
 
 class Trackio:
@@ -177,7 +177,7 @@ class Trackio:
         self._run.finish()
 
 
-#: By the name that ``--track`` takes, which is the package's and the extra's too.
+#: By the name for ``--track``, which is also that of the package and the extra.
 TRACKERS: dict[str, type[TensorBoard] | type[WandB] | type[MLflow] | type[Trackio]] = {
     "tensorboard": TensorBoard, "wandb": WandB, "mlflow": MLflow, "trackio": Trackio,
 }  # fmt: skip
@@ -189,18 +189,18 @@ def _known(folder: Path, name: str) -> str | None:
 
 def _remember(folder: Path, name: str, run_id: str) -> None:
     path = folder / _IDS
-    known = _all_known(path)
+    ids = _all_known(path)
     with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps({**known, name: run_id}), encoding="utf-8")
+        temporary.write_text(json.dumps({**ids, name: run_id}), encoding="utf-8")
 
 
 def _all_known(path: Path) -> dict[str, str]:
     if not os.path.lexists(path):
         return {}
     door = BoundedReader(
-        TrackerError, remedy=f"Remove it to begin a run with the tracker again: rm {shlex.quote(str(path))}"
+        TrackerError, remedy=f"Remove it to start a new run in the tracker: rm {shlex.quote(str(path))}"
     )
     content = door.json(path)
     if not isinstance(content, dict) or not all(isinstance(run_id, str) for run_id in content.values()):
-        raise door.refuse(path, "does not hold the ids of runs")
+        raise door.refuse(path, "does not contain run ids")
     return content

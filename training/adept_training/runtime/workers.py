@@ -1,4 +1,4 @@
-"""Errors of data-loading workers, as a user should read them."""
+"""Show errors of data-loading workers without torch's wrapping."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from adept_hub.errors import AdeptError
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Within the block, an `AdeptError` of a DataLoader's worker has the message that the worker gave it.
+    """Re-raise, within the block, an `AdeptError` of a DataLoader's worker with the worker's own message.
 
-    torch puts the worker's traceback in front, which turns one line into thirty.
+    torch prepends the worker's traceback, which turns one line into thirty.
     """
     try:
         yield

@@ -78,7 +78,7 @@ def test_a_report_is_written_whatever_became_of_the_recipe(recipe: bytes, tmp_pa
         file.write(json.dumps({"kind": "end", "step": 3, "interrupted": True, "seconds": 3}) + "\n")
     assert main(["report", str(tmp_path)]) == 0
     page = (tmp_path / "report.html").read_text()
-    assert "1 torn line" in page
+    assert "1 incomplete line" in page
     assert "adept pretrain" in page
 
 

@@ -86,7 +86,7 @@ def test_a_run_that_the_clock_cut_can_be_given_more(
     words = _words(photographs, "--set", "schedule.epochs=220", "--minutes", "5")
     assert main(words) == 0
     out, err = capsys.readouterr()
-    assert re.search(r"pace: .* a step", err)
+    assert re.search(r"pace: .* per step", err)
     assert "4 of 440 steps" in err
     assert "verdict: worse" in err
     log = read_log(photographs / "run")

@@ -82,7 +82,7 @@ def test_one_run(tmp_path: Path) -> None:
     assert all(link.startswith(("data:image/jpeg;base64,", "#")) for link in page.links), "nothing is fetched"
     assert page.tags.count("svg") == 5, "loss, retrieval, recall, learning rate, data wait: what there are data of"
     assert any(cell.startswith("Done: 40 of 40 steps (13.33 epochs), 1:01") for cell in page.cells)
-    assert any("1,234 photographs" in cell and "64, 64, 32" in cell for cell in page.cells)
+    assert any("1,234 images" in cell and "64, 64, 32" in cell for cell in page.cells)
     for value in ("-3.8", "0.125", "0.65", "25.0%"):
         assert value in page.cells
     assert f"adept finetune {folder}/export --data DATA --out {folder}/finetune" in "".join(page.cells)
