@@ -1,4 +1,4 @@
-"""The size of a hole by hand, and that a box is moved and stretched by four numbers of their own."""
+"""Holes by hand, the four numbers that move and stretch a box, and which crops are drawn again."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import adept_training.data.views as views
 from adept_training.data.photometric import _draw_holes
 from adept_training.data.views import _jitter
 from tests.training.support import tiny
@@ -35,3 +36,18 @@ def test_moves_and_stretches_are_independent() -> None:
     assert np.abs(moves_4M).max() < 0.1001
     np.testing.assert_allclose(moves_4M.std(axis=1), 0.1 / 3**0.5, rtol=0.05)
     np.testing.assert_allclose(np.corrcoef(moves_4M), np.eye(4), atol=0.08)
+
+
+@pytest.mark.parametrize(("seen", "tries"), [((1, 6), 2), ((4, 6), 1), ((1, 2), 2), ((1, 1, 1), 3)])
+def test_a_crop_with_too_few_boxes_is_drawn_again(
+    seen: tuple[int, ...], tries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of eight boxes wanted half must be seen at first, a quarter in the second crop, and one from the third on."""
+    corners = np.stack([np.arange(6) * 20.0, np.zeros(6)], axis=1)
+    boxes_M4 = np.concatenate([corners, corners + 18], axis=1).astype(np.float32)
+    crops = iter([(0, 0, 20 * count, 100) for count in seen])
+    drawn: list[tuple[int, int, int, int]] = []
+    monkeypatch.setattr(views, "random_crop", lambda *_: drawn.append(next(crops)) or drawn[-1])
+    recipe = replace(tiny().views, boxes=8, max_tries=5, v3_mode="resize_v2", box_sets="shared")
+    views._draw_windows(np.random.default_rng(0), (120, 100), boxes_M4, recipe)
+    assert len(drawn) == tries
