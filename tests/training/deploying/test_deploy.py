@@ -18,10 +18,13 @@ from torchvision.ops import batched_nms
 import adept_training
 from adept_hub.checkpoint.folder import write_checkpoint
 from adept_hub.cli.main import main
+from adept_hub.errors import UnsupportedDetectorError
+from adept_hub.frameworks import FRAMEWORKS
 from adept_hub.spec import PARTS, Provenance
 from adept_training.deploying.deploy import deploy
 from adept_training.finetuning.detector import DetectorConfig, build_detector, load_detector, save_detector, spec_of
 from adept_training.finetuning.recipe import load_finetune_recipe
+from tests.frameworks.fourth import VISIONARY
 from tests.frameworks_support import SMALL, one_thread, random_tensors, register_mmdet  # noqa: F401  # an autouse fixture
 from tests.training.conftest import TINY
 
@@ -269,3 +272,17 @@ def test_what_cannot_be_deployed_is_refused(tune, tmp_path: Path, capsys, monkey
     assert main(["deploy", str(folder), "--to", "onnx", "--out", str(tmp_path / "o")]) == 1
     assert "adept-hub[onnx]" in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
+
+
+def test_a_framework_that_is_only_registered(tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FRAMEWORKS, VISIONARY.name, VISIONARY)
+    paths = deploy(tune(), VISIONARY.name, tmp_path / "out")
+    assert [path.name for path in paths] == ["weights.pt", "settings.visionary", "classes.json"]
+    content = torch.load(paths[0], weights_only=True)
+    assert content["labels"] == ["a", "b's", "c"]
+    ours = load_detector(tmp_path / "best")[0].state_dict()["roi_heads.box_predictor.cls_score.bias"]
+    assert torch.equal(content["network"]["regions.bbox_head.fc_cls.bias"], ours)  # the background is first there, too
+    settings = json.loads(paths[1].read_text())
+    assert (settings["score"], settings["classes"]) == (0.11, ["a", "b's", "c"])
+    with pytest.raises(UnsupportedDetectorError, match=r"which stock visionary lacks\.\nWith it: .*--to torchvision"):
+        deploy(tune(classifier="cosine"), VISIONARY.name, tmp_path / "cosine")
