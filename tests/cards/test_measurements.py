@@ -15,7 +15,8 @@ from adept_hub.cards.measurements import read_measurements, with_measurements
 from adept_hub.checkpoint.folder import CONFIG, read_config, write_config
 from adept_hub.errors import PublishError
 from adept_hub.spec import CheckpointConfig, Metric
-from tests.hub.loopback import OWNER, Hub
+from tests.hub.loopback import Hub
+from tests.hub.loopback_state import OWNER
 
 
 def figures(**changes: Any) -> dict[str, Any]:

@@ -16,7 +16,8 @@ import torch
 
 from adept_hub.checkpoint.folder import WEIGHTS, read_config, read_tensors
 from adept_hub.checkpoint.tensor_files import load_tensors_only
-from tests.hub.malicious import CASES, attack
+from tests.hub import malicious, malicious_headers  # noqa: F401  # they add to CASES
+from tests.hub.malicious_cases import CASES, attack
 
 
 class _Call:

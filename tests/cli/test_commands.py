@@ -12,7 +12,8 @@ import pytest
 from adept_hub.checkpoint.folder import CONFIG, WEIGHTS
 from adept_hub.cli.main import main
 from adept_hub.spec import CheckpointConfig
-from tests.hub.loopback import OWNER, Hub
+from tests.hub.loopback import Hub
+from tests.hub.loopback_state import OWNER
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:

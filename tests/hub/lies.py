@@ -9,7 +9,7 @@ import gzip
 import threading
 from collections.abc import Callable
 
-from tests.hub.loopback import Handler
+from tests.hub.loopback_handler import Handler
 
 Lie = Callable[[Handler, bytes], None]
 

@@ -21,7 +21,8 @@ from tests.hostile.kills import KILLS, adept, files_of, moments, run
 from tests.hostile.mutate import SPLICES, VALUES, Choose, mutate_bytes
 from tests.hostile.property import EXAMPLES, SEED, check_message, limited, watched
 from tests.hub import lies
-from tests.hub.loopback import OWNER, Hub
+from tests.hub.loopback import Hub
+from tests.hub.loopback_state import OWNER
 
 _HEADERS = (
     "ETag", "X-Linked-ETag", "X-Repo-Commit", "X-Linked-Size", "Content-Length", "Content-Range", "Content-Encoding",

@@ -20,7 +20,8 @@ from adept_hub.registry import model_info
 from adept_hub.registry.reader import read_registry
 from adept_hub.spec import Start
 from tests.house import LICENSE, NAME, PIXELS, SPEC, House, network_input, photograph, write_house
-from tests.hub.loopback import OWNER, Hub
+from tests.hub.loopback import Hub
+from tests.hub.loopback_state import OWNER
 
 
 @pytest.fixture(autouse=True)

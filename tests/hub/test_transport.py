@@ -13,7 +13,8 @@ import pytest
 import trustme
 
 from adept_hub.checkpoint.folder import WEIGHTS
-from tests.hub.loopback import OWNER, Hub
+from tests.hub.loopback import Hub
+from tests.hub.loopback_state import OWNER
 from tests.hub.processes import Fetching, Pushing
 from tests.hub.proxy import Proxy
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,63 +11,12 @@ from huggingface_hub.utils import _http
 
 import adept_hub
 from adept_hub.cards.card import BEGIN, END
-from adept_hub.checkpoint.folder import CONFIG, WEIGHTS, read_config, write_config
+from adept_hub.checkpoint.folder import WEIGHTS
 from adept_hub.errors import (
-    CheckpointError,
-    IntegrityError,
     PublishError,
-    SourceError,
 )
-from adept_hub.io import digest
-from adept_hub.spec import Metric
-from tests.hub.headers import data_bytes, read_header
-from tests.hub.loopback import OWNER, Hub
-
-METRICS = (
-    Metric("AP50", 41.5, "VOC2007 test", "self-reported", "adept evaluate runs/x --data voc:VOC2007", "± 0.3, 3 seeds"),
-    Metric("AP", 20.25, "VOC2007 test", "reproduced"),
-    Metric("AP", 38.2, "COCO val2017", "paper-reported"),
-    Metric("TIDE Loc", 6.5, "VOC2007 test", "self-reported"),
-)
-
-
-@pytest.fixture
-def run(make_checkpoint, tmp_path: Path) -> Path:
-    """A run as ``adept pretrain`` leaves it: recipe, log, pictures, its own pickled states, and export/."""
-    folder = tmp_path / "run"
-    folder.mkdir()
-    export, config, _ = make_checkpoint(half=True, folder=folder / "export")
-    write_config(export, replace(config, provenance=replace(config.provenance, metrics=METRICS)))
-    (folder / "recipe.yaml").write_text("method: {name: adept_joint}\n")
-    (folder / "log.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
-    (folder / "pictures").mkdir()
-    (folder / "pictures" / "top_proposals.png").write_bytes(b"\x89PNG")
-    (folder / "checkpoints").mkdir()
-    (folder / "checkpoints" / "step-1.pt").write_bytes(b"\x80\x02 a pickle")
-    (folder / ".env").write_text("HF_TOKEN=secret")
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def _logged_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_TOKEN", OWNER)
-
-
-UP = [
-    ".eval_results/voc2007-test.yaml",
-    "README.md",
-    CONFIG,
-    "log.jsonl",
-    WEIGHTS,
-    "pictures/top_proposals.png",
-    "recipe.yaml",
-]
-
-
-def files_of(hub: Hub, repo: str, ref: str = "main") -> dict[str, bytes]:
-    found = hub.repos[repo]
-    return found.commits[found.refs[ref]].files
-
+from tests.hub.loopback import Hub
+from tests.publish.published import UP, files_of
 
 # --- push ----------------------------------------------------------------------------------------------------------
 
@@ -272,94 +220,6 @@ def test_a_hub_without_pull_requests_is_told_of(hub: Hub, run: Path) -> None:
 
 
 # --- refusals ------------------------------------------------------------------------------------------------------
-
-
-def spoil(run: Path, **changes: object) -> None:
-    config = read_config(run / "export")
-    own = {key: changes.pop(key) for key in ("license",) if key in changes}
-    write_config(run / "export", replace(config, **own, provenance=replace(config.provenance, **changes)))
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"license": ""}, "has no license"),
-        ({"license": "unstated"}, "has no license"),
-        ({"method": "scratch"}, "does not say its method"),
-        ({"method": "magic"}, "does not say its method"),
-        ({"data": " "}, "the data it was trained on"),
-        ({"images": 0}, "how many images"),
-    ],
-)
-def test_no_license_or_provenance_no_publication(hub: Hub, run: Path, changes: dict[str, object], message: str) -> None:
-    spoil(run, **changes)
-    for dry_run in (True, False):
-        with pytest.raises(PublishError, match=message) as caught:
-            adept_hub.push_to_hub(run, "org/mine", dry_run=dry_run)
-        assert len(str(caught.value).splitlines()) <= 3
-    assert hub.log == []
-
-
-def test_what_does_not_load_is_not_published(hub: Hub, run: Path) -> None:
-    weights = run / "export" / WEIGHTS
-    content = weights.read_bytes()
-    for damaged, error in (
-        (content[:-1], IntegrityError),
-        (content[:-1] + bytes([content[-1] ^ 1]), IntegrityError),
-        (None, CheckpointError),
-    ):
-        weights.unlink()
-        if damaged is not None:
-            weights.write_bytes(damaged)
-        with pytest.raises(error):
-            adept_hub.push_to_hub(run, "org/mine")
-    for folder in (run / "checkpoints", run / "nothing"):
-        with pytest.raises(CheckpointError, match="is not a checkpoint folder"):
-            adept_hub.push_to_hub(folder, "org/mine")
-    assert hub.log == []
-
-
-def test_bits_that_rotted_without_a_trace_are_found_before_publication(hub: Hub, run: Path) -> None:
-    weights = run / "export" / WEIGHTS
-    adept_hub.load_state_dict(run / "export")
-    content = bytearray(weights.read_bytes())
-    content[-1] ^= 1
-    weights.write_bytes(content)
-    for stamp in (digest.cache_dir() / "verified").iterdir():
-        stamp.write_text(digest._identity(weights))  # the memory of the verification says that nothing changed
-    with pytest.raises(IntegrityError):
-        adept_hub.push_to_hub(run, "org/mine")
-    assert hub.log == []
-
-
-def test_values_that_are_not_finite_are_not_published(hub: Hub, run: Path) -> None:
-    weights = run / "export" / WEIGHTS
-    header = read_header(weights)
-    content = bytearray(weights.read_bytes())
-    first = len(content) - data_bytes(header) + header["backbone.conv1.weight"]["data_offsets"][0]
-    content[first : first + 2] = b"\x00\x7e"  # NaN as float16, little-endian
-    weights.write_bytes(content)
-    write_config(run / "export", replace(read_config(run / "export"), sha256=digest.sha256_file(weights)))
-    with pytest.raises(CheckpointError, match="NaN"):
-        adept_hub.push_to_hub(run, "org/mine")
-    assert hub.log == []
-
-
-@pytest.mark.parametrize("repo", ["mine", "org/mine/more", "../mine", "org/..", "org/mine@main", ""])
-def test_names_that_are_no_repository(hub: Hub, run: Path, repo: str) -> None:
-    with pytest.raises(SourceError):
-        adept_hub.push_to_hub(run, repo)
-    with pytest.raises(SourceError):
-        adept_hub.push_to_hub(run, "org/mine", revision="../main")
-    assert hub.log == []
-
-
-def test_a_link_out_of_the_run_is_not_followed(hub: Hub, run: Path, tmp_path: Path) -> None:
-    (tmp_path / "secret.png").write_text("secret")
-    (run / "pictures" / "innocent.png").symlink_to(tmp_path / "secret.png")
-    with pytest.raises(PublishError, match="is a link out of"):
-        adept_hub.push_to_hub(run, "org/mine")
-    assert hub.log == []
 
 
 def test_what_is_written_on_the_local_card_goes_before_the_published(hub: Hub, run: Path) -> None:

@@ -21,7 +21,7 @@ from adept_hub.errors import (
     UnsupportedModelError,
 )
 from adept_hub.spec import Metric, Preprocessing, Provenance, Start
-from tests.hub.loopback import OWNER, Hub
+from tests.hub.loopback import Hub
 
 METRICS = (
     Metric("AP50", 41.5, "VOC2007 test", "self-reported", "adept evaluate runs/x --data voc:VOC2007", "± 0.3, 3 seeds"),
@@ -29,11 +29,6 @@ METRICS = (
     Metric("AP", 38.2, "COCO val2017", "paper-reported"),
     Metric("TIDE Loc", 6.5, "VOC2007 test", "self-reported"),
 )
-
-
-@pytest.fixture(autouse=True)
-def _logged_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_TOKEN", OWNER)
 
 
 def test_a_loaded_model_is_saved_as_it_came(make_checkpoint, tmp_path: Path) -> None:

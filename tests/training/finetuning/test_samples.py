@@ -9,9 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
+from adept_hub.errors import DataError
 from adept_training.finetuning.samples import Batches, LabeledSamples, make_batches
+from adept_training.labels.datasets import open_data
 from adept_training.labels.identity import ImageKey, Part
 from adept_training.labels.records import LabeledImage, Split
+from tests.training.made import image, split
 
 HEIGHT, WIDTH = 30, 80
 #: A right triangle and an L, neither of which is its own mirror image, in the left half of the image.
@@ -84,3 +87,31 @@ def test_samples_are_made_by_as_many_workers_as_are_asked_for(truth: Split) -> N
     alone = list(make_batches(samples, Batches(1, 1, 0, 0, 3), 0))
     for batch, expected in zip(loader, alone, strict=True):
         assert torch.equal(batch[0][0], expected[0][0])
+
+
+def test_a_mirrored_image_has_mirrored_boxes(voc: Path) -> None:
+    truth = open_data(f"voc:{voc}").train
+    plain, mirrored = (LabeledSamples.of(truth, False, flip, 0)[(0, 0)] for flip in (0.0, 1.0))
+    torch.testing.assert_close(mirrored[0], plain[0].flip(-1))
+    for (x1, y1, x2, y2), (u1, v1, u2, v2) in zip(plain[1]["boxes"], mirrored[1]["boxes"], strict=True):
+        assert (u1, v1, u2, v2) == (80 - x2, y1, 80 - x1, y2)
+        inside = plain[0][:, int(y1) : int(y2), int(x1) : int(x2)].float()
+        assert inside.std(dim=(1, 2)).max() == 0  # the box is the rectangle, to the pixel
+
+
+def test_batches_go_through_every_epoch_whole_and_split_over_processes() -> None:
+    places = [place for batch in Batches(5, 4, 1, 0, 10) for place in batch]
+    for epoch in range(8):
+        assert sorted(index for e, index in places if e == epoch) == [0, 1, 2, 3, 4]
+    halves = [list(Batches(5, 4, 1, 0, 10, rank, 2)) for rank in (0, 1)]
+    assert [a + b for a, b in zip(*halves, strict=True)] == list(Batches(5, 4, 1, 0, 10))
+    assert list(Batches(5, 4, 1, 0, 10))[6:] == list(Batches(5, 4, 1, 6, 10))
+
+
+def test_crowds_and_images_that_vanish(tmp_path: Path) -> None:
+    only_crowd = split(image("1", [[0, 0, 9, 9]], [1], crowd=[0]))
+    with pytest.raises(DataError, match="no objects to train on"):
+        LabeledSamples.of(only_crowd, False, 0, 0)
+    gone = LabeledSamples.of(split(image(str(tmp_path / "gone"), [[0, 0, 9, 9]], [1])), False, 0, 0)
+    with pytest.raises(DataError, match="cannot be read"):
+        gone[(0, 0)]

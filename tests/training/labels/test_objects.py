@@ -19,7 +19,8 @@ from adept_training.labels.problems import of_kind
 from adept_training.labels.subsets import draw, parse_budget
 from adept_training.metrics.coco_files import detections_of
 from adept_training.metrics.evaluate import judge
-from tests.training.labels.test_check import picture, save, voc_folder, write_coco
+from tests.training.labels.test_check import voc_folder
+from tests.training.labels.written import picture, save, write_coco
 
 
 def counts(spec: str, **options) -> dict[str, int]:

@@ -1,0 +1,108 @@
+"""What is not published, and why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import adept_hub
+from adept_hub.checkpoint.folder import WEIGHTS, read_config, write_config
+from adept_hub.errors import (
+    CheckpointError,
+    IntegrityError,
+    PublishError,
+    SourceError,
+)
+from adept_hub.io import digest
+from tests.hub.headers import data_bytes, read_header
+from tests.hub.loopback import Hub
+
+
+def spoil(run: Path, **changes: object) -> None:
+    config = read_config(run / "export")
+    own = {key: changes.pop(key) for key in ("license",) if key in changes}
+    write_config(run / "export", replace(config, **own, provenance=replace(config.provenance, **changes)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"license": ""}, "has no license"),
+        ({"license": "unstated"}, "has no license"),
+        ({"method": "scratch"}, "does not say its method"),
+        ({"method": "magic"}, "does not say its method"),
+        ({"data": " "}, "the data it was trained on"),
+        ({"images": 0}, "how many images"),
+    ],
+)
+def test_no_license_or_provenance_no_publication(hub: Hub, run: Path, changes: dict[str, object], message: str) -> None:
+    spoil(run, **changes)
+    for dry_run in (True, False):
+        with pytest.raises(PublishError, match=message) as caught:
+            adept_hub.push_to_hub(run, "org/mine", dry_run=dry_run)
+        assert len(str(caught.value).splitlines()) <= 3
+    assert hub.log == []
+
+
+def test_what_does_not_load_is_not_published(hub: Hub, run: Path) -> None:
+    weights = run / "export" / WEIGHTS
+    content = weights.read_bytes()
+    for damaged, error in (
+        (content[:-1], IntegrityError),
+        (content[:-1] + bytes([content[-1] ^ 1]), IntegrityError),
+        (None, CheckpointError),
+    ):
+        weights.unlink()
+        if damaged is not None:
+            weights.write_bytes(damaged)
+        with pytest.raises(error):
+            adept_hub.push_to_hub(run, "org/mine")
+    for folder in (run / "checkpoints", run / "nothing"):
+        with pytest.raises(CheckpointError, match="is not a checkpoint folder"):
+            adept_hub.push_to_hub(folder, "org/mine")
+    assert hub.log == []
+
+
+def test_bits_that_rotted_without_a_trace_are_found_before_publication(hub: Hub, run: Path) -> None:
+    weights = run / "export" / WEIGHTS
+    adept_hub.load_state_dict(run / "export")
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    for stamp in (digest.cache_dir() / "verified").iterdir():
+        stamp.write_text(digest._identity(weights))  # the memory of the verification says that nothing changed
+    with pytest.raises(IntegrityError):
+        adept_hub.push_to_hub(run, "org/mine")
+    assert hub.log == []
+
+
+def test_values_that_are_not_finite_are_not_published(hub: Hub, run: Path) -> None:
+    weights = run / "export" / WEIGHTS
+    header = read_header(weights)
+    content = bytearray(weights.read_bytes())
+    first = len(content) - data_bytes(header) + header["backbone.conv1.weight"]["data_offsets"][0]
+    content[first : first + 2] = b"\x00\x7e"  # NaN as float16, little-endian
+    weights.write_bytes(content)
+    write_config(run / "export", replace(read_config(run / "export"), sha256=digest.sha256_file(weights)))
+    with pytest.raises(CheckpointError, match="NaN"):
+        adept_hub.push_to_hub(run, "org/mine")
+    assert hub.log == []
+
+
+@pytest.mark.parametrize("repo", ["mine", "org/mine/more", "../mine", "org/..", "org/mine@main", ""])
+def test_names_that_are_no_repository(hub: Hub, run: Path, repo: str) -> None:
+    with pytest.raises(SourceError):
+        adept_hub.push_to_hub(run, repo)
+    with pytest.raises(SourceError):
+        adept_hub.push_to_hub(run, "org/mine", revision="../main")
+    assert hub.log == []
+
+
+def test_a_link_out_of_the_run_is_not_followed(hub: Hub, run: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret.png").write_text("secret")
+    (run / "pictures" / "innocent.png").symlink_to(tmp_path / "secret.png")
+    with pytest.raises(PublishError, match="is a link out of"):
+        adept_hub.push_to_hub(run, "org/mine")
+    assert hub.log == []
