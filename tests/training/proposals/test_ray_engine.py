@@ -82,7 +82,7 @@ def test_a_cluster_that_is_connected_already_stays_connected(monkeypatch: pytest
 def test_a_cluster_that_fails_is_an_error_with_a_way_on(monkeypatch: pytest.MonkeyPatch) -> None:
     ray = FakeRay(fails=3)
     monkeypatch.setitem(sys.modules, "ray", ray)
-    with pytest.raises(ProposalsError, match=r"cluster failed: a node is lost\. .*\nThe same command continues"):
+    with pytest.raises(ProposalsError, match=r"cluster failed: a node is lost\. .*\nRun the same command to resume"):
         list(run_tasks(lambda x: x, range(5), "ray", 1))
     assert ray.calls == ["init", "cancel 4", "shutdown"]
 

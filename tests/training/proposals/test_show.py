@@ -114,7 +114,7 @@ def test_other_photographs_are_noticed(made, tmp_path):
         show(made / "table", tmp_path, tmp_path / "look")
     (tmp_path / "other").mkdir()
     Image.new("RGB", (9, 9)).save(tmp_path / "other/x.png")
-    with pytest.raises(ProposalsError, match="None of the 6 photographs"):
+    with pytest.raises(ProposalsError, match="None of the 6 images"):
         show(made / "table", tmp_path / "other", tmp_path / "look")
 
 

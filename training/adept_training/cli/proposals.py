@@ -101,7 +101,7 @@ def _make(args: argparse.Namespace) -> int:
             wait=args.wait,
         )
     except KeyboardInterrupt:
-        emit(f"\nInterrupted. {args.out} keeps the finished shards; run the same command to resume.", sys.stderr)
+        emit(f"\nInterrupted. Finished shards are kept in {args.out}; run the same command to resume.", sys.stderr)
         return 130
     finally:
         if progress is not None:

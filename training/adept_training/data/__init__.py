@@ -1,1 +1,1 @@
-"""From a photograph and its boxes to a batch of three views."""
+"""Make batches of three views from images and their boxes."""

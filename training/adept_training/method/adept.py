@@ -1,6 +1,6 @@
-"""A batch in, losses out: SoCo's contrast between three views, ADePT's RPN beside it, or the RPN alone.
+"""Losses of a batch: SoCo's contrast between three views, with ADePT's RPN, or the RPN only.
 
-Legend: N images, K boxes an image, L levels, D dimensions, S sets of boxes on V1.
+Legend: N images, K boxes per image, L levels, D dimensions, S sets of boxes on V1.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from adept_training.method.rpn import RPNRecipe, flatten_outputs, make_anchors, 
 
 @dataclass(frozen=True)
 class MethodRecipe:
-    """Which losses, and how boxes meet the pyramid."""
+    """Choice of the losses, and of the pyramid levels of boxes."""
 
     #: The method: ADePT (joint or separate), SoCo, or BYOL on whole images.
     name: Literal["adept_joint", "adept_separate", "soco", "byol"] = "adept_joint"
@@ -53,14 +53,14 @@ class MethodRecipe:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The detector's parts that the method trains or, in separate training, passes on."""
+        """The detector's parts that the method trains or, in separate training, passes on unchanged."""
         if self.name == "byol":
             return ("backbone",)
         return ("backbone", "fpn", "rpn", "head") if self.trains_rpn else ("backbone", "fpn", "head")
 
 
 class StepOutput(NamedTuple):
-    """What one step gives: the sum to descend, its terms, and what is worth watching (all detached but ``loss``)."""
+    """Output of a step: the total loss, its terms, and statistics to log (all detached but ``loss``)."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -68,14 +68,14 @@ class StepOutput(NamedTuple):
 
 
 class Embedded(NamedTuple):
-    """Embeddings of boxes and their ids; P is K, or K x L with ids of -1 where a box is not at home."""
+    """Embeddings of boxes and their ids; P is K, or K x L with ids of -1 at levels to which a box is not assigned."""
 
     vectors_NPD: Tensor
     ids_NP: Tensor
 
 
 class Outputs(NamedTuple):
-    """What the RPN says of one view: logits, deltas and the anchors they belong to."""
+    """The RPN's outputs for one view: logits, deltas and the anchors they belong to."""
 
     logits_NA: Tensor
     deltas_NA4: Tensor
@@ -83,7 +83,7 @@ class Outputs(NamedTuple):
 
 
 class Adept(nn.Module):
-    """The pre-training model of one recipe: ``online``, and ``target`` where there is a contrast."""
+    """The pre-training model of one recipe: ``online``, and ``target`` if there is a contrast."""
 
     def __init__(
         self,
@@ -100,21 +100,21 @@ class Adept(nn.Module):
         if recipe.contrasts:
             self.target = make_target(self.online)
         else:
-            # Separate training: only the RPN learns; running statistics must not move either (see train()).
+            # Separate training: only the RPN is trained; running statistics must not change either (see train()).
             self.online.requires_grad_(False)
             self.online.parts.rpn.requires_grad_(True)
         for part in set(PARTS) - set(recipe.parts):
             getattr(self.online.parts, part).requires_grad_(False)
 
     def train(self, mode: bool = True) -> Adept:
-        """Training mode, except that separate training leaves every norm alone."""
+        """Set training mode, except that separate training leaves every norm in evaluation mode."""
         super().train(mode)
         if not self.recipe.contrasts:
             self.online.eval()
         return self
 
     def forward(self, sealed: Batch | Sealed) -> StepOutput:
-        """Losses of one batch; the target must have been updated before (SoCo updates it ahead of its pass)."""
+        """Compute the losses of one batch; the target must have been updated before (as in SoCo)."""
         batch = sealed.batch if isinstance(sealed, Sealed) else sealed
         images = [apply_colors(view.pixels_NHWC, view.colors, self.preprocessing) for view in batch.views]
         if not self.recipe.contrasts:
@@ -124,7 +124,7 @@ class Adept(nn.Module):
         if self.recipe.name == "byol":
             return self._image_level(images)
         sets = [batch.boxes1_S, (batch.boxes2,), (batch.boxes3,)]
-        # The target first where it can be: its pass is over before the maps of the online network must be kept.
+        # The target first if possible: its pass is over before the online network's feature maps must be kept.
         goals = self._goals(images, sets) if self.recipe.boxes == "ss" else None
         pyramids = [self.online.parts.pyramid(x) for x in images]
         outputs = self._rpn_outputs(pyramids) if self.recipe.trains_rpn else []
@@ -139,7 +139,7 @@ class Adept(nn.Module):
         return _sum(terms, stats)
 
     def _image_level(self, images: list[Tensor]) -> StepOutput:
-        """BYOL on the same views: the whole image is the one box, its feature the mean of C5."""
+        """Compute BYOL on the same views: the whole image is the one box, its feature the mean of C5."""
 
         def embed(network: Network) -> list[list[Embedded]]:
             pooled = [list(network.parts.backbone(x).values())[-1].mean(dim=(2, 3)) for x in images]
@@ -153,12 +153,12 @@ class Adept(nn.Module):
 
     @property
     def rpn_views(self) -> int:
-        """How many of the views the RPN learns on."""
+        """Number of views on which the RPN is trained."""
         return 1 if self.recipe.rpn.views == "v1" else 3
 
     @torch.no_grad()
     def _goals(self, images: list[Tensor], sets: list[tuple[BoxBatch, ...]]) -> list[list[Embedded]]:
-        """The target's embeddings, view by view, so that one pyramid lives at a time."""
+        """Compute the target's embeddings view by view, so that only one pyramid is in memory."""
         return [
             [self._embed_boxes(self.target, feats, boxes, size) for boxes in of_view]
             for x, of_view, size in zip(images, sets, self.sizes, strict=True)
@@ -166,11 +166,11 @@ class Adept(nn.Module):
         ]
 
     def _joined_sets(self, batch: Batch, first: Outputs) -> list[tuple[BoxBatch, ...]]:
-        """The boxes to contrast in Table 4's ablation: those drawn and the RPN's best of V1, in each view."""
+        """Return the boxes to contrast in Table 4's ablation, in each view: those drawn and the RPN's best of V1."""
         count, one, windows = batch.boxes2.ids_NK.shape[1], self.sizes[0], batch.windows_N35
-        found = propose(first.logits_NA, first.deltas_NA4, torch.cat(first.anchors_LA4), one, after=count)
-        two, three = (carry(found, windows[:, 0], windows[:, view], one, self.sizes[view]) for view in (1, 2))
-        boxes1_S = tuple(join(boxes, found) for boxes in batch.boxes1_S)
+        proposals = propose(first.logits_NA, first.deltas_NA4, torch.cat(first.anchors_LA4), one, after=count)
+        two, three = (carry(proposals, windows[:, 0], windows[:, view], one, self.sizes[view]) for view in (1, 2))
+        boxes1_S = tuple(join(boxes, proposals) for boxes in batch.boxes1_S)
         return [boxes1_S, (join(batch.boxes2, two),), (join(batch.boxes3, three),)]
 
     def _embed(
@@ -195,7 +195,7 @@ class Adept(nn.Module):
         return Embedded(torch.cat(vectors_L, dim=1), torch.cat(ids_L, dim=1))
 
     def _contrast_terms(self, predicted: list[list[Embedded]], goals: list[list[Embedded]]) -> dict[str, Tensor]:
-        """Eq. 6-7: V1 with V2 and V1 with V3, each in both directions, added."""
+        """Compute Eq. 6-7: V1 with V2 and V1 with V3, each in both directions, summed."""
         terms = {}
         for name, other, which in (("12", 1, 0), ("13", 2, -1)):
             one, two = predicted[0][which], predicted[other][0]
@@ -207,16 +207,16 @@ class Adept(nn.Module):
         return terms
 
     def _rpn_outputs(self, pyramids: list[list[Tensor]]) -> list[Outputs]:
-        """The RPN on the maps of its views, cut off from them: L_RPN trains the RPN's own layers only."""
-        found = []
+        """Run the RPN on the maps of its views, detached: L_RPN trains only the RPN's own layers."""
+        outputs = []
         for feats in pyramids[: self.rpn_views]:
             maps = feats if self.recipe.rpn.reaches_backbone else [feat.detach() for feat in feats]
             logits, deltas = flatten_outputs(*self.online.parts.rpn_outputs(maps))
-            found.append(Outputs(logits, deltas, make_anchors(self.spec.anchors, maps)))
-        return found
+            outputs.append(Outputs(logits, deltas, make_anchors(self.spec.anchors, maps)))
+        return outputs
 
     def _rpn_terms(self, outputs: list[Outputs], batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Eq. 1, averaged over the RPN's views."""
+        """Compute Eq. 1, averaged over the RPN's views."""
         recipe, seeds = self.recipe.rpn, batch.seed_N
         targets, losses = (batch.targets1, batch.boxes2, batch.boxes3), []
         for view, (out, boxes) in enumerate(zip(outputs, targets, strict=False)):

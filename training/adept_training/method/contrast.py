@@ -1,6 +1,6 @@
 """The object-level pair loss (ADePT Eq. 6-7; SoCo, ``regression_loss_bboxs_aware``).
 
-Legend: N images, P and Q entries an image (boxes, or boxes times levels), D dimensions.
+Legend: N images, P and Q entries per image (boxes, or boxes times levels), D dimensions.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from adept_training.method.precision import full
 
 
 def correspondence(ids_NP: Tensor, ids_NQ: Tensor) -> Tensor:
-    """float32 (N, P, Q): 1 where two entries are the same box. Negative ids match nothing."""
+    """Return float32 (N, P, Q): 1 if two entries are the same box. Negative ids match nothing."""
     same = (ids_NP[:, :, None] == ids_NQ[:, None, :]) & (ids_NP[:, :, None] >= 0)
     return same.float()
 
 
 def pair_loss(prediction_NPD: Tensor, target_NQD: Tensor, match_NPQ: Tensor) -> Tensor:
-    """-2 x the mean cosine of the matched pairs of each image, averaged over images.
+    """Return -2 x the mean cosine of the matched pairs of each image, averaged over images.
 
-    An image without a pair adds zero and still counts. With one's own copy as target the optimum is -2; the four
+    An image without a pair adds zero and still counts. With the prediction as target the optimum is -2; the four
     directions of three views add to -8. No gradient reaches the target.
     """
     prediction = F.normalize(full(prediction_NPD), dim=-1)
@@ -32,7 +32,7 @@ def pair_loss(prediction_NPD: Tensor, target_NQD: Tensor, match_NPQ: Tensor) -> 
 
 
 def feature_spread(feature_BD: Tensor) -> Tensor:
-    """Standard deviation of unit features over a batch, averaged over D and scaled so that isotropic ones give 1.
+    """Return the standard deviation of unit features over a batch, averaged over D; isotropic features give 1.
 
     Near zero, every box has the same feature: the network has collapsed.
     """
@@ -43,9 +43,9 @@ def feature_spread(feature_BD: Tensor) -> Tensor:
 
 @torch.no_grad()
 def retrieval(prediction_NPD: Tensor, target_NQD: Tensor) -> Tensor:
-    """Share of images whose first box, predicted in one view, is nearest to itself in the other among all images'.
+    """Return the share of images whose first box, predicted in one view, is nearest to itself in the other view.
 
-    What all boxes have in common is taken away first. Chance is 1 / N; unlike the loss it cannot be good in a collapse.
+    The mean over all boxes is subtracted first. Chance is 1 / N; unlike the loss it cannot be good in a collapse.
     """
     prediction, target = (_centered(x[:, 0]) for x in (prediction_NPD, target_NQD))
     nearest_N = (prediction @ target.T).argmax(dim=1)

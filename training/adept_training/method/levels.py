@@ -1,6 +1,6 @@
 """Scale-aware levels and RoIAlign (SoCo, ``bboxs_utils.py``, ``SoCo_FPN.py``).
 
-Legend: N images, K boxes an image, L levels, C channels.
+Legend: N images, K boxes per image, L levels, C channels.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from adept_training.method.precision import full
 
 
 def assign_levels(boxes_NK4: Tensor, levels: LevelSpec) -> Tensor:
-    """Index (N, K) int64 of the level of each box: the first whose ``upper`` is at least sqrt(w h), else the last.
+    """Return the level index (N, K) int64 of each box: the first whose ``upper`` is at least sqrt(w h), else the last.
 
-    Boxes are xyxy in pixels of their own view: the same object may lie on different levels in two views, and the loss
+    Boxes are xyxy in pixels of their view: the same object may lie on different levels in two views, and the loss
     links it across them. This is about 1.2 levels coarser than FPN's canonical rule.
     """
     wh_NK2 = (boxes_NK4[..., 2:] - boxes_NK4[..., :2]).clamp(min=0)
@@ -26,9 +26,9 @@ def assign_levels(boxes_NK4: Tensor, levels: LevelSpec) -> Tensor:
 
 
 def pool_level(feat_NCHW: Tensor, boxes_NK4: Tensor, image_NK: Tensor, view: int) -> Tensor:
-    """RoIAlign (aligned, adaptive sampling, float32) of boxes given in pixels of a view with ``view`` pixels a side.
+    """Compute RoIAlign (aligned, adaptive sampling, float32) of boxes in pixels of a view of side ``view``.
 
-    Boxes are scaled by map side / view side, not by the stride, as SoCo does: where the view is no multiple of the
+    Boxes are scaled by map side / view side, not by the stride, as SoCo does: if the view is not a multiple of the
     stride (112 / 32), a map covers it exactly. ``boxes_NK4`` and ``image_NK`` may be flattened selections.
     """
     height, width = feat_NCHW.shape[2:]
@@ -42,12 +42,12 @@ def pool_level(feat_NCHW: Tensor, boxes_NK4: Tensor, image_NK: Tensor, view: int
 
 
 def pool_assigned(feats_LNCHW: list[Tensor], boxes_NK4: Tensor, levels_NK: Tensor, view: int) -> Tensor:
-    """Pooled features (N * K, C, 7, 7), each box from its own level only, in the order of the boxes."""
+    """Return pooled features (N * K, C, 7, 7), each box from its own level only, in the order of the boxes."""
     image_NK = _image_index(boxes_NK4)
     flat_levels, flat_boxes, flat_images = levels_NK.flatten(), boxes_NK4.flatten(0, 1), image_NK.flatten()
     rows, pooled = [], []
     for level, feat in enumerate(feats_LNCHW):
-        # A level without boxes is pooled all the same: its layers keep a (zero) gradient, which DDP relies on.
+        # Levels without boxes are pooled too: their layers keep a (zero) gradient, which DDP relies on.
         row = torch.nonzero(flat_levels == level).flatten()
         rows.append(row)
         pooled.append(pool_level(feat, flat_boxes[row], flat_images[row], view))
@@ -56,7 +56,7 @@ def pool_assigned(feats_LNCHW: list[Tensor], boxes_NK4: Tensor, levels_NK: Tenso
 
 
 def pool_everywhere(feats_LNCHW: list[Tensor], boxes_NK4: Tensor, view: int) -> list[Tensor]:
-    """Pooled features of every box from every level: L tensors (N * K, C, 7, 7)."""
+    """Return pooled features of every box from every level: L tensors (N * K, C, 7, 7)."""
     image_NK = _image_index(boxes_NK4)
     return [pool_level(feat, boxes_NK4, image_NK, view) for feat in feats_LNCHW]
 

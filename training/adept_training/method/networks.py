@@ -36,13 +36,13 @@ class Network(nn.Module):
         self.predictor: nn.Module = MLP(dim, hidden, dim)
 
     def embed(self, features_BD: Tensor) -> Tensor:
-        """What the loss compares: the projection, and on the online network its prediction."""
+        """Return the embedding for the loss: the projection, and on the online network its prediction."""
         embedding: Tensor = self.predictor(self.projector(features_BD))
         return embedding
 
 
 def make_target(online: Network) -> Network:
-    """A frozen copy without predictor and RPN. Its norms stay in training mode and keep statistics of their own."""
+    """Return a frozen copy without predictor and RPN. Its norms stay in training mode with separate statistics."""
     target = copy.deepcopy(online)
     target.predictor = nn.Identity()
     target.parts.rpn = nn.Identity()
@@ -50,13 +50,13 @@ def make_target(online: Network) -> Network:
 
 
 def momentum_at(step: int, steps: int, base: float) -> float:
-    """SoCo's schedule: from ``base`` to 1 along half a cosine; step 0 is the first update."""
+    """Return SoCo's momentum: from ``base`` to 1 along half a cosine; step 0 is the first update."""
     return 1 - (1 - base) * (math.cos(math.pi * step / steps) + 1) / 2
 
 
 @torch.no_grad()
 def update_target(target: Network, online: Network, momentum: float) -> None:
-    """target = momentum x target + (1 - momentum) x online, parameters only, in one sweep over all tensors."""
+    """Set target = momentum x target + (1 - momentum) x online, parameters only, in one call over all tensors."""
     theirs = dict(online.named_parameters())
     pairs = [(mine, theirs[name]) for name, mine in target.named_parameters()]
     torch._foreach_lerp_([mine for mine, _ in pairs], [other for _, other in pairs], 1 - momentum)

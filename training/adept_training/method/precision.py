@@ -1,4 +1,4 @@
-"""What must not be computed in half precision."""
+"""Computations that must not run in half precision."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from torch import Tensor
 
 
 def full(x: Tensor) -> Tensor:
-    """``x`` in float32, or in float64 if it is already: losses and RoIAlign are never taken in half precision."""
+    """Cast ``x`` to float32, unless it is float64: losses and RoIAlign are never computed in half precision."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -1,6 +1,6 @@
-"""Boxes that the RPN itself proposes, for the ablation in which they join selective search's (ADePT, Table 4).
+"""Boxes proposed by the RPN itself, for the ablation that adds them to selective search's (ADePT, Table 4).
 
-Legend: N images, A anchors, R proposals an image.
+Legend: N images, A anchors, R proposals per image.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ FIRST_ID = 1 << 40
 def propose(
     logits_NA: Tensor, deltas_NA4: Tensor, anchors_A4: Tensor, view: int, *, before: int = 64, after: int = 4
 ) -> BoxBatch:
-    """The ``after`` best boxes of each image: the ``before`` of highest objectness, clipped, then NMS at 0.7.
+    """Return the ``after`` best boxes of each image: the ``before`` of highest objectness, clipped, then NMS at 0.7.
 
-    float32 xyxy in pixels of a view with ``view`` pixels a side. Where fewer are left, whole views fill up, which are
+    float32 xyxy in pixels of a view with ``view`` pixels per side. If fewer are left, whole views fill up, which are
     not real and have ids of -1.
     """
     top_NB = logits_NA.topk(min(before, logits_NA.shape[1]), dim=1).indices
@@ -42,7 +42,7 @@ def propose(
 
 
 def carry(boxes: BoxBatch, source_N5: Tensor, goal_N5: Tensor, source_view: int, goal_view: int) -> BoxBatch:
-    """The same boxes in another view, through the photograph: float32 xyxy in its pixels, clipped to it.
+    """Map boxes to another view, through the image: float32 xyxy in its pixels, clipped to it.
 
     A box that lies outside the other view becomes the whole view with an id of -1.
 
@@ -64,7 +64,7 @@ def carry(boxes: BoxBatch, source_N5: Tensor, goal_N5: Tensor, source_view: int,
 
 
 def join(one: BoxBatch, two: BoxBatch) -> BoxBatch:
-    """Both sets of boxes of each image, one after the other."""
+    """Concatenate both sets of boxes of each image."""
     return BoxBatch(*(torch.cat([a, b], dim=1) for a, b in zip(one, two, strict=True)))
 
 

@@ -1,6 +1,6 @@
 """The RPN's loss against selective-search boxes (ADePT Eq. 1; Faster R-CNN 3.1.2), for a whole batch at once.
 
-Legend: N images, K boxes an image, A anchors of all levels together, L levels, C channels.
+Legend: N images, K boxes per image, A anchors of all levels together, L levels, C channels.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class RPNRecipe:
     positive_fraction: Share = 0.5
     #: Where the box loss turns from quadratic to linear.
     smooth_l1_beta: Annotated[float, Range(0.0, 1e3)] = 1 / 9
-    #: Boxes with a shorter side (pixels of the view) are no targets.
+    #: Boxes with a shorter side (pixels of the view) are not targets.
     min_box_size: Annotated[float, Range(0.0, 1e5)] = 0.0
     #: Table 4's "det+RPN": L_RPN also trains FPN and backbone. The paper's method keeps it out.
     reaches_backbone: bool = False
 
 
 class RPNLoss(NamedTuple):
-    """The two terms of Eq. 1, already divided, and how many anchors were positive on each level (an image)."""
+    """The two terms of Eq. 1, already divided, and the positive anchors per level (per image)."""
 
     objectness: Tensor
     box: Tensor
@@ -58,7 +58,7 @@ class RPNLoss(NamedTuple):
 
 
 def make_anchors(anchors: AnchorSpec, feats_LNCHW: list[Tensor]) -> list[Tensor]:
-    """Anchors (H * W * ratios, 4) of each level, float32 xyxy in pixels of the view, on the device of the maps."""
+    """Return anchors (H * W * ratios, 4) per level, float32 xyxy in pixels of the view, on the device of the maps."""
     generator = ExactAnchorGenerator(anchors.sizes, anchors.ratios, STRIDES)
     feat = feats_LNCHW[0]
     generator.set_cell_anchors(torch.float32, feat.device)
@@ -66,14 +66,14 @@ def make_anchors(anchors: AnchorSpec, feats_LNCHW: list[Tensor]) -> list[Tensor]
 
 
 def flatten_outputs(logits_LNAHW: list[Tensor], deltas_LNAHW: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Logits (N, A) and deltas (N, A, 4) in the order of the anchors: levels, rows, columns, ratios."""
+    """Return logits (N, A) and deltas (N, A, 4) in the order of the anchors: levels, rows, columns, ratios."""
     logits = [x.permute(0, 2, 3, 1).flatten(1) for x in logits_LNAHW]
     deltas = [x.permute(0, 2, 3, 1).reshape(len(x), -1, 4) for x in deltas_LNAHW]
     return full(torch.cat(logits, dim=1)), full(torch.cat(deltas, dim=1))
 
 
 def valid_targets(boxes_NK4: Tensor, valid_NK: Tensor, recipe: RPNRecipe) -> Tensor:
-    """Which boxes (N, K) are targets: valid ones with an area and no side below ``min_box_size``."""
+    """Return a mask (N, K) of the targets: valid boxes with an area and no side below ``min_box_size``."""
     side_NK = (boxes_NK4[..., 2:] - boxes_NK4[..., :2]).amin(dim=-1)
     return valid_NK & (side_NK > 0) & (side_NK >= recipe.min_box_size)
 
@@ -85,14 +85,14 @@ def label_anchors(
     recipe: RPNRecipe,
     others: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Labels (N, A) int8 and the index (N, A) of the box of largest overlap.
+    """Compute labels (N, A) int8 and the index (N, A) of the box of largest overlap.
 
     Positive: an anchor of largest overlap with some box (all of them on a tie), or one above ``positive_iou``.
     Negative: below ``negative_iou`` to every box. The rest, and every anchor of an image without a valid box, is
-    ignored: such an image says nothing about what is background.
+    ignored: such an image does not define background.
 
     Args:
-        others: boxes (N, M, 4) and validity (N, M) that are no targets; negatives that overlap one by ``positive_iou``
+        others: boxes (N, M, 4) and validity (N, M) that are not targets; negatives that overlap one by ``positive_iou``
             are ignored.
     """
     overlap_NKA = _overlaps(anchors_A4, boxes_NK4, valid_NK)
@@ -109,16 +109,16 @@ def label_anchors(
 
 
 def _overlaps(anchors_A4: Tensor, boxes_NK4: Tensor, valid_NK: Tensor) -> Tensor:
-    """IoU (N, K, A), -1 for boxes that do not count."""
+    """Compute IoU (N, K, A), -1 for boxes that do not count."""
     overlap_NKA = box_iou(boxes_NK4.reshape(-1, 4), anchors_A4).reshape(*valid_NK.shape, -1)
     masked: Tensor = overlap_NKA.masked_fill(~valid_NK[..., None], -1.0)
     return masked
 
 
 def sample_anchors(label_NA: Tensor, seed_N: Tensor, recipe: RPNRecipe) -> tuple[Tensor, Tensor]:
-    """Masks (N, A) of the sampled positives and negatives: ``batch_per_image`` in all, at most half of them positive.
+    """Sample masks (N, A) of positives and negatives: ``batch_per_image`` in all, at most half of them positive.
 
-    The draw is a hash of the image's seed and the anchor's place: the same on every device and number of processes.
+    The draw is a hash of the image's seed and the anchor's index: the same on every device and number of processes.
     """
     key_NA = _hash(seed_N[:, None], torch.arange(label_NA.shape[1], device=label_NA.device)[None])
     most = int(recipe.batch_per_image * recipe.positive_fraction)
@@ -138,13 +138,13 @@ def rpn_loss(
     recipe: RPNRecipe,
     others: tuple[Tensor, Tensor] | None = None,
 ) -> RPNLoss:
-    """Log loss and smooth L1, each summed over the sampled anchors and divided by batch_per_image x N.
+    """Compute log loss and smooth L1, each summed over the sampled anchors and divided by batch_per_image x N.
 
     Args:
         logits_NA, deltas_NA4: from `flatten_outputs`.
         anchors_LA4: from `make_anchors`.
-        boxes_NK4: targets, xyxy in pixels of the view; ``valid_NK`` says which count.
-        seed_N: one number an image for the sampling.
+        boxes_NK4: targets, xyxy in pixels of the view; ``valid_NK`` marks those that count.
+        seed_N: one number per image for the sampling.
         others: see `label_anchors`.
     """
     anchors_A4 = torch.cat(anchors_LA4)
@@ -156,17 +156,17 @@ def rpn_loss(
     objectness = (log_loss_NA * (positive_NA | negative_NA)).sum() / share
     image, anchor = torch.nonzero(positive_NA, as_tuple=True)
     matched = boxes_NK4[image, index_NA[image, anchor]]
-    wanted = BoxCoder((1.0, 1.0, 1.0, 1.0)).encode_single(matched, anchors_A4[anchor])
-    found = deltas_NA4[image, anchor]
-    wanted = wanted.to(found.dtype)
-    box = F.smooth_l1_loss(found, wanted, beta=recipe.smooth_l1_beta, reduction="sum") / share
+    targets = BoxCoder((1.0, 1.0, 1.0, 1.0)).encode_single(matched, anchors_A4[anchor])
+    predicted = deltas_NA4[image, anchor]
+    targets = targets.to(predicted.dtype)
+    box = F.smooth_l1_loss(predicted, targets, beta=recipe.smooth_l1_beta, reduction="sum") / share
     levels = torch.split(label_NA, [len(a) for a in anchors_LA4], dim=1)
     positives_L = torch.stack([(x == POSITIVE).sum() for x in levels]).float() / len(logits_NA)
     return RPNLoss(objectness, box, positives_L)
 
 
 def _lowest(key_NA: Tensor, among_NA: Tensor, count_N: Tensor, most: int) -> Tensor:
-    """Mask of the ``count_N`` smallest keys of each row ``among`` the allowed ones; ``most`` bounds the counts."""
+    """Return the mask of the ``count_N`` smallest allowed keys per row; ``most`` bounds the counts."""
     most = min(most, key_NA.shape[1])
     blocked = key_NA.masked_fill(~among_NA, torch.iinfo(torch.int64).max)
     order_NM = blocked.topk(most, dim=1, largest=False, sorted=True).indices
@@ -176,11 +176,11 @@ def _lowest(key_NA: Tensor, among_NA: Tensor, count_N: Tensor, most: int) -> Ten
 
 
 def _hash(a: Tensor, b: Tensor) -> Tensor:
-    """A 32-bit mix of two integers (the finaliser of MurmurHash3 on each) in int64, the same on every device."""
+    """Return a 32-bit mix of two integers (MurmurHash3's finalizer on each) in int64, the same on every device."""
     low, high = a & 0xFFFFFFFF, a >> 32
     x = _mix(b ^ 0x9E3779B9)
     x = _mix(x ^ low)
-    return (_mix(x ^ high) << 20) | b  # the place breaks ties
+    return (_mix(x ^ high) << 20) | b  # the index breaks ties
 
 
 def _mix(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Where the work runs: in this process, in worker processes, or on a Ray cluster. Results keep the order of tasks."""
+"""Run tasks in this process, in worker processes, or on a Ray cluster. Results keep the order of tasks."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ R = TypeVar("R")
 
 
 def run_tasks(work: Callable[[T], R], tasks: Iterable[T], engine: Engine, workers: int) -> Generator[R, None, None]:
-    """``map(work, tasks)`` on the engine, lazily: at most a few tasks a worker are under way at once.
+    """Run ``map(work, tasks)`` on the engine, lazily: at most a few tasks per worker are under way at once.
 
-    Whoever stops before the end, or after exactly as many results as tasks, closes it.
+    A caller that stops before the end, or after exactly as many results as tasks, must close the generator.
     """
     if engine == "ray":
         from adept_training.proposals.ray_engine import run_on_ray
@@ -36,12 +36,12 @@ def run_tasks(work: Callable[[T], R], tasks: Iterable[T], engine: Engine, worker
 
 
 def available_cpus() -> int:
-    """Processors that this process may use."""
+    """Return the number of CPUs available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _run_in_processes(work: Callable[[T], R], tasks: Iterable[T], workers: int) -> Generator[R, None, None]:
-    # Spawned, not forked: the parent may hold the threads of Arrow, OpenCV or torch.
+    # Spawned, not forked: the parent may have threads of Arrow, OpenCV or torch.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     pending: deque[Future[R]] = deque()
@@ -54,7 +54,7 @@ def _run_in_processes(work: Callable[[T], R], tasks: Iterable[T], workers: int) 
             yield pending.popleft().result()
     except BrokenProcessPool as error:
         raise ProposalsError(
-            "A worker process was killed, most likely for want of memory. Finished shards are kept.\n"
+            "A worker process was killed, most likely for lack of memory. Finished shards are kept.\n"
             f"Run the same command again with fewer workers (--workers {max(1, workers // 2)})."
         ) from error
     finally:
@@ -62,14 +62,14 @@ def _run_in_processes(work: Callable[[T], R], tasks: Iterable[T], workers: int) 
 
 
 def _start_worker() -> None:
-    # Ctrl-C reaches the whole process group: the parent alone answers it, and lets its workers finish.
+    # Ctrl-C reaches the whole process group: only the parent handles it, and lets its workers finish.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what is wrong with a file stands in the report
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)  # problems of a file are in the report
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """Workers of a parent that was killed would wait for tasks for ever."""
+    """End the worker with its parent; workers of a killed parent would wait for tasks forever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -1,4 +1,4 @@
-"""What a table would mean for pre-training: how many boxes, how large, and which anchors of the RPN they would train.
+"""Statistics of a table for pre-training: number and size of boxes, and the RPN anchors that they would train.
 
 Legend: K boxes, A anchors, L = 4 levels (P2..P5).
 """
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from adept_training.proposals.search.boxes import Boxes, first_of_each
 from adept_training.proposals.table.store import ProposalTable
 
-VIEW = 224  # pixels; the first view is the whole photograph, squashed
+VIEW = 224  # pixels; the first view is the whole image, resized
 STRIDES = (4, 8, 16, 32)
 ANCHOR_SIZES = (24, 48, 96, 192)  # section 4 of the paper
 ANCHOR_RATIOS = (0.5, 1.0, 2.0)
@@ -26,34 +26,34 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class LevelPositives:
-    """The anchors of one pyramid level, on average over photographs."""
+    """The anchors of one pyramid level, on average over images."""
 
     name: str
     anchors: int
-    positives: float  # an image: IoU >= 0.7 with one of the K boxes drawn
-    best: float  # an image: below that, but the best anchor that one of the boxes has
+    positives: float  # per image: IoU >= 0.7 with one of the K boxes drawn
+    best: float  # per image: below that, but the best anchor that one of the boxes has
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Over the photographs that were looked at."""
+    """Statistics over the sampled images."""
 
     images: int
     fallbacks: int
-    counts: npt.NDArray[np.int64]  # boxes an image
+    counts: npt.NDArray[np.int64]  # boxes per image
     unique_counts: npt.NDArray[np.int64]
     # Of every box of the images that needed no fallback:
     scales: Floats  # sqrt(w h / W H)
-    ratios: Floats  # w / h in pixels of the photograph
+    ratios: Floats  # w / h in pixels of the image
     view_sizes: Floats  # sqrt(w h) in pixels of the 224 x 224 view
     levels: tuple[LevelPositives, ...]
     matched: float  # share of drawn boxes that have an anchor with IoU >= 0.7
 
 
 def measure(table: ProposalTable, *, most: int = 5000, most_matched: int = 1000, seed: int = 0) -> Statistics:
-    """Statistics over at most ``most`` photographs drawn at random; anchors are matched on ``most_matched`` of them.
+    """Compute statistics over at most ``most`` images drawn at random; match anchors on ``most_matched`` of them.
 
-    Boxes that are a fallback give the RPN no targets: they are left out of sizes, shapes and matching.
+    Fallback boxes are not targets of the RPN: they are left out of sizes, shapes and matching.
     """
     rng = np.random.default_rng(seed)
     keys = table.keys()
@@ -86,13 +86,13 @@ def measure(table: ProposalTable, *, most: int = 5000, most_matched: int = 1000,
 
 
 def in_view(boxes_K4: Boxes | Floats, size: tuple[int, int]) -> Floats:
-    """Boxes of a photograph of ``size`` (width, height), in pixels of its squashed 224 x 224 view."""
+    """Convert boxes of an image of ``size`` (width, height) to pixels of its resized 224 x 224 view."""
     width, height = size
     return np.asarray(boxes_K4 * (VIEW / np.array([width, height, width, height])), np.float64)
 
 
 def anchors() -> list[Floats]:
-    """The anchors of every level, float64 (A, 4) xyxy in pixels of the view; 12,495 in all."""
+    """Return the anchors of every level, float64 (A, 4) xyxy in pixels of the view; 12,495 in all."""
     levels = []
     for stride, size in zip(STRIDES, ANCHOR_SIZES, strict=True):
         centers = np.arange(VIEW // stride) * float(stride)
@@ -104,7 +104,7 @@ def anchors() -> list[Floats]:
 
 
 def match_anchors(drawn: Sequence[Floats]) -> tuple[tuple[LevelPositives, ...], float]:
-    """Mean positives of each level over images, and the share of boxes with an anchor of IoU >= 0.7.
+    """Compute mean positives per level over images, and the share of boxes with an anchor of IoU >= 0.7.
 
     ``drawn``: the boxes of each image, float64 (K, 4) xyxy in pixels of the view.
     """
@@ -131,7 +131,7 @@ def match_anchors(drawn: Sequence[Floats]) -> tuple[tuple[LevelPositives, ...], 
 
 
 def box_iou(a_A4: Floats, b_K4: Floats) -> Floats:
-    """Intersection over union, (A, K)."""
+    """Compute intersection over union, (A, K)."""
     low = np.maximum(a_A4[:, None, :2], b_K4[None, :, :2])
     high = np.minimum(a_A4[:, None, 2:], b_K4[None, :, 2:])
     overlap = np.clip(high - low, 0, None).prod(axis=2)

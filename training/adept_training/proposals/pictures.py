@@ -1,4 +1,4 @@
-"""Pictures of proposals: a photograph with the boxes that were kept, beside it the ones that the filter dropped."""
+"""Draw proposals: an image with the boxes that were kept, next to those that the filter dropped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from adept_training.proposals.search.presets import Preset
 from adept_training.proposals.search.selective import selective_search
 from adept_training.proposals.table.store import ProposalTable
 
-# The level that the contrastive loss gives a box of the squashed 224 x 224 view: by sqrt(w h) up to 48, 96, 192 pixels.
+# The level of a box in the contrastive loss, in the resized 224 x 224 view: by sqrt(w h) up to 48, 96, 192 pixels.
 LEVEL_LIMITS = (48, 96, 192)
 LEVEL_COLORS = ("#e8384f", "#fd9a00", "#20aa63", "#4186e0")
 _DROPPED = "#ffffff"
@@ -22,15 +22,15 @@ _SIDE = 420  # pixels of the longer side of each of the two panels
 
 
 def draw(table: ProposalTable, images: ImageSource, key: str, preset: Preset) -> tuple[Image.Image, int, int]:
-    """The picture, and how many different boxes were kept and dropped.
+    """Draw an image; return the picture, and how many different boxes were kept and dropped.
 
     Raises:
-        ProposalsError: the photograph is not the one that the boxes were made from.
+        ProposalsError: the image is not the one that the boxes were computed on.
     """
     content = images.read(key)
     if content_hash(content) != table.sha256(key):
         raise ProposalsError(
-            f"{key} is not the photograph that {table.folder} was made from: its content differs.\n"
+            f"{key} is not the image that {table.folder} was made from: its content differs.\n"
             "Give the same --images as to adept proposals, or make the proposals again."
         )
     image = decode(content, key)
@@ -47,7 +47,7 @@ def draw(table: ProposalTable, images: ImageSource, key: str, preset: Preset) ->
 
 
 def levels_of(boxes_N4: Boxes, size: tuple[int, int]) -> list[int]:
-    """0..3 for P2..P5."""
+    """Return 0..3 for P2..P5."""
     view_N4 = in_view(boxes_N4, size)
     side_N = np.sqrt((view_N4[:, 2:] - view_N4[:, :2]).prod(axis=1))
     return [int(level) for level in np.searchsorted(LEVEL_LIMITS, side_N)]
@@ -56,7 +56,7 @@ def levels_of(boxes_N4: Boxes, size: tuple[int, int]) -> list[int]:
 def panel(
     image: npt.NDArray[np.uint8], boxes_N4: Boxes, colors: list[str], line: int, side: int = _SIDE
 ) -> Image.Image:
-    """The image, ``side`` pixels on its longer side, with boxes in its own pixels outlined, small ones on top."""
+    """Draw the image, ``side`` pixels on its longer side, with outlined boxes in its own pixels, small ones on top."""
     height, width = image.shape[:2]
     scale = side / max(height, width)
     drawn = Image.fromarray(image).resize(

@@ -1,4 +1,4 @@
-"""The work itself: a few photographs in, their rows out. Runs in this process, in a worker, or on a cluster."""
+"""Propose boxes for a few images, in this process, in a worker, or on a cluster."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from adept_training.proposals.table.shards import ProposalRow, Unreadable
 
 
 def propose(images: ImageSource, preset: Preset) -> list[ProposalRow | Unreadable]:
-    """One Row, or the reason why there is none, for every key of ``images``, in their order."""
+    """Return a row, or the reason why there is none, for every key of ``images``, in order."""
     return [_propose_one(images, key, preset) for key in images.keys()]  # noqa: SIM118 - a method, not a dict
 
 
 def _propose_one(images: ImageSource, key: str, preset: Preset) -> ProposalRow | Unreadable:
-    if not is_utf8(key):  # no table could hold it: a column of strings is UTF-8
+    if not is_utf8(key):  # a string column of a table is UTF-8
         return Unreadable(key, f"{one_line(key)} has a name that is not UTF-8. Rename the file.")
     try:
         content = images.read(key)
@@ -35,7 +35,7 @@ def _propose_one(images: ImageSource, key: str, preset: Preset) -> ProposalRow |
 
 
 def engine_version(preset: Preset) -> dict[str, str]:
-    """The implementation that makes this preset's boxes and the libraries that these depend on."""
+    """Return the implementation of this preset and the versions of libraries that its boxes depend on."""
     import numpy
 
     versions = {"python": f"{sys.version_info.major}.{sys.version_info.minor}", "numpy": numpy.__version__}

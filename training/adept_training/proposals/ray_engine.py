@@ -1,4 +1,4 @@
-"""The same work as Ray tasks: Ray schedules, retries and balances; results come back in order."""
+"""Run tasks on Ray: Ray schedules, retries and balances; results come back in order."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ R = TypeVar("R")
 
 
 def run_on_ray(work: Callable[[T], R], tasks: Iterable[T]) -> Generator[R, None, None]:
-    """``map(work, tasks)`` on the cluster that this process is connected to, or that RAY_ADDRESS names, or a local one.
+    """Run ``map(work, tasks)`` on the cluster of this process, or of RAY_ADDRESS, or a local one.
 
-    Photographs are read by the node that works on them: the paths must exist on every node.
+    Images are read by the node that works on them: the paths must exist on every node.
     """
     try:
         import ray
@@ -39,7 +39,7 @@ def run_on_ray(work: Callable[[T], R], tasks: Iterable[T]) -> Generator[R, None,
             yield ray.get(pending.popleft())
     except ray.exceptions.RaySystemError as error:
         raise ProposalsError(
-            f"The Ray cluster failed: {error}. Finished shards are kept.\nThe same command continues."
+            f"The Ray cluster failed: {error}. Finished shards are kept.\nRun the same command to resume."
         ) from error
     finally:
         for reference in pending:
@@ -49,5 +49,5 @@ def run_on_ray(work: Callable[[T], R], tasks: Iterable[T]) -> Generator[R, None,
 
 
 def work_on(work: Callable[[T], R], task: T) -> R:
-    """One task; Ray has already fetched ``work``."""
+    """Run one task; Ray has already fetched ``work``."""
     return work(task)

@@ -1,4 +1,4 @@
-"""A run: every photograph of a source, once, into a table that survives any interruption."""
+"""Run over every image of a source, once, into a table that survives any interruption."""
 
 from __future__ import annotations
 
@@ -41,25 +41,25 @@ from adept_training.runtime.ownership import launched
 
 log = logging.getLogger(__name__)
 
-SHARD_SIZE = 512  # images; what a kill can cost
-TASK_SIZE = 16  # images; how often progress moves
+SHARD_SIZE = 512  # images; the most that a killed run loses
+TASK_SIZE = 16  # images; the interval of progress
 _COMPARED_SHARDS = 20  # of those that an earlier run finished
 
 
 @dataclass(frozen=True)
 class ProposalProgress:
-    """How far a run is, for whoever shows it."""
+    """Progress of a run."""
 
     done: int  # images, those of earlier runs included
     total: int
     unreadable: int
-    rate: float  # images a second of this run
+    rate: float  # images per second of this run
     eta: float  # seconds
 
 
 @dataclass(frozen=True)
 class RunReport:
-    """What a finished run leaves."""
+    """Report of a finished run."""
 
     out: Path
     images: int  # rows of the table
@@ -68,7 +68,7 @@ class RunReport:
     unreadable: int
     unreadable_report: Path | None
     shards: int
-    resumed_shards: int  # found finished
+    resumed_shards: int  # finished by an earlier run
     seconds: float
 
 
@@ -85,26 +85,26 @@ def run_proposals(
     progress: Callable[[ProposalProgress], None] | None = None,
     wait: bool = False,
 ) -> RunReport:
-    """Make the proposals of every photograph of ``images`` and write them as a table into the folder ``out``.
+    """Compute the proposals of every image of ``images`` and write them as a table into the folder ``out``.
 
-    A run that was interrupted, by whatever, is continued by calling this again with the same arguments: finished shards
-    are kept, and the table is the same as if nothing had happened.
+    Calling this again with the same arguments resumes an interrupted run: finished shards are kept, and the table is
+    the same as without the interruption.
 
     Args:
         images: a folder, a text file of paths, WebDataset shards (see ``images.open_images``), or a source.
-        workers: processes; by default one a processor. With more than one, a script that calls this needs the usual
+        workers: processes; by default one per core. With more than one, a script that calls this needs the usual
             ``if __name__ == "__main__":``. Ray uses what the cluster has.
-        strict: an unreadable photograph is an error; otherwise it is listed in ``unreadable.jsonl`` beside the table.
-        shard_size: photographs a shard, which is the unit of resuming.
-        progress: called after every few photographs.
+        strict: an unreadable image is an error; otherwise it is listed in ``unreadable.jsonl`` next to the table.
+        shard_size: images per shard, which is the unit of resuming.
+        progress: called after every few images.
         wait: if another process is writing ``out``, wait for it to end instead of refusing; processes that torchrun or
             SLURM started together always do, and find the table finished.
 
     Raises:
-        ImagesError: no photographs, or none of them readable. ImageDecodeError: an unreadable one, when strict.
+        ImagesError: there are no readable images. ImageDecodeError: an unreadable one, when strict.
         FolderInUseError: another process is writing ``out``.
-        OutputExistsError: ``out`` holds the table of other images or parameters, or of images that have changed since.
-        DiskFullError: no space; ProposalsError: an unknown preset or engine, or a worker that died.
+        OutputExistsError: ``out`` contains a table of other images or parameters, or of images changed since.
+        DiskFullError: the disk is full. ProposalsError: the preset or engine is unknown, or a worker died.
     """
     source = open_images(images) if isinstance(images, str | Path) else images
     chosen, folder = get_preset(preset), Path(out)
@@ -141,7 +141,7 @@ class _Work:
 
     def run(self, shards: list[int], engine: Engine, workers: int) -> None:
         work = functools.partial(propose, preset=self.preset)
-        # Closed here, not when it is collected: what ends the engine (Ctrl-C included) must be raised, not swallowed.
+        # Closed here, not when it is collected: exceptions (Ctrl-C included) must be raised.
         with contextlib.closing(run_tasks(work, self._tasks(shards), engine, workers)) as results:
             self._write(shards, results)
 
@@ -181,10 +181,10 @@ class _Work:
 
 
 def _begin(folder: Path, plan: TablePlan) -> None:
-    """Write the plan, or check that the one that is there is the same."""
+    """Write the plan, or check that the existing one is the same."""
     if (folder / PLAN_FILE).is_file():
-        found = asdict(read_plan(folder))
-        differing = [name for name, value in asdict(plan).items() if found[name] != value]
+        existing = asdict(read_plan(folder))
+        differing = [name for name, value in asdict(plan).items() if existing[name] != value]
         if differing:
             raise OutputExistsError(
                 f"{folder} holds proposals made differently (other {', '.join(differing)}).\n"
@@ -198,7 +198,7 @@ def _begin(folder: Path, plan: TablePlan) -> None:
 
 
 def _check_finished(folder: Path, plan: TablePlan, source: ImageSource, shards: list[int]) -> None:
-    """Compare images of shards that an earlier run finished with the digests there: the same names say little."""
+    """Compare images of shards that an earlier run finished with their digests: equal names are not enough."""
     chosen = np.random.default_rng(0).permutation(shards)[:_COMPARED_SHARDS].tolist()
     recorded: dict[str, tuple[bytes, tuple[int, int]]] = {}
     for shard in chosen:
@@ -206,10 +206,10 @@ def _check_finished(folder: Path, plan: TablePlan, source: ImageSource, shards: 
         sizes = zip(table["width"], table["height"], strict=True)
         recorded |= dict(zip(table["key"], zip(table["sha256"], sizes, strict=True), strict=True))
     keys = [key for key in source.keys() if key in recorded]  # noqa: SIM118 - a method, not a dict
-    found = compare(source, keys, lambda key: recorded[key][0], lambda key: recorded[key][1], seconds=10)
-    if found.differing:
+    difference = compare(source, keys, lambda key: recorded[key][0], lambda key: recorded[key][1], seconds=10)
+    if difference.differing:
         raise OutputExistsError(
-            f"{folder} holds proposals of images that have changed since: {found}.\n"
+            f"{folder} holds proposals of images that have changed since: {difference}.\n"
             "Give another --out, or remove that folder."
         )
 

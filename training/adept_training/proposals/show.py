@@ -1,4 +1,4 @@
-"""``adept proposals show``: pictures of a few photographs and a report over all of them."""
+"""Implement ``adept proposals show``: pictures of a few images and a report over all of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LOG = BoundedReader(ProposalsError, MAX_LOG)
 
 @dataclass(frozen=True)
 class Shown:
-    """What was written."""
+    """The files written."""
 
     report: Path
     pictures: tuple[Path, ...]
@@ -34,18 +34,17 @@ class Shown:
 
 @checked
 def show(table: str | Path, images: str | Path, out: str | Path, *, samples: int = 12, seed: int = 0) -> Shown:
-    """Write ``report.html`` and one PNG a sampled photograph into the folder ``out``.
+    """Write ``report.html`` and one PNG per sampled image into the folder ``out``.
 
     Raises:
-        ProposalsError: no table there, or it was made from other photographs. ImagesError: no photographs there.
+        ProposalsError: the table is missing, or of other images. ImagesError: there are no images.
     """
     opened, source, folder = ProposalTable.open(table), open_images(images), Path(out)
     present = set(source.keys())
     keys = [key for key in opened if key in present]
     if not keys:
         raise ProposalsError(
-            f"None of the {len(opened)} photographs of {table} is in {images}.\n"
-            "Give the same IMAGES as to adept proposals."
+            f"None of the {len(opened)} images of {table} is in {images}.\nGive the same IMAGES as to adept proposals."
         )
     preset = preset_from_dict(opened.metadata["preset"])
     statistics = measure(opened, seed=seed)
@@ -72,7 +71,7 @@ def show(table: str | Path, images: str | Path, out: str | Path, *, samples: int
 
 
 def _made(table: ProposalTable) -> dict[str, str]:
-    """How the table was made, flat, for people."""
+    """Return how the table was made, as flat names and values."""
     preset = dict(table.metadata["preset"])
     name = preset.pop("name")
     made = {"preset": name, "engine": ", ".join(f"{k} {v}" for k, v in table.metadata["engine"].items() if k != "name")}

@@ -1,4 +1,4 @@
-"""AlpacaDB's selective search on one photograph: segments, their features, grouping."""
+"""AlpacaDB's selective search on one image: segments, their features, grouping."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from adept_training.proposals.search.workspace import workspace_for
 def alpacadb_regions(
     image: npt.NDArray[np.uint8], preset: Preset
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Boxes, float32 (N, 4) xyxy, and sizes in pixels, int64 (N,), of every region in the order of its making.
+    """Return boxes, float32 (N, 4) xyxy, and sizes in pixels, int64 (N,), of every region in order of creation.
 
     ``image``: RGB uint8 (H, W, 3). Segments come first, in the order of their first pixels, then what they merged into.
     """

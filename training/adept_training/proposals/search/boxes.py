@@ -1,6 +1,6 @@
-"""From regions to proposals: the filter, the fallback, duplicates.
+"""Turn regions into proposals: the filter, the fallback, duplicates.
 
-Legend: N boxes; 4 = x1, y1, x2, y2 in pixels of the photograph, continuous.
+Legend: N boxes; 4 = x1, y1, x2, y2 in pixels of the image, continuous.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Boxes = npt.NDArray[np.float32]
 
 
 def filter_mask(boxes_N4: Boxes, size: tuple[int, int], rule: BoxFilter) -> npt.NDArray[np.bool_]:
-    """Which boxes satisfy ``rule``; ``size`` is (width, height) of the photograph in pixels. Empty boxes never do."""
+    """Return a mask of boxes that satisfy ``rule``; ``size`` is (width, height) in pixels. Empty boxes never do."""
     w_N, h_N = (boxes_N4[:, 2:].astype(np.float64) - boxes_N4[:, :2]).T
     keep_N = (w_N > 0) & (h_N > 0) & (w_N >= rule.min_side) & (h_N >= rule.min_side)
     ratio_N = np.divide(w_N, h_N, out=np.zeros_like(w_N), where=h_N > 0)
@@ -37,11 +37,11 @@ def filter_boxes(
     min_side: float = 0.0,
     unique: bool = False,
 ) -> Boxes:
-    """The boxes that pass the paper's filter (section 4.1): 1/3 <= w/h <= 3 and 0.3 <= sqrt(wh)/sqrt(WH) <= 0.8.
+    """Return the boxes that pass the paper's filter (4.1): 1/3 <= w/h <= 3 and 0.3 <= sqrt(wh)/sqrt(WH) <= 0.8.
 
     Args:
-        boxes: float32 (N, 4) xyxy in pixels of the photograph, in any order, which is kept.
-        size: (width, height) of the photograph in pixels.
+        boxes: float32 (N, 4) xyxy in pixels of the image, in any order, which is kept.
+        size: (width, height) of the image in pixels.
         min_side: least width and height in pixels (SoCo: 32).
         unique: drop all but the first of identical boxes.
 
@@ -54,15 +54,15 @@ def filter_boxes(
 
 
 def first_of_each(boxes_N4: Boxes) -> Boxes:
-    """Without repetitions, in the order of first appearance."""
+    """Remove repetitions, in the order of first appearance."""
     _, first = np.unique(boxes_N4, axis=0, return_index=True)
     return boxes_N4[np.sort(first)]
 
 
 def to_proposals(regions_N4: Boxes, size: tuple[int, int], preset: Preset) -> tuple[Boxes, bool]:
-    """What the preset keeps of an image's regions, and whether a fallback had to be used.
+    """Return the regions of an image that the preset keeps, and whether a fallback was used.
 
-    Never empty: the last resort is the whole photograph (SoCo's dataset.py).
+    Never empty: the last resort is the whole image (SoCo's dataset.py).
     """
     for step, rule in enumerate((preset.filter, *preset.fallback)):
         kept = regions_N4[filter_mask(regions_N4, size, rule)]

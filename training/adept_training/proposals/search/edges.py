@@ -18,7 +18,7 @@ SCALE_TABLE = np.arange(256, dtype=np.float64) * (1.0 / 255.0)
 
 
 def gaussian_weights(sigma: float) -> npt.NDArray[np.float64]:
-    """Weights of offsets 0..radius, normalized over the whole kernel; radius = int(4 sigma + 0.5)."""
+    """Return weights of offsets 0..radius, normalized over the whole kernel; radius = int(4 sigma + 0.5)."""
     radius = int(4.0 * sigma + 0.5)
     if sigma <= 0 or radius == 0:
         return np.ones(1)
@@ -30,7 +30,7 @@ def gaussian_weights(sigma: float) -> npt.NDArray[np.float64]:
 
 @numba.njit(nogil=True, cache=True)
 def reflect(i: int, n: int) -> int:
-    """Index into 0..n-1 of a line that is mirrored at its ends, end pixels repeated."""
+    """Return the index into 0..n-1 of a line that is mirrored at its ends, end pixels repeated."""
     i %= 2 * n
     return i if i < n else 2 * n - 1 - i
 
@@ -95,7 +95,7 @@ def _distances(
     shift: int,
     out_W: npt.NDArray[np.float64],
 ) -> None:
-    """out[x] = |first[:, x] - second[:, x + shift]|."""
+    """Compute out[x] = |first[:, x] - second[:, x + shift]|."""
     a0, a1, a2 = first_CW[0], first_CW[1], first_CW[2]
     b0, b1, b2 = second_CW[0, shift:], second_CW[1, shift:], second_CW[2, shift:]
     for x in range(start, len(out_W) - shift):

@@ -1,4 +1,4 @@
-"""What a segment looks like: box, size, color histogram, texture histogram.
+"""Features of a segment: box, size, color histogram, texture histogram.
 
 AlpacaDB's code takes 25 bins each of hue, saturation and value and 10 bins of each channel's binary pattern, but gives
 ``numpy.histogram`` ranges that leave most of them empty (see presets.py). Bins that stay empty add nothing to any
@@ -21,13 +21,13 @@ NO_BIN = 255
 
 @functools.cache
 def value_bins() -> npt.NDArray[np.uint8]:
-    """Bin of each value 0..255 among 25 over (0, 255), as numpy.histogram decides."""
+    """Return the bin of each value 0..255 among 25 over (0, 255), by numpy.histogram's rule."""
     return _bins(COLOR_BINS, 255.0)
 
 
 @functools.cache
 def texture_bins(narrow: bool) -> npt.NDArray[np.uint8]:
-    """Bin of each pattern 0..255: among 10 over (0, 255), or of patterns 0 and 1 alone, the only ones in (0, 1)."""
+    """Return the bin of each pattern 0..255: 10 over (0, 255), or of patterns 0 and 1 only, those in (0, 1)."""
     if narrow:
         bins = np.full(256, NO_BIN, np.uint8)
         bins[:2] = 0, 1
@@ -44,8 +44,8 @@ def _bins(count: int, upper: float) -> npt.NDArray[np.uint8]:
 def boxes_and_sizes(
     labels_HW: npt.NDArray[np.int32], boxes_S4: npt.NDArray[np.int64], sizes_S: npt.NDArray[np.int64]
 ) -> None:
-    """Least and greatest x and y (both inclusive) and the number of pixels of every segment."""
-    boxes_S4[:, :2] = 0xFFFF  # the reference's start, which no photograph is wider than
+    """Compute least and greatest x and y (both inclusive) and the number of pixels of every segment."""
+    boxes_S4[:, :2] = 0xFFFF  # the reference's start, which exceeds the width of any image
     boxes_S4[:, 2:] = 0
     sizes_S[:] = 0
     for y in range(labels_HW.shape[0]):
@@ -66,7 +66,7 @@ def color_histograms(
     bin_of_value: npt.NDArray[np.uint8],
     counts_SB: npt.NDArray[np.float64],
 ) -> None:
-    """Pixels a bin. Narrow: B = 2 + 25, hue and saturation fall into one bin each; else B = 3 x 25."""
+    """Count pixels per bin. Narrow: B = 2 + 25, hue and saturation fall into one bin each; else B = 3 x 25."""
     counts_SB[:] = 0
     edges = np.linspace(0, 1, COLOR_BINS + 1)
     for y in range(labels_HW.shape[0]):
@@ -101,7 +101,7 @@ def color_histograms(
 
 @numba.njit(nogil=True, cache=True)
 def _bin_of(value: float, edges: npt.NDArray[np.float64]) -> int:
-    """numpy.histogram's bin of a value in [0, 1]."""
+    """Return numpy.histogram's bin of a value in [0, 1]."""
     last = len(edges) - 2
     b = min(int(value * (last + 1)), last)
     if value < edges[b]:
@@ -118,7 +118,7 @@ def texture_histograms(
     bin_of_code: npt.NDArray[np.uint8],
     counts_SB: npt.NDArray[np.float64],
 ) -> None:
-    """Pixels a bin; B = 3 channels x bins."""
+    """Count pixels per bin; B = 3 channels x bins."""
     counts_SB[:] = 0
     bins = counts_SB.shape[1] // 3
     for c in range(3):

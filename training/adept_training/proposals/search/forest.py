@@ -18,7 +18,7 @@ BINS = 19 << 6
 
 @numba.njit(nogil=True, cache=True)
 def find(parent: npt.NDArray[np.int32], node: int) -> int:
-    """The root of ``node``, which then points to it."""
+    """Return the root of ``node``, and make the node point to it."""
     root = int(parent[node])
     while parent[root] != root:
         root = int(parent[root])
@@ -38,7 +38,7 @@ def deal_into_bins(
     sorted_bits: npt.NDArray[np.int64],
     sorted_edges: npt.NDArray[np.int32],
 ) -> None:
-    """Counting sort of all edges by bin; ``starts`` receives where each bin begins."""
+    """Sort all edges by bin (counting sort); ``starts`` receives the start of each bin."""
     height, width = bits_DHW.shape[1:]
     starts[:] = 0
     for y in range(height):
@@ -89,7 +89,7 @@ def sort_edges(
             spare_bits[counts[b]] = bits[i]
             spare_edges[counts[b]] = edges[i]
             counts[b] += 1
-        if longest > 200:  # many costs that are almost equal, as drawings have them: insertion could take for ever
+        if longest > 200:  # many costs that are almost equal, as in drawings: insertion sort could take forever
             order = np.argsort(spare_bits[:n])
             for i in range(n):
                 bits[i] = spare_bits[order[i]]
@@ -119,9 +119,9 @@ def join_similar(
     size: npt.NDArray[np.int32],
     threshold: npt.NDArray[np.float32],
 ) -> None:
-    """The first stage: ``parent`` becomes the forest of segments, whose roots are their first pixels.
+    """Run the first stage: ``parent`` becomes the forest of segments, whose roots are their first pixels.
 
-    ``size`` holds their pixels at the roots; ``bits`` and ``edges``, dealt into bins, are used up.
+    ``size`` receives their pixels at the roots; ``bits`` and ``edges``, sorted into bins, are overwritten.
     """
     costs = bits.view(np.float64)
     first_of = np.array([0, 0, 0, width])
@@ -172,7 +172,7 @@ def number_segments(
     size: npt.NDArray[np.int32],
     labels_P: npt.NDArray[np.int32],
 ) -> tuple[int, npt.NDArray[np.int32]]:
-    """Label segments 0..S-1 in the order of their first pixels; returns S and their sizes in pixels."""
+    """Label segments 0..S-1 in the order of their first pixels; return S and their sizes in pixels."""
     roots = 0
     for p in range(len(parent)):
         roots += parent[p] == p
@@ -191,7 +191,7 @@ def number_segments(
 
 @numba.njit(nogil=True, cache=True)
 def renumber_segments(parent_S: npt.NDArray[np.int32], labels_P: npt.NDArray[np.int32]) -> int:
-    """Replace labels by those of the joined segments, again in the order of first pixels; returns how many."""
+    """Replace labels by those of the joined segments, again in the order of first pixels; return their number."""
     number = np.full(len(parent_S), -1, np.int32)
     segments = 0
     for s in range(len(parent_S)):  # labels are numbered by first pixels already
@@ -217,7 +217,7 @@ def edges_of_small(
     bits: npt.NDArray[np.int64],
     edges: npt.NDArray[np.int32],
 ) -> int:
-    """Write the edges between two segments one of which is below ``min_size``; returns how many."""
+    """Write the edges between two segments one of which is below ``min_size``; return their number."""
     height, width = labels_HW.shape
     n = 0
     for y in range(height):
@@ -249,9 +249,9 @@ def join_small(
     min_size: int,
     sizes_S: npt.NDArray[np.int32],
 ) -> tuple[npt.NDArray[np.int32], bool]:
-    """The second stage, over edges in ascending order of ``bits``; ``sizes_S`` is used up.
+    """Run the second stage, over edges in ascending order of ``bits``; ``sizes_S`` is overwritten.
 
-    Returns the forest over segments, and whether the order of edges of equal cost may have mattered.
+    Return the forest over segments, and whether the order of edges of equal cost may have mattered.
     """
     first_of = np.array([0, 0, 0, width])
     second_of = np.array([1, width, width + 1, 1])

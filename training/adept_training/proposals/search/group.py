@@ -1,8 +1,8 @@
-"""Hierarchical grouping: the two most alike neighbors are merged until no two neighbors are left.
+"""Hierarchical grouping: merge the two most similar neighbors until no two neighbors are left.
 
-After Uijlings et al., "Selective Search for Object Recognition" (IJCV 2013), as AlpacaDB's selectivesearch 0.4 has it.
-Its similarities live in a dict that is sorted anew for every merge, and of equal ones the latest inserted wins: pairs
-are therefore numbered in the order of their insertion, and a heap keeps the greatest (similarity, number) on top.
+After Uijlings et al., "Selective Search for Object Recognition" (IJCV 2013), as in AlpacaDB's selectivesearch 0.4. Its
+similarities are in a dict that is sorted for every merge, and of equal ones the latest inserted wins: pairs are
+therefore numbered in the order of their insertion, and a heap keeps the greatest (similarity, number) on top.
 
 Legend: S segments, R <= 2 S - 1 regions (the segments, then what they were merged into), Q pairs of neighbors.
 """
@@ -19,7 +19,7 @@ Ints = npt.NDArray[np.int64]
 
 @numba.njit(nogil=True, cache=True)
 def neighbors_by_box(boxes_S4: Ints) -> Ints:
-    """Pairs (Q, 2) in AlpacaDB's sense: a corner of the later segment's box lies strictly inside the earlier one's."""
+    """Return pairs (Q, 2) in AlpacaDB's sense: a corner of the later box lies strictly inside the earlier one."""
     segments = len(boxes_S4)
     pairs = np.empty((max(16, 8 * segments), 2), np.int64)
     n = 0
@@ -40,7 +40,7 @@ def neighbors_by_box(boxes_S4: Ints) -> Ints:
 
 @numba.njit(nogil=True, cache=True)
 def neighbors_by_touch(labels_HW: npt.NDArray[np.int32], segments: int) -> Ints:
-    """Pairs (Q, 2) of segments with pixels side by side or corner to corner, in ascending order."""
+    """Return pairs (Q, 2) of segments with pixels side by side or corner to corner, in ascending order."""
     height, width = labels_HW.shape
     keys = np.empty(1024, np.int64)
     n = 0
@@ -66,7 +66,7 @@ def neighbors_by_touch(labels_HW: npt.NDArray[np.int32], segments: int) -> Ints:
 
 @numba.njit(nogil=True, cache=True)
 def similarity(a: int, b: int, boxes: Ints, sizes: Ints, color: Array, texture: Array, area: int, extent: int) -> float:
-    """Color + texture + size + fill, in the reference's order of operations."""
+    """Return color + texture + size + fill, in the reference's order of operations."""
     alike = 0.0
     for i in range(color.shape[1]):
         alike += min(color[a, i], color[b, i])
@@ -97,7 +97,7 @@ def _push(heap: Ints, n: int, pair: int, score: Array) -> None:
 
 @numba.njit(nogil=True, cache=True)
 def _pop(heap: Ints, n: int, score: Array) -> int:
-    """The pair on top of a heap of ``n``."""
+    """Remove and return the top pair of a heap of ``n``."""
     top, last = heap[0], heap[n - 1]
     n -= 1
     i = 0
@@ -119,9 +119,9 @@ def _pop(heap: Ints, n: int, score: Array) -> int:
 def merge_regions(
     pairs_Q2: Ints, segments: int, boxes: Ints, sizes: Ints, color: Array, texture: Array, area: int, extent: int
 ) -> int:
-    """Append merged regions to the first ``segments`` rows of the arrays (each of 2 S - 1 rows); returns R.
+    """Append merged regions to the first ``segments`` rows of the arrays (each of 2 S - 1 rows); return R.
 
-    ``extent`` is what a box's inclusive edges lack of its width: 1, or 0 as the reference has it.
+    ``extent`` is the difference of a box's width and its inclusive edges: 1, or 0 as in the reference.
     """
     room = max(64, 3 * len(pairs_Q2))
     first, second = np.empty(room, np.int32), np.empty(room, np.int32)

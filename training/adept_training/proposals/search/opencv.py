@@ -14,9 +14,9 @@ from adept_training.proposals.search.presets import Preset
 
 
 def opencv_regions(image: npt.NDArray[np.uint8], preset: Preset) -> npt.NDArray[np.float32]:
-    """float32 (N, 4) xyxy, sorted by x1, y1, x2, y2, unique. ``image``: RGB uint8 (H, W, 3).
+    """Return float32 (N, 4) xyxy, sorted by x1, y1, x2, y2, unique. ``image``: RGB uint8 (H, W, 3).
 
-    Raises MissingExtraError when the OpenCV that is installed lacks the contrib modules.
+    Raises MissingExtraError if the installed OpenCV lacks the contrib modules.
     """
     import cv2
 

@@ -1,6 +1,6 @@
 """Presets: every parameter of selective search and of the filter after it, as data.
 
-Importing this module costs nothing, so that the command line can list the names.
+Importing this module is cheap, so that the command line can list the names.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from adept_hub.words.spelling import did_you_mean
 
 @dataclass(frozen=True)
 class BoxFilter:
-    """Which regions become proposals. All bounds are inclusive; the defaults are the paper's (section 4.1)."""
+    """A rule for regions to become proposals. Bounds are inclusive; the defaults are the paper's (section 4.1)."""
 
     min_ratio: float = 1 / 3  # width / height
     max_ratio: float = 3.0
     min_scale: float = 0.3  # sqrt(w h) / sqrt(W H)
     max_scale: float = 0.8
-    min_side: float = 0.0  # pixels of the photograph
+    min_side: float = 0.0  # pixels of the image
 
 
-# Photographs that the filter leaves without a box: SoCo looks again with the ratio alone, then with the 32-pixel floor
-# alone (its filter_ratio_size, filter_ratio, filter_none). What is still empty gets one box, the whole photograph.
+# Images that the filter leaves without a box: SoCo retries with the ratio only, then with the 32-pixel minimum only
+# (its filter_ratio_size, filter_ratio, filter_none). If still empty, the whole image is the one box.
 _ANY = float("inf")
 _RATIO_ONLY = BoxFilter(min_scale=0.0, max_scale=_ANY, min_side=32)
 _SIDE_ONLY = BoxFilter(min_ratio=0.0, max_ratio=_ANY, min_scale=0.0, max_scale=_ANY, min_side=32)
@@ -34,7 +34,7 @@ _SIDE_ONLY = BoxFilter(min_ratio=0.0, max_ratio=_ANY, min_scale=0.0, max_scale=_
 
 @dataclass(frozen=True)
 class Preset:
-    """One way to make proposals."""
+    """Parameters for computing proposals."""
 
     name: str
     algorithm: Literal["alpacadb", "opencv-fast", "opencv-quality"]
@@ -42,25 +42,25 @@ class Preset:
     sigma: float
     min_size: int  # pixels; OpenCV derives its own from k
     # The reference's quirks. True: as in AlpacaDB's selectivesearch 0.4.
-    narrow_color_range: bool = False  # H and S in [0, 1] are histogrammed over (0, 255): only V tells regions apart
+    narrow_color_range: bool = False  # H and S in [0, 1] are histogrammed over (0, 255): only V distinguishes regions
     narrow_texture_range: bool = False  # LBP codes 0..255 are histogrammed over (0, 1): only 0 and 1 count
     box_neighbors: bool = False  # neighbors are boxes with a corner inside the other, not regions that touch
     short_boxes: bool = False  # right and bottom edges are the last pixel, not one past it
     # Edges of equal cost are taken in a fixed order, not in that of numpy.argsort, which depends on the processor
     stable_ties: bool = False
-    # What becomes of the regions.
+    # Filter of the regions.
     filter: BoxFilter = BoxFilter()
     fallback: tuple[BoxFilter, ...] = (_RATIO_ONLY, _SIDE_ONLY)
     # Several regions may have one box. Kept, a uniform draw over rows weights such a box by its regions.
     keep_duplicates: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready parameters, as recorded with the boxes (an absent bound is null)."""
+        """Return JSON-ready parameters, as recorded with the boxes (an absent bound is null)."""
         return {name: _finite(value) for name, value in dataclasses.asdict(self).items()}
 
 
 def preset_from_dict(recorded: dict[str, Any]) -> Preset:
-    """The inverse of ``Preset.as_dict``."""
+    """Return the inverse of ``Preset.as_dict``."""
 
     def rule(bounds: dict[str, float | None]) -> BoxFilter:
         return BoxFilter(**{name: _ANY if bound is None else bound for name, bound in bounds.items()})
@@ -86,7 +86,7 @@ PRESETS: dict[str, Preset] = {
             narrow_color_range=True, narrow_texture_range=True, box_neighbors=True, short_boxes=True,
             keep_duplicates=True,
         ),
-        # SoCo's generate_imagenet_ss_proposals.py: its copy of AlpacaDB's code mends the texture range alone.
+        # SoCo's generate_imagenet_ss_proposals.py: its copy of AlpacaDB's code fixes only the texture range.
         Preset(
             "soco", "alpacadb", 300, 0.9, 100,
             narrow_color_range=True, box_neighbors=True, short_boxes=True,
@@ -102,7 +102,7 @@ DEFAULT_PRESET = "paper"
 
 @checked
 def get_preset(preset: str | Preset) -> Preset:
-    """The preset of that name. Raises ProposalsError, listing the names, for one that does not exist."""
+    """Return the preset of that name. Raises ProposalsError, listing the names, if it does not exist."""
     if isinstance(preset, Preset):
         return preset
     if preset not in PRESETS:

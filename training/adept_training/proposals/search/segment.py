@@ -31,7 +31,7 @@ def felzenszwalb(
     stable_ties: bool = False,
     workspace: Workspace | None = None,
 ) -> tuple[Labels, int]:
-    """Segments of an RGB uint8 (H, W, 3) image, as ``skimage.segmentation.felzenszwalb`` finds them.
+    """Segment an RGB uint8 (H, W, 3) image, exactly as ``skimage.segmentation.felzenszwalb`` does.
 
     Args:
         scale: larger means larger segments. sigma: of the Gaussian, in pixels. min_size: pixels of a segment.
@@ -72,7 +72,7 @@ def felzenszwalb(
 
 
 def _places_in_numpys_order(costs_DHW: npt.NDArray[np.float64], edges: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
-    """Where scikit-image's ``np.argsort(costs)`` puts each of ``edges``."""
+    """Return the positions of ``edges`` in scikit-image's ``np.argsort(costs)``."""
     _, height, width = costs_DHW.shape
     numbers_HW = 4 * np.arange(height * width).reshape(height, width)
     rows, columns = slice(0, height - 1), slice(0, width - 1)

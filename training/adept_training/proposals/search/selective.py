@@ -1,4 +1,4 @@
-"""Selective search on one photograph, by preset."""
+"""Selective search on one image, by preset."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from adept_training.proposals.search.presets import DEFAULT_PRESET, Preset, get_
 
 @dataclass(frozen=True)
 class Regions:
-    """Every region of one photograph, in the algorithm's own order: N regions."""
+    """Every region of one image, in the algorithm's own order: N regions."""
 
-    boxes: Boxes  # (N, 4) float32 xyxy, pixels of the photograph
-    sizes: npt.NDArray[np.int64]  # (N,) pixels that belong to the region; OpenCV does not tell: its box's area
+    boxes: Boxes  # (N, 4) float32 xyxy, pixels of the image
+    sizes: npt.NDArray[np.int64]  # (N,) pixels that belong to the region; the area of its box for OpenCV
 
 
 @checked
 def selective_search(image: npt.NDArray[np.uint8], preset: str | Preset = DEFAULT_PRESET) -> Boxes:
-    """Every region's box, unfiltered, in the algorithm's own order (OpenCV's presets: sorted).
+    """Return every region's box, unfiltered, in the algorithm's own order (OpenCV's presets: sorted).
 
     Args:
         image: RGB uint8 (H, W, 3).
@@ -35,14 +35,14 @@ def selective_search(image: npt.NDArray[np.uint8], preset: str | Preset = DEFAUL
         ``soco``, whose boxes end at the last pixel as their references' do.
 
     Raises:
-        ProposalsError: an unknown preset, or an array that is not uint8 (H, W, 3).
+        ProposalsError: the preset is unknown, or the array is not uint8 (H, W, 3).
     """
     return search_regions(image, preset).boxes
 
 
 @checked
 def search_regions(image: npt.NDArray[np.uint8], preset: str | Preset = DEFAULT_PRESET) -> Regions:
-    """As ``selective_search``, with the regions' sizes beside their boxes."""
+    """Run ``selective_search``, and return the regions' sizes in addition to their boxes."""
     chosen = get_preset(preset)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ProposalsError(

@@ -1,8 +1,8 @@
 """Local binary patterns (8 points, radius 1), bit for bit as scikit-image computes them, a row at a time.
 
-A pattern's bits say which of 8 points on a circle are at least as bright as the center. The diagonal points lie between
-pixels and are interpolated bilinearly, in floating point: on flat ground the rounding decides, and it depends on the
-position in the image, so that the same products and sums are formed here in the same order.
+A pattern's bits mark which of 8 points on a circle are at least as bright as the center. The diagonal points lie
+between pixels and are interpolated bilinearly, in floating point: on flat ground the rounding decides, and it depends
+on the position in the image, so that the same products and sums are formed here in the same order.
 
 Legend: H x W pixels, C = 3 channels (planes).
 """
@@ -26,7 +26,7 @@ def _fractions(n: int, offset: float) -> npt.NDArray[np.float64]:
 
 @numba.njit(nogil=True, cache=True)
 def local_binary_patterns(image_HWC: npt.NDArray[np.uint8], codes_CHW: npt.NDArray[np.uint8]) -> None:
-    """Fill ``codes_CHW`` with the codes 0..255. Outside of the image all is black."""
+    """Fill ``codes_CHW`` with the codes 0..255. Pixels outside the image are black."""
     height, width = image_HWC.shape[:2]
     row_minus, row_plus = _fractions(height, -_DIAGONAL), _fractions(height, _DIAGONAL)
     minus, plus = _fractions(width, -_DIAGONAL), _fractions(width, _DIAGONAL)

@@ -1,4 +1,4 @@
-"""The door to a table's files: Parquet shards and flat NumPy arrays, regular files before a library parses them."""
+"""Open a table's Parquet shards and flat NumPy arrays, checked for regular files before a library parses them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ARRAY = BoundedReader(ProposalsError, 1 << 62)
 _DAMAGE = (
     OSError, ValueError, TypeError, LookupError, RecursionError, MemoryError, OverflowError, pa.ArrowException,
 )  # fmt: skip
-#: What numpy raises beside for the header of an array; it runs Python's own parser on it.
+#: What numpy raises in addition for the header of an array; it runs Python's own parser on it.
 _HEADER = (EOFError, SyntaxError, tokenize.TokenError)
 
 
@@ -33,7 +33,7 @@ def read_footer(path: Path) -> pq.FileMetaData:
     """Return a shard's footer: its summary, sizes and metadata.
 
     Raises:
-        ProposalsError: missing, not a regular file, too large, or not Parquet.
+        ProposalsError: the file is missing, not regular, too large, or not Parquet.
     """
     try:
         with _SHARD.open(path) as stream:
@@ -45,7 +45,7 @@ def read_footer(path: Path) -> pq.FileMetaData:
 
 
 def count_numbers(path: Path, footer: pq.FileMetaData) -> int:
-    """Return how many numbers the boxes of a shard have at most; a summary of more would be given room on disk.
+    """Return the maximum count of numbers in a shard's boxes; a larger summary would allocate too much disk.
 
     Raises:
         ProposalsError: a column has a name that is not UTF-8, which pyarrow decodes only here.
@@ -59,10 +59,10 @@ def count_numbers(path: Path, footer: pq.FileMetaData) -> int:
 
 
 def read_columns(path: Path, wanted: Sequence[pa.Field]) -> pa.Table:
-    """Return some columns of a shard: no nulls, and the types that are asked for.
+    """Return some columns of a shard: no nulls, and the requested types.
 
     Raises:
-        ProposalsError: damaged, or written by another program.
+        ProposalsError: the shard is damaged, or written by another program.
     """
     try:
         with _SHARD.open(path) as stream:
@@ -109,7 +109,7 @@ def map_arrays(folder: Path, names: Iterable[str]) -> dict[str, npt.NDArray[Any]
 
 
 def new_array(path: Path, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """Return a new array that is written through memory, its space taken: a full disk would be a bus error later."""
+    """Create a memory-mapped array with its space allocated: a full disk would be a bus error later."""
     array = np.lib.format.open_memmap(path, "w+", np.dtype(dtype), shape)
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as file:
@@ -118,7 +118,7 @@ def new_array(path: Path, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> npt.N
 
 
 def sync(folder: Path) -> None:
-    """Bring every file of a folder to the disk, so that a power cut after its rename leaves no torn arrays."""
+    """Sync every file of a folder to disk, so that a power cut after its rename leaves no torn arrays."""
     for path in folder.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())

@@ -1,6 +1,6 @@
-"""The flat arrays behind a table: made once from its shards, mapped by every process that reads it.
+"""The flat arrays behind a table: built once from its shards, mapped by every process that reads it.
 
-Legend: R rows (images), B boxes of all rows; 4 = x1, y1, x2, y2 in pixels of the photograph, continuous.
+Legend: R rows (images), B boxes of all rows; 4 = x1, y1, x2, y2 in pixels of the image, continuous.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from adept_training.proposals.table.files import map_arrays, new_array, sync
 
 _DOOR = BoundedReader(ProposalsError)
 _INDEX = "index"
-#: Of the index: one that an older version made is made again.
+#: Version of the index; an older one is built again.
 _VERSION = 2
 #: Name, type and number of columns (0: one-dimensional) of each array.
 _ARRAYS: dict[str, tuple[npt.DTypeLike, int]] = {
@@ -31,7 +31,7 @@ _ARRAYS: dict[str, tuple[npt.DTypeLike, int]] = {
     "sha256_R32": (np.uint8, 32), "keys": (np.uint8, 0), "key_starts": (np.int64, 0), "hashes_R": (np.uint64, 0),
     "rows_R": (np.int32, 0),
 }  # fmt: skip
-#: Boxes may reach over the photograph by this much, pixels: half of one is lost in float32 at sides of millions.
+#: Pixels by which boxes may exceed the image: half of one is lost in float32 at sides of millions.
 _TOLERANCE = 0.5
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -46,15 +46,15 @@ class Index:
 
 
 def hash_of(name: bytes) -> np.uint64:
-    """The hash by which the index is sorted; collisions are settled by the name itself."""
+    """Return the hash by which the index is sorted; collisions are settled by the name itself."""
     return np.uint64(int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little"))
 
 
 def open_index(folder: Path) -> Index:
-    """The index of a table; made when it is missing, damaged or older than the shards.
+    """Open the index of a table; build it if it is missing, damaged or older than the shards.
 
     Raises:
-        ProposalsError: no table, an unfinished one, one that another program wrote, or boxes outside their images.
+        ProposalsError: the table is missing, unfinished or foreign, or boxes are outside their images.
     """
     from adept_training.proposals.table.shards import read_plan
 
@@ -83,7 +83,7 @@ def open_index(folder: Path) -> Index:
 
 
 def _load(index: Path, fingerprint: str) -> Arrays | None:
-    """The arrays of the index in that folder; None where there is none, an old one, or one that a crash left torn."""
+    """Load the arrays of the index in that folder; return None if it is missing, old, or incomplete."""
     try:
         if _DOOR.text(index / "fingerprint") != fingerprint:
             return None
@@ -94,7 +94,7 @@ def _load(index: Path, fingerprint: str) -> Arrays | None:
 
 
 def _fits(arrays: Arrays) -> bool:
-    """Whether the arrays have their types, and the sizes that follow from each other."""
+    """Check the types of the arrays, and the sizes that follow from each other."""
     for name, (kind, columns) in _ARRAYS.items():
         array = arrays[name]
         if array.dtype != kind or array.ndim != 1 + bool(columns) or (columns and array.shape[1] != columns):
@@ -171,7 +171,7 @@ def _build(folder: Path, index: Path, fingerprint: str) -> Arrays:
 
 @dataclass
 class _Faults:
-    """Boxes that are not finite, have no area or leave their photograph, and the first photograph with one."""
+    """Boxes that are not finite, have no area or leave their image, and the first image with one."""
 
     boxes: int = 0
     images: int = 0
@@ -195,7 +195,7 @@ class _Faults:
         self.first = self.first or next((names[row] for row in np.flatnonzero(faulty_R)), "")
 
     def refuse(self, folder: Path) -> None:
-        """Raise ProposalsError where there are any."""
+        """Raise ProposalsError if there are any."""
         if self.images:
             raise ProposalsError(
                 f"The table in {folder} is damaged: {self.boxes} boxes of {self.images} images are not finite, have no "

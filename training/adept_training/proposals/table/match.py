@@ -1,4 +1,4 @@
-"""Whether a table belongs to the photographs at hand: keys, contents and sides, compared with what was recorded."""
+"""Check that a table belongs to the given images: keys, contents and sizes, compared with the recorded ones."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from adept_training.images import ImageSource, content_hash, read_size
 from adept_training.images.text import one_line
 from adept_training.proposals.table.store import ProposalTable
 
-#: Photographs that are looked at in any case, and for how long there are more of them, seconds.
+#: Images that are compared in any case, and seconds after which no more are.
 _LEAST, _SECONDS = 1000, 20.0
 _THREADS = 8
 
 
 @dataclass(frozen=True)
 class ImageDifference:
-    """How photographs differ from those that were recorded."""
+    """Differences of images from the recorded ones."""
 
     looked: int
     differing: int
@@ -35,16 +35,16 @@ class ImageDifference:
 
 
 def matching_keys(table: ProposalTable, source: ImageSource, images: str | None = None) -> list[str]:
-    """Keys of the photographs that have boxes; those that the table lists as unreadable are left out.
+    """Return keys of the images that have boxes, without those that the table lists as unreadable.
 
     Args:
-        table: of boxes.
-        source: the photographs.
-        images: how the user named them, for the message.
+        table: table of boxes.
+        source: the images.
+        images: their name on the command line, for messages.
 
     Raises:
-        ProposalsError: photographs that the table does not know, or whose contents differ from the recorded digests.
-            All of them are compared, or as many as fit into 20 seconds, at random and at least 1,000.
+        ProposalsError: the table lacks images, or their contents differ from the recorded digests. All of them are
+                compared, or as many as fit into 20 seconds, at random and at least 1,000.
     """
     keys = source.keys()
     remake = command_line("proposals", images or "IMAGES", "--out", f"{table.folder}-2")
@@ -57,10 +57,10 @@ def matching_keys(table: ProposalTable, source: ImageSource, images: str | None 
             f"  {remake}"
         )
     with_boxes = [key for key in keys if key in table] if missing else keys
-    found = compare(source, with_boxes, table.sha256, table.size)
-    if found.differing:
+    difference = compare(source, with_boxes, table.sha256, table.size)
+    if difference.differing:
         raise ProposalsError(
-            f"The proposals in {table.folder} were made from other images: {found}.\n"
+            f"The proposals in {table.folder} were made from other images: {difference}.\n"
             f"Give those images, or make the proposals again, then give the new table with --proposals:\n  {remake}"
         )
     return with_boxes
@@ -70,15 +70,15 @@ def compare(
     source: ImageSource, keys: Sequence[str], sha256: Callable[[str], bytes], size: Callable[[str], tuple[int, int]],
     *, seconds: float = _SECONDS, least: int = _LEAST,
 ) -> ImageDifference:  # fmt: skip
-    """Compare the contents of photographs with recorded digests and sides; those that cannot be read are passed over.
+    """Compare the contents of images with recorded digests and sizes; unreadable ones are skipped.
 
     Args:
-        source: the photographs.
-        keys: which of them, in any order; they are looked at in a random order of their own.
+        source: the images.
+        keys: keys to compare, in any order; they are compared in random order.
         sha256: the recorded digest of a key.
         size: the recorded (width, height) of a key, pixels.
-        seconds: after which no more are looked at, once ``least`` are.
-        least: photographs that are looked at in any case.
+        seconds: time after which no more are compared, once ``least`` are.
+        least: number of images that are compared in any case.
     """
 
     def look(key: str) -> tuple[str, bool, bool] | None:

@@ -1,8 +1,8 @@
 """The table on disk: ``plan.json`` and ``part-00000.parquet``, ... , each written whole or not at all.
 
-One row an image: key (string), width and height (int32, pixels), boxes (list of float32 x1, y1, x2, y2 in pixels of the
-photograph, continuous), fallback (bool), sha256 of the encoded image (32 bytes). The plan stands in every shard's
-metadata too, so that a shard alone still says how it was made.
+One row per image: key (string), width and height (int32, pixels), boxes (list of float32 x1, y1, x2, y2 in pixels of
+the image, continuous), fallback (bool), sha256 of the encoded image (32 bytes). The plan is also in every shard's
+metadata, so that a shard alone records how it was made.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class ProposalRow:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """An image that has no row, and why."""
+    """An image without a row, and the reason."""
 
     key: str
     reason: str
@@ -63,10 +63,10 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class TablePlan:
-    """What a table is: which images, in which shards, made how. Equal plans give equal tables."""
+    """Contents of a table: images, shards, and parameters. Equal plans give equal tables."""
 
     images: int
-    shard_size: int  # images a shard, unreadable ones included
+    shard_size: int  # images per shard, unreadable ones included
     keys_sha256: str  # of the keys joined by line feeds
     preset: dict[str, Any]
     engine: dict[str, str]  # the implementation and the libraries its boxes depend on
@@ -94,7 +94,7 @@ def keys_digest(keys: Iterable[str]) -> str:
 
 
 def read_plan(folder: Path) -> TablePlan:
-    """The plan of a table. Raises ProposalsError when there is none, or when it is not one of ours."""
+    """Read the plan of a table. Raises ProposalsError if there is none, or if it has another format."""
     path = folder / PLAN_FILE
     if not os.path.lexists(path):
         raise ProposalsError(
@@ -111,7 +111,7 @@ def read_plan(folder: Path) -> TablePlan:
 
 
 def _is_plan(content: dict[str, Any]) -> bool:
-    """Whether the fields are those of a plan, each of its type."""
+    """Check that the fields are those of a plan, each of its type."""
     if set(content) != set(TablePlan.__dataclass_fields__):
         return False
     preset, engine = content["preset"], content["engine"]
@@ -129,7 +129,7 @@ def _is_plan(content: dict[str, Any]) -> bool:
 def write_shard(
     folder: Path, plan: TablePlan, shard: int, rows: Sequence[ProposalRow], unreadable: Sequence[Unreadable]
 ) -> None:
-    """One shard, whole or not at all. Raises DiskFullError."""
+    """Write one shard, whole or not at all. Raises DiskFullError."""
     note = {
         "shard": shard,
         "boxes": sum(len(row.boxes) for row in rows),
@@ -154,7 +154,7 @@ def write_shard(
 
 
 def shard_note(folder: Path, plan: TablePlan, shard: int) -> dict[str, Any]:
-    """A shard's own metadata: rows, boxes and unreadable images. Raises ProposalsError for a foreign or broken one."""
+    """Read a shard's metadata: rows, boxes and unreadable images. Raises ProposalsError if foreign or broken."""
     path = folder / plan.part(shard)
     if not os.path.lexists(path):
         raise ProposalsError(
@@ -186,10 +186,10 @@ def _is_note(note: Any, shard: int) -> bool:
 
 
 def read_shard(folder: Path, plan: TablePlan, shard: int, columns: Sequence[str] | None = None) -> pa.Table:
-    """The rows of a shard, or some of its columns: no nulls, and the types that `write_shard` gives.
+    """Read the rows of a shard, or some of its columns: no nulls, and the types that `write_shard` uses.
 
     Raises:
-        ProposalsError: damaged, or written by another program.
+        ProposalsError: the shard is damaged, or written by another program.
     """
     wanted = [field for field in _COLUMNS if columns is None or field.name in columns]
     return read_columns(folder / plan.part(shard), wanted)

@@ -1,7 +1,7 @@
 """The table at training time: memory-mapped arrays, looked up by key in microseconds.
 
-Parquet is for keeping and exchanging; it cannot be read at random. ``ProposalTable.open`` therefore unpacks the shards
-once into flat arrays beside them (``index/``, made again whenever a shard has changed) and maps those: any number of
+Parquet is for keeping and exchanging; it has no random access. ``ProposalTable.open`` therefore unpacks the shards
+once into flat arrays next to them (``index/``, made again whenever a shard has changed) and maps those: any number of
 loader processes share one copy in the page cache, and pickling a table sends its path.
 """
 
@@ -35,9 +35,9 @@ class ProposalTable:
         """Open a finished table.
 
         Raises:
-            ProposalsError: no table there, an unfinished one, one that another program wrote, or one whose boxes
-                are not finite or leave their photographs.
-            DiskFullError: no space for the index.
+            ProposalsError: the table is missing, unfinished or written by another program, or has boxes that are not
+                    finite or leave their images.
+            DiskFullError: the disk has no space for the index.
         """
         path = Path(folder)
         return cls(path, open_index(path))
@@ -55,30 +55,30 @@ class ProposalTable:
         return iter(self.keys())
 
     def keys(self) -> list[str]:
-        """Every key, in the order of the image source."""
+        """Return every key, in the order of the image source."""
         blob, starts = self._keys.tobytes(), self._key_starts.tolist()
         return [blob[a:b].decode("utf-8") for a, b in itertools.pairwise(starts)]
 
     def boxes(self, key: str) -> Boxes:
-        """float32 (N, 4) xyxy in pixels of the photograph: a read-only view of the mapped file."""
+        """Return float32 (N, 4) xyxy in pixels of the image: a read-only view of the mapped file."""
         row = self._row(key)
         return self._boxes[self._starts[row] : self._starts[row + 1]]
 
     def size(self, key: str) -> tuple[int, int]:
-        """(width, height) of the photograph in pixels."""
+        """Return (width, height) of the image in pixels."""
         width, height = self._sizes[self._row(key)].tolist()
         return width, height
 
     def fallback(self, key: str) -> bool:
-        """Whether the preset's filter left nothing, so that the boxes are a fallback."""
+        """Check whether the preset's filter left nothing, so that the boxes are a fallback."""
         return bool(self._fallback[self._row(key)])
 
     def sha256(self, key: str) -> bytes:
-        """SHA-256 of the encoded image (32 bytes) that the boxes were made from."""
+        """Return the SHA-256 of the encoded image (32 bytes) that the boxes were computed on."""
         return bytes(self._sha256[self._row(key)])
 
     def check_size(self, key: str, size: tuple[int, int]) -> None:
-        """Compare (width, height) of a photograph, decoded, with the sides that its boxes were made from.
+        """Compare (width, height) of a decoded image with the size that its boxes were computed on.
 
         Raises:
             ProposalsError: they differ.
@@ -91,7 +91,7 @@ class ProposalTable:
             )
 
     def unreadable(self) -> set[str]:
-        """Keys of the photographs that have no row because they could not be read."""
+        """Return keys of the images that have no row because they could not be read."""
         from adept_training.proposals.table.shards import read_plan, shard_note
 
         plan = read_plan(self.folder)
@@ -103,12 +103,12 @@ class ProposalTable:
         if row < 0:
             raise ProposalsError(
                 f"No proposals for {key!r} in {self.folder}.\n"
-                "The table belongs to other images, or that image could not be read: see unreadable.jsonl beside it."
+                "The table belongs to other images, or that image could not be read: see unreadable.jsonl next to it."
             )
         return row
 
     def _find(self, key: str) -> int:
-        if not is_utf8(key):  # its photograph is among the unreadable ones
+        if not is_utf8(key):  # its image is among the unreadable ones
             return -1
         name = key.encode("utf-8")
         wanted = hash_of(name)
