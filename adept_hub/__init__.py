@@ -9,11 +9,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from adept_hub.exporting import export as export
+    from adept_hub.exporting import load_state_dict as load_state_dict
     from adept_hub.load import create_model as create_model
-    from adept_hub.load import export as export
     from adept_hub.load import load_into as load_into
     from adept_hub.load import load_pretrained as load_pretrained
-    from adept_hub.load import load_state_dict as load_state_dict
     from adept_hub.load_report import LoadReport as LoadReport
     from adept_hub.publish.push import push_to_hub as push_to_hub
     from adept_hub.publish.push import save_pretrained as save_pretrained
@@ -30,14 +30,14 @@ _HOME = {
     "LoadReport": "load_report",
     "ModelInfo": "registry",
     "create_model": "load",
-    "export": "load",
+    "export": "exporting",
     "is_model": "registry",
     "is_model_pretrained": "registry",
     "list_models": "registry",
     "list_pretrained": "registry",
     "load_into": "load",
     "load_pretrained": "load",
-    "load_state_dict": "load",
+    "load_state_dict": "exporting",
     "model_info": "registry",
     "push_to_hub": "publish.push",
     "save_pretrained": "publish.push",

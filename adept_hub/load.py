@@ -1,4 +1,4 @@
-"""Checkpoints become detectors: ready to fine-tune, inside a user's own model, or exported to a framework."""
+"""Checkpoints become detectors: ready to fine-tune, or inside a user's own model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import os
 import warnings
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Unpack, get_args
 
 import torch
@@ -15,13 +14,11 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from adept_hub.arguments.calls import checked
 from adept_hub.arguments.choices import check_choice, check_num_classes, chosen_parts
-from adept_hub.convert.export import export_state, write_export
-from adept_hub.convert.options import DEFAULT_ANCHORS, Anchors, Detector, Levels, StateOptions, Target, TargetOptions
+from adept_hub.convert.options import DEFAULT_ANCHORS, Anchors, Detector, Levels, Target
 from adept_hub.convert.plan import plan_for_model
 from adept_hub.convert.rescale import rescale_anchors
 from adept_hub.convert.strides import refuse_other_strides, refuse_stride_in_1x1
 from adept_hub.errors import OptionValueError, UnsupportedDetectorError
-from adept_hub.frameworks import FRAMEWORKS, find_framework
 from adept_hub.frameworks.recognize import recognize
 from adept_hub.hub.fetch import FetchOptions, fetch
 from adept_hub.load_report import LoadReport
@@ -167,97 +164,6 @@ def create_model(
     info = registry().resolve(os.fspath(name))
     options.setdefault("anchor_sizes", Target(anchors=anchors).anchor_sizes(info.spec))
     return assemble_detector(DetectorParts(info.spec), num_classes, detector, info.preprocessing, **options)
-
-
-@checked
-def load_state_dict(
-    source: Source,
-    *,
-    framework: str = "canonical",
-    detector: Detector = "faster_rcnn",
-    parts: str | Iterable[str] = PARTS,
-    revision: str | None = None,
-    cache_dir: str | os.PathLike[str] | None = None,
-    offline: bool | None = None,
-    token: str | bool | None = None,
-    **options: Unpack[StateOptions],
-) -> dict[str, Tensor]:
-    """The pre-trained tensors under a framework's own names.
-
-    Args:
-        framework: ``torchvision``, ``detectron2``, ``mmdet``, or ``canonical`` for the names of the checkpoint file.
-        detector: the detector that the names are for.
-        **options: ``norm`` and ``anchors`` of `adept_hub.convert.options.Target`; they need a framework.
-
-    For the other arguments and the errors see `load_pretrained`.
-
-    Raises:
-        UnsupportedDetectorError: the framework, the detector or an option is not known.
-        OptionValueError: an option that changes nothing under canonical names.
-
-    Example:
-        >>> import adept_hub
-        >>> state = adept_hub.load_state_dict("adept_joint", framework="detectron2", parts="rpn")
-        >>> tuple(state["proposal_generator.rpn_head.conv.weight"].shape)
-        (128, 128, 3, 3)
-    """
-    check_choice("framework", framework, ("canonical", *FRAMEWORKS), UnsupportedDetectorError)
-    target = Target(detector=detector, **options)
-    names = tuple(FRAMEWORKS)
-    if framework == "canonical" and (target != Target() or options):
-        raise OptionValueError(
-            "The canonical names are those of every detector: detector, norm and anchors change nothing there.\n"
-            f"Name the framework too: framework={names[0]!r} (or {', '.join(names[1:])})."
-        )
-    fetched = fetch(source, FetchOptions(revision, cache_dir, offline, token))
-    tensors = promised_tensors(fetched, promised_parts(parts, fetched.config))
-    return (
-        tensors
-        if framework == "canonical"
-        else export_state(tensors, fetched.config.spec, FRAMEWORKS[framework], target)
-    )
-
-
-@checked
-def export(
-    source: Source,
-    framework: str,
-    out: str | os.PathLike[str],
-    *,
-    detector: Detector = "faster_rcnn",
-    parts: str | Iterable[str] = PARTS,
-    revision: str | None = None,
-    cache_dir: str | os.PathLike[str] | None = None,
-    offline: bool | None = None,
-    token: str | bool | None = None,
-    **options: Unpack[TargetOptions],
-) -> list[Path]:
-    """Write weights under a framework's names and the config that makes the framework agree with them.
-
-    Args:
-        framework: a name in `adept_hub.frameworks.FRAMEWORKS`: ``torchvision``, ``detectron2`` or ``mmdet``.
-        out: the folder to write; must not exist, or be empty.
-        detector: the detector to configure.
-        parts: the parts to write; the framework initializes the others.
-        **options: those of `adept_hub.convert.options.Target` (``num_classes``, ``norm``, ``anchors``, ``levels``).
-
-    Returns:
-        The files written.
-
-    Raises:
-        OutputExistsError, DiskFullError: about ``out``. Others as in `load_pretrained`.
-
-    Example:
-        >>> import adept_hub, tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     [path.name for path in adept_hub.export("adept_joint", "detectron2", f"{folder}/out", num_classes=4)]
-        ['model.pth', 'config.yaml']
-    """
-    known = find_framework(framework)
-    target = Target(detector=detector, **options)
-    fetched = fetch(source, FetchOptions(revision, cache_dir, offline, token))
-    tensors = promised_tensors(fetched, promised_parts(parts, fetched.config))
-    return write_export(tensors, fetched.config, known, Path(out), target)
 
 
 @checked

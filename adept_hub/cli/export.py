@@ -31,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export, and say what was written and what to type next."""
+    from adept_hub.exporting import export
     from adept_hub.frameworks import find_framework
-    from adept_hub.load import export
 
     chosen = {"num_classes": args.num_classes, "norm": args.norm, "anchors": args.anchors, "levels": args.levels}
     options = {name: value for name, value in chosen.items() if value is not None}

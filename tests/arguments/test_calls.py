@@ -25,7 +25,8 @@ ROOT = Path(__file__).parents[2]
 
 #: Modules of the library whose every function is for users, and single functions of others.
 MODULES = (
-    "hubconf", "adept_hub.load", "adept_hub.publish.push", "adept_hub.registry", "adept_hub.doctor",
+    "hubconf", "adept_hub.load", "adept_hub.exporting",
+    "adept_hub.publish.push", "adept_hub.registry", "adept_hub.doctor",
     "adept_hub.convert.export", "adept_hub.integrations.url_handler",
 )  # fmt: skip
 FUNCTIONS = (

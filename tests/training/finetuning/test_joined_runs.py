@@ -66,7 +66,7 @@ def test_a_detector_is_evaluated_on_another_order_of_its_classes(
 
 def test_a_subset_without_images_does_not_become_all_of_them(house_data: HouseData, tmp_path: Path) -> None:
     data = open_data(house_data.words())
-    with pytest.raises(DataError, match="not one object"):
+    with pytest.raises(DataError, match="no objects to train on"):
         finetune(
             "scratch", data, load_finetune_recipe(None, TUNE), tmp_path / "run", subset=replace(data.train, images=())
         )

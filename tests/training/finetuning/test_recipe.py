@@ -51,7 +51,7 @@ def test_every_shipped_protocol_is_a_recipe_with_the_paper_s_numbers() -> None:
     assert recipes["soda10m_cascade"].detector.detector == "cascade_rcnn"
     assert recipes["voc_fewshot"].detector.classifier == "cosine"
     assert load_finetune_recipe("coco_1x").to_yaml() == coco.to_yaml()
-    with pytest.raises(RecipeError, match="Shipped"):
+    with pytest.raises(RecipeError, match="Bundled"):
         load_finetune_recipe("coco_2x")
 
 
