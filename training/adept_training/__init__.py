@@ -1,1 +1,1 @@
-"""The ADePT trainer: photographs in, a checkpoint folder out."""
+"""The ADePT trainer: unlabeled images in, a checkpoint folder out."""

@@ -39,9 +39,9 @@ class ViewsRecipe:
     v3_mode: Literal["resize_v2", "independent"] = "resize_v2"
     #: One set of boxes for all three views (Eq. 6) or one for (V1, V2) and one for (V1, V3) (SoCo's code).
     box_sets: Literal["shared", "separate"] = "shared"
-    #: Boxes an image, K.
+    #: Boxes per image, K.
     boxes: Annotated[int, Range(1, 1000)] = 4
-    #: Area of the crop as a fraction of the photograph's, least and most.
+    #: Area of the crop as a fraction of the image's, least and most.
     crop_scale: tuple[Area, Area] = (0.5, 1.0)
     #: Width / height of the crop, least and most.
     crop_ratio: tuple[Aspect, Aspect] = (3 / 4, 4 / 3)
@@ -53,7 +53,7 @@ class ViewsRecipe:
     jitter_prob: Share = 0.5
     #: Each of x, y, w, h moves by at most this fraction of the width or height.
     jitter_ratio: Share = 0.1
-    #: Crops drawn anew while too few boxes are common.
+    #: Crops drawn again while too few boxes are common.
     max_tries: Annotated[int, Range(1, 10_000)] = 5
 
 

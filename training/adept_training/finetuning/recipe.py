@@ -27,7 +27,7 @@ Decay = Annotated[float, Range(0.0, 10.0)]
 
 @dataclass(frozen=True)
 class DetectorRecipe:
-    """What is built around the four parts."""
+    """The detector around the four parts."""
 
     #: Type of the detector.
     detector: Literal["faster_rcnn", "mask_rcnn", "cascade_rcnn"] = "faster_rcnn"
@@ -45,7 +45,7 @@ class DetectorRecipe:
     rois: Count = 512
     #: Anchors per image that the RPN is trained on.
     rpn_anchors: Count = 256
-    #: Proposals an image that the head sees, in training and in testing, after NMS.
+    #: Proposals per image that the head sees, in training and in testing, after NMS.
     train_proposals: Count = 2000
     #: Proposals per image that the head sees in testing.
     test_proposals: Count = 1000
@@ -111,7 +111,7 @@ class NormsRecipe:
 
     #: What batch norms do while training.
     policy: Literal["train", "freeze_after_warmup", "frozen"] = "train"
-    #: Batches over which statistics are measured anew before an evaluation (Detectron2's PRECISE_BN); 0: never.
+    #: Batches over which statistics are measured again before an evaluation (Detectron2's PRECISE_BN); 0: never.
     precise_batches: Annotated[int, Range(0, 100_000)] = 50
 
 
@@ -143,7 +143,7 @@ class FinetuneEngineRecipe:
 
 @dataclass(frozen=True)
 class FinetuneRecipe:
-    """Everything that defines a fine-tuning beside its source and its labels."""
+    """Complete configuration of a fine-tuning, except its source and its labels."""
 
     detector: DetectorRecipe = field(default_factory=DetectorRecipe)
     optimizer: FinetuneOptimizerRecipe = field(default_factory=FinetuneOptimizerRecipe)

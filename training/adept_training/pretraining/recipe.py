@@ -34,7 +34,7 @@ class DataRecipe:
     proposals: str = "paper"
     #: Loader processes.
     workers: Annotated[int, Range(0, 256)] = 4
-    #: Photographs kept out of training for the RPN's recall: at most this many, and at most one in twenty.
+    #: Images kept out of training for the RPN's recall: at most this many, and at most one in twenty.
     held_out: Annotated[int, Range(0, 1_000_000)] = 200
 
 
@@ -99,7 +99,7 @@ class ExportRecipe:
 class EngineRecipe:
     """How the run is carried out; none of it but batch size, seed, precision and compile changes the weights."""
 
-    #: Images a step, over all processes.
+    #: Images per step, over all processes.
     batch_size: Annotated[int, Range(1, 65_536)] = 1024
     #: ``auto``: bf16 on a GPU that has it; on a CPU, that of fp32 and bf16 which is faster when the run begins.
     precision: Literal["auto", "fp64", "fp32", "bf16", "fp16"] = "auto"
@@ -113,7 +113,7 @@ class EngineRecipe:
     checkpoint_minutes: Minutes = 10.0
     #: Checkpoints that are kept.
     keep: Annotated[int, Range(1, 1000)] = 3
-    #: Steps between lines of the log, and between probes of the held-out photographs (0: only first and last).
+    #: Steps between lines of the log, and between probes of the held-out images (0: only first and last).
     log_every: Annotated[int, Range(1, 1_000_000_000)] = 10
     #: Steps between probes of the held-out images; 0: only first and last.
     probe_every: Steps = 500
@@ -124,13 +124,13 @@ class EngineRecipe:
     threads: Annotated[int, Range(0, 1024)] = 0
     #: Below this spread of the target's features the run is stopped as collapsed; 0: never.
     collapse_spread: Annotated[float, Range(0.0, 1.0)] = 0.02
-    #: Steps before the collapse is judged.
+    #: Steps before a collapse can stop the run.
     collapse_after: Steps = 200
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that defines a pre-training run beside its photographs."""
+    """Complete configuration of a pre-training run, except its images."""
 
     model: DetectorSpec = field(default_factory=DetectorSpec)
     data: DataRecipe = field(default_factory=DataRecipe)
