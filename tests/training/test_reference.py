@@ -118,7 +118,7 @@ def test_every_field_has_a_comment(cls: type, load: object, command: str) -> Non
 
 def test_bounds_defaults_and_reasons_worked_by_hand() -> None:
     rows = {one.path: (one.default, one.allowed, one.text) for one in settings_of(Recipe)}
-    assert rows["views.boxes"] == ("4", "1..1000", "Boxes an image, K.")
+    assert rows["views.boxes"] == ("4", "1..1000", "Boxes per image, K.")
     assert rows["method.momentum"][:2] == ("0.99", "in [0, 1)")
     assert rows["optimizer.rpn_lr"][:2] == ("null", "in [0, 10000] or null")
     assert rows["views.crop_ratio"] == ("[0.75, 1.333]", "each in (0, 100]",
