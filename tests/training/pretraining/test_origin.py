@@ -90,7 +90,7 @@ def test_a_run_that_is_resumed_keeps_the_facts_without_being_told(
     with pytest.raises(ResumeError, match=r"start.json is not valid JSON"):
         start(source, tmp_path / "run", *settings, resume=True)
     (tmp_path / "run" / "start.json").unlink()
-    with pytest.raises(ResumeError, match=r"has no start.json: .*mean and std.*not known"):
+    with pytest.raises(ResumeError, match=r"has no start.json: .*mean and std.*unknown"):
         start(source, tmp_path / "run", *settings, resume=True)
     with pytest.raises(ResumeError, match=r"has no start.json"):
         start(source, tmp_path / "run", *settings, resume=True, init=house.folder)
