@@ -38,7 +38,7 @@ ALLOWED = {
     "adept_hub.models.wrapped:memory_is_read_only": "asks Linux, in /proc, about this process",
     "adept_training.runtime.state:_read": "a stream of the door whose SHA-256 was recorded, tensors only",
     "adept_training.images.hugging_face:open_hugging_face": "the datasets library reads, and gives undecoded bytes",
-    "adept_training.reference.recipe_fields:_comments": "the source of this package's own recipes",
+    "adept_training.runtime.recipe_fields:_comments": "the source of this package's own recipes",
 }
 
 

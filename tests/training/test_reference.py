@@ -21,7 +21,7 @@ from adept_training.labels.records import Data
 from adept_training.pretraining.recipe import Recipe, load_recipe
 from adept_training.reference.docstrings import markdown
 from adept_training.reference.pages import pages
-from adept_training.reference.recipe_fields import settings_of
+from adept_training.runtime.recipe_fields import settings_of
 from tests.printed import ROOT
 from tests.training.made import crowded
 

@@ -46,7 +46,7 @@ def add_license_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare ``--recipe``, ``--set`` and shorthands for common settings."""
-    from adept_training.reference.recipe_fields import add_list_argument
+    from adept_training.cli.list_settings import add_list_argument
 
     parser.add_argument("--recipe", metavar="FILE|NAME", help="a YAML file or a bundled fine-tuning recipe")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="SECTION.FIELD=VALUE",

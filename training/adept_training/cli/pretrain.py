@@ -20,7 +20,7 @@ TRACKER_NAMES = ("tensorboard", "wandb", "mlflow", "trackio")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments; does not import torch."""
-    from adept_training.reference.recipe_fields import add_list_argument
+    from adept_training.cli.list_settings import add_list_argument
     from adept_training.runtime.ownership import add_wait_argument
 
     parser.add_argument("--images", required=True, help="a folder, a text file of paths, or WebDataset shards")

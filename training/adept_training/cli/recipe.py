@@ -42,7 +42,7 @@ def _print(name: str, as_json: bool) -> int:
     from adept_hub.words.spelling import did_you_mean
     from adept_training.finetuning.recipe import load_finetune_recipe
     from adept_training.pretraining.recipe import load_recipe
-    from adept_training.reference.recipe_fields import annotated_yaml
+    from adept_training.runtime.recipe_fields import annotated_yaml
 
     found = {path.stem: (kind, path) for kind, paths in _shipped().items() for path in paths}
     if name not in found:

@@ -23,8 +23,9 @@ from adept_hub.cli.parser import Parser
 from adept_hub.io.write import atomic_file
 from adept_hub.spec import CheckpointConfig
 from adept_training import cli
+from adept_training.cli.list_settings import recipe_classes
 from adept_training.reference.docstrings import markdown
-from adept_training.reference.recipe_fields import fields_of, recipe_classes, settings_of
+from adept_training.runtime.recipe_fields import fields_of, settings_of
 
 _GENERATED = "Generated from the source by `make reference`; do not edit.\n"
 _RECIPES = {

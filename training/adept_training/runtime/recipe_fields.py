@@ -5,16 +5,13 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
 import dataclasses
 import inspect
 import json
-import sys
 import textwrap
 import types
 import typing
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -47,25 +44,6 @@ def settings_of(cls: type[Any], default: Any = None, prefix: str = "") -> list[S
             allowed = _within(cls, name) or _allowed(hint)
             found.append(Setting(f"{prefix}{name}", _yaml(value), allowed, comments.get(name, "")))
     return found
-
-
-def add_list_argument(parser: argparse.ArgumentParser, kind: Literal["pretrain", "finetune"]) -> None:
-    """Declare ``--list-settings``, which needs no other argument."""
-    parser.add_argument("--list-settings", action=_List, nargs=0, const=kind,
-                        help="list every SECTION.FIELD with its default and bounds, and exit")  # fmt: skip
-
-
-class _List(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        sys.stdout.writelines(f"{line}\n" for line in lines(settings_of(recipe_classes()[self.const])))
-        parser.exit()
-
-
-def lines(settings: Sequence[Setting]) -> Iterator[str]:
-    """Yield the list for a terminal."""
-    for one in settings:
-        yield f"{one.path} = {one.default}" + (f"   ({one.allowed})" if one.allowed else "")
-        yield from textwrap.wrap(one.text, 100, initial_indent="    ", subsequent_indent="    ")
 
 
 def fields_of(cls: type[Any]) -> list[Setting]:
@@ -101,14 +79,6 @@ def annotated_yaml(recipe: Any, indent: str = "") -> str:
         else:
             text += f"{indent}{name}:\n{annotated_yaml(value, f'{indent}  ')}"
     return text
-
-
-def recipe_classes() -> dict[str, type[Any]]:
-    """Return the class of recipes by the command that they are for."""
-    from adept_training.finetuning.recipe import FinetuneRecipe
-    from adept_training.pretraining.recipe import Recipe
-
-    return {"pretrain": Recipe, "finetune": FinetuneRecipe}
 
 
 def _allowed(hint: Any) -> str:
