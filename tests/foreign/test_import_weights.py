@@ -7,19 +7,20 @@ import argparse
 import pytest
 import torch
 from torch import nn
-from torchvision.models import resnet18, resnet50
+from torchvision.models import resnet18
 
 from adept_hub.checkpoint.folder import read_config, read_tensors
 from adept_hub.cli.import_weights import add_arguments, run
 from adept_hub.convert.norms import fold_into_convs
 from adept_hub.convert.options import DOWNSTREAM_SIZES, Target
 from adept_hub.convert.rescale import rescale_anchors
-from adept_hub.errors import CheckpointError, IncompleteLoadError, UnknownKeyError
-from adept_hub.foreign.import_weights import FOREIGN_LAYOUTS, import_layout, recognize_layout
+from adept_hub.errors import CheckpointError
+from adept_hub.foreign.import_weights import import_layout, recognize_layout
 from adept_hub.frameworks import MMDET
 from adept_hub.models import DetectorParts
 from adept_hub.models.pooling import canonical_levels
 from tests.foreign import foreign
+from tests.foreign.soco import parts_of, soco_file
 from tests.frameworks_support import (
     SMALL,
     one_thread,  # noqa: F401  # an autouse fixture
@@ -31,32 +32,6 @@ def command(words):
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     return run(parser.parse_args(words))
-
-
-def parts_of(tensors, *parts):
-    return {k: t for k, t in tensors.items() if k.split(".")[0] in parts}
-
-
-def soco_file(online, target):
-    """A SoCo checkpoint's model, from the module names in its code."""
-    state = {}
-    for tensors, suffix in ((online, ""), (target, "_k")):
-        for key, tensor in tensors.items():
-            part, rest = key.split(".", 1)
-            if part == "backbone":
-                state[f"module.encoder{suffix}.{rest}"] = tensor
-            elif part == "fpn":
-                blocks, level, inside, leaf = rest.split(".")
-                convs = {"inner_blocks": "lateral_convs", "layer_blocks": "fpn_convs"}[blocks]
-                state[f"module.neck{suffix}.{convs}.{level}.{('conv', 'bn')[int(inside)]}.{leaf}"] = tensor
-            elif part == "head":
-                numbers, leaf = rest.rsplit(".", 1)
-                block = numbers.split(".")
-                name = "fc1" if block == ["5"] else f"{('conv', 'bn')[int(block[1])]}{int(block[0]) + 1}"
-                state[f"module.head{suffix}.{name}.{leaf}"] = tensor
-    for name in ("projector", "projector_k", "predictor"):
-        state[f"module.{name}.linear1.weight"] = torch.ones(2, 2)
-    return state
 
 
 def test_soco_s_two_networks_are_told_apart():
@@ -204,18 +179,6 @@ def test_every_tensor_of_a_resnet_50_arrives_in_its_place(layout, rule, more, re
     assert {key: int(t.sum()) for key, t in found.items()} == {f"backbone.{k}": int(t.sum()) for k, t in resnet.items()}
 
 
-@pytest.fixture(scope="module")
-def resnet():
-    """torchvision's names and shapes; each tensor holds a number of its own, in one element."""
-    with torch.device("meta"):
-        shapes = {key: tensor.shape for key, tensor in resnet50().state_dict().items() if not key.startswith("fc.")}
-    state = {}
-    for number, (key, shape) in enumerate(shapes.items(), 1):
-        state[key] = torch.tensor(number) if key.endswith("tracked") else torch.zeros(shape)
-        state[key].view(-1)[0] = number
-    return state
-
-
 def test_counters_that_a_converter_left_out_become_zero(resnet):
     """chigur/byol-convert writes none."""
     state = {key: tensor for key, tensor in resnet.items() if "num_batches_tracked" not in key}
@@ -255,46 +218,6 @@ def test_a_state_dict_is_found_where_the_project_puts_it(layout, wrap, tmp_path,
     torch.save(wrap({rule(key): tensor for key, tensor in resnet.items()}), tmp_path / "x.torch")
     assert command([str(tmp_path / "x.torch"), "--out", str(tmp_path / "out")]) == 0
     assert read_config(tmp_path / "out").spec.depth == 50
-
-
-def test_the_layout_that_would_fit_is_named(resnet):
-    state = {foreign.vissl(key): tensor for key, tensor in resnet.items()}
-    with pytest.raises(UnknownKeyError, match="They fit --layout vissl"):
-        import_layout(state, "swav")
-
-
-def test_a_name_that_no_layout_lists_is_never_guessed():
-    state = {**resnet18().state_dict(), "surprise.weight": torch.ones(1)}
-    with pytest.raises(CheckpointError, match="nearest: torchvision"):
-        recognize_layout(state)
-    with pytest.raises(UnknownKeyError, match=r"surprise\.weight"):
-        import_layout(state, "resnet")
-    with pytest.raises(CheckpointError, match="Known"):
-        import_layout(state, "dino")
-
-
-@pytest.mark.parametrize("layout", ["resnet", "soco"])
-def test_deleting_or_renaming_any_tensor_is_caught(layout):
-    tensors = random_tensors(SMALL)
-    state = (
-        soco_file(tensors, {})
-        if layout == "soco"
-        else FOREIGN_LAYOUTS["resnet"].table.to_target(parts_of(tensors, "backbone"))
-    )
-    for key, tensor in state.items():
-        if "projector" in key or "predictor" in key:
-            continue
-        less = {k: t for k, t in state.items() if k != key}
-        with pytest.raises(IncompleteLoadError):
-            import_layout(less, layout)
-        with pytest.raises((IncompleteLoadError, UnknownKeyError)):
-            import_layout({**less, f"{key}x": tensor}, layout)
-
-
-def test_a_part_that_lost_all_its_names_is_missed():
-    state = {k: t for k, t in soco_file(random_tensors(SMALL), {}).items() if "neck" not in k}
-    with pytest.raises(IncompleteLoadError, match="fpn"):
-        import_layout(state, "soco")
 
 
 def test_the_command_writes_a_checkpoint(tmp_path, capsys):

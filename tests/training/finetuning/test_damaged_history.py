@@ -92,7 +92,7 @@ def test_a_torn_line_costs_its_own_cell_alone(torn: bytes, tmp_path: Path, caplo
     for cell in CELLS[1:]:
         _keep(tmp_path, cell, "p")
     assert list(_finished(tmp_path, "p").values()) == CELLS
-    assert [record.getMessage().split(" of ")[0] for record in caplog.records] == ["1 lines"]
+    assert [record.getMessage().split(" of ")[0] for record in caplog.records] == ["1 incomplete lines"]
 
 
 def test_cells_of_another_plan_are_still_refused(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from dataclasses import dataclass, field, replace
@@ -24,6 +23,7 @@ from adept_training.finetuning.detector import (
     save_detector,
     with_metrics,
 )
+from adept_training.finetuning.digests import labels_digest, recipe_digest
 from adept_training.finetuning.history import History, read_history, write_history
 from adept_training.finetuning.loop import Fit, make_fabric, prepare, train
 from adept_training.finetuning.origin import RUN, FinetuneStart, check_detector_of, check_resumed, open_finetune_start
@@ -133,7 +133,7 @@ def finetune(
     classes, seed = len(data.classes), recipe.engine.seed
     model = build_detector(source, classes, recipe.detector, seed, origin.spec, origin.pixels)
     fit = prepare(model, samples, recipe, fabric)
-    identity = {"recipe": _recipe_digest(recipe), "labels": _labels_digest(samples), "source": source}
+    identity = {"recipe": recipe_digest(recipe), "labels": labels_digest(samples), "source": source}
     first = fabric.is_global_zero
     journal = Journal(folder / "log.jsonl" if first else None, stream if first else None)
     trained = replace(trained, images=len(samples))
@@ -288,15 +288,3 @@ def _describe(run: _Run) -> None:
         temporary.write_text(run.fit.recipe.to_yaml(), encoding="utf-8")
     with atomic_file(run.folder / RUN) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def _recipe_digest(recipe: FinetuneRecipe) -> str:
-    """Return a digest of the settings that change the weights; settings of speed may differ between sessions."""
-    data = to_dict(recipe)
-    data["engine"] = {k: data["engine"][k] for k in ("batch_size", "seed", "precision", "flip")}
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
-
-
-def _labels_digest(samples: LabeledSamples) -> str:
-    rows = [(image.key, image.boxes_M4.tolist(), image.labels_M.tolist()) for image in samples.images]
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
