@@ -31,7 +31,7 @@ from adept_training.data.loader import Batch, BoxBatch, Order, Samples, Steps, V
 from adept_training.data.photometric import Colors, apply_colors
 from adept_training.images import open_images
 from adept_training.method.adept import Adept
-from adept_training.method.networks import update_target
+from adept_training.method.momentum import update_target
 from adept_training.pretraining.compiled import compile_networks
 from adept_training.pretraining.optim import make_optimizer
 from adept_training.pretraining.recipe import Recipe, load_recipe

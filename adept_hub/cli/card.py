@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _all(cards: Path, results: Path | None) -> int:
-    from adept_hub.cards.tables import write_cards, write_results
+    from adept_hub.cards.published import write_cards, write_results
 
     for path in [*write_cards(cards), *(write_results(results) if results else [])]:
         print(path)

@@ -95,7 +95,7 @@ def append_line(path: Path, line: str) -> None:
 
 
 def clear_leavings(folder: Path, *patterns: str) -> None:
-    """Remove what killed processes left half-written in a folder that this process alone writes (`adept_hub.io.lock`).
+    """Remove what killed processes left half-written in a folder that this process owns (`adept_hub.io.folder_lock`).
 
     What a killed process had set aside to replace it is put back if nothing took its place.
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from adept_hub.cards.card import PICTURES, write_card
 from adept_hub.cards.measurements import check_inside, folders_of
-from adept_hub.cards.tables import registry_entry
+from adept_hub.cards.published import registry_entry
 from adept_hub.errors import AdeptError, PublishError, RegistryError
 from adept_hub.io.read import BoundedReader
 from adept_hub.io.write import atomic_file, atomic_folder

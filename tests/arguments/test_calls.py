@@ -32,7 +32,7 @@ MODULES = (
 FUNCTIONS = (
     "adept_hub.convert.plan:plan_for_model", "adept_hub.convert.finetuned:convert_detector",
     "adept_hub.convert.options:Target", "adept_hub.frameworks.recognize:recognize", "adept_hub.hub.fetch:FetchOptions",
-    "adept_hub.hub.fetch:fetch", "adept_hub.models:assemble_detector", "adept_hub.cards.tables:registry_entry",
+    "adept_hub.hub.fetch:fetch", "adept_hub.models:assemble_detector", "adept_hub.cards.published:registry_entry",
     "adept_training.labels.check:check_data", "adept_training.comparing.compare:compare",
     "adept_training.labels.datasets:open_data", "adept_training.deploying.deploy:deploy",
     "adept_training.finetuning.detector:build_detector", "adept_training.finetuning.detector:load_detector",

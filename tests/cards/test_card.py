@@ -15,7 +15,7 @@ import yaml
 
 from adept_hub.cards.card import BEGIN, END, card_pictures, render_card, write_card
 from adept_hub.cards.card_data import eval_results, front_matter, slug
-from adept_hub.cards.tables import published_cards, published_tables, write_cards
+from adept_hub.cards.published import published_cards, published_tables, write_cards
 from adept_hub.checkpoint.folder import read_config, write_config
 from adept_hub.cli.main import main
 from adept_hub.registry import BUNDLED, list_models, model_info

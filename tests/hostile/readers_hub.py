@@ -32,7 +32,7 @@ from adept_hub.errors import (
     UnsupportedModelError,
 )  # fmt: skip
 from adept_hub.integrations.url_handler import parse_address
-from adept_hub.io.lock import _name, _owner
+from adept_hub.io.folder_lock import _name, _owner
 from adept_hub.io.schema import to_dict
 from adept_hub.names import parse_source
 from adept_hub.registry.reader import read_registry

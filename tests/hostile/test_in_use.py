@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from adept_hub.cli.main import main
-from adept_hub.io.lock import own_folder
+from adept_hub.io.folder_lock import own_folder
 from tests.training.conftest import write_voc
 from tests.training.support import write_photographs
 

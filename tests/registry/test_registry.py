@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import adept_hub
-from adept_hub.cards.tables import registry_entry
+from adept_hub.cards.published import registry_entry
 from adept_hub.checkpoint.folder import CONFIG, WEIGHTS, read_config
 from adept_hub.errors import IntegrityError, UnknownModelError, UnpublishedWeightsError
 from adept_hub.io.digest import sha256_file

@@ -11,7 +11,7 @@ import pytest
 
 import adept_training.labels.datasets as datasets
 from adept_hub.cli.main import main
-from adept_training.metrics.verdict import found_nothing, learned_nothing
+from adept_training.metrics.nothing_learned import found_nothing, learned_nothing
 from tests.training.conftest import TINY
 
 

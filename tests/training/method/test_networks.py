@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from adept_training.method.networks import Network, make_target, momentum_at, update_target
+from adept_training.method.momentum import momentum_at, update_target
+from adept_training.method.networks import Network, make_target
 from tests.conftest import SMALL
 
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from adept_hub.errors import DiskFullError, ImageDecodeError, ImagesError, OutputExistsError, ProposalsError
-from adept_hub.io.lock import LOCK
+from adept_hub.io.folder_lock import LOCK
 from adept_training.images import content_hash, decode
 from adept_training.proposals import ProposalTable, filter_boxes, run_proposals, selective_search
 from tests.training.proposals.photographs import skimage_photographs

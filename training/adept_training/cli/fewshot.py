@@ -11,7 +11,7 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments; does not import torch."""
     from adept_training.cli.finetune import add_data_arguments, add_recipe_arguments
-    from adept_training.runtime.ownership import add_wait_argument
+    from adept_training.runtime.first_process import add_wait_argument
 
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="as for adept compare")
     add_data_arguments(parser)

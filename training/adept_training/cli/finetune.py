@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments; does not import torch."""
-    from adept_training.runtime.ownership import add_wait_argument
+    from adept_training.runtime.first_process import add_wait_argument
 
     parser.add_argument("source", help="a name, hf-hub:, local-dir:, a checkpoint folder, a run, or scratch")
     add_data_arguments(parser)
@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         AdeptError: the arguments, the data or the run folder are invalid.
     """
-    from adept_training.runtime.ownership import own_run
+    from adept_training.runtime.first_process import own_run
 
     with own_run(args.out, wait=args.wait):
         return _run(args)

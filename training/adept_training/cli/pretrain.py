@@ -21,7 +21,7 @@ TRACKER_NAMES = ("tensorboard", "wandb", "mlflow", "trackio")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments; does not import torch."""
     from adept_training.cli.list_settings import add_list_argument
-    from adept_training.runtime.ownership import add_wait_argument
+    from adept_training.runtime.first_process import add_wait_argument
 
     parser.add_argument("--images", required=True, help="a folder, a text file of paths, or WebDataset shards")
     parser.add_argument("--method", choices=[m for m in METHODS if m != "scratch"], help="which losses")
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         AdeptError: the arguments, the images or the run folder are invalid.
     """
-    from adept_training.runtime.ownership import own_run
+    from adept_training.runtime.first_process import own_run
 
     with own_run(args.out, wait=args.wait):
         return _run(args)

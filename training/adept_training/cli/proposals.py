@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from adept_training.proposals.search.presets import DEFAULT_PRESET, PRESETS, get_preset
-from adept_training.runtime.ownership import add_wait_argument
+from adept_training.runtime.first_process import add_wait_argument
 
 if TYPE_CHECKING:
     from adept_training.proposals.run import ProposalProgress

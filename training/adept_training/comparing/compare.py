@@ -23,7 +23,7 @@ from adept_training.labels.records import Data, Split
 from adept_training.metrics.names import check_metric, title_of
 from adept_training.metrics.stats import MIN_SEEDS
 from adept_training.pages.page import Page
-from adept_training.runtime.ownership import owns
+from adept_training.runtime.first_process import owns
 
 #: Shown next to the main metric, if measured.
 OTHERS = (

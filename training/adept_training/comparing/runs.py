@@ -28,7 +28,7 @@ from adept_training.finetuning.samples import LabeledSamples
 from adept_training.labels.records import Data, Split
 from adept_training.labels.subsets import Budget, draw, parse_budget, save_subset
 from adept_training.metrics.evaluate import evaluate
-from adept_training.runtime.ownership import owns
+from adept_training.runtime.first_process import owns
 
 _log = logging.getLogger(__name__)
 

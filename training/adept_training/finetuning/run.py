@@ -31,10 +31,10 @@ from adept_training.finetuning.recipe import FinetuneRecipe
 from adept_training.finetuning.samples import LabeledSamples
 from adept_training.labels.records import Data, Split
 from adept_training.metrics.evaluate import Evaluation, evaluate
-from adept_training.metrics.verdict import learned_nothing
+from adept_training.metrics.nothing_learned import learned_nothing
 from adept_training.pretraining.preflight import check_folder
+from adept_training.runtime.first_process import owns
 from adept_training.runtime.journal import Journal, duration
-from adept_training.runtime.ownership import owns
 from adept_training.runtime.state import TrainingProgress, load_state, save_state
 from adept_training.runtime.stop import stop_signals
 

@@ -6,9 +6,7 @@ Legend: N images, K boxes, D dimensions.
 from __future__ import annotations
 
 import copy
-import math
 
-import torch
 from torch import Tensor, nn
 
 from adept_hub.models.parts import DetectorParts
@@ -47,16 +45,3 @@ def make_target(online: Network) -> Network:
     target.predictor = nn.Identity()
     target.parts.rpn = nn.Identity()
     return target.requires_grad_(False)
-
-
-def momentum_at(step: int, steps: int, base: float) -> float:
-    """Return SoCo's momentum: from ``base`` to 1 along half a cosine; step 0 is the first update."""
-    return 1 - (1 - base) * (math.cos(math.pi * step / steps) + 1) / 2
-
-
-@torch.no_grad()
-def update_target(target: Network, online: Network, momentum: float) -> None:
-    """Set target = momentum x target + (1 - momentum) x online, parameters only, in one call over all tensors."""
-    theirs = dict(online.named_parameters())
-    pairs = [(mine, theirs[name]) for name, mine in target.named_parameters()]
-    torch._foreach_lerp_([mine for mine, _ in pairs], [other for _, other in pairs], 1 - momentum)

@@ -13,10 +13,10 @@ from adept_training.labels.identity import ImageKey
 from adept_training.labels.records import Split
 from adept_training.metrics.coco import CocoMetrics, coco_metrics
 from adept_training.metrics.detections import Detections, Found
+from adept_training.metrics.nothing_learned import found_nothing
 from adept_training.metrics.predict import predict_each
 from adept_training.metrics.recall import RecallMeter
 from adept_training.metrics.tide import TideResult, tide
-from adept_training.metrics.verdict import found_nothing
 from adept_training.metrics.voc import voc_metrics
 
 

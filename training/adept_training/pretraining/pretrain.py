@@ -20,7 +20,7 @@ from adept_hub.io.write import atomic_file
 from adept_training.data.loader import Batch, BoxTable, Order, Samples, Sealed, Steps, make_loader
 from adept_training.images import ImageSource
 from adept_training.method.adept import Adept, StepOutput
-from adept_training.method.networks import momentum_at, update_target
+from adept_training.method.momentum import momentum_at, update_target
 from adept_training.pretraining.asked import Asked
 from adept_training.pretraining.compiled import compile_networks
 from adept_training.pretraining.ending import judge_run, told
@@ -36,9 +36,9 @@ from adept_training.pretraining.watch.preview import draw_preview
 from adept_training.pretraining.watch.probe import load_held_out, split_keys
 from adept_training.proposals.table.match import matching_keys
 from adept_training.proposals.table.store import ProposalTable
+from adept_training.runtime.first_process import owns
 from adept_training.runtime.journal import Journal, Meter, duration
 from adept_training.runtime.launch import Precision, make_fabric, synchronize_norms
-from adept_training.runtime.ownership import owns
 from adept_training.runtime.state import TrainingProgress, load_state
 from adept_training.runtime.stop import stop_signals
 from adept_training.runtime.trackers import open_trackers

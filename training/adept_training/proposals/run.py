@@ -15,7 +15,7 @@ import numpy as np
 
 from adept_hub.arguments.calls import checked
 from adept_hub.errors import DiskFullError, ImageDecodeError, ImagesError, OutputExistsError, ProposalsError
-from adept_hub.io.lock import own_folder
+from adept_hub.io.folder_lock import own_folder
 from adept_hub.io.paths import not_a
 from adept_hub.io.write import clear_leavings
 from adept_training.images import ImageSource, decoder_version, open_images
@@ -37,7 +37,7 @@ from adept_training.proposals.table.shards import (
     write_atomically,
     write_shard,
 )
-from adept_training.runtime.ownership import launched
+from adept_training.runtime.first_process import launched
 
 log = logging.getLogger(__name__)
 

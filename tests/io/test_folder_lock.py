@@ -17,13 +17,13 @@ from pathlib import Path
 import pytest
 
 from adept_hub.errors import FolderInUseError
-from adept_hub.io import lock as module
-from adept_hub.io.lock import LOCK, OWNER, own_folder
+from adept_hub.io import folder_lock as module
+from adept_hub.io.folder_lock import LOCK, OWNER, own_folder
 
 HOLD = """
 import os, sys, time
 from pathlib import Path
-from adept_hub.io.lock import own_folder
+from adept_hub.io.folder_lock import own_folder
 with own_folder(Path(sys.argv[1])):
     print("held", flush=True)
     if "fork" in sys.argv and os.fork() == 0:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from adept_hub.io.lock import own_folder
+from adept_hub.io.folder_lock import own_folder
 from adept_hub.io.write import clear_leavings
 
 P = ParamSpec("P")
@@ -33,7 +33,7 @@ def own_run(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold the folder of a run in its first process, and remove incomplete files of a killed run.
 
     Raises:
-        FolderInUseError, DiskFullError: as in `adept_hub.io.lock.own_folder`.
+        FolderInUseError, DiskFullError: as in `adept_hub.io.folder_lock.own_folder`.
     """
     if launched()[0] > 0:
         yield
