@@ -28,7 +28,7 @@ UNRELATED = {
 #: Signatures fixed by another library, and parameters that a decorator consumes.
 UNUSED = {
     ("_isfile", "path"), ("_exists", "path"), ("grid_anchors", "strides"), ("forward", "image_shapes"),
-    ("close", "state"), ("__torch_function__", "types"),
+    ("close", "state"), ("__torch_function__", "types"), ("read_config", "run_config"),
     ("compare", "wait"), ("finetune", "wait"), ("run_plan", "wait"), ("pretrain", "wait"),
 }  # fmt: skip
 

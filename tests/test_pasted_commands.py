@@ -16,7 +16,8 @@ COMMAND = re.compile(
 )
 #: Names that `adept_hub.names` or a fixed list has checked: letters, digits and ``._-/@`` only.
 CHECKED = {
-    "known.framework", "self.framework", "info.name", "info.method", "where", "extra", "source", "framework", "name",
+    "known.framework", "known.framework.name", "self.framework", "info.name", "info.method", "where", "extra", "source",
+    "framework", "name",
 }  # fmt: skip
 QUOTED = {"shlex.quote", "shlex.join", "command_line", "quote"}
 

@@ -88,7 +88,7 @@ def test_no_results_are_an_ap_of_zero_and_whole_floats_are_numbers(val: Split, t
     assert one.boxes_D4.tolist() == [[1, 2, 31, 42]]
     with pytest.raises(DataError, match="There is no file"):
         load_detections([tmp_path / "absent.json"], val)
-    with pytest.raises(DataError, match="needs one only"):
+    with pytest.raises(DataError, match="needs only one"):
         load_detections([path, path], val)
 
 
@@ -203,7 +203,7 @@ def test_of_two_objects_with_one_box_a_shot_keeps_the_one_that_was_drawn(val: Sp
     assert few.images[0].labels_M.tolist() == [1, 2]
     save_subset(tmp_path / "few.json", few, Budget(1, "shot"), 0)
     assert load_subset(tmp_path / "few.json", truth).images[0].labels_M.tolist() == [1, 2]
-    with pytest.raises(DataError, match="an object of image 0007 that is not there"):
+    with pytest.raises(DataError, match="an object of image 0007 that does not exist"):
         load_subset(tmp_path / "few.json", replace(val, images=(one.only(np.zeros(len(one), np.bool_)),)))
 
 
