@@ -73,6 +73,7 @@ def test_files_that_contradict_themselves(change: dict[str, Any], message: str) 
         ({"config_sha256": "x"}, "config_sha256"),
         ({"size": "1000"}, "expected int"),
         ({"auto_map": "evil.py"}, "unknown field"),
+        ({"preprocessing": {"std": [0.2, 0.0, 0.2]}}, "a std that is not above 0"),
         ({"epochs": 10**400}, "too large"),
         ({"epochs": float("inf")}, "it must be finite"),
     ],

@@ -27,15 +27,25 @@ def test_confusion_worked_by_hand() -> None:
     )
     found = {
         ImageKey(1, "a"): detections(
-            # right; of another class; a second one on the first; of nothing; within the crowd; too unsure
-            [[0, 0, 10, 10], [20, 1, 30, 10], [0, 0, 10, 9], [150, 150, 160, 160], [60, 0, 90, 29], [40, 0, 50, 10]],
-            [0.9, 0.8, 0.7, 0.6, 0.5, 0.2],
-            [1, 2, 3, 3, 3, 2],
+            # right; of another class; a second one on the first; of nothing; within the crowd; too unsure; of nothing,
+            # at the crowd's corner
+            [
+                [0, 0, 10, 10],
+                [20, 1, 30, 10],
+                [0, 0, 10, 9],
+                [150, 150, 160, 160],
+                [60, 0, 90, 29],
+                [40, 0, 50, 10],
+                [85, 25, 120, 60],
+            ],
+            [0.9, 0.8, 0.7, 0.6, 0.5, 0.2, 0.5],
+            [1, 2, 3, 3, 3, 2, 1],
         )
     }
     expected = np.zeros((4, 4), int)
     expected[1, 1] = expected[1, 2] = 1  # the first right, the second taken for class 2
     expected[0, 3] = 2  # the second on the first, and the one of nothing
+    expected[0, 1] = 1  # a crowd excuses what matches it, not what touches it
     expected[2, 0] = 1  # missed: what was there was too unsure
     np.testing.assert_array_equal(confusion(truth, found).matrix(), expected)
 
