@@ -158,3 +158,8 @@ def test_shards_without_an_image_are_named(tmp_path):
         tar.addfile(tarfile.TarInfo("0.json"), io.BytesIO(b""))
     with pytest.raises(ImagesError, match="No images in the 1 shards"):
         open_images(tmp_path / "a.tar")
+
+
+def test_a_range_of_shards_is_padded_as_its_first_number() -> None:
+    assert sources._product("a-{8..11}.tar") == ["a-8.tar", "a-9.tar", "a-10.tar", "a-11.tar"]
+    assert sources._product("a-{08..11}.tar") == ["a-08.tar", "a-09.tar", "a-10.tar", "a-11.tar"]

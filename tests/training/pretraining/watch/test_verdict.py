@@ -120,3 +120,8 @@ def test_damaged_numbers_are_left_out(value: object) -> None:
     found = _judge(_probe(0.6, 0.5), last)
     assert found.word == "better"
     assert "AUC" not in found.sentence
+
+
+@pytest.mark.parametrize(("last", "word"), [(2.0, "no better"), (2.5, "no better"), (1.5, "not judged")])
+def test_a_loss_that_stays_where_it_was_did_not_fall(last: float, word: str) -> None:
+    assert _judge({}, {}, (2.0, last)).word == word
