@@ -13,7 +13,9 @@ from adept_training.method.adept import Adept
 from adept_training.method.networks import Network
 
 
-def compile_networks(model: Adept, device: str, processes: int, backend: str = "inductor") -> None:
+def compile_networks(
+    model: Adept, device: str, processes: int, backend: str = "inductor", mode: str | None = None
+) -> None:
     """Compile backbone, FPN, RoI head and the contrastive heads in place; state dict keys stay the same.
 
     The first step of each view's size is slow. Rounding differs from the eager networks, so a run is compiled from its
@@ -22,6 +24,7 @@ def compile_networks(model: Adept, device: str, processes: int, backend: str = "
     Args:
         device: "cpu" or "cuda"; ``processes`` is their number.
         backend: torch.compile's backend; others are for debugging.
+        mode: torch.compile's mode: None or ``reduce-overhead`` (CUDA graphs; mark each step's begin).
 
     Raises:
         RecipeError: this machine cannot compile.
@@ -30,12 +33,15 @@ def compile_networks(model: Adept, device: str, processes: int, backend: str = "
     networks = [model.online, model.target] if model.recipe.contrasts else [model.online]
     for network in networks:
         for part in _parts(network):
-            part.compile(backend=backend, dynamic=False)
+            part.compile(backend=backend, dynamic=False, mode=mode)
 
 
 def _parts(network: Network) -> list[nn.Module]:
     parts = network.parts
-    return [parts.backbone, parts.fpn, parts.head, network.projector, network.predictor]
+    modules = [parts.backbone, parts.fpn, parts.head, network.projector, network.predictor]
+    # A module without operations makes Dynamo skip, from then on, every module that is compiled in the same way: the
+    # target's identity predictor left the online network's heads eager.
+    return [module for module in modules if not isinstance(module, nn.Identity)]
 
 
 def _require_compiler(device: str, processes: int, backend: str) -> None:
