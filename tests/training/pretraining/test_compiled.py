@@ -50,6 +50,25 @@ def test_a_compiled_step_is_the_eager_one(tmp_path: Path) -> None:
         torch.testing.assert_close(same_state[name], value, atol=1e-6, rtol=1e-5)
 
 
+def test_every_part_with_operations_is_compiled(tmp_path: Path) -> None:
+    """The target's predictor is an identity; compiling it made Dynamo skip the online network's heads."""
+    source, recipe = write_photographs(tmp_path, 4), tiny("views.sizes=[32,32,32]")
+    samples = Samples(source, RandomBoxes(), tuple(source.keys()), recipe.views, recipe.colors, seed=0)
+    batch = next(iter(make_loader(samples, Steps(Order(4, 4, 0), 0, 1), workers=0)))
+    torch._dynamo.reset()
+    model = Adept(recipe.model, recipe.method, recipe.views.sizes).train()
+    seen: list[int] = []
+
+    def count(graph: torch.fx.GraphModule, _: object) -> object:
+        seen.append(len(graph.graph.nodes))
+        return graph.forward
+
+    compile_networks(model, "cpu", 1, backend=count)
+    model(batch)
+    # backbone, FPN, head, projector and predictor online; four of them in the target.
+    assert len(seen) == 9
+
+
 def test_what_cannot_compile_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = tiny()
     model = Adept(recipe.model, recipe.method, recipe.views.sizes)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+from collections.abc import Callable
+from typing import Any
 
 from torch import nn
 
@@ -14,7 +16,7 @@ from adept_training.method.networks import Network
 
 
 def compile_networks(
-    model: Adept, device: str, processes: int, backend: str = "inductor", mode: str | None = None
+    model: Adept, device: str, processes: int, backend: str | Callable[..., Any] = "inductor", mode: str | None = None
 ) -> None:
     """Compile backbone, FPN, RoI head and the contrastive heads in place; state dict keys stay the same.
 
@@ -44,7 +46,7 @@ def _parts(network: Network) -> list[nn.Module]:
     return [module for module in modules if not isinstance(module, nn.Identity)]
 
 
-def _require_compiler(device: str, processes: int, backend: str) -> None:
+def _require_compiler(device: str, processes: int, backend: str | Callable[..., Any]) -> None:
     without = "Train without it: --set engine.compile=false"
     if device == "cpu" and processes > 1:
         raise RecipeError(
