@@ -11,9 +11,11 @@ import json
 import logging
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 from adept_hub.errors import AdeptError, DataError, OutputExistsError
 from adept_hub.hub.fetch import fetch
@@ -51,6 +53,20 @@ class RunResult:
     weights: str = ""
 
 
+class Cell(NamedTuple):
+    """A planned run; ``source`` and ``variant`` are names in its plan."""
+
+    source: str
+    budget: Budget
+    seed: int
+    variant: str
+
+    @property
+    def key(self) -> tuple[str, str, int, str]:
+        """The first four fields of its `RunResult`."""
+        return self.source, str(self.budget), self.seed, self.variant
+
+
 @dataclass(frozen=True)
 class ComparisonPlan:
     """All runs of an experiment. ``variants`` are recipes by name; ``sources`` maps a shown name to a source."""
@@ -62,6 +78,11 @@ class ComparisonPlan:
     spec: DetectorSpec
     #: Mean and std of the input of ``scratch``.
     pixels: Preprocessing = field(default_factory=Preprocessing)
+
+    def cells(self) -> Iterator[Cell]:
+        """Yield the runs in order. Seeds are the outer loop, so that an interrupted experiment has complete pairs."""
+        for seed, word, variant, source in product(range(self.seeds), self.budgets, self.variants, self.sources):
+            yield Cell(source, parse_budget(word), seed, variant)
 
     def digest(self, data: Data) -> str:
         """Return the digest of the recipes and the data, which must match for a finished run to count."""
@@ -83,8 +104,7 @@ def run_plan(
 ) -> list[RunResult]:
     """Run what is missing in ``out``/runs.jsonl; return every cell of the plan that finished.
 
-    Seeds are the outer loop, so that an interrupted experiment has complete pairs; the image ids of each budget are
-    stored in ``out``/subsets.
+    The image ids of each budget are stored in ``out``/subsets.
 
     Args:
         pool: labels that budgets are drawn from; by default `Data.pool`.
@@ -98,52 +118,42 @@ def run_plan(
     weights = {name: _weights(source) for name, source in plan.sources.items()}
     _refuse_other_weights(out, done, weights)
     pool = pool or data.pool()
-    total = len(plan.sources) * len(plan.budgets) * plan.seeds * len(plan.variants)
-    count = 0
-    for seed in range(plan.seeds):
-        for word in plan.budgets:
-            budget = parse_budget(word)
-            subset = draw(pool, budget, seed)
-            save_subset(out / "subsets" / f"{_file_name(budget)}-seed{seed}.json", subset, budget, seed)
-            for variant, recipe in plan.variants.items():
-                for name, source in plan.sources.items():
-                    count += 1
-                    key = (name, str(budget), seed, variant)
-                    if key in done:
-                        continue
-                    cell = _one(name, source, budget, seed, variant, recipe, subset, data, plan, accelerator)
-                    cell = replace(cell, weights=weights[name])
-                    done[key] = cell
-                    _keep(out, cell, plan.digest(data))
-                    _log.info(
-                        "%d/%d  %s, %s, seed %d%s: AP %.2f, AP50 %.2f  (%.0f s)", count, total, name, budget, seed,
-                        f", {variant}" if len(plan.variants) > 1 else "", cell.metrics["AP"] or 0,
-                        cell.metrics["AP50"] or 0, cell.seconds,
-                    )  # fmt: skip
-    planned = {
-        (name, str(parse_budget(word)), seed, variant)
-        for name in plan.sources for word in plan.budgets for seed in range(plan.seeds) for variant in plan.variants
-    }  # fmt: skip
-    return [cell for key, cell in done.items() if key in planned]
+    cells = list(plan.cells())
+    for count, cell in enumerate(cells, start=1):
+        subset = draw(pool, cell.budget, cell.seed)
+        save_subset(out / "subsets" / f"{_file_name(cell.budget)}-seed{cell.seed}.json", subset, cell.budget, cell.seed)
+        if cell.key in done:
+            continue
+        result = run_cell(cell, plan, data, subset, accelerator=accelerator)
+        done[cell.key] = result
+        _keep(out, result, plan.digest(data))
+        _log.info(
+            "%d/%d  %s, %s, seed %d%s: AP %.2f, AP50 %.2f  (%.0f s)", count, len(cells), cell.source, cell.budget,
+            cell.seed, f", {cell.variant}" if len(plan.variants) > 1 else "", result.metrics["AP"] or 0,
+            result.metrics["AP50"] or 0, result.seconds,
+        )  # fmt: skip
+    planned = {cell.key for cell in cells}
+    return [result for key, result in done.items() if key in planned]
 
 
-def _one(
-    name: str, source: str, budget: Budget, seed: int, variant: str, recipe: FinetuneRecipe, subset: Split, data: Data,
-    plan: ComparisonPlan, accelerator: str,
-) -> RunResult:  # fmt: skip
+def run_cell(cell: Cell, plan: ComparisonPlan, data: Data, subset: Split, *, accelerator: str = "auto") -> RunResult:
+    """Fine-tune one source on one subset, and evaluate the last detector on ``data.report_split``."""
     started = time.perf_counter()
-    recipe = replace(recipe, engine=replace(recipe.engine, seed=seed))
+    source, recipe = plan.sources[cell.source], plan.variants[cell.variant]
+    recipe = replace(recipe, engine=replace(recipe.engine, seed=cell.seed))
     fabric = make_fabric(recipe, accelerator)
     masks = recipe.detector.detector == "mask_rcnn"
-    samples = LabeledSamples.of(subset, masks, recipe.engine.flip, seed)
+    samples = LabeledSamples.of(subset, masks, recipe.engine.flip, cell.seed)
     recipe = recipe.resolved(len(samples), fabric.device.type != "cpu")
-    model = build_detector(source, len(data.classes), recipe.detector, seed, plan.spec, plan.pixels)
+    model = build_detector(source, len(data.classes), recipe.detector, cell.seed, plan.spec, plan.pixels)
     fit = prepare(model, samples, recipe, fabric)
     train(fit, lambda *_: False)
     with fit.precise():
         report = evaluate(fit.model, data.report_split)
-    seconds = round(time.perf_counter() - started, 1)
-    return RunResult(name, str(budget), seed, variant, len(subset), recipe.schedule.iterations, seconds, report.flat())
+    return RunResult(
+        *cell.key, len(subset), recipe.schedule.iterations, round(time.perf_counter() - started, 1), report.flat(),
+        _weights(source),
+    )  # fmt: skip
 
 
 def _weights(source: str) -> str:
