@@ -6,7 +6,7 @@ SEED   := $(or $(SEED),$(shell date +%s))
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 OPENCV := opencv-contrib-python-headless
 
-.PHONY: help demo test test-fast hostile lint format frameworks bench bench-load bench-proposals bench-pretrain cards reference clean
+.PHONY: help demo test test-fast hostile lint format frameworks bench bench-load bench-proposals bench-pretrain gpu gpu-rehearsal cards reference clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -72,6 +72,12 @@ bench-proposals: $(VENV)/.dev  ## selective search against its reference, in one
 
 bench-pretrain: $(VENV)/.dev  ## images a second of a pre-training step, variants in turn
 	@$(BIN)/python -m benchmarks.pretrain
+
+gpu:  ## on a rented GPU: sanity, speed, ladder in nine minutes; CORPUS=DIR OUT=DIR (benchmarks/gpu)
+	@python3 -m benchmarks.gpu --corpus $(CORPUS) --out $(OUT) --work $(or $(WORK),/tmp/adept-gpu)
+
+gpu-rehearsal: $(VENV)/.dev  ## the same script on this CPU, every size at its smallest; CORPUS=DIR OUT=DIR
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.gpu --corpus $(CORPUS) --out $(OUT) --work $(OUT)/work --workers 2 --rehearsal
 
 cards: $(VENV)/.base  ## model_cards/ and results/, from the registry and the bundled checkpoints
 	@$(BIN)/adept card --all model_cards --results results

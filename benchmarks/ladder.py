@@ -73,7 +73,7 @@ def _scratch_curve(steel: Path, out: Path) -> Iterator[Callable[[], object]]:
 
 def _boxes(steel: Path, out: Path, rate: float, length: int) -> Iterator[Callable[[], object]]:
     spec = fetch(ARCHITECTURE).config.spec
-    labels = {"true-classes": _same, "true-boxes": _one_class, "grid": _grid}
+    labels = {"true-classes": _same, "true-boxes": one_class, "grid": grid_labels}
     for name, change in labels.items():
         path = out / "rung1" / "labels" / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,12 +116,14 @@ def _same(content: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
-def _one_class(content: dict[str, Any]) -> dict[str, Any]:
+def one_class(content: dict[str, Any]) -> dict[str, Any]:
+    """Return COCO content whose objects are all of one class."""
     objects = [{**row, "category_id": 1} for row in content["annotations"]]
     return {**content, "categories": [{"id": 1, "name": "object"}], "annotations": objects}
 
 
-def _grid(content: dict[str, Any]) -> dict[str, Any]:
+def grid_labels(content: dict[str, Any]) -> dict[str, Any]:
+    """Return COCO content whose objects are the same blind grid in every image, of one class."""
     objects: list[dict[str, Any]] = []
     for image in content["images"]:
         for share, count in GRID:

@@ -1,1 +1,1 @@
-"""What is measured on a GPU rented by the minute; every stage has a rehearsal on the CPU."""
+"""Measurements for a GPU that is rented by the minute: one command, stages with their own limits, all rehearsed."""

@@ -16,7 +16,8 @@ from adept_training.labels.subsets import Budget
 
 
 def _plan(seeds: int) -> ComparisonPlan:
-    return ComparisonPlan({"plain": "scratch", "other": "scratch"}, ("2img",), seeds, {"": FinetuneRecipe()}, DetectorSpec())
+    sources = {"plain": "scratch", "other": "scratch"}
+    return ComparisonPlan(sources, ("2img",), seeds, {"": FinetuneRecipe()}, DetectorSpec())
 
 
 def test_cells_are_complete_pairs_seed_by_seed() -> None:

@@ -1,0 +1,121 @@
+"""Everything on a rented GPU, from one command: ``make gpu``, and rehearsed on a CPU by ``make gpu-rehearsal``.
+
+Stages in order, each a process of its own with its own limit, whose output is kept whatever happens: sanity (stops the
+rest if it fails), speed, the ladder, and the best starts in pieces that may be sent. ``--rehearsal`` is the same on a
+CPU with every size at its smallest. ``stages.jsonl`` says how long each took.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.gpu.pieces import split
+
+#: Seconds of each stage on a GPU, and in the rehearsal.
+LIMITS = {"sanity": (40, 60), "speed": (100, 60), "ladder": (340, 60)}
+
+
+def main() -> None:
+    """Run the stages."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", required=True, type=Path)
+    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument(
+        "--work", required=True, type=Path, help="folder of what is not sent: runs, checkpoints, caches"
+    )
+    parser.add_argument("--stages", nargs="+", choices=list(LIMITS), default=list(LIMITS))
+    parser.add_argument("--seconds", type=float, default=535, help="all stages together")
+    parser.add_argument("--send", nargs="*", default=[], help="starts of the ladder to send, such as steel-objects")
+    parser.add_argument("--workers", type=int, default=14)
+    parser.add_argument("--iterations", type=int, default=1300)
+    parser.add_argument("--domains", nargs="+", default=["steel"])
+    parser.add_argument("--mps", action="store_true", help="let processes share the GPU through NVIDIA's MPS")
+    parser.add_argument("--rehearsal", action="store_true")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + args.seconds
+    rehearsal = ["--rehearsal"] if args.rehearsal else []
+    options = {
+        "sanity": [],
+        "speed": rehearsal,
+        "ladder": [
+            "--corpus", str(args.corpus), "--domains", *args.domains, "--workers", str(args.workers),
+            "--iterations", str(args.iterations), *rehearsal,
+        ],
+    }  # fmt: skip
+    for stage in args.stages:
+        left = deadline - time.monotonic()
+        limit = min(LIMITS[stage][args.rehearsal], left)
+        if stage == args.stages[-1] and not args.rehearsal:
+            limit = left - 15  # what is left, but for the pieces
+        out = args.work if stage == "ladder" else args.out
+        words = [*options[stage], "--out", str(out)]
+        words += [] if stage == "sanity" else ["--seconds", f"{limit - 5:.0f}"]
+        with shared_gpu(args.mps and stage == "ladder", args.work):
+            code = run_stage(stage, words, limit, args.out)
+        if stage == "sanity" and code:
+            sys.exit("The GPU does not compute what the CPU does: nothing else was run.")
+        if stage == "ladder" and (args.work / "results.jsonl").exists():
+            (args.out / "results.jsonl").write_bytes((args.work / "results.jsonl").read_bytes())
+    for name in args.send:
+        start = args.work / "starts" / name
+        for folder in (start / "export", start):
+            if (folder / "model.safetensors").exists():
+                split(folder, args.out, name)
+                break
+
+
+def run_stage(stage: str, words: list[str], limit: float, out: Path) -> int:
+    """Run one stage, killed with its processes at its limit; its output goes to ``STAGE.log`` and on."""
+    began = time.monotonic()
+    command = [sys.executable, "-u", "-m", f"benchmarks.gpu.{stage}", *words]
+    with (out / f"{stage}.log").open("w", encoding="utf-8") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            code = process.wait(max(limit, 1))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            code = process.wait()
+    seconds = round(time.monotonic() - began, 1)
+    with (out / "stages.jsonl").open("a", encoding="utf-8") as stages:
+        stages.write(json.dumps({"stage": stage, "seconds": seconds, "limit": round(limit, 1), "code": code}) + "\n")
+    tail = (out / f"{stage}.log").read_text(encoding="utf-8", errors="replace").splitlines()[-45:]
+    sys.stdout.write(f"== {stage}: {seconds} s of {limit:.0f}, exit status {code}\n" + "\n".join(tail) + "\n")
+    sys.stdout.flush()
+    return code
+
+
+@contextlib.contextmanager
+def shared_gpu(wanted: bool, work: Path) -> Iterator[None]:
+    """Let processes compute on the GPU at the same time, where MPS starts; without it they take turns."""
+    if not wanted or shutil.which("nvidia-cuda-mps-control") is None:
+        yield
+        return
+    for name in ("CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"):
+        folder = work / name.lower()
+        folder.mkdir(parents=True, exist_ok=True)
+        os.environ[name] = str(folder)
+    started = subprocess.run(["nvidia-cuda-mps-control", "-d"], capture_output=True, text=True, timeout=10)
+    sys.stdout.write(f"MPS: {'on' if started.returncode == 0 else started.stderr.strip()}\n")
+    if started.returncode:
+        del os.environ["CUDA_MPS_PIPE_DIRECTORY"]
+    try:
+        yield
+    finally:
+        if started.returncode == 0:
+            subprocess.run(["nvidia-cuda-mps-control"], input="quit\n", text=True, capture_output=True, timeout=10)
+            del os.environ["CUDA_MPS_PIPE_DIRECTORY"]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Does a GPU compute what the CPU does? Losses, gradients and the export of one joint step, to 1e-3, in fp32.
+
+``python -m benchmarks.gpu.sanity --out DIR`` exits with 1 if it does not. Without a GPU the CPU is compared with
+itself: a rehearsal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from adept_training.method.adept import Adept
+from adept_training.pretraining.export import exported_tensors
+from adept_training.pretraining.recipe import load_recipe
+from benchmarks.pretrain import make_batch, to_device
+
+TOLERANCE = 1e-3
+
+
+def main() -> None:
+    """Compare, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", required=True, type=Path)
+    args = parser.parse_args()
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    recipe = load_recipe("adept_joint_r18_fpn128_cpu")
+    torch.manual_seed(7)
+    model = Adept(recipe.model, recipe.method, recipe.views.sizes).train()
+    batch = make_batch(8, recipe.views.sizes, 1)
+    expected, actual = _step(copy.deepcopy(model), batch, "cpu"), _step(model, batch, device)
+    errors = {name: _error(actual[name], value) for name, value in expected.items()}
+    worst = max(errors, key=lambda name: errors[name])
+    report = {"device": _name(device), "torch": torch.__version__, "tensors": len(errors), "worst": worst,
+              "worst_error": errors[worst], "tolerance": TOLERANCE, "passed": errors[worst] <= TOLERANCE}  # fmt: skip
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "sanity.json").write_text(json.dumps(report | {"errors": errors}, indent=1), encoding="utf-8")
+    sys.stdout.write(f"{json.dumps(report)}\n")
+    sys.exit(not report["passed"])
+
+
+def _step(model: Adept, batch: object, device: str) -> dict[str, Tensor]:
+    """Return losses, gradients by part, and exported tensors after one step of plain SGD."""
+    model = model.to(device)
+    out = model(to_device(batch, device))
+    out.loss.backward()
+    found = {f"loss {name}": value for name, value in out.terms.items()}
+    for part, module in model.online.named_children():
+        grads = [p.grad.flatten() for p in module.parameters() if p.grad is not None]
+        if grads:
+            found[f"gradient {part}"] = torch.cat(grads)
+    with torch.no_grad():
+        for param in model.parameters():
+            if param.grad is not None:
+                param -= 0.1 * param.grad
+    found |= {f"export {name}": t for name, t in exported_tensors(model, "online")[0].items()}
+    return {name: t.detach().cpu().double() for name, t in found.items()}
+
+
+def _error(actual: Tensor, expected: Tensor) -> float:
+    """Return the relative error in the 2-norm; NaN counts as infinite."""
+    error = float((actual - expected).norm() / expected.norm().clamp(min=1e-12))
+    return error if error == error else float("inf")
+
+
+def _name(device: str) -> str:
+    return torch.cuda.get_device_name() if device == "cuda" else "cpu, with itself"
+
+
+if __name__ == "__main__":
+    main()
