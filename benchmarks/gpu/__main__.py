@@ -2,14 +2,13 @@
 
 Stages in order, each a process of its own with its own limit, whose output is kept whatever happens: sanity (stops the
 rest if it fails), speed, the ladder, and the best starts in pieces that may be sent. ``--rehearsal`` is the same on a
-CPU with every size at its smallest. ``stages.jsonl`` says how long each took.
+CPU with every size at its smallest. ``log.txt`` says how long each took.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -23,6 +22,8 @@ from benchmarks.gpu.pieces import split
 
 #: Seconds of each stage on a GPU, and in the rehearsal.
 LIMITS = {"sanity": (40, 60), "speed": (100, 60), "ladder": (340, 60)}
+#: Files of the stages that are sent, beside their output.
+KEPT = ("speed.jsonl", "results.jsonl")
 
 
 def main() -> None:
@@ -58,15 +59,15 @@ def main() -> None:
         limit = min(LIMITS[stage][args.rehearsal], left)
         if stage == args.stages[-1] and not args.rehearsal:
             limit = left - 15  # what is left, but for the pieces
-        out = args.work if stage == "ladder" else args.out
-        words = [*options[stage], "--out", str(out)]
+        words = [*options[stage], "--out", str(args.work)]
         words += [] if stage == "sanity" else ["--seconds", f"{limit - 5:.0f}"]
         with shared_gpu(args.mps and stage == "ladder", args.work):
             code = run_stage(stage, words, limit, args.out)
         if stage == "sanity" and code:
             sys.exit("The GPU does not compute what the CPU does: nothing else was run.")
-        if stage == "ladder" and (args.work / "results.jsonl").exists():
-            (args.out / "results.jsonl").write_bytes((args.work / "results.jsonl").read_bytes())
+        for name in KEPT:
+            if (args.work / name).exists():
+                (args.out / name).write_bytes((args.work / name).read_bytes())
     for name in args.send:
         start = args.work / "starts" / name
         for folder in (start / "export", start):
@@ -76,10 +77,11 @@ def main() -> None:
 
 
 def run_stage(stage: str, words: list[str], limit: float, out: Path) -> int:
-    """Run one stage, killed with its processes at its limit; its output goes to ``STAGE.log`` and on."""
+    """Run one stage, killed with its processes at its limit; its output goes to ``log.txt``, the end is shown."""
     began = time.monotonic()
     command = [sys.executable, "-u", "-m", f"benchmarks.gpu.{stage}", *words]
-    with (out / f"{stage}.log").open("w", encoding="utf-8") as log:
+    path = out / "log.txt"
+    with path.open("a", encoding="utf-8") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             code = process.wait(max(limit, 1))
@@ -87,10 +89,11 @@ def run_stage(stage: str, words: list[str], limit: float, out: Path) -> int:
             os.killpg(process.pid, signal.SIGKILL)
             code = process.wait()
     seconds = round(time.monotonic() - began, 1)
-    with (out / "stages.jsonl").open("a", encoding="utf-8") as stages:
-        stages.write(json.dumps({"stage": stage, "seconds": seconds, "limit": round(limit, 1), "code": code}) + "\n")
-    tail = (out / f"{stage}.log").read_text(encoding="utf-8", errors="replace").splitlines()[-45:]
-    sys.stdout.write(f"== {stage}: {seconds} s of {limit:.0f}, exit status {code}\n" + "\n".join(tail) + "\n")
+    tail = path.read_text(encoding="utf-8", errors="replace").splitlines()[-45:]
+    words = f"== {stage}: {seconds} s of {limit:.0f}, exit status {code}"
+    with path.open("a", encoding="utf-8") as log:
+        log.write(f"{words}\n")
+    sys.stdout.write("\n".join([*tail, words, ""]))
     sys.stdout.flush()
     return code
 

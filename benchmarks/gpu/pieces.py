@@ -1,4 +1,4 @@
-"""Checkpoints in pieces of at most 15 MiB, and back: ``python -m benchmarks.gpu.pieces join PIECE... --to FILE``."""
+"""Checkpoints in pieces of less than 16 MiB, and back: ``python -m benchmarks.gpu.pieces join PIECE... --to FILE``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-PIECE = 15 * 2**20
+PIECE = 31 * 2**19
 
 
 def split(checkpoint: Path, out: Path, name: str, piece: int = PIECE) -> list[Path]:
