@@ -77,7 +77,7 @@ gpu:  ## on a rented GPU: sanity, speed, ladder in nine minutes; CORPUS=DIR OUT=
 	@python3 -m benchmarks.gpu --corpus $(CORPUS) --out $(OUT) --work $(or $(WORK),/tmp/adept-gpu)
 
 gpu-rehearsal: $(VENV)/.dev  ## the same script on this CPU, every size at its smallest; CORPUS=DIR OUT=DIR
-	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.gpu --corpus $(CORPUS) --out $(OUT) --work $(OUT)/work --workers 2 --rehearsal
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.gpu --corpus $(CORPUS) --out $(OUT) --work $(OUT)/work --ladder "--workers 2" --rehearsal
 
 cards: $(VENV)/.base  ## model_cards/ and results/, from the registry and the bundled checkpoints
 	@$(BIN)/adept card --all model_cards --results results

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from pathlib import Path
 from benchmarks.gpu.pieces import split
 
 #: Seconds of each stage on a GPU, and in the rehearsal.
-LIMITS = {"sanity": (60, 60), "speed": (100, 100), "ladder": (340, 150)}
+LIMITS = {"sanity": (60, 60), "speed": (100, 100), "ladder": (340, 110)}
 #: Files of the stages that are sent, beside their output.
 KEPT = ("speed.jsonl", "results.jsonl")
 
@@ -37,9 +38,7 @@ def main() -> None:
     parser.add_argument("--stages", nargs="+", choices=list(LIMITS), default=list(LIMITS))
     parser.add_argument("--seconds", type=float, default=535, help="all stages together")
     parser.add_argument("--send", nargs="*", default=[], help="starts of the ladder to send, such as steel-objects")
-    parser.add_argument("--workers", type=int, default=14)
-    parser.add_argument("--iterations", type=int, default=1300)
-    parser.add_argument("--domains", nargs="+", default=["steel"])
+    parser.add_argument("--ladder", default="", help="more options of benchmarks.gpu.ladder, one word for the shell")
     parser.add_argument("--mps", action="store_true", help="let processes share the GPU through NVIDIA's MPS")
     parser.add_argument("--rehearsal", action="store_true")
     args = parser.parse_args()
@@ -50,8 +49,7 @@ def main() -> None:
         "sanity": [],
         "speed": rehearsal,
         "ladder": [
-            "--corpus", str(args.corpus), "--domains", *args.domains, "--workers", str(args.workers),
-            "--iterations", str(args.iterations), *rehearsal,
+            "--corpus", str(args.corpus), *shlex.split(args.ladder), *rehearsal,
         ],
     }  # fmt: skip
     for stage in args.stages:

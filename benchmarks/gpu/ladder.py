@@ -54,7 +54,7 @@ class Size:
 SMALLEST = Size(
     2, (2,), 2, 0.03, 1, 4, 2, ("detector.rois=8", "norms.precise_batches=1"),
     ("--set", "engine.batch_size=2", "--set", "views.sizes=[64,64,32]", "--set", "data.held_out=2",
-     "--set", "data.workers=1"),
+     "--set", "data.workers=1", "--set", "engine.precision=fp32"),
 )  # fmt: skip
 
 
@@ -131,14 +131,14 @@ class Arms:
     contrasts: dict[str, tuple[str, ...]]
 
 
-def list_jobs(domain: Domain, arms: Arms, out: Path, rate: float, label: str) -> Iterator[Job]:
+def list_jobs(domain: Domain, arms: Arms, out: Path, rate: float, label: str, few: str) -> Iterator[Job]:
     """Yield all jobs, the most important first."""
     starts = {name: out / "starts" / f"{label}-{name}" for name in (*arms.boxes, *arms.contrasts)}
     for name, labels in arms.boxes.items():
         yield Job(f"{label}/{name}", partial(pretrain_on_boxes, domain, labels, rate, starts[name]))
     for name, options in arms.contrasts.items():
         yield Job(f"{label}/{name}", partial(pretrain_by_contrast, domain, options, starts[name]))
-    fit, few = partial(finetune_cell, domain), "60img"
+    fit = partial(finetune_cell, domain)
     size = domain.size
     for length, lr in itertools.product(size.lengths, RATES):
         yield Job(f"{label}/rung0/{length}/{lr}", partial(fit, "scratch", "scratch", few, 0, lr, length))
@@ -165,17 +165,20 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=14)
     parser.add_argument("--lr", type=float, default=0.08)
     parser.add_argument("--iterations", type=int, default=Size.iterations)
+    parser.add_argument("--labels", default="60img", help="budget of a fine-tuning")
+    parser.add_argument("--pretraining", type=int, default=Size.pretraining, help="iterations of a start")
+    parser.add_argument("--minutes", type=float, default=Size.minutes, help="of a contrast")
     parser.add_argument("--rehearsal", action="store_true")
     args = parser.parse_args()
     deadline = time.monotonic() + args.seconds
-    size = SMALLEST if args.rehearsal else Size(args.iterations)
+    size = SMALLEST if args.rehearsal else Size(args.iterations, pretraining=args.pretraining, minutes=args.minutes)
     per_domain = []
     for name in args.domains:
         domain = Domain(args.corpus / name, size)
         arms = json.loads((domain.folder / "arms.json").read_text(encoding="utf-8"))
         contrasts = {key: tuple(options) for key, options in arms["contrasts"].items()}
-        per_domain.append(list_jobs(domain, Arms(arms["boxes"], contrasts), args.out, args.lr, name))
-    jobs = [job for row in itertools.zip_longest(*per_domain) for job in row if job is not None]
+        per_domain.append(list_jobs(domain, Arms(arms["boxes"], contrasts), args.out, args.lr, name, args.labels))
+    jobs = list(itertools.chain(*per_domain))
     args.out.mkdir(parents=True, exist_ok=True)
     with (args.out / "results.jsonl").open("a", encoding="utf-8") as results:
         for finished in run_jobs(jobs, args.workers, deadline):

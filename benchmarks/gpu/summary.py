@@ -1,0 +1,61 @@
+"""Paired differences of the ladder's arms: ``python -m benchmarks.gpu.summary results.jsonl [MORE...]``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+METRICS = ("AP", "AP50", "AR100", "RPN_AR100", "TIDE_Loc", "TIDE_Miss")
+#: Two-sided 95 % quantiles of Student's t by degrees of freedom.
+T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+
+
+def interval(differences: list[float]) -> tuple[float, float]:
+    """Return the mean and the half width of its 95 % interval (infinite below two values)."""
+    if len(differences) < 2:
+        return differences[0], math.inf
+    quantile = T95[min(len(differences) - 1, len(T95)) - 1]
+    return statistics.mean(differences), quantile * statistics.stdev(differences) / math.sqrt(len(differences))
+
+
+def main() -> None:
+    """Print a line for every arm and metric."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("results", nargs="+", type=Path)
+    args = parser.parse_args()
+    arms: dict[tuple[str, str, int, float], dict[str, dict[int, dict[str, float]]]] = defaultdict(
+        lambda: defaultdict(dict)
+    )
+    for path in args.results:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            result = row["result"]
+            if "metrics" in result:
+                domain = row["name"].split("/")[0]
+                key = (domain, result["budget"], result["length"], result["lr"])
+                arms[key][result["source"]][result["seed"]] = result["metrics"]
+    for (domain, budget, length, rate), sources in sorted(arms.items()):
+        sys.stdout.write(f"\n{domain}, {budget}, {length} iterations, lr {rate}\n")
+        scratch = sources.get("scratch", {})
+        for source, draws in sorted(sources.items()):
+            words = [f"{source:18s} {len(draws)} draws"]
+            paired = sorted(set(draws) & set(scratch)) if source != "scratch" else []
+            for metric in METRICS:
+                mean = statistics.mean(draw.get(metric) or 0.0 for draw in draws.values())
+                text = f"{metric} {mean:.1f}"
+                if paired:
+                    gain, half = interval(
+                        [(draws[s].get(metric) or 0.0) - (scratch[s].get(metric) or 0.0) for s in paired]
+                    )
+                    text += f" ({gain:+.1f} ± {half:.1f})"
+                words.append(text)
+            sys.stdout.write("  ".join(words) + "\n")
+
+
+if __name__ == "__main__":
+    main()
