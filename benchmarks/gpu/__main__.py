@@ -45,7 +45,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + args.seconds
     rehearsal = ["--rehearsal"] if args.rehearsal else []
-    options = {
+    options: dict[str, list[str]] = {
         "sanity": [],
         "speed": rehearsal,
         "ladder": [
@@ -88,10 +88,10 @@ def run_stage(stage: str, words: list[str], limit: float, out: Path) -> int:
             code = process.wait()
     seconds = round(time.monotonic() - began, 1)
     tail = path.read_text(encoding="utf-8", errors="replace").splitlines()[-45:]
-    words = f"== {stage}: {seconds} s of {limit:.0f}, exit status {code}"
+    ended = f"== {stage}: {seconds} s of {limit:.0f}, exit status {code}"
     with path.open("a", encoding="utf-8") as log:
-        log.write(f"{words}\n")
-    sys.stdout.write("\n".join([*tail, words, ""]))
+        log.write(f"{ended}\n")
+    sys.stdout.write("\n".join([*tail, ended, ""]))
     sys.stdout.flush()
     return code
 

@@ -131,28 +131,33 @@ class Arms:
     contrasts: dict[str, tuple[str, ...]]
 
 
-def list_jobs(domain: Domain, arms: Arms, out: Path, rate: float, label: str, few: str) -> Iterator[Job]:
+def list_jobs(domain: Domain, arms: Arms, out: Path, rate: float, label: str, labels: list[str]) -> Iterator[Job]:
     """Yield all jobs, the most important first."""
     starts = {name: out / "starts" / f"{label}-{name}" for name in (*arms.boxes, *arms.contrasts)}
-    for name, labels in arms.boxes.items():
-        yield Job(f"{label}/{name}", partial(pretrain_on_boxes, domain, labels, rate, starts[name]))
+    for name, file in arms.boxes.items():
+        yield Job(f"{label}/{name}", partial(pretrain_on_boxes, domain, file, rate, starts[name]))
     for name, options in arms.contrasts.items():
         yield Job(f"{label}/{name}", partial(pretrain_by_contrast, domain, options, starts[name]))
-    fit = partial(finetune_cell, domain)
-    size = domain.size
+    fit, size = partial(finetune_cell, domain), domain.size
+    sources: dict[str, tuple[str, tuple[str, ...]]] = {"scratch": ("scratch", ())}
+    sources |= {
+        name: (str(folder / "export" if name in arms.contrasts else folder), (f"{label}/{name}",))
+        for name, folder in starts.items()
+    }
     for length, lr in itertools.product(size.lengths, RATES):
-        yield Job(f"{label}/rung0/{length}/{lr}", partial(fit, "scratch", "scratch", few, 0, lr, length))
-    for seed in range(size.draws):
-        yield Job(
-            f"{label}/fit/scratch/{few}/{seed}", partial(fit, "scratch", "scratch", few, seed, rate, size.iterations)
-        )
-        for name, folder in starts.items():
-            source = str(folder / "export" if name in arms.contrasts else folder)
-            work = partial(fit, name, source, few, seed, rate, size.iterations)
-            yield Job(f"{label}/fit/{name}/{few}/{seed}", work, (f"{label}/{name}",))
+        if (length, lr) == (size.iterations, rate):
+            continue  # one of the fits below
+        yield Job(f"{label}/rung0/{length}/{lr}", partial(fit, "scratch", "scratch", labels[0], 0, lr, length))
+    for budget, seed, (name, (source, needs)) in itertools.product(labels, range(size.draws), sources.items()):
+        work = partial(fit, name, source, budget, seed, rate, size.iterations)
+        yield Job(f"{label}/fit/{name}/{budget}/{seed}", work, needs)
     longer = size.iterations + size.pretraining
     for seed in range(min(size.draws, 3)):
-        yield Job(f"{label}/longer/{seed}", partial(fit, "scratch-longer", "scratch", few, seed, rate, longer))
+        work = partial(fit, "scratch-longer", "scratch", labels[0], seed, rate, longer)
+        yield Job(f"{label}/longer/{seed}", work)
+    for lr, (name, (source, needs)) in itertools.product((rate / 2, rate * 2), sources.items()):
+        work = partial(fit, name, source, labels[0], 0, lr, size.iterations)
+        yield Job(f"{label}/rates/{name}/{lr}", work, needs)
 
 
 def main() -> None:
@@ -165,7 +170,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=14)
     parser.add_argument("--lr", type=float, default=0.08)
     parser.add_argument("--iterations", type=int, default=Size.iterations)
-    parser.add_argument("--labels", default="60img", help="budget of a fine-tuning")
+    parser.add_argument("--labels", nargs="+", default=["60img"], help="budgets")
     parser.add_argument("--pretraining", type=int, default=Size.pretraining, help="iterations of a start")
     parser.add_argument("--minutes", type=float, default=Size.minutes, help="of a contrast")
     parser.add_argument("--rehearsal", action="store_true")
