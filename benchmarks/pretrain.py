@@ -157,7 +157,10 @@ def parts_of(model: Adept, optimizer: Optimizer, batch: Batch, args: argparse.Na
         update_target(model.target, model.online, 0.99)
         at = lap("target's update", at)
         with cast_to(args):
-            images = [apply_colors(view.pixels_NHWC, view.colors, model.preprocessing) for view in batch.views]
+            images = [
+                apply_colors(view.pixels_NHWC, view.colors, model.preprocessing, view.plan or None)
+                for view in batch.views
+            ]
             at = lap("colors", at)
             goals = model._goals(images, sets)
             at = lap("target", at)
@@ -259,6 +262,8 @@ def to_device(value: Any, device: str) -> Any:
     """Tensors of nested tuples, moved without waiting where they are pinned."""
     if isinstance(value, Tensor):
         return value.to(device, non_blocking=True)
+    if not isinstance(value, tuple | list):
+        return value
     moved = [to_device(item, device) for item in value]
     return type(value)(*moved) if hasattr(value, "_fields") else tuple(moved)
 

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from torch.utils.data import default_collate
 
-from adept_training.data.loader import Batch, Samples
+from adept_training.data.loader import Batch, Samples, collate
 from adept_training.images import FileImages
 from adept_training.pretraining.recipe import Recipe
 from benchmarks.pretrain import AnyBoxes
@@ -25,7 +24,7 @@ def make_batches(recipe: Recipe, images: int, count: int) -> list[Batch]:
         drawn = [
             samples._sample(photographs[i % 8], AnyBoxes().boxes(f"{i}"), (number, i), False) for i in range(images)
         ]
-        batches.append(default_collate(drawn))
+        batches.append(collate(drawn))
     return batches
 
 

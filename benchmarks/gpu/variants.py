@@ -48,5 +48,6 @@ VARIANTS = (
     _r18("bare_r18_112", kind="bare"),
     Variant("joint_r50_graphs", "step", lane="compiled", compile="reduce-overhead"),
     Variant("bare_r50_compiled", "bare", lane="compiled", compile="default"),
+    Variant("joint_r50_by_size", "step", (*R50, "method.target_pass=by_size")),
     Variant("joint_r50_nchw", "step", channels_last=False),
 )

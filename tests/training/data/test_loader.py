@@ -19,7 +19,9 @@ def _samples(folder: Path, count: int = 10) -> Samples:
 
 
 def _tensors(value: object) -> list[torch.Tensor]:
-    return [value] if isinstance(value, torch.Tensor) else [t for item in value for t in _tensors(item)]  # type: ignore[attr-defined]
+    if isinstance(value, torch.Tensor):
+        return [value]
+    return [t for item in value for t in _tensors(item)] if isinstance(value, (tuple, list)) else [torch.tensor(value)]
 
 
 def _equal(a: Batch, b: Batch) -> bool:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from adept_hub.errors import ImageDecodeError, ImagesError
-from adept_training.data.photometric import Colors, PhotometricRecipe, draw_colors
+from adept_training.data.photometric import ColorPlan, Colors, PhotometricRecipe, draw_colors, plan_colors
 from adept_training.data.views import Array, ViewsRecipe, draw_views
 from adept_training.images import ImageSource, decode
 from adept_training.proposals.table.store import ProposalTable
@@ -37,6 +37,8 @@ class ViewBatch(NamedTuple):
 
     pixels_NHWC: Tensor
     colors: Colors
+    #: Made by `collate`; a sample has none yet.
+    plan: ColorPlan | tuple[()] = ()
 
 
 class BoxBatch(NamedTuple):
@@ -163,13 +165,20 @@ class Steps:
         return self.stop - self.start
 
 
+def collate(samples: list[Batch]) -> Batch:
+    """Stack samples, and plan their colors while they are on the host."""
+    batch: Batch = default_collate(samples)
+    one, two, three = (view._replace(plan=plan_colors(view.colors)) for view in batch.views)
+    return batch._replace(views=(one, two, three))
+
+
 def make_loader(samples: Samples, steps: Steps, workers: int, *, pin: bool = False) -> DataLoader[Batch]:
     """Create the loader of the batches of the given steps, in order."""
     return DataLoader(
         samples,
         batch_sampler=steps,
         num_workers=workers,
-        collate_fn=default_collate,
+        collate_fn=collate,
         pin_memory=pin,
         worker_init_fn=_start_worker,
         prefetch_factor=4 if workers else None,

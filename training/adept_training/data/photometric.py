@@ -18,6 +18,7 @@ from torch import Tensor
 
 from adept_hub.io.schema import Range
 from adept_hub.spec import Preprocessing
+from adept_training.data.constants import constant
 
 _LUMA = (0.2989, 0.587, 0.114)
 
@@ -77,33 +78,62 @@ def draw_colors(
     return Colors(factors, order, np.bool_(gray), np.float32(sigma), np.bool_(solarize), holes)  # type: ignore[arg-type]  # 0-d
 
 
-def apply_colors(pixels_NHWC: Tensor, colors: Colors, preprocessing: Preprocessing) -> Tensor:
+class ColorPlan(NamedTuple):
+    """Which samples each operation changes. The counts are numbers: a GPU is not waited for to learn them."""
+
+    #: Rows of the batch, int64: those of brightness, contrast, saturation and hue, at each of four positions, then
+    #: those to blur.
+    rows_R: Tensor
+    counts: tuple[int, ...]
+    holes: bool
+
+
+def plan_colors(colors: Colors) -> ColorPlan:
+    """Make the plan of a batch's parameters, before they are moved to a device."""
+    factors, order = _tensor(colors.factors_4), _tensor(colors.order_4)
+    active_N = ~(factors == constant((1.0, 1.0, 1.0, 0.0), factors)).all(dim=1)
+    masks = [active_N & (order[:, position] == operation) for position in range(4) for operation in range(4)]
+    rows = [torch.nonzero(mask).flatten() for mask in [*masks, _tensor(colors.sigma) > 0]]
+    return ColorPlan(torch.cat(rows), tuple(map(len, rows)), bool(_tensor(colors.holes_K4).any()))
+
+
+def apply_colors(
+    pixels_NHWC: Tensor, colors: Colors, preprocessing: Preprocessing, plan: ColorPlan | None = None
+) -> Tensor:
     """Convert uint8 pixels to normalized, augmented float32 images (N, C, H, W), channels last in memory.
 
     The order is SoCo's: jitter in each sample's own order, gray, blur, solarize at 128, normalize, holes of zero.
+
+    Args:
+        pixels_NHWC: uint8, or float in 0-255.
+        colors: parameters of each sample.
+        preprocessing: mean and standard deviation.
+        plan: from `plan_colors`; without it, it is made, which waits for a GPU.
     """
+    plan = plan or plan_colors(colors)
     x_NCHW = pixels_NHWC.permute(0, 3, 1, 2).to(torch.get_default_dtype()) / 255
-    factors, order = _tensor(colors.factors_4), _tensor(colors.order_4)
-    active_N = ~(factors == factors.new_tensor([1.0, 1.0, 1.0, 0.0])).all(dim=1)
-    for position in range(4):
-        for operation, change in enumerate((_brightness, _contrast, _saturation, _hue)):
-            rows = torch.nonzero(active_N & (order[:, position] == operation)).flatten().to(x_NCHW.device)
-            if len(rows):
-                amount_N111 = factors[rows.to(factors.device), operation].to(x_NCHW.device)[:, None, None, None]
-                x_NCHW[rows] = change(x_NCHW[rows], amount_N111.to(x_NCHW))
+    rows_17R = torch.split(plan.rows_R.to(x_NCHW.device), list(plan.counts))
+    factors = _tensor(colors.factors_4).to(x_NCHW)
+    for step, rows in enumerate(rows_17R[:-1]):
+        if len(rows):
+            operation = step % 4
+            change = (_brightness, _contrast, _saturation, _hue)[operation]
+            x_NCHW[rows] = change(x_NCHW[rows], factors[rows, operation][:, None, None, None])
     device = x_NCHW.device
     gray_N111 = _tensor(colors.gray).to(device)[:, None, None, None]
     x_NCHW = torch.where(gray_N111, _luma(x_NCHW), x_NCHW)
-    rows = torch.nonzero(_tensor(colors.sigma) > 0).flatten()
+    rows = rows_17R[-1]
     if len(rows):
-        sigma_N = _tensor(colors.sigma)[rows].to(x_NCHW)
-        x_NCHW[rows.to(device)] = gaussian_blur(x_NCHW[rows.to(device)], sigma_N)
+        sigma_N = _tensor(colors.sigma).to(x_NCHW)[rows]
+        x_NCHW[rows] = gaussian_blur(x_NCHW[rows], sigma_N)
     solarize_N111 = _tensor(colors.solarize).to(device)[:, None, None, None]
     x_NCHW = torch.where(solarize_N111 & (x_NCHW >= 128 / 255), 1 - x_NCHW, x_NCHW)
-    mean = x_NCHW.new_tensor(preprocessing.mean)[:, None, None]
-    std = x_NCHW.new_tensor(preprocessing.std)[:, None, None]
+    mean = constant(tuple(preprocessing.mean), x_NCHW)[:, None, None]
+    std = constant(tuple(preprocessing.std), x_NCHW)[:, None, None]
     x_NCHW = (x_NCHW - mean) / std
-    return _cut_holes(x_NCHW, _tensor(colors.holes_K4)).contiguous(memory_format=torch.channels_last)
+    if plan.holes:
+        x_NCHW = _cut_holes(x_NCHW, _tensor(colors.holes_K4))
+    return x_NCHW.contiguous(memory_format=torch.channels_last)
 
 
 def gaussian_blur(x_NCHW: Tensor, sigma_N: Tensor) -> Tensor:
@@ -154,7 +184,7 @@ def _hue(x_NCHW: Tensor, amount_N111: Tensor) -> Tensor:
     safe = torch.where(chroma > 0, chroma, torch.ones_like(chroma))
     sector = torch.where(index == 0, (g - b) / safe, torch.where(index == 1, (b - r) / safe + 2, (r - g) / safe + 4))
     hue = sector + 6 * amount_N111[:, 0]
-    shifts = hue.new_tensor([5.0, 3.0, 1.0])[:, None, None]
+    shifts = constant((5.0, 3.0, 1.0), hue)[:, None, None]
     k = (hue[:, None] + shifts) % 6
     return high[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp(0, 1)
 
@@ -178,8 +208,6 @@ def _draw_holes(
 
 
 def _cut_holes(x_NCHW: Tensor, holes_NK4: Tensor) -> Tensor:
-    if not holes_NK4.any():
-        return x_NCHW
     x1, y1, x2, y2 = holes_NK4.to(x_NCHW.device).unbind(dim=2)
     column = torch.arange(x_NCHW.shape[3], device=x_NCHW.device)
     row = torch.arange(x_NCHW.shape[2], device=x_NCHW.device)

@@ -41,6 +41,9 @@ class MethodRecipe:
     projector_norm: bool = False
     #: The target's momentum at the first step; it rises to 1 along a cosine.
     momentum: Annotated[float, Range(0.0, 1.0, below=True)] = 0.99
+    #: Views of one size go through the target one by one, as in the paper, or together: faster on a GPU, and its
+    #: norms then have the statistics of both views.
+    target_pass: Literal["by_view", "by_size"] = "by_view"
     rpn: RPNRecipe = field(default_factory=RPNRecipe)
 
     @property
@@ -116,7 +119,9 @@ class Adept(nn.Module):
     def forward(self, sealed: Batch | Sealed) -> StepOutput:
         """Compute the losses of one batch; the target must have been updated before (as in SoCo)."""
         batch = sealed.batch if isinstance(sealed, Sealed) else sealed
-        images = [apply_colors(view.pixels_NHWC, view.colors, self.preprocessing) for view in batch.views]
+        images = [
+            apply_colors(view.pixels_NHWC, view.colors, self.preprocessing, view.plan or None) for view in batch.views
+        ]
         if not self.recipe.contrasts:
             with torch.no_grad():
                 pyramids = [self.online.parts.pyramid(x) for x in images[: self.rpn_views]]
@@ -158,12 +163,21 @@ class Adept(nn.Module):
 
     @torch.no_grad()
     def _goals(self, images: list[Tensor], sets: list[tuple[BoxBatch, ...]]) -> list[list[Embedded]]:
-        """Compute the target's embeddings view by view, so that only one pyramid is in memory."""
-        return [
-            [self._embed_boxes(self.target, feats, boxes, size) for boxes in of_view]
-            for x, of_view, size in zip(images, sets, self.sizes, strict=True)
-            for feats in [self.target.parts.pyramid(x)]
-        ]
+        """Compute the target's embeddings, view by view so that only one pyramid is in memory, or by size.
+
+        The views of one size can share a pass: fewer and larger operations, and its norms' statistics are of both.
+        """
+        together = [[0], [1], [2]]
+        if self.recipe.target_pass == "by_size":
+            together = [[i for i, size in enumerate(self.sizes) if size == side] for side in dict.fromkeys(self.sizes)]
+        goals: dict[int, list[Embedded]] = {}
+        for views in together:
+            feats = self.target.parts.pyramid(_stacked([images[i] for i in views]))
+            for place, i in enumerate(views):
+                rows = slice(place * len(images[i]), (place + 1) * len(images[i]))
+                maps = [feat[rows] for feat in feats]
+                goals[i] = [self._embed_boxes(self.target, maps, boxes, self.sizes[i]) for boxes in sets[i]]
+        return [goals[i] for i in range(3)]
 
     def _joined_sets(self, batch: Batch, first: Outputs) -> list[tuple[BoxBatch, ...]]:
         """Return the boxes to contrast in Table 4's ablation, in each view: those drawn and the RPN's best of V1."""
@@ -242,6 +256,10 @@ def _watch(predicted: list[list[Embedded]], goals: list[list[Embedded]]) -> dict
 def _sum(terms: dict[str, Tensor], stats: dict[str, Tensor]) -> StepOutput:
     loss = torch.stack(list(terms.values())).sum()
     return StepOutput(loss, {k: v.detach() for k, v in terms.items()}, {k: v.detach() for k, v in stats.items()})
+
+
+def _stacked(images: list[Tensor]) -> Tensor:
+    return images[0] if len(images) == 1 else torch.cat(images)
 
 
 def _compact(pooled_BC77: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torchvision.ops import roi_align
 
 from adept_hub.spec import DetectorSpec, LevelSpec
+from adept_training.data.constants import constant
 from adept_training.method.precision import full
 
 
@@ -21,7 +22,7 @@ def assign_levels(boxes_NK4: Tensor, levels: LevelSpec) -> Tensor:
     """
     wh_NK2 = (boxes_NK4[..., 2:] - boxes_NK4[..., :2]).clamp(min=0)
     size_NK = wh_NK2.prod(dim=-1).sqrt()
-    upper_L = size_NK.new_tensor(levels.upper[:-1])
+    upper_L = constant(tuple(levels.upper[:-1]), size_NK)
     return torch.bucketize(size_NK, upper_L)
 
 
@@ -32,7 +33,7 @@ def pool_level(feat_NCHW: Tensor, boxes_NK4: Tensor, image_NK: Tensor, view: int
     stride (112 / 32), a map covers it exactly. ``boxes_NK4`` and ``image_NK`` may be flattened selections.
     """
     height, width = feat_NCHW.shape[2:]
-    scale_4 = boxes_NK4.new_tensor([width, height, width, height]) / view
+    scale_4 = constant((width, height, width, height), boxes_NK4) / view
     rois_K5 = torch.cat([image_NK.reshape(-1, 1).to(boxes_NK4.dtype), boxes_NK4.reshape(-1, 4) * scale_4], dim=1)
     size = DetectorSpec.ROI_SIZE
     feat = full(feat_NCHW)
@@ -43,16 +44,17 @@ def pool_level(feat_NCHW: Tensor, boxes_NK4: Tensor, image_NK: Tensor, view: int
 
 def pool_assigned(feats_LNCHW: list[Tensor], boxes_NK4: Tensor, levels_NK: Tensor, view: int) -> Tensor:
     """Return pooled features (N * K, C, 7, 7), each box from its own level only, in the order of the boxes."""
+    # A box of no size takes no samples and pools to zero, so that the sum over levels is each box's own. Nothing here
+    # waits for the device, as a selection would. Levels without boxes are pooled too: their layers keep a (zero)
+    # gradient, which DDP relies on.
     image_NK = _image_index(boxes_NK4)
-    flat_levels, flat_boxes, flat_images = levels_NK.flatten(), boxes_NK4.flatten(0, 1), image_NK.flatten()
-    rows, pooled = [], []
+    pooled = None
     for level, feat in enumerate(feats_LNCHW):
-        # Levels without boxes are pooled too: their layers keep a (zero) gradient, which DDP relies on.
-        row = torch.nonzero(flat_levels == level).flatten()
-        rows.append(row)
-        pooled.append(pool_level(feat, flat_boxes[row], flat_images[row], view))
-    back = torch.argsort(torch.cat(rows))
-    return torch.cat(pooled)[back]
+        own_NK4 = boxes_NK4 * (levels_NK == level)[..., None]
+        here = pool_level(feat, own_NK4, image_NK, view)
+        pooled = here if pooled is None else pooled + here
+    assert pooled is not None
+    return pooled
 
 
 def pool_everywhere(feats_LNCHW: list[Tensor], boxes_NK4: Tensor, view: int) -> list[Tensor]:

@@ -5,6 +5,7 @@ Legend: N images, K boxes per image, A anchors of all levels together, L levels,
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
@@ -59,10 +60,16 @@ class RPNLoss(NamedTuple):
 
 def make_anchors(anchors: AnchorSpec, feats_LNCHW: list[Tensor]) -> list[Tensor]:
     """Return anchors (H * W * ratios, 4) per level, float32 xyxy in pixels of the view, on the device of the maps."""
-    generator = ExactAnchorGenerator(anchors.sizes, anchors.ratios, STRIDES)
-    feat = feats_LNCHW[0]
-    generator.set_cell_anchors(torch.float32, feat.device)
-    return generator.grid_anchors([list(f.shape[-2:]) for f in feats_LNCHW], [])
+    sides = tuple((feat.shape[-2], feat.shape[-1]) for feat in feats_LNCHW)
+    return list(_grid(anchors, sides, feats_LNCHW[0].device))
+
+
+@functools.lru_cache(maxsize=16)
+def _grid(anchors: AnchorSpec, sides: tuple[tuple[int, int], ...], device: torch.device) -> tuple[Tensor, ...]:
+    with torch.inference_mode(False):
+        generator = ExactAnchorGenerator(anchors.sizes, anchors.ratios, STRIDES)
+        generator.set_cell_anchors(torch.float32, device)
+        return tuple(generator.grid_anchors([list(side) for side in sides], []))
 
 
 def flatten_outputs(logits_LNAHW: list[Tensor], deltas_LNAHW: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -100,11 +107,11 @@ def label_anchors(
     top_NK1 = overlap_NKA.amax(dim=2, keepdim=True)
     closest_NA = ((overlap_NKA == top_NK1) & (top_NK1 > 0)).any(dim=1)
     label_NA = torch.full_like(best_NA, IGNORED, dtype=torch.int8)
-    label_NA[best_NA < recipe.negative_iou] = NEGATIVE
+    label_NA.masked_fill_(best_NA < recipe.negative_iou, NEGATIVE)
     if others is not None:
-        label_NA[_overlaps(anchors_A4, *others).amax(dim=1) >= recipe.positive_iou] = IGNORED
-    label_NA[closest_NA | (best_NA >= recipe.positive_iou)] = POSITIVE
-    label_NA[~valid_NK.any(dim=1)] = IGNORED
+        label_NA.masked_fill_(_overlaps(anchors_A4, *others).amax(dim=1) >= recipe.positive_iou, IGNORED)
+    label_NA.masked_fill_(closest_NA | (best_NA >= recipe.positive_iou), POSITIVE)
+    label_NA.masked_fill_(~valid_NK.any(dim=1, keepdim=True), IGNORED)
     return label_NA, index_NA
 
 
