@@ -132,6 +132,9 @@ class Provenance:
     relicensed: bool = False
     #: Labels were trained on, here or in one of the starts.
     labeled: bool = False
+    #: Share of random initial values that remains in the weights, by the momentum of a target network, in [0, 1]; null
+    #: where it is unknown.
+    random_share: float | None = None
 
 
 @dataclass(frozen=True)

@@ -282,7 +282,7 @@ def make_batch(images: int, sizes: tuple[int, ...], sets: int) -> Batch:
         boxes.append([_boxes(rng, images, size, 1.0 if view == 0 else 1.15) for _ in range(sets)])
     return Batch(
         (views[0], views[1], views[2]), tuple(boxes[0]), boxes[1][0], boxes[2][0], boxes[0][0], boxes[0][0],
-        torch.zeros(images, 3, 5), torch.arange(images), torch.zeros(images, dtype=torch.bool),
+        torch.zeros(images, 3, 5), torch.arange(images), torch.zeros(images, dtype=torch.bool), torch.arange(images),
     )  # fmt: skip
 
 

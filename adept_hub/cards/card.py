@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from adept_hub.cards.card_data import front_matter
+from adept_hub.cards.random_share import random_share_caution
 from adept_hub.checkpoint.validate import MAX_CARD_BYTES
 from adept_hub.errors import CheckpointError
 from adept_hub.io.digest import home_of
@@ -60,6 +61,7 @@ def render_card(
     metrics = config.provenance.metrics
     sections = [
         front_matter(config),
+        _caution(config),
         f"# {config.name}\n\n{_introduction(config)}",
         f"{BEGIN}\n{handwritten.strip()}\n{END}" if handwritten.strip() else f"{BEGIN}\n{END}",
         _use(source or config.name),
@@ -117,6 +119,11 @@ def write_card(
 def card_pictures(folder: Path) -> list[str]:
     """The pictures in a checkpoint folder, by their paths from its card."""
     return sorted(p.relative_to(folder).as_posix() for pattern in PICTURES for p in folder.glob(pattern))
+
+
+def _caution(config: CheckpointConfig) -> str:
+    text = random_share_caution(config.provenance.random_share)
+    return "" if text is None else f"> **{_plain(text[0].upper() + text[1:])}**"
 
 
 def _introduction(config: CheckpointConfig) -> str:
@@ -186,6 +193,7 @@ def _training(config: CheckpointConfig) -> str:
         *_starts(p),
         ("data", f"{p.data}, {p.images:,} images, {'labeled' if p.labeled else 'no labels'}"),
         ("epochs", f"{p.epochs:g}"),
+        *([] if p.random_share is None else [("random values left of the start", f"{p.random_share:.2g}")]),
         ("hardware", p.trained_on or "not recorded"),
         ("proposals", proposals or "none"),
         ("recipe SHA-256", p.recipe_sha256 or "not recorded"),

@@ -31,8 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export, and say what was written and what to type next."""
+    from adept_hub.cards.random_share import random_share_caution
     from adept_hub.exporting import export
     from adept_hub.frameworks import find_framework
+    from adept_hub.hub.fetch import FetchOptions, fetch
 
     chosen = {"num_classes": args.num_classes, "norm": args.norm, "anchors": args.anchors, "levels": args.levels}
     options = {name: value for name, value in chosen.items() if value is not None}
@@ -47,9 +49,15 @@ def run(args: argparse.Namespace) -> int:
         offline=args.offline,
         **options,
     )
+    # The files are there: nothing is fetched again.
+    config = fetch(args.source, FetchOptions(args.revision, args.cache_dir, args.offline)).config
+    caution = random_share_caution(config.provenance.random_share)
     if args.json:
-        print_json({"framework": args.to, "detector": args.detector, "files": [str(path) for path in paths]})
+        files = [str(path) for path in paths]
+        print_json({"framework": args.to, "detector": args.detector, "files": files, "caution": caution})
         return 0
+    if caution:
+        print(caution)
     for path in paths:
         print(f"{path}  {path.stat().st_size:,} bytes")
     print(f"\n{find_framework(args.to).next_steps(args.out)}")

@@ -259,3 +259,14 @@ def test_tables_hold_every_published_model(tmp_path: Path, make_checkpoint, monk
     assert (tmp_path / "cards" / "mine_r18_fpn32.photos.md").read_text() == render_card(config)
     assert not (tmp_path / "cards" / "withdrawn_r18_fpn.old.md").exists()
     assert model_info("mine_r18_fpn32.photos").folder == folder
+
+
+@pytest.mark.parametrize(("share", "told"), [(None, False), (0.0, False), (0.05, False), (0.0501, True), (0.637, True)])
+def test_weights_that_are_partly_random_say_so_first(share: float | None, told: bool) -> None:
+    card = render_card(replace(CONFIG, provenance=replace(CONFIG.provenance, random_share=share)))
+    first = card.split("\n---\n", 1)[1].strip().splitlines()[0]
+    assert first.startswith("> **Caution: ") == told
+    if told and share is not None:
+        assert f"{share:.0%} of these weights are still the random values" in first
+        assert "--set method.momentum_bound=run" in first
+    assert ("| random values left of the start |" in card) == (share is not None)

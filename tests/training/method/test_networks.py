@@ -9,6 +9,7 @@ import torch
 
 from adept_training.method.momentum import momentum_at, update_target
 from adept_training.method.networks import Network, make_target
+from adept_training.method.recipe import MethodRecipe
 from tests.conftest import SMALL
 
 
@@ -64,3 +65,14 @@ def test_a_norm_after_the_projector_takes_away_what_all_boxes_have_in_common() -
     assert normed.projector(features).mean(dim=0).abs().max() < 1e-5
     assert torch.equal(target.projector(features), normed.projector(features))
     assert {n for n, _ in normed.named_parameters()} == {n for n, _ in plain.named_parameters()}
+
+
+def test_a_short_run_has_a_constant_momentum_that_leaves_nothing_of_the_start() -> None:
+    bounded = MethodRecipe(momentum=0.9, momentum_bound="run")
+    assert [bounded.momentum_of(place, 40, 40) for place in (0, 17, 39)] == [0.5] * 3, "1 - 20 / 40"
+    assert bounded.momentum_of(0, 10, 10) == 0.0
+    assert 0.0 < bounded.momentum_of(3, 4999, 4999) ** 4999 < 3e-9, "exp(-20) = 2.06e-9"
+    # The clock leaves 80 of 9,000 steps: they count.
+    assert bounded.momentum_of(100, 9000, 80.0) == 0.75
+    for recipe, reachable in ((bounded, 5000), (MethodRecipe(momentum=0.9), 40)):
+        assert recipe.momentum_of(20, 40, reachable) == momentum_at(20, 40, 0.9) == pytest.approx(0.95)

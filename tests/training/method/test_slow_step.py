@@ -69,6 +69,7 @@ def _batch() -> Batch:
         windows_N35=torch.stack([windows, windows[[0, 2, 1]], windows * 0.9]),
         seed_N=torch.arange(N) + 5,
         replaced_N=torch.zeros(N, dtype=torch.bool),
+        image_N=torch.tensor([4, 0, 9]),
     )
 
 

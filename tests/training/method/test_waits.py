@@ -61,3 +61,9 @@ def test_without_a_plan_colors_wait_for_the_device(tmp_path: Path) -> None:
     bare = batch._replace(views=tuple(view._replace(plan=()) for view in batch.views))  # type: ignore[arg-type]
     assert _waits(lambda: model(bare).loss)["nonzero"] >= 3 * 17
     torch.testing.assert_close(model.eval()(bare).loss, model(batch).loss, atol=0, rtol=0)
+
+
+def test_infonce_never_waits_for_the_device(tmp_path: Path) -> None:
+    settings = ("method.name=soco", "method.objective=infonce", "method.same_image_negatives=true")
+    model, batch = _batch(tmp_path, *settings)
+    assert not _waits(lambda: model(batch).loss.backward())

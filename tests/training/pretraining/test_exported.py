@@ -35,11 +35,13 @@ def test_an_export_says_whose_tensors_it_holds(
     if method != "adept_separate":
         for parameter in model.target.parameters():
             parameter.data.add_(torch.randn_like(parameter))
-    export_model(model, recipe, tmp_path / "export", images=77, epochs=1.23456, proposals={"algorithm": "by hand"})
+    facts = {"images": 77, "epochs": 1.23456, "proposals": {"algorithm": "by hand"}, "random_share": 0.25}
+    export_model(model, recipe, tmp_path / "export", **facts)
     config = read_config(tmp_path / "export")
     assert config.parts == parts
     told = config.provenance
     assert (told.exported_network, told.method, told.images, told.epochs) == (network, method, 77, 1.235)
+    assert told.random_share == 0.25
     assert (told.data, told.proposals) == ("a drawer of photographs", {"algorithm": "by hand"})
     assert told.recipe["export"]["network"] == asked
     tensors = read_tensors(tmp_path / "export", config)

@@ -37,10 +37,11 @@ def test_half_written_checkpoints_are_cleared_away(tmp_path: Path) -> None:
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     (tmp_path / ".step-00000007.pt.x1y2z3").write_bytes(b"half")
     for step in (8, 9, 10):
-        save_state(tmp_path, model, optimizer, TrainingProgress(step, 1.5, {"scale": 2.0}), {"recipe": "a"}, keep=2)
+        progress = TrainingProgress(step, 1.5, {"scale": 2.0}, 0.25)
+        save_state(tmp_path, model, optimizer, progress, {"recipe": "a"}, keep=2)
     kept = [f"step-{step:08d}.pt{end}" for step in (9, 10) for end in ("", ".sha256")]
     assert sorted(p.name for p in tmp_path.iterdir()) == kept
-    assert load_state(tmp_path, model, optimizer, {"recipe": "a"}) == TrainingProgress(10, 1.5, {"scale": 2.0})
+    assert load_state(tmp_path, model, optimizer, {"recipe": "a"}) == TrainingProgress(10, 1.5, {"scale": 2.0}, 0.25)
 
 
 def test_fp16_is_refused_on_a_cpu_instead_of_becoming_bfloat16(tmp_path: Path) -> None:

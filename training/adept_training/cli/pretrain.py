@@ -103,6 +103,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _tell(args: argparse.Namespace, outcome: PretrainResult, asked: Asked, recipe: Recipe) -> None:
+    from adept_hub.cards.random_share import random_share_caution
     from adept_training.pretraining.asked import next_commands
     from adept_training.pretraining.watch.outcome import as_json
     from adept_training.pretraining.watch.report import REPORT
@@ -112,7 +113,8 @@ def _tell(args: argparse.Namespace, outcome: PretrainResult, asked: Asked, recip
         report = {
             "run": str(outcome.folder), "export": str(outcome.folder / "export"), "steps": outcome.steps,
             "planned_steps": outcome.planned_steps, "interrupted": outcome.interrupted,
-            "finished_before": outcome.finished_before, "first": outcome.first, "last": outcome.last,
+            "finished_before": outcome.finished_before, "random_share": outcome.random_share,
+            "first": outcome.first, "last": outcome.last,
             "verdict": None if verdict is None else as_json(verdict, advice),
         }  # fmt: skip
         sys.stdout.write(json.dumps(report, indent=2) + "\n")
@@ -120,6 +122,8 @@ def _tell(args: argparse.Namespace, outcome: PretrainResult, asked: Asked, recip
     if outcome.interrupted:
         sys.stdout.write(f"Report: {args.out / REPORT}\nSaved. Continue:\n  {asked.resume(args.out)}\n")
         return
+    if caution := random_share_caution(outcome.random_share):
+        sys.stdout.write(f"{caution}\n")
     if outcome.finished_before:
         done = f"{outcome.steps} of {outcome.planned_steps} steps"
         judged = "" if verdict is None else f"\nVerdict: {verdict.sentence}"

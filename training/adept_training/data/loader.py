@@ -66,6 +66,8 @@ class Batch(NamedTuple):
     seed_N: Tensor
     #: Images that could not be read and were replaced by others.
     replaced_N: Tensor
+    #: int64 number of each image in the training set.
+    image_N: Tensor
 
 
 class Sealed:
@@ -103,10 +105,11 @@ class Samples(Dataset[Batch]):
                 continue
             if isinstance(self.table, ProposalTable):
                 self.table.check_size(key, (image.shape[1], image.shape[0]))
-            return self._sample(image, self.table.boxes(key), (epoch, index), attempt > 0)
+            number = (index + attempt) % len(self.keys)
+            return self._sample(image, self.table.boxes(key), (epoch, index), number, attempt > 0)
         raise ImagesError(f"{_ATTEMPTS} images in a row cannot be read. The last: {last}")
 
-    def _sample(self, image: np.ndarray, boxes_M4: Array, place: tuple[int, int], replaced: bool) -> Batch:
+    def _sample(self, image: np.ndarray, boxes_M4: Array, place: tuple[int, int], number: int, replaced: bool) -> Batch:
         rng = np.random.default_rng([self.seed, *place])
         drawn = draw_views(rng, image, boxes_M4, self.views)
         in_view = (drawn.boxes1_S[0], drawn.boxes2, drawn.boxes3)
@@ -124,6 +127,7 @@ class Samples(Dataset[Batch]):
             drawn.windows_35,  # type: ignore[arg-type]
             rng.integers(1 << 62),  # type: ignore[arg-type]
             np.bool_(replaced),  # type: ignore[arg-type]
+            np.int64(number),  # type: ignore[arg-type]
         )
 
 

@@ -5,61 +5,21 @@ Legend: N images, K boxes per image, L levels, D dimensions, S sets of boxes on 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Annotated, Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from adept_hub.io.schema import Range
 from adept_hub.spec import PARTS, DetectorSpec, Preprocessing
 from adept_training.data.loader import Batch, BoxBatch, Sealed
 from adept_training.data.photometric import apply_colors
 from adept_training.method.contrast import correspondence, feature_spread, pair_loss, retrieval
+from adept_training.method.infonce import Entries, infonce, share_of_image
 from adept_training.method.levels import assign_levels, pool_assigned, pool_everywhere
 from adept_training.method.networks import Network, make_target
 from adept_training.method.proposals import carry, join, propose
-from adept_training.method.rpn import RPNRecipe, flatten_outputs, make_anchors, rpn_loss
-
-
-@dataclass(frozen=True)
-class MethodRecipe:
-    """Choice of the losses, and of the pyramid levels of boxes."""
-
-    #: The method: ADePT (joint or separate), SoCo, or BYOL on whole images.
-    name: Literal["adept_joint", "adept_separate", "soco", "byol"] = "adept_joint"
-    #: Boxes are pooled at their own level only, or at all of them with the loss masked (SoCo's code).
-    head_mode: Literal["assigned", "all_levels"] = "assigned"
-    #: Table 4: boxes of the contrast are selective search's, or the RPN's own best join them (unstable).
-    boxes: Literal["ss", "ss+rpn"] = "ss"
-    #: Hidden width of projector and predictor.
-    projector_hidden: Annotated[int, Range(1, 65_536)] = 4096
-    #: Output width of projector and predictor.
-    projection: Annotated[int, Range(1, 65_536)] = 256
-    #: A batch norm without gain after the projector (SimSiam, MoCo v3). SoCo has none: what all boxes have in common
-    #: is then half of the cosine, which falls in the first dozens of steps while nothing is learned.
-    projector_norm: bool = False
-    #: The target's momentum at the first step; it rises to 1 along a cosine.
-    momentum: Annotated[float, Range(0.0, 1.0, below=True)] = 0.99
-    #: Views of one size go through the target one by one, as in the paper, or together: faster on a GPU, and its
-    #: norms then have the statistics of both views.
-    target_pass: Literal["by_view", "by_size"] = "by_view"
-    rpn: RPNRecipe = field(default_factory=RPNRecipe)
-
-    @property
-    def trains_rpn(self) -> bool:
-        return self.name in ("adept_joint", "adept_separate")
-
-    @property
-    def contrasts(self) -> bool:
-        return self.name != "adept_separate"
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The detector's parts that the method trains or, in separate training, passes on unchanged."""
-        if self.name == "byol":
-            return ("backbone",)
-        return ("backbone", "fpn", "rpn", "head") if self.trains_rpn else ("backbone", "fpn", "head")
+from adept_training.method.recipe import MethodRecipe
+from adept_training.method.rpn import flatten_outputs, make_anchors, rpn_loss
 
 
 class StepOutput(NamedTuple):
@@ -75,6 +35,8 @@ class Embedded(NamedTuple):
 
     vectors_NPD: Tensor
     ids_NP: Tensor
+    #: xyxy in pixels of the view; None for whole images.
+    boxes_NP4: Tensor | None = None
 
 
 class Outputs(NamedTuple):
@@ -127,7 +89,7 @@ class Adept(nn.Module):
                 pyramids = [self.online.parts.pyramid(x) for x in images[: self.rpn_views]]
             return _sum(*self._rpn_terms(self._rpn_outputs(pyramids), batch))
         if self.recipe.name == "byol":
-            return self._image_level(images)
+            return self._image_level(images, batch)
         sets = [batch.boxes1_S, (batch.boxes2,), (batch.boxes3,)]
         # The target first if possible: its pass is over before the online network's feature maps must be kept.
         goals = self._goals(images, sets) if self.recipe.boxes == "ss" else None
@@ -137,13 +99,13 @@ class Adept(nn.Module):
             sets = self._joined_sets(batch, outputs[0])
             goals = self._goals(images, sets)
         predicted = self._embed(self.online, pyramids, sets)
-        terms, stats = self._contrast_terms(predicted, goals), _watch(predicted, goals)
+        terms, stats = self._contrast_terms(predicted, goals, batch), _watch(predicted, goals)
         if self.recipe.trains_rpn:
             more_terms, more_stats = self._rpn_terms(outputs, batch)
             terms, stats = terms | more_terms, stats | more_stats
         return _sum(terms, stats)
 
-    def _image_level(self, images: list[Tensor]) -> StepOutput:
+    def _image_level(self, images: list[Tensor], batch: Batch) -> StepOutput:
         """Compute BYOL on the same views: the whole image is the one box, its feature the mean of C5."""
 
         def embed(network: Network) -> list[list[Embedded]]:
@@ -154,7 +116,7 @@ class Adept(nn.Module):
         predicted = embed(self.online)
         with torch.no_grad():
             goals = embed(self.target)
-        return _sum(self._contrast_terms(predicted, goals), _watch(predicted, goals))
+        return _sum(self._contrast_terms(predicted, goals, batch), _watch(predicted, goals))
 
     @property
     def rpn_views(self) -> int:
@@ -200,25 +162,41 @@ class Adept(nn.Module):
         if self.recipe.head_mode == "assigned":
             pooled = pool_assigned(feats, boxes.boxes_NK4, levels_NK, size)
             vectors = network.embed(network.parts.head_features(_compact(pooled)))
-            return Embedded(vectors.reshape(*boxes.ids_NK.shape, -1), boxes.ids_NK)
+            return Embedded(vectors.reshape(*boxes.ids_NK.shape, -1), boxes.ids_NK, boxes.boxes_NK4)
         vectors_L, ids_L = [], []
         for level, pooled in enumerate(pool_everywhere(feats, boxes.boxes_NK4, size)):
             vectors = network.embed(network.parts.head_features(_compact(pooled)))
             vectors_L.append(vectors.reshape(*boxes.ids_NK.shape, -1))
             ids_L.append(boxes.ids_NK.masked_fill(levels_NK != level, -1))
-        return Embedded(torch.cat(vectors_L, dim=1), torch.cat(ids_L, dim=1))
+        boxes_NP4 = boxes.boxes_NK4.repeat(1, len(ids_L), 1)
+        return Embedded(torch.cat(vectors_L, dim=1), torch.cat(ids_L, dim=1), boxes_NP4)
 
-    def _contrast_terms(self, predicted: list[list[Embedded]], goals: list[list[Embedded]]) -> dict[str, Tensor]:
+    def _contrast_terms(
+        self, predicted: list[list[Embedded]], goals: list[list[Embedded]], batch: Batch
+    ) -> dict[str, Tensor]:
         """Compute Eq. 6-7: V1 with V2 and V1 with V3, each in both directions, summed."""
         terms = {}
         for name, other, which in (("12", 1, 0), ("13", 2, -1)):
             one, two = predicted[0][which], predicted[other][0]
             goal_one, goal_two = goals[0][which], goals[other][0]
-            match = correspondence(one.ids_NP, two.ids_NP)
-            forth = pair_loss(one.vectors_NPD, goal_two.vectors_NPD, match)
-            back = pair_loss(two.vectors_NPD, goal_one.vectors_NPD, match.transpose(1, 2))
+            if self.recipe.objective == "infonce":
+                forth = self._infonce(one, 0, goal_two, other, batch)
+                back = self._infonce(two, other, goal_one, 0, batch)
+            else:
+                match = correspondence(one.ids_NP, two.ids_NP)
+                forth = pair_loss(one.vectors_NPD, goal_two.vectors_NPD, match)
+                back = pair_loss(two.vectors_NPD, goal_one.vectors_NPD, match.transpose(1, 2))
             terms[f"contrast_{name}"] = forth + back
         return terms
+
+    def _infonce(self, query: Embedded, query_view: int, key: Embedded, key_view: int, batch: Batch) -> Tensor:
+        def entries(embedded: Embedded, view: int) -> Entries:
+            boxes_NP4 = embedded.boxes_NP4 if self.recipe.same_image_negatives else None
+            if boxes_NP4 is not None:
+                boxes_NP4 = share_of_image(boxes_NP4, batch.windows_N35[:, view], self.sizes[view])
+            return Entries(embedded.vectors_NPD, embedded.ids_NP, batch.image_N, boxes_NP4)
+
+        return infonce(entries(query, query_view), entries(key, key_view), self.recipe.temperature)
 
     def _rpn_outputs(self, pyramids: list[list[Tensor]]) -> list[Outputs]:
         """Run the RPN on the maps of its views, detached: L_RPN trains only the RPN's own layers."""

@@ -8,10 +8,20 @@ import torch
 
 from adept_training.method.networks import Network
 
+#: A run of fewer steps has a bound on its momentum, if the recipe has ``momentum_bound: run``.
+SHORT_RUN = 5000
+#: Time constants of the moving average in a bounded run: exp(-20) of the start remains at its end.
+_TIME_CONSTANTS = 20
+
 
 def momentum_at(step: int, steps: int, base: float) -> float:
     """Return SoCo's momentum: from ``base`` to 1 along half a cosine; step 0 is the first update."""
     return 1 - (1 - base) * (math.cos(math.pi * step / steps) + 1) / 2
+
+
+def run_momentum(steps: float) -> float:
+    """Return the constant momentum of a short run of ``steps`` steps, after which exp(-20) of the start is left."""
+    return max(0.0, 1 - _TIME_CONSTANTS / steps)
 
 
 @torch.no_grad()

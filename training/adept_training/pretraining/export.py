@@ -41,6 +41,7 @@ def export_model(
     metrics: tuple[Metric, ...] = (),
     notes: tuple[str, ...] = (),
     origin: PretrainStart = PretrainStart(),  # noqa: B008  # frozen
+    random_share: float | None = None,
 ) -> CheckpointConfig:
     """Write the checkpoint folder of a run and its card, replacing an earlier one of the same run.
 
@@ -49,6 +50,7 @@ def export_model(
         proposals: the proposal table's own description.
         notes: limitations of the weights, for the card.
         origin: the starting point of the run.
+        random_share: share of random initial values in the weights; None: unknown.
     """
     tensors, parts = exported_tensors(model, recipe.export.network)
     provenance = Provenance(
@@ -66,6 +68,7 @@ def export_model(
         starts=origin.starts,
         relicensed=origin.relicensed,
         labeled=origin.labeled,
+        random_share=random_share,
     )
     return write_checkpoint(
         folder,

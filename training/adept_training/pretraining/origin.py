@@ -33,6 +33,8 @@ class PretrainStart:
     license: str = "unstated"
     relicensed: bool = False
     labeled: bool = False
+    #: Share of random values in what the target network starts from; None: a start that does not record it.
+    random_share: float | None = 1.0
 
     def licensed(self, recipe: Recipe) -> Recipe:
         """Return the recipe with the license of the resulting weights."""
@@ -87,7 +89,12 @@ def open_pretrain_start(
             )
         check_start(recipe, config, init)
         pixels, labeled = config.preprocessing, config.provenance.labeled
-        origin = replace(origin, preprocessing=pixels, starts=config.as_starts(), labeled=labeled)
+        # In a part that the start lacks, both networks begin with random values. The RPN has no target.
+        lacking = set(recipe.method.parts) - {"rpn"} - set(config.parts)
+        random_share = 1.0 if lacking else config.provenance.random_share
+        origin = replace(
+            origin, preprocessing=pixels, starts=config.as_starts(), labeled=labeled, random_share=random_share
+        )
     if before is not None and requested in ("unstated", before.license):
         return origin  # checked when the run began
     license_name, claimed = inherit(origin.starts[-1] if origin.starts else None, requested, relicense=relicense)

@@ -20,7 +20,7 @@ from adept_hub.io.write import atomic_file
 from adept_training.data.loader import Batch, BoxTable, Order, Samples, Sealed, Steps, make_loader
 from adept_training.images import ImageSource
 from adept_training.method.adept import Adept, StepOutput
-from adept_training.method.momentum import momentum_at, update_target
+from adept_training.method.momentum import update_target
 from adept_training.pretraining.asked import Asked
 from adept_training.pretraining.compiled import compile_networks
 from adept_training.pretraining.ending import judge_run, told
@@ -173,7 +173,7 @@ def _run(run: Run, samples: Samples, proposals: dict[str, Any], images: int) -> 
         export_model(
             run.model, run.recipe, run.folder / "export",
             images=images, epochs=epochs, proposals=proposals, metrics=recall_metrics(last), notes=doubts,
-            origin=run.origin,
+            origin=run.origin, random_share=run.random_share,
         )  # fmt: skip
     run.journal.record("end", step=run.progress.step, seconds=round(run.seconds(), 1), interrupted=interrupted, **last)
     run.journal.say(
@@ -182,7 +182,10 @@ def _run(run: Run, samples: Samples, proposals: dict[str, Any], images: int) -> 
     )
     if verdict is not None:
         run.journal.say(f"verdict: {verdict.sentence}", verdict.tone)
-    return PretrainResult(run.folder, run.progress.step, run.steps, interrupted, first, last, verdict, tuple(advice))
+    return PretrainResult(
+        run.folder, run.progress.step, run.steps, interrupted, first, last, verdict, tuple(advice),
+        random_share=run.random_share,
+    )  # fmt: skip
 
 
 @contextmanager
@@ -205,7 +208,7 @@ def _train(run: Run, batches: Iterator[Batch], stopped: list[int]) -> None:
     warmup = round(schedule.warmup_epochs * run.order.steps_per_epoch)
     meter, last_save = Meter(), time.perf_counter()
     run.model.train()
-    _, place = run.agree(stopped)
+    _, place, reachable = run.agree(stopped)
     begin = run.progress.step
     for step in range(begin, run.steps):
         requested_at = time.perf_counter()
@@ -214,9 +217,10 @@ def _train(run: Run, batches: Iterator[Batch], stopped: list[int]) -> None:
         waited = time.perf_counter() - requested_at
 
         lr = set_lr(run.optimizer, place, warmup, run.steps, schedule.warmup_start, schedule.final_lr)
-        momentum = momentum_at(place, run.steps, recipe.method.momentum)
+        momentum = recipe.method.momentum_of(place, run.steps, reachable)
         if recipe.method.contrasts:
             update_target(run.model.target, run.model.online, momentum)
+            run.progress.kept *= momentum
         out: StepOutput = run.wrapped(Sealed(batch))
         run.optimizer.zero_grad(set_to_none=True)
         run.fabric.backward(out.loss)
@@ -228,7 +232,7 @@ def _train(run: Run, batches: Iterator[Batch], stopped: list[int]) -> None:
         run.time_pace(step + 1 - begin)
         scalars = {"loss": out.loss.detach(), **out.terms, **out.stats, "replaced": batch.replaced_N.sum()}
         meter.add(run.mean(scalars), run.order.batch_size, waited)
-        stop, place = run.agree(stopped)
+        stop, place, reachable = run.agree(stopped)
         last = step + 1 == run.steps or stop
         if (step + 1) % engine.log_every == 0 or last:
             run.log(meter.take(), lr, momentum)

@@ -17,7 +17,7 @@ from adept_hub.names import is_name
 from adept_hub.spec import CheckpointConfig, DetectorSpec, Provenance
 from adept_training.data.photometric import PhotometricRecipe
 from adept_training.data.views import ViewsRecipe
-from adept_training.method.adept import MethodRecipe
+from adept_training.method.recipe import MethodRecipe
 from adept_training.runtime.recipe_files import read_recipe, recipe_folder, recipe_yaml, shipped
 
 Rate = Annotated[float, Range(0.0, 1e4)]
@@ -197,6 +197,7 @@ def check(recipe: Recipe) -> None:
         )
     if recipe.method.boxes == "ss+rpn" and not (recipe.method.trains_rpn and recipe.method.contrasts):
         raise RecipeError(f"method.boxes 'ss+rpn' needs an RPN and a contrast; {recipe.method.name} has not both.")
+    _check_objective(recipe.method)
     if not is_name(f"name.{recipe.export.tag}"):
         raise RecipeError(
             f"export.tag is {recipe.export.tag!r}, but a tag is lower-case letters, digits and underscores, as in "
@@ -223,6 +224,27 @@ def check(recipe: Recipe) -> None:
         if least > most:
             raise RecipeError(f"{name}: {least:g} is more than {most:g}; the lesser comes first.")
     _check_export(recipe)
+
+
+def _check_objective(method: MethodRecipe) -> None:
+    """Check that no setting of another objective is given: it would change nothing."""
+    if method.objective != "cosine" and not method.contrasts:
+        raise RecipeError(
+            f"method.objective is {method.objective}, but {method.name} trains the RPN alone, without a contrast.\n"
+            "Leave it out: --set method.objective=cosine"
+        )
+    plain = MethodRecipe()
+    idle = [name for name in ("temperature", "same_image_negatives") if getattr(method, name) != getattr(plain, name)]
+    if method.objective == "cosine" and idle:
+        raise RecipeError(
+            f"method.{idle[0]} belongs to InfoNCE, and method.objective is cosine: it would change nothing.\n"
+            "Choose InfoNCE: --set method.objective=infonce"
+        )
+    if method.same_image_negatives and method.name == "byol":
+        raise RecipeError(
+            "method.same_image_negatives needs boxes, and byol contrasts whole images.\n"
+            "Leave it out: --set method.same_image_negatives=false"
+        )
 
 
 def _check_export(recipe: Recipe) -> None:

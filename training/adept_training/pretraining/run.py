@@ -51,13 +51,21 @@ class Run:
     saved: Path | None = None
     #: When the first step of this session ended.
     timed_from: float = 0.0
+    #: Its number and the training time at its end, alike on all processes.
+    paced_from: tuple[int, float] | None = None
+    #: First step of this session.
+    session_from: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.session_from = self.progress.step
 
     def seconds(self) -> float:
         """Return the training time so far, earlier sessions included."""
         return self.progress.seconds + time.perf_counter() - self.began
 
-    def agree(self, stopped: list[int]) -> tuple[bool, int]:
-        """Return whether to stop now, and the next step of the schedules; the same on every process.
+    def agree(self, stopped: list[int]) -> tuple[bool, int, float]:
+        """Return whether to stop now, the next step of the schedules, and the steps that the run will have finished at
+        its end at its mean pace; the same on every process.
 
         The schedules' step is the run's own, or later if a time limit comes before the last step.
         """
@@ -67,9 +75,33 @@ class Run:
             stop, seconds = agreed.tolist()  # type: ignore[union-attr]  # a tensor in, a tensor out
         limit = self.recipe.engine.max_minutes
         if limit is None:
-            return bool(stop), self.progress.step
+            return bool(stop), self.progress.step, self.steps
         share = min(seconds / (60 * limit), 1.0)
-        return bool(stop) or share >= 1.0, max(self.progress.step, int(share * self.steps))
+        place = max(self.progress.step, int(share * self.steps))
+        return bool(stop) or share >= 1.0, place, self._reachable(seconds, 60 * limit)
+
+    def _reachable(self, seconds: float, limit: float) -> float:
+        """Estimate the run's last step from the pace since this session's first one, which compiles and fills caches.
+
+        Until that is known, the plan's.
+        """
+        step = self.progress.step
+        if self.paced_from is None and step > self.session_from:
+            self.paced_from = step, seconds
+        if self.paced_from is None or step == self.paced_from[0] or seconds <= self.paced_from[1]:
+            return self.steps
+        pace = (step - self.paced_from[0]) / (seconds - self.paced_from[1])
+        return min(self.steps, step + max(limit - seconds, 0.0) * pace)
+
+    @property
+    def random_share(self) -> float | None:
+        """Share of random initial values in the weights that an export would contain; None: unknown."""
+        of_start, method = self.origin.random_share, self.recipe.method
+        if not method.contrasts:
+            return of_start  # whose backbone, FPN and RoI head are passed on unchanged
+        if self.recipe.export.network == "online":
+            return 0.0
+        return None if of_start is None else self.progress.kept * of_start
 
     def time_pace(self, count: int) -> None:
         """Time the first steps of a session, then log the plan at that pace.
@@ -103,6 +135,8 @@ class Run:
         """
         step, engine = self.progress.step, self.recipe.engine
         values |= {"lr": lr, "momentum": momentum, "epoch": step / self.order.steps_per_epoch}
+        if self.random_share is not None:
+            values["random_share"] = self.random_share
         self.journal.record("train", step=step, **{k: float(f"{v:.6g}") for k, v in values.items()})
         left = (self.steps - step) * self.order.batch_size / values["images_per_s"]
         if engine.max_minutes is not None:
@@ -133,7 +167,7 @@ class Run:
             )
         if self.fabric.is_global_zero:
             scaler = self.fabric.strategy.precision.state_dict()
-            progress = TrainingProgress(self.progress.step, self.seconds(), scaler)
+            progress = TrainingProgress(self.progress.step, self.seconds(), scaler, self.progress.kept)
             keep, folder = self.recipe.engine.keep, self.folder / "checkpoints"
             self.saved = save_state(folder, self.model, self.optimizer, progress, self.identity, keep)
         self.fabric.barrier()

@@ -44,6 +44,8 @@ class TrainingProgress:
     seconds: float = 0.0
     #: The loss scale of fp16 and its age; empty otherwise.
     scaler: dict[str, Any] = field(default_factory=dict)
+    #: Share of its start that remains in a momentum network: the product of all momenta so far.
+    kept: float = 1.0
     #: Set by `load_state`: newer checkpoints that are damaged, one line each, with the reason.
     passed_over: tuple[str, ...] = ()
 
@@ -82,6 +84,7 @@ def save_state(
         "step": progress.step,
         "seconds": progress.seconds,
         "scaler": progress.scaler,
+        "kept": progress.kept,
         "identity": identity,
     }
     with atomic_file(path) as temporary:
@@ -122,7 +125,8 @@ def load_state(folder: Path, model: nn.Module, optimizer: Optimizer, identity: d
             continue
         model.load_state_dict(content["model"])
         optimizer.load_state_dict(content["optimizer"])
-        return TrainingProgress(content["step"], float(content["seconds"]), content["scaler"], tuple(passed_over))
+        seconds, kept = float(content["seconds"]), float(content["kept"])
+        return TrainingProgress(content["step"], seconds, content["scaler"], kept, tuple(passed_over))
     if states:
         raise ResumeError(
             f"None of the {len(states)} checkpoints in {folder} can be continued from; of the last: "
@@ -160,8 +164,10 @@ def _read(path: Path) -> dict[str, Any]:
 def _checked(content: object, path: Path) -> dict[str, Any]:
     kinds: dict[str, tuple[type, ...]] = {
         "model": (dict,), "optimizer": (dict,), "step": (int,), "seconds": (int, float), "scaler": (dict,),
-        "identity": (dict,),
+        "kept": (int, float), "identity": (dict,),
     }  # fmt: skip
+    if isinstance(content, dict):
+        content.setdefault("kept", 1.0)  # states of fine-tuning, which has no momentum network, had none
     if not isinstance(content, dict) or set(content) != set(kinds):
         raise _Damaged("it lacks the fields of a checkpoint")
     for name, types in kinds.items():
@@ -172,6 +178,8 @@ def _checked(content: object, path: Path) -> dict[str, Any]:
         raise _Damaged(f"it has step {step!r}")
     if not (math.isfinite(seconds) and seconds >= 0):
         raise _Damaged(f"it has {seconds!r} seconds")
+    if not 0 <= content["kept"] <= 1:
+        raise _Damaged(f"it has a share of {content['kept']!r}")
     if not all(isinstance(text, str) for item in content["identity"].items() for text in item):
         raise _Damaged("its identity has a wrong type")
     return content

@@ -125,8 +125,9 @@ def test_resuming_a_finished_run_changes_nothing_and_says_so(
 
 
 def _log(
-    folder: Path, first: float | None, last: float | None, steps: int, planned: int, *settings: str, rank: float = 20.0
-) -> Path:
+    folder: Path, first: float | None, last: float | None, steps: int, planned: int, *settings: str, rank: float = 20.0,
+    random_share: float = 0.05,
+) -> Path:  # fmt: skip
     """A run's log; without ``first`` and ``last`` of a method that trains no RPN."""
     folder.mkdir()
     (folder / "recipe.yaml").write_text(tiny(*settings).to_yaml())
@@ -134,7 +135,7 @@ def _log(
         {"kind": "start", "step": 0, "steps": planned, "images": 99, "held_out": 5, "held_out_boxes": 2500,
          "asked": {"images": "my photos", "proposals": "boxes"}},
         {"kind": "probe", "step": 0, "target_objectness_auc": first, "target_head_rank": 20.0},
-        {"kind": "train", "step": steps, "loss": 1.0, "images_per_s": 2.0},
+        {"kind": "train", "step": steps, "loss": 1.0, "images_per_s": 2.0, "random_share": random_share},
         {"kind": "probe", "step": steps, "target_objectness_auc": last, "target_head_rank": rank},
         {"kind": "end", "step": steps, "seconds": 600.0, "interrupted": False},
     ]  # fmt: skip
@@ -224,3 +225,27 @@ def test_a_run_whose_log_was_removed_is_not_judged(tmp_path: Path) -> None:
     run.folder = tmp_path / "r"
     verdict, advice = judge_run(run)
     assert (verdict and verdict.word, advice) == ("better", [])
+
+
+@pytest.mark.parametrize(
+    ("last", "steps", "planned", "bound", "settings"),
+    [
+        (0.9, 400, 400, "none", ["method.momentum_bound=run"]),
+        (0.6, 400, 400, "none", ["schedule.epochs=4", "method.momentum_bound=run"]),
+        (0.6, 200, 5000, "none", ["method.momentum_bound=run"]),
+        (0.9, 400, 400, "run", None),
+        (0.6, 400, 400, "run", ["schedule.epochs=4"]),
+    ],
+)
+def test_a_run_that_would_export_its_random_start_is_to_be_bounded(
+    last: float, steps: int, planned: int, bound: str, settings: list[str] | None, tmp_path: Path
+) -> None:
+    run = read_log(
+        _log(tmp_path / "r", 0.6, last, steps, planned, f"method.momentum_bound={bound}", random_share=0.0501)
+    )
+    advice = advice_of(run, verdict_of(run), 600.0)
+    assert bool(advice) == (settings is not None)
+    if settings is not None:
+        words = shlex.split(advice[0].partition(": ")[2])
+        assert [words[i + 1] for i, word in enumerate(words) if word == "--set"] == settings
+    assert len(advice) == (2 if planned == 5000 else len(advice[:1])), "continuing it is suggested too"

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from adept_hub.cards.random_share import MAX_RANDOM_SHARE
 from adept_hub.errors import ResumeError
 from adept_hub.io.read import BoundedReader
 from adept_hub.io.write import atomic_file
@@ -29,6 +30,7 @@ class PretrainResult:
     """Result of a run. ``interrupted``: a signal or a time limit of the machine ended it, its state is saved.
 
     Attributes:
+        random_share: share of random initial values in the exported weights; None: unknown.
         verdict: against the run's own start; None if it was interrupted, or on processes other than the first.
         advice: suggestions if the verdict is not ``better``.
         finished_before: the run to resume had already ended; nothing was changed.
@@ -43,6 +45,7 @@ class PretrainResult:
     verdict: Verdict | None = None
     advice: tuple[str, ...] = ()
     finished_before: bool = False
+    random_share: float | None = None
 
 
 def network_of(run: RunLog) -> str:
@@ -74,14 +77,30 @@ def verdict_of(run: RunLog) -> Verdict:
     )
 
 
+def random_share_of(run: RunLog) -> float | None:
+    """Return the share of random initial values in the weights of a run, as last logged; None: unknown."""
+    return next(iter(run.series("random_share")[1][-1:]), None)
+
+
 def advice_of(run: RunLog, verdict: Verdict, seconds: float) -> list[str]:
-    """Suggest commands that work as they stand, if the verdict is not ``better``.
+    """Suggest commands that work as they stand, if the verdict is not ``better`` or much of the random start is left.
 
     Args:
         run: its log.
         verdict: the result of `verdict_of`.
         seconds: duration of the run.
     """
+    share = random_share_of(run)
+    bounded = flatten(run.recipe()).get("method.momentum_bound") == "run"
+    bound = [] if bounded or share is None or share <= MAX_RANDOM_SHARE else ["method.momentum_bound=run"]
+    advice = _by_verdict(run, verdict, seconds, bound)
+    if bound and not any(bound[0] in text for text in advice):
+        advice.insert(0, f"leave less of the random start: {asked_of(run).again(run.folder, bound)}")
+    return advice
+
+
+def _by_verdict(run: RunLog, verdict: Verdict, seconds: float, bound: list[str]) -> list[str]:
+    """Suggest what to try by the verdict; new runs get the settings in ``bound`` too."""
     if verdict.word == "better":
         return []
     asked, folder, flat = asked_of(run), run.folder, flatten(run.recipe())
@@ -91,16 +110,16 @@ def advice_of(run: RunLog, verdict: Verdict, seconds: float) -> list[str]:
         minutes = math.ceil(seconds / max(run.step, 1) * suggested_steps / 60) + 1
         return [f"give it time for {suggested_steps} steps: {asked.resume(folder, '--minutes', str(minutes))}"]
     if run.step < MIN_STEPS:
-        return [f"more epochs: {asked.again(folder, [_epochs(flat, _ENOUGH / max(run.step, 1))])}"]
+        return [f"more epochs: {asked.again(folder, [_epochs(flat, _ENOUGH / max(run.step, 1)), *bound])}"]
     if verdict.collapsed:
         gentle = ["optimizer.detector_lr_scale=0.2", "optimizer.predictor_lr_scale=10", "method.projector_norm=true"]
-        return [f"train the detector more gently: {asked.again(folder, gentle)}"]
+        return [f"train the detector more gently: {asked.again(folder, [*gentle, *bound])}"]
     if verdict.word == "worse":
         rates = [f"optimizer.{name}={flat[f'optimizer.{name}'] / 3:.3g}" for name in ("lr", "rpn_lr")
                  if flat.get(f"optimizer.{name}")]  # fmt: skip
-        return [f"lower learning rates: {asked.again(folder, rates)}"]
+        return [f"lower learning rates: {asked.again(folder, [*rates, *bound])}"]
     if verdict.word == "no better":
-        return [f"more epochs: {asked.again(folder, [_epochs(flat, 2)])}"]
+        return [f"more epochs: {asked.again(folder, [_epochs(flat, 2), *bound])}"]
     judged = command_line("compare", "scratch", folder, "--data", "DATA", "--out", folder / "compare")
     return [f"evaluate with labels: {judged}"]
 
@@ -113,7 +132,7 @@ def write_outcome(run: RunLog, verdict: Verdict | None, advice: list[str], **mor
     """
     content = {
         "state": run.state, "steps": run.step, "planned_steps": run.start["steps"],
-        "verdict": None if verdict is None else as_json(verdict, advice), **more,
+        "random_share": random_share_of(run), "verdict": None if verdict is None else as_json(verdict, advice), **more,
     }  # fmt: skip
     with atomic_file(run.folder / OUTCOME) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -154,7 +173,10 @@ def finished_before(folder: Path, steps: int) -> PretrainResult:
     advice = advice_of(log, verdict, float(read_outcome(folder)["seconds"]))
     probes = log.of("probe") or [{}]
     first, last = ({k: v for k, v in probes[i].items() if k not in ("kind", "time", "step")} for i in (0, -1))
-    return PretrainResult(folder, log.step, steps, False, first, last, verdict, tuple(advice), finished_before=True)
+    return PretrainResult(
+        folder, log.step, steps, False, first, last, verdict, tuple(advice), finished_before=True,
+        random_share=random_share_of(log),
+    )  # fmt: skip
 
 
 def as_json(verdict: Verdict, advice: list[str]) -> dict[str, Any]:

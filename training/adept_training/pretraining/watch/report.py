@@ -11,6 +11,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
+from adept_hub.cards.random_share import random_share_caution
 from adept_hub.errors import ImageDecodeError
 from adept_hub.io.paths import resolved
 from adept_hub.words.command_line import command_line
@@ -20,7 +21,7 @@ from adept_training.pages.plotting import lines_plot
 from adept_training.pretraining.asked import next_commands
 from adept_training.pretraining.origin import recorded_origin
 from adept_training.pretraining.watch.log import RunLog, read_log
-from adept_training.pretraining.watch.outcome import advice_of, asked_of, network_of, verdict_of
+from adept_training.pretraining.watch.outcome import advice_of, asked_of, network_of, random_share_of, verdict_of
 from adept_training.pretraining.watch.pictures import Watched, read_picture, read_watched
 from adept_training.proposals.pictures import panel
 from adept_training.runtime.journal import duration
@@ -46,6 +47,7 @@ _GROUPS: tuple[tuple[str, tuple[str, ...], bool], ...] = (
     ("positive anchors per image", ("positives_p2", "positives_p3", "positives_p4", "positives_p5"), True),
     ("learning rate", ("lr",), True),
     ("momentum of the target", ("momentum",), False),
+    ("share of the random start in the weights", ("random_share",), True),
     ("images per second", ("images_per_s",), True),
     ("share of time waiting for data", ("data_wait",), True),
 )
@@ -53,7 +55,7 @@ _SUMMARY = {
     "loss": "loss", "contrast_12": "contrast 12", "contrast_13": "contrast 13", "spread_target": "spread",
     "retrieval": "retrieval", "NETWORK_recall100_iou50": "recall .5", "NETWORK_recall100_iou70": "recall .7",
     "NETWORK_objectness_auc": "AUC", "NETWORK_objectness_auc_level": "AUC in level", "images_per_s": "images/s",
-    "data_wait": "data wait",
+    "data_wait": "data wait", "random_share": "random start left",
 }  # fmt: skip
 
 
@@ -71,11 +73,13 @@ def write_report(folders: Sequence[Path], path: Path) -> None:
         judged = "" if verdict is None else f" Verdict: {verdict.sentence}."
         tone = verdict.tone if verdict is not None else "bad" if run.state == "stopped" else "caution"
         page.verdict((f"{name}: " if len(runs) > 1 else "") + _became(run) + judged, tone)
+        if caution := random_share_caution(random_share_of(run)):
+            page.text(caution[0].upper() + caution[1:])
         for text in [] if verdict is None else advice_of(run, verdict, float(run.records[-1].get("seconds", 0))):
             page.text(f"Try {text.partition(': ')[0]}:")
             page.code(text.partition(": ")[2])
     page.heading("Figures")
-    page.text(f"Means of the last {_LAST} records; for recall and AUC the last value.", "dim")
+    page.text(f"Means of the last {_LAST} records; for recall, AUC and the random start the last value.", "dim")
     _figures(page, runs, names)
     if len(runs) > 1:
         _differences(page, runs, names)
@@ -151,7 +155,7 @@ def figures(run: RunLog) -> dict[str, float]:
     means = {}
     for key in _SUMMARY:
         values = _line(run, key)[1]
-        last = values[-1:] if key.startswith("NETWORK") else values[-_LAST:]
+        last = values[-1:] if key.startswith("NETWORK") or key == "random_share" else values[-_LAST:]
         if last:
             means[key.replace("NETWORK", network_of(run))] = sum(last) / len(last)
     return means

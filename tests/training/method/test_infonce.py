@@ -1,0 +1,169 @@
+"""InfoNCE against a loop in plain Python: its value, its gradient, what is a positive and what a negative.
+
+Legend: N images, K boxes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from adept_training.method.infonce import Entries, infonce, share_of_image
+
+N, K, D, T = 3, 4, 5, 0.3
+#: Image 1 has duplicates of a box, as padding makes them; image 2 no pair; an entry of image 0 is no box.
+IDS_P = torch.tensor([[3, 1, -1, 7], [0, 2, 2, 4], [1, 2, 3, 4]])
+IDS_Q = torch.tensor([[7, 3, 1, -1], [4, 0, 2, 2], [9, 8, 7, -1]])
+IMAGES = torch.tensor([5, 2, 8])
+
+
+def _boxes(seed: int) -> Tensor:
+    corner = torch.rand(N, K, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 0.6
+    return torch.cat([corner, corner + 0.3], dim=2)
+
+
+def _entries(seed: int, ids: Tensor, *, boxes: bool, images: Tensor = IMAGES) -> Entries:
+    vectors = torch.randn(N, K, D, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return Entries(vectors.requires_grad_(), ids, images, _boxes(seed) if boxes else None)
+
+
+def _iou(a: list[float], b: list[float]) -> float:
+    w, h = (min(a[i + 2], b[i + 2]) - max(a[i], b[i]) for i in (0, 1))
+    both = max(w, 0) * max(h, 0)
+    return both / (sum((x[2] - x[0]) * (x[3] - x[1]) for x in (a, b)) - both)
+
+
+def _slow(one: Entries, two: Entries) -> Tensor:
+    """One pair after another; the vectors stay tensors for their gradient."""
+    total = one.vectors_NPD.new_zeros(())
+    for n in range(len(one.ids_NP)):
+        losses = []
+        for k in range(one.ids_NP.shape[1]):
+            positives, negatives = [], []
+            for m, j in itertools.product(range(len(two.ids_NP)), range(two.ids_NP.shape[1])):
+                if one.ids_NP[n, k] < 0 or two.ids_NP[m, j] < 0:
+                    continue
+                cosine = F.cosine_similarity(one.vectors_NPD[n, k], two.vectors_NPD[m, j].detach(), dim=0)
+                if one.image_N[n] != two.image_N[m]:
+                    negatives.append(torch.exp(cosine / T))
+                elif one.ids_NP[n, k] == two.ids_NP[m, j]:
+                    positives.append(torch.exp(cosine / T))
+                elif one.boxes_NP4 is None or two.boxes_NP4 is None:
+                    continue
+                elif _iou(one.boxes_NP4[n, k].tolist(), two.boxes_NP4[m, j].tolist()) < 0.1:
+                    negatives.append(torch.exp(cosine / T))
+            losses += [-torch.log(p / (p + sum(negatives))) for p in positives]
+        total = total + sum(losses) / max(len(losses), 1)
+    return 2 * T * total / len(one.ids_NP)
+
+
+@pytest.mark.parametrize("boxes", [False, True])
+def test_loss_and_gradient_are_those_of_a_loop(boxes: bool) -> None:
+    one, two = _entries(0, IDS_P, boxes=boxes), _entries(1, IDS_Q, boxes=boxes)
+    slow, fast = _slow(one, two), infonce(one, two, T)
+    assert fast.item() == pytest.approx(slow.item(), abs=1e-6)
+    (wanted,), (found,) = (torch.autograd.grad(loss, one.vectors_NPD) for loss in (slow, fast))
+    torch.testing.assert_close(found, wanted, atol=1e-6, rtol=1e-5)
+    assert found[0, 0].abs().sum() > 0
+    assert found[0, 2].abs().sum() == found[2].abs().sum() == 0, "no box, no pair"
+
+
+def test_boxes_of_the_same_image_count_only_where_they_are_apart() -> None:
+    values = [infonce(*(_entries(i, ids, boxes=b) for i, ids in ((0, IDS_P), (1, IDS_Q))), T) for b in (False, True)]
+    assert values[1] > values[0]
+    same = torch.tensor([0.1, 0.1, 0.4, 0.4], dtype=torch.float64).expand(N, K, 4)
+    one, two = (_entries(i, ids, boxes=True)._replace(boxes_NP4=same) for i, ids in ((0, IDS_P), (1, IDS_Q)))
+    assert infonce(one, two, T).item() == values[0].item()
+
+
+def test_an_image_that_is_there_twice_is_not_its_own_negative() -> None:
+    """An image that cannot be read is replaced by another, which may be in the batch already."""
+    one, two = (_entries(i, ids, boxes=False) for i, ids in ((0, IDS_P), (1, IDS_Q)))
+    twice = torch.tensor([5, 2, 2])
+    expected = _slow(one._replace(image_N=twice), two._replace(image_N=twice))
+    assert infonce(one._replace(image_N=twice), two._replace(image_N=twice), T).item() == pytest.approx(expected.item())
+    assert expected.item() != pytest.approx(_slow(one, two).item())
+
+
+def test_without_a_negative_there_is_nothing_to_learn() -> None:
+    one, two = (_entries(i, ids, boxes=False, images=torch.zeros(N).long()) for i, ids in ((0, IDS_P), (1, IDS_Q)))
+    loss = infonce(one, two, T)
+    loss.backward()
+    assert loss.item() == 0
+    assert one.vectors_NPD.grad is not None
+    assert one.vectors_NPD.grad.abs().max() == 0
+
+
+def test_half_precision_stays_outside() -> None:
+    one, two = (_entries(i, ids, boxes=True) for i, ids in ((0, IDS_P), (1, IDS_Q)))
+    one, two = (x._replace(vectors_NPD=x.vectors_NPD.detach().bfloat16()) for x in (one, two))
+    exact = infonce(*(x._replace(vectors_NPD=x.vectors_NPD.double()) for x in (one, two)), T)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = infonce(one, two, T)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(exact.item(), abs=1e-6)
+
+
+def test_boxes_are_mapped_back_through_their_window() -> None:
+    """A window of x .2 to .6, y .1 to .9, of 50 pixels: pixel 10 lies at a fifth of it, from the right if flipped."""
+    boxes = torch.tensor([[[10.0, 5, 30, 50]], [[10.0, 5, 30, 50]]])
+    windows = torch.tensor([[0.2, 0.1, 0.4, 0.8, 0], [0.2, 0.1, 0.4, 0.8, 1]])
+    expected = torch.tensor([[[0.28, 0.18, 0.44, 0.9]], [[0.36, 0.18, 0.52, 0.9]]])
+    torch.testing.assert_close(share_of_image(boxes, windows, 50), expected)
+
+
+PROGRAM = """
+import sys
+import torch
+import torch.distributed as dist
+from adept_training.method.infonce import infonce
+from tests.training.method.test_infonce import two_halves
+dist.init_process_group("gloo")
+rank = dist.get_rank()
+one, two = (x._replace(**{k: v[2 * rank : 2 * rank + 2] for k, v in x._asdict().items()}) for x in two_halves())
+vectors = one.vectors_NPD.detach().requires_grad_()
+loss = infonce(one._replace(vectors_NPD=vectors), two, 0.3)
+loss.backward()
+torch.save((loss.item(), vectors.grad), f"{sys.argv[1]}/{rank}.pt")
+"""
+
+
+def two_halves() -> tuple[Entries, Entries]:
+    """Entries of four images, for two processes."""
+    generator = torch.Generator().manual_seed(2)
+    made = []
+    for ids in ([[0, 1, 2], [0, 1, 1], [3, 2, 0], [1, 0, 4]], [[1, 0, 2], [1, 0, 9], [0, 2, 2], [4, 1, 0]]):
+        corner = torch.rand(4, 3, 2, generator=generator, dtype=torch.float64) * 0.6
+        vectors = torch.randn(4, 3, D, generator=generator, dtype=torch.float64)
+        boxes = torch.cat([corner, corner + 0.3], dim=2)
+        made.append(Entries(vectors, torch.tensor(ids), torch.tensor([3, 6, 1, 8]), boxes))
+    return made[0], made[1]
+
+
+def test_two_processes_have_the_negatives_and_the_gradient_of_one(tmp_path: Path) -> None:
+    one, two = two_halves()
+    vectors = one.vectors_NPD.clone().requires_grad_()
+    whole = infonce(one._replace(vectors_NPD=vectors), two, T)
+    whole.backward()
+    assert vectors.grad is not None
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [*command, str(tmp_path)], env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    losses, gradients = zip(*(torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1)), strict=True)
+    assert math.fsum(losses) / 2 == pytest.approx(whole.item(), abs=1e-9)
+    # DDP averages the gradients of both.
+    torch.testing.assert_close(torch.cat(gradients) / 2, vectors.grad, atol=1e-9, rtol=1e-7)

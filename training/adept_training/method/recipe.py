@@ -1,0 +1,66 @@
+"""The method section of a recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from adept_hub.io.schema import Range
+from adept_training.method.momentum import SHORT_RUN, momentum_at, run_momentum
+from adept_training.method.rpn import RPNRecipe
+
+
+@dataclass(frozen=True)
+class MethodRecipe:
+    """Choice of the losses, and of the pyramid levels of boxes."""
+
+    #: The method: ADePT (joint or separate), SoCo, or BYOL on whole images.
+    name: Literal["adept_joint", "adept_separate", "soco", "byol"] = "adept_joint"
+    #: Boxes are pooled at their own level only, or at all of them with the loss masked (SoCo's code).
+    head_mode: Literal["assigned", "all_levels"] = "assigned"
+    #: Table 4: boxes of the contrast are selective search's, or the RPN's own best join them (unstable).
+    boxes: Literal["ss", "ss+rpn"] = "ss"
+    #: ``cosine``: BYOL's loss, which boxes share the same features without negatives. ``infonce``: each box against
+    #: the boxes of other images.
+    objective: Literal["cosine", "infonce"] = "cosine"
+    #: Temperature of InfoNCE.
+    temperature: Annotated[float, Range(0.0, 10.0, above=True)] = 0.2
+    #: InfoNCE: boxes of the same image at an IoU below 0.1 are negatives too.
+    same_image_negatives: bool = False
+    #: Hidden width of projector and predictor.
+    projector_hidden: Annotated[int, Range(1, 65_536)] = 4096
+    #: Output width of projector and predictor.
+    projection: Annotated[int, Range(1, 65_536)] = 256
+    #: A batch norm without gain after the projector (SimSiam, MoCo v3). SoCo has none: what all boxes have in common
+    #: is then half of the cosine, which falls in the first dozens of steps while nothing is learned.
+    projector_norm: bool = False
+    #: The target's momentum at the first step; it rises to 1 along a cosine.
+    momentum: Annotated[float, Range(0.0, 1.0, below=True)] = 0.99
+    #: Views of one size go through the target one by one, as in the paper, or together: faster on a GPU, and its
+    #: norms then have the statistics of both views.
+    target_pass: Literal["by_view", "by_size"] = "by_view"
+    #: ``run``: in runs of fewer than 5,000 steps the momentum is constant at 1 - 20 / steps, so that nothing is left in
+    #: the target of its random start. A time limit counts: the steps are those that it leaves. ``none``: as the paper.
+    momentum_bound: Literal["run", "none"] = "none"
+    rpn: RPNRecipe = field(default_factory=RPNRecipe)
+
+    @property
+    def trains_rpn(self) -> bool:
+        return self.name in ("adept_joint", "adept_separate")
+
+    def momentum_of(self, place: int, steps: int, reachable: float) -> float:
+        """Return the target's momentum at ``place`` of a schedule of ``steps``, of which the run will reach some."""
+        if self.momentum_bound == "run" and reachable < SHORT_RUN:
+            return run_momentum(reachable)
+        return momentum_at(place, steps, self.momentum)
+
+    @property
+    def contrasts(self) -> bool:
+        return self.name != "adept_separate"
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The detector's parts that the method trains or, in separate training, passes on unchanged."""
+        if self.name == "byol":
+            return ("backbone",)
+        return ("backbone", "fpn", "rpn", "head") if self.trains_rpn else ("backbone", "fpn", "head")
