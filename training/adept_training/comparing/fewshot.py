@@ -55,8 +55,8 @@ def restrict(data: Data, classes: Sequence[str]) -> Data:
         near = did_you_mean(unknown[0], data.classes)
         raise DataError(f"The data set has no class {unknown[0]!r}.{near}\nIt has: {', '.join(data.classes[:20])}.")
     # In the order of the data set, whatever that of the words: draws are a function of the label's number.
-    train, *others = (split.with_classes([c for c in data.classes if c in classes]) for split in data.splits())
-    return Data(data.spec, train, *others)
+    kept = [name for name in data.classes if name in classes]
+    return data.change_splits(lambda split: split.with_classes(kept))
 
 
 @checked

@@ -56,8 +56,8 @@ def _judge(data: Data, problems: list[LabelProblem]) -> None:
 def check_images(data: Data, problems: list[LabelProblem], *, decode_all: bool) -> Data:
     """Append the problems of the images to ``problems``; return the data without unusable images."""
     first_by_mark: dict[object, tuple[str, str]] = {}
-    checked: dict[str, Split] = {}
-    for role, split in zip(("train", "val", "test"), data.splits(), strict=False):
+
+    def sound_images(split: Split) -> Split:
         sound = []
         for image, seen in zip(split.images, _look_all(split, decode_all), strict=True):
             if seen.kind:
@@ -76,8 +76,9 @@ def check_images(data: Data, problems: list[LabelProblem], *, decode_all: bool) 
                     )
                 )
                 break
-        checked[role] = replace(split, images=tuple(sound))
-    return Data(data.spec, checked["train"], checked.get("val"), checked.get("test"))
+        return replace(split, images=tuple(sound))
+
+    return data.change_splits(sound_images)
 
 
 @dataclass(frozen=True)

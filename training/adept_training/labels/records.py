@@ -5,7 +5,7 @@ Legend: M objects of one image.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -171,13 +171,19 @@ class Data:
     @property
     def report_split(self) -> Split:
         """The split that metrics are reported on: test, else val, else train."""
-        return self.test or self.val or self.train
+        return next(split for split in (self.test, self.val, self.train) if split is not None)
 
     def pool(self) -> Split:
         """Return all labels that a run without model selection may train on: train, and val if test exists."""
         if self.val is None or self.test is None:
             return self.train
         return Split.join(f"{self.train.name}+{self.val.name}", [self.train, self.val])
+
+    def change_splits(self, change: Callable[[Split], Split]) -> Data:
+        """Return the data with every existing split changed; a split keeps its role, with or without the others."""
+        train = change(self.train)
+        val, test = (None if split is None else change(split) for split in (self.val, self.test))
+        return Data(self.spec, train, val, test)
 
     def splits(self) -> tuple[Split, ...]:
         """Return the existing splits."""
