@@ -19,6 +19,7 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.flop_counter import FlopCounterMode
 
+from adept_training.data.cache import side_of, write_cache
+from adept_training.data.cuts import view_pixels
 from adept_training.data.loader import Batch, BoxBatch, Order, Samples, Steps, ViewBatch, make_loader
 from adept_training.data.photometric import Colors, apply_colors
 from adept_training.images import open_images
@@ -35,6 +38,7 @@ from adept_training.method.momentum import update_target
 from adept_training.pretraining.compiled import compile_networks
 from adept_training.pretraining.optim import make_optimizer
 from adept_training.pretraining.recipe import Recipe, load_recipe
+from benchmarks.any_boxes import AnyBoxes
 
 VARIANTS = {
     "all_levels": ("method.name=soco", "method.head_mode=all_levels"),
@@ -157,9 +161,10 @@ def parts_of(model: Adept, optimizer: Optimizer, batch: Batch, args: argparse.Na
         update_target(model.target, model.online, 0.99)
         at = lap("target's update", at)
         with cast_to(args):
+            pixels = view_pixels(batch, model.sizes)
             images = [
-                apply_colors(view.pixels_NHWC, view.colors, model.preprocessing, view.plan or None)
-                for view in batch.views
+                apply_colors(x, view.colors, model.preprocessing, view.plan or None)
+                for x, view in zip(pixels, batch.views, strict=True)
             ]
             at = lap("colors", at)
             goals = model._goals(images, sets)
@@ -202,20 +207,13 @@ def matrix_peak(device: str, dtype: torch.dtype, side: int) -> float:
     return 2 * side**3 / best / 1e12
 
 
-class AnyBoxes:
-    """Boxes of selective search's filter for whatever photograph: their place costs the loader nothing else."""
-
-    def boxes(self, key: str) -> np.ndarray:
-        rng = np.random.default_rng(list(key.encode()))
-        corner = rng.uniform(0, 60, (40, 2))
-        return np.concatenate([corner, corner + rng.uniform(60, 160, (40, 2))], axis=1).astype(np.float32)
-
-
 def fed(recipe: Recipe, trained: tuple[Adept, Optimizer], args: argparse.Namespace) -> dict[str, float]:
     """Images a second from files on, and the share of the time for which the step waited for its batch."""
     source = open_images(args.images)
     keys = tuple(source.keys())
-    samples = Samples(source, AnyBoxes(), keys, recipe.views, recipe.colors, 0)
+    folder, side = Path(args.images).with_suffix(".cache"), side_of(recipe.views.sizes)
+    cache = write_cache(folder, source, keys, side, args.workers) if recipe.data.cache else None
+    samples = Samples(source, AnyBoxes(), keys, recipe.views, recipe.colors, 0, cache)
     steps = Steps(Order(len(keys), args.batch, 0), 0, args.rounds + 2)
     loader = iter(make_loader(samples, steps, args.workers, pin=args.device == "cuda"))
     waited, began = 0.0, 0.0

@@ -44,6 +44,8 @@ VARIANTS = (
     Variant("soco_r50_all_levels", "step", SOCO),
     Variant("joint_r50_parts", "parts"),
     _r18("fed_r18_112", kind="fed", lane="loader"),
+    _r18("fed_r18_112_cached", kind="fed", settings=(*R18, "data.cache=true"), lane="loader"),
+    Variant("fed_r50_cached", "fed", (*R50, "data.cache=true"), lane="loader"),
     Variant("fed_r50", "fed", lane="loader"),
     _r18("bare_r18_112", kind="bare"),
     Variant("joint_r50_graphs", "step", lane="compiled", compile="reduce-overhead"),

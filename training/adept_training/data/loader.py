@@ -17,8 +17,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from adept_hub.errors import ImageDecodeError, ImagesError
+from adept_training.data.cache import PixelCache
 from adept_training.data.photometric import ColorPlan, Colors, PhotometricRecipe, draw_colors, plan_colors
-from adept_training.data.views import Array, ViewsRecipe, draw_views
+from adept_training.data.views import Array, Pixels, ViewsRecipe, draw_geometry, draw_views
 from adept_training.images import ImageSource, decode
 from adept_training.proposals.table.store import ProposalTable
 
@@ -68,6 +69,8 @@ class Batch(NamedTuple):
     replaced_N: Tensor
     #: int64 number of each image in the training set.
     image_N: Tensor
+    #: uint8 (N, S, S, 3): cached images, out of which the views are still to be cut (`adept_training.data.cuts`).
+    squares_NSS3: Tensor | tuple[()] = ()
 
 
 class Sealed:
@@ -87,6 +90,8 @@ class Samples(Dataset[Batch]):
     views: ViewsRecipe
     colors: PhotometricRecipe
     seed: int
+    #: Decoded images in the order of ``keys``.
+    cache: PixelCache | None = None
 
     def __getitem__(self, place: tuple[int, int]) -> Batch:
         """Draw one sample as arrays without the leading N.
@@ -97,25 +102,47 @@ class Samples(Dataset[Batch]):
         """
         epoch, index = place
         for attempt in range(_ATTEMPTS):
-            key = self.keys[(index + attempt) % len(self.keys)]
+            row = (index + attempt) % len(self.keys)
+            key = self.keys[row]
             try:
-                image = decode(self.source.read(key), key)
+                pixels, size = self._pixels(row)
             except ImageDecodeError as error:
                 last = error
                 continue
             if isinstance(self.table, ProposalTable):
-                self.table.check_size(key, (image.shape[1], image.shape[0]))
-            number = (index + attempt) % len(self.keys)
-            return self._sample(image, self.table.boxes(key), (epoch, index), number, attempt > 0)
+                self.table.check_size(key, size)
+            return self._sample(pixels, size, self.table.boxes(key), (epoch, index), row, attempt > 0)
         raise ImagesError(f"{_ATTEMPTS} images in a row cannot be read. The last: {last}")
 
-    def _sample(self, image: np.ndarray, boxes_M4: Array, place: tuple[int, int], number: int, replaced: bool) -> Batch:
+    def _pixels(self, row: int) -> tuple[Pixels, tuple[int, int]]:
+        """Return an image, or its square of the cache, and the image's own width and height."""
+        key = self.keys[row]
+        if self.cache is None:
+            image = decode(self.source.read(key), key)
+            return image, (image.shape[1], image.shape[0])
+        size = self.cache.size(row)
+        if size == (0, 0):
+            raise ImageDecodeError(f"{key} was not readable when the cache was written.")
+        return self.cache.square(row), size
+
+    def _sample(
+        self,
+        pixels: Pixels,
+        size: tuple[int, int],
+        boxes_M4: Array,
+        place: tuple[int, int],
+        number: int,
+        replaced: bool,
+    ) -> Batch:
         rng = np.random.default_rng([self.seed, *place])
-        drawn = draw_views(rng, image, boxes_M4, self.views)
+        if self.cache is None:
+            drawn = draw_views(rng, pixels, boxes_M4, self.views)
+        else:
+            drawn = draw_geometry(rng, size, boxes_M4, self.views)[1]
         in_view = (drawn.boxes1_S[0], drawn.boxes2, drawn.boxes3)
         views = tuple(
-            ViewBatch(pixels, draw_colors(rng, self.colors, i, boxes.boxes_K4, size))  # type: ignore[arg-type]  # an array
-            for i, (pixels, boxes, size) in enumerate(zip(drawn.pixels, in_view, self.views.sizes, strict=True))
+            ViewBatch(cut, draw_colors(rng, self.colors, i, boxes.boxes_K4, side))  # type: ignore[arg-type]  # an array
+            for i, (cut, boxes, side) in enumerate(zip(drawn.pixels, in_view, self.views.sizes, strict=True))
         )
         return Batch(
             views,  # type: ignore[arg-type]  # three of them
@@ -128,6 +155,7 @@ class Samples(Dataset[Batch]):
             rng.integers(1 << 62),  # type: ignore[arg-type]
             np.bool_(replaced),  # type: ignore[arg-type]
             np.int64(number),  # type: ignore[arg-type]
+            () if self.cache is None else pixels,  # type: ignore[arg-type]
         )
 
 

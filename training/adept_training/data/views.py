@@ -1,7 +1,7 @@
 """The geometry of the three views of one image and of the boxes that they share (SoCo, ``dataset.py``; ADePT 3.1).
 
 V1 is the whole image resized to a square, V2 a random resized crop, V3 either V2 downsampled (the paper) or an
-independent crop (SoCo's code). Only the first resize happens here; colors are changed on the device.
+independent crop (SoCo's code). Colors are changed on the device, where views of cached images are cut too (`cuts`).
 
 Legend: M boxes of the image, K boxes drawn for a view, S sets of K boxes on V1 (1 if V2 and V3 share theirs).
 Boxes are float32 xyxy, continuous, right and bottom edges exclusive, in pixels of the image or of a view.
@@ -27,6 +27,9 @@ Side = Annotated[int, Range(1, 4096)]
 Share = Annotated[float, Range(0.0, 1.0)]
 Area = Annotated[float, Range(0.0, 1.0, above=True)]
 Aspect = Annotated[float, Range(0.0, 100.0, above=True)]
+
+
+_UNCUT = np.zeros((0, 0, 3), dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ class Boxes(NamedTuple):
 class Views(NamedTuple):
     """Three views of one image with their boxes; see the module's legend."""
 
+    #: Empty if they are cut later.
     pixels: tuple[Pixels, Pixels, Pixels]
     boxes1_S: tuple[Boxes, ...]
     boxes2: Boxes
@@ -122,27 +126,35 @@ def draw_views(rng: np.random.Generator, image: Pixels, boxes_M4: Array, recipe:
         boxes_M4: its proposals, in its pixels; may be empty.
         recipe: sizes, modes and probabilities.
     """
-    height, width = image.shape[:2]
-    if len(boxes_M4) == 0:
-        boxes_M4 = np.array([[0, 0, width, height]], dtype=np.float32)
-    # The last fallback of every preset is the whole image, which is not an object to be found.
-    whole_M = (boxes_M4[:, 2] - boxes_M4[:, 0] >= width - 1) & (boxes_M4[:, 3] - boxes_M4[:, 1] >= height - 1)
+    (w1, w2, w3), views = draw_geometry(rng, (image.shape[1], image.shape[0]), boxes_M4, recipe)
     picture = Image.fromarray(image)
-    w1, w2, w3, chosen_S = _draw_windows(rng, (width, height), boxes_M4, recipe)
-
-    def place(window: Window, chosen: Ints, source_M4: Array, count: int = recipe.boxes) -> Boxes:
-        return _fill(rng, window, chosen, source_M4, count, whole_M)
-
-    jittered_S = [_jitter(rng, boxes_M4, recipe) for _ in chosen_S]
-    boxes1_S = tuple(place(w1, c, j) for c, j in zip(chosen_S, jittered_S, strict=True))
     pixels1, pixels2 = w1.cut(picture), w2.cut(picture)
     if recipe.v3_mode == "independent":
         pixels3 = w3.cut(picture)
     else:
         small = Image.fromarray(pixels2).resize((w3.size, w3.size), Image.Resampling.BILINEAR)
         pixels3 = _flipped(np.asarray(small), w3.flip != w2.flip)
-    return Views(
-        pixels=(pixels1, pixels2, pixels3),
+    return views._replace(pixels=(pixels1, pixels2, pixels3))
+
+
+def draw_geometry(
+    rng: np.random.Generator, size: tuple[int, int], boxes_M4: Array, recipe: ViewsRecipe
+) -> tuple[tuple[Window, Window, Window], Views]:
+    """Draw windows and boxes of the three views of an image of ``size`` (width, height); pixels stay uncut."""
+    width, height = size
+    if len(boxes_M4) == 0:
+        boxes_M4 = np.array([[0, 0, width, height]], dtype=np.float32)
+    # The last fallback of every preset is the whole image, which is not an object to be found.
+    whole_M = (boxes_M4[:, 2] - boxes_M4[:, 0] >= width - 1) & (boxes_M4[:, 3] - boxes_M4[:, 1] >= height - 1)
+    w1, w2, w3, chosen_S = _draw_windows(rng, size, boxes_M4, recipe)
+
+    def place(window: Window, chosen: Ints, source_M4: Array, count: int = recipe.boxes) -> Boxes:
+        return _fill(rng, window, chosen, source_M4, count, whole_M)
+
+    jittered_S = [_jitter(rng, boxes_M4, recipe) for _ in chosen_S]
+    boxes1_S = tuple(place(w1, c, j) for c, j in zip(chosen_S, jittered_S, strict=True))
+    views = Views(
+        pixels=(_UNCUT, _UNCUT, _UNCUT),
         boxes1_S=boxes1_S,
         boxes2=place(w2, chosen_S[0], boxes_M4),
         boxes3=place(w3, chosen_S[-1], boxes_M4),
@@ -152,6 +164,7 @@ def draw_views(rng: np.random.Generator, image: Pixels, boxes_M4: Array, recipe:
             [[w.x / width, w.y / height, w.w / width, w.h / height, w.flip] for w in (w1, w2, w3)], dtype=np.float32
         ),
     )
+    return (w1, w2, w3), views
 
 
 def random_crop(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from adept_hub.spec import PARTS, DetectorSpec, Preprocessing
+from adept_training.data.cuts import view_pixels
 from adept_training.data.loader import Batch, BoxBatch, Sealed
 from adept_training.data.photometric import apply_colors
 from adept_training.method.contrast import correspondence, feature_spread, pair_loss, retrieval
@@ -82,7 +83,8 @@ class Adept(nn.Module):
         """Compute the losses of one batch; the target must have been updated before (as in SoCo)."""
         batch = sealed.batch if isinstance(sealed, Sealed) else sealed
         images = [
-            apply_colors(view.pixels_NHWC, view.colors, self.preprocessing, view.plan or None) for view in batch.views
+            apply_colors(pixels, view.colors, self.preprocessing, view.plan or None)
+            for pixels, view in zip(view_pixels(batch, self.sizes), batch.views, strict=True)
         ]
         if not self.recipe.contrasts:
             with torch.no_grad():

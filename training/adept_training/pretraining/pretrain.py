@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +13,13 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 import torch
+from lightning_fabric import Fabric
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from adept_hub.arguments.calls import checked
 from adept_hub.io.schema import to_dict
 from adept_hub.io.write import atomic_file
+from adept_training.data.cache import PixelCache, check_bytes, open_cache, side_of, write_cache
 from adept_training.data.loader import Batch, BoxTable, Order, Samples, Sealed, Steps, make_loader
 from adept_training.images import ImageSource
 from adept_training.method.adept import Adept, StepOutput
@@ -43,6 +46,8 @@ from adept_training.runtime.state import TrainingProgress, load_state
 from adept_training.runtime.stop import stop_signals
 from adept_training.runtime.trackers import open_trackers
 from adept_training.runtime.workers import plain_errors
+
+_CACHE = "cache"
 
 
 @checked
@@ -132,7 +137,8 @@ def pretrain(
         recipe, fabric, model, wrapped, optimizer, order, held_out, folder, journal, progress, identity, steps,
         time.perf_counter(), origin,
     )  # fmt: skip
-    samples = Samples(source, table, tuple(keys), recipe.views, recipe.colors, recipe.engine.seed)
+    cache = _cached(recipe, source, keys, folder, fabric) if recipe.data.cache else None
+    samples = Samples(source, table, tuple(keys), recipe.views, recipe.colors, recipe.engine.seed, cache)
     journal.record(
         "start", step=progress.step, steps=steps, images=len(keys), held_out=len(held_out.boxes_M4),
         held_out_boxes=sum(map(len, held_out.boxes_M4)), resumed=resume, processes=fabric.world_size,
@@ -153,7 +159,23 @@ def pretrain(
         if caution:
             journal.say(f"caution: {caution}", "caution")
     with told(run, asked):
-        return _run(run, samples, proposals or {}, len(keys))
+        result = _run(run, samples, proposals or {}, len(keys))
+        if cache is not None and first and not result.interrupted:
+            shutil.rmtree(cache.folder)
+        return result
+
+
+def _cached(recipe: Recipe, source: ImageSource, keys: list[str], folder: Path, fabric: Fabric) -> PixelCache:
+    """Open the cache of the run's images; the first process writes it if it is missing."""
+    side = side_of(recipe.views.sizes)
+    check_bytes(len(keys), side, recipe.data.cache_gb)
+    cache = open_cache(folder / _CACHE, keys, side) if fabric.is_global_zero else None
+    if fabric.is_global_zero and cache is None:
+        cache = write_cache(folder / _CACHE, source, keys, side, recipe.data.workers)
+    fabric.barrier()
+    cache = cache or open_cache(folder / _CACHE, keys, side)
+    assert cache is not None  # the first process has just written it
+    return cache
 
 
 def _run(run: Run, samples: Samples, proposals: dict[str, Any], images: int) -> PretrainResult:
@@ -249,7 +271,13 @@ def _recipe_digest(recipe: Recipe) -> str:
     """Return a digest of the settings that change the weights; device and speed may differ between sessions."""
     data = to_dict(recipe)
     del data["export"]
-    del data["data"]["workers"]
+    for setting in ("workers", "cache_gb"):
+        del data["data"][setting]
+    # Settings that came later count where they are used: runs that began before them can be resumed.
+    if not recipe.data.cache:
+        del data["data"]["cache"]
+    if recipe.method.target_pass == "by_view":
+        del data["method"]["target_pass"]
     data["engine"] = {k: data["engine"][k] for k in ("batch_size", "seed", "precision", "channels_last")}
     if recipe.engine.compile:
         data["engine"]["compile"] = True

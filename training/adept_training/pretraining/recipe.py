@@ -36,6 +36,11 @@ class DataRecipe:
     workers: Annotated[int, Range(0, 256)] = 4
     #: Images kept out of training for the RPN's recall: at most this many, and at most one in twenty.
     held_out: Annotated[int, Range(0, 1_000_000)] = 200
+    #: Decode each image once into a file of squares in the run's folder, 1.15 times as large as the largest view, and
+    #: cut the views on the device. The file is removed when the run has finished.
+    cache: bool = False
+    #: Largest size of that file in GB.
+    cache_gb: Annotated[float, Range(0.0, 1e6)] = 20.0
 
 
 @dataclass(frozen=True)

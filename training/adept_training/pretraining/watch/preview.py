@@ -19,6 +19,7 @@ from torch.utils.data import default_collate
 from adept_hub.io.write import atomic_file
 from adept_hub.models.parts import STRIDES
 from adept_hub.spec import Preprocessing
+from adept_training.data.cuts import view_pixels
 from adept_training.data.loader import Batch, BoxBatch, Samples
 from adept_training.data.photometric import apply_colors
 from adept_training.data.views import Array, Pixels
@@ -85,7 +86,10 @@ def without_anchors(rows: Sequence[Sequence[ViewPanel]]) -> str:
 
 def make_panels(batch: Batch, recipe: Recipe) -> list[ViewPanel]:
     """Create the panels of a batch of one: each view as the network sees it, then the RPN's with positive anchors."""
-    views = [_seen(apply_colors(view.pixels_NHWC, view.colors, Preprocessing())[0]) for view in batch.views]
+    pixels = view_pixels(batch, recipe.views.sizes)
+    views = [
+        _seen(apply_colors(x, view.colors, Preprocessing())[0]) for x, view in zip(pixels, batch.views, strict=True)
+    ]
     shared = len(batch.boxes1_S) == 1
     shown = [(f"V1{'' if shared else f' with V{i + 2}'}", 0, boxes) for i, boxes in enumerate(batch.boxes1_S)]
     shown += [("V2", 1, batch.boxes2), ("V3", 2, batch.boxes3)]

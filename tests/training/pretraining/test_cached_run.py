@@ -1,0 +1,45 @@
+"""Runs from a cache: resumed bit for bit, from the file that the interrupted run left, which goes with the run."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import adept_training.pretraining.pretrain as module
+from adept_hub.errors import RecipeError, ResumeError
+from tests.training.pretraining.test_pretrain import _kill_at, _run, _same, _state
+from tests.training.support import write_photographs
+
+CACHED = ("data.cache=true", "schedule.epochs=2")
+
+
+def test_a_cached_run_resumes_bit_for_bit_from_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write_photographs(tmp_path / "images", 12)
+    _run(source, tmp_path / "whole", *CACHED)
+    assert not (tmp_path / "whole" / "cache").exists(), "a run that has finished removes it"
+    _run(source, tmp_path / "other", *CACHED[1:])
+    assert not _same(_state(tmp_path / "whole")["model"], _state(tmp_path / "other")["model"])
+    with monkeypatch.context() as patch:
+        _kill_at(patch, 2, signal.SIGTERM)
+        assert _run(source, tmp_path / "r", *CACHED).interrupted
+    assert (tmp_path / "r" / "cache" / "squares.bin").is_file()
+    with pytest.raises(ResumeError):
+        _run(source, tmp_path / "r", *CACHED[1:], resume=True)
+
+    def never(*_: Any) -> None:
+        raise AssertionError("the images were decoded again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_cache", never)
+        _run(source, tmp_path / "r", *CACHED, resume=True)
+    assert _same(_state(tmp_path / "r")["model"], _state(tmp_path / "whole")["model"])
+
+
+def test_a_cache_above_its_limit_is_refused_before_it_is_written(tmp_path: Path) -> None:
+    source = write_photographs(tmp_path / "images", 12)
+    with pytest.raises(RecipeError, match=r"data.cache_gb=1(.|\n)*data.cache=false"):
+        _run(source, tmp_path / "r", *CACHED, "data.cache_gb=0.0001")
+    assert not (tmp_path / "r" / "cache").exists()
