@@ -173,7 +173,7 @@ def parts_of(model: Adept, optimizer: Optimizer, batch: Batch, args: argparse.Na
             at = lap("backbone and FPN", at)
             predicted = model._embed(model.online, pyramids, sets)
             at = lap("RoIAlign and heads", at)
-            terms = model._contrast_terms(predicted, goals)
+            terms = model._contrast_terms(predicted, goals, batch)
             if model.recipe.trains_rpn:
                 terms |= model._rpn_terms(model._rpn_outputs(pyramids), batch)[0]
             loss = torch.stack(list(terms.values())).sum()
