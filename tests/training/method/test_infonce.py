@@ -31,7 +31,7 @@ def _boxes(seed: int) -> Tensor:
     return torch.cat([corner, corner + 0.3], dim=2)
 
 
-def _entries(seed: int, ids: Tensor, *, boxes: bool, images: Tensor = IMAGES) -> Entries:
+def entries(seed: int, ids: Tensor, *, boxes: bool, images: Tensor = IMAGES) -> Entries:
     vectors = torch.randn(N, K, D, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     return Entries(vectors.requires_grad_(), ids, images, _boxes(seed) if boxes else None)
 
@@ -42,8 +42,13 @@ def _iou(a: list[float], b: list[float]) -> float:
     return both / (sum((x[2] - x[0]) * (x[3] - x[1]) for x in (a, b)) - both)
 
 
-def _slow(one: Entries, two: Entries) -> Tensor:
-    """One pair after another; the vectors stay tensors for their gradient."""
+def slow(one: Entries, two: Entries, *, drop: float = 0.0, past: tuple[tuple[list[float], int], ...] = ()) -> Tensor:
+    """One pair after another; the vectors stay tensors for their gradient.
+
+    Args:
+        drop: share of the negatives that are left out.
+        past: further keys, each with the number of its image.
+    """
     total = one.vectors_NPD.new_zeros(())
     for n in range(len(one.ids_NP)):
         losses = []
@@ -54,48 +59,54 @@ def _slow(one: Entries, two: Entries) -> Tensor:
                     continue
                 cosine = F.cosine_similarity(one.vectors_NPD[n, k], two.vectors_NPD[m, j].detach(), dim=0)
                 if one.image_N[n] != two.image_N[m]:
-                    negatives.append(torch.exp(cosine / T))
+                    negatives.append(cosine)
                 elif one.ids_NP[n, k] == two.ids_NP[m, j]:
                     positives.append(torch.exp(cosine / T))
                 elif one.boxes_NP4 is None or two.boxes_NP4 is None:
                     continue
                 elif _iou(one.boxes_NP4[n, k].tolist(), two.boxes_NP4[m, j].tolist()) < 0.1:
-                    negatives.append(torch.exp(cosine / T))
-            losses += [-torch.log(p / (p + sum(negatives))) for p in positives]
+                    negatives.append(cosine)
+            for vector, image in past if one.ids_NP[n, k] >= 0 else ():
+                if image != one.image_N[n]:
+                    key = torch.tensor(vector, dtype=torch.float64)
+                    negatives.append(F.cosine_similarity(one.vectors_NPD[n, k], key, dim=0))
+            negatives.sort(key=lambda cosine: -cosine.item())
+            against = sum(torch.exp(cosine / T) for cosine in negatives[int(drop * len(negatives)) :])
+            losses += [-torch.log(p / (p + against)) for p in positives]
         total = total + sum(losses) / max(len(losses), 1)
     return 2 * T * total / len(one.ids_NP)
 
 
 @pytest.mark.parametrize("boxes", [False, True])
 def test_loss_and_gradient_are_those_of_a_loop(boxes: bool) -> None:
-    one, two = _entries(0, IDS_P, boxes=boxes), _entries(1, IDS_Q, boxes=boxes)
-    slow, fast = _slow(one, two), infonce(one, two, T)
-    assert fast.item() == pytest.approx(slow.item(), abs=1e-6)
-    (wanted,), (found,) = (torch.autograd.grad(loss, one.vectors_NPD) for loss in (slow, fast))
+    one, two = entries(0, IDS_P, boxes=boxes), entries(1, IDS_Q, boxes=boxes)
+    wanted_loss, fast = slow(one, two), infonce(one, two, T)
+    assert fast.item() == pytest.approx(wanted_loss.item(), abs=1e-6)
+    (wanted,), (found,) = (torch.autograd.grad(loss, one.vectors_NPD) for loss in (wanted_loss, fast))
     torch.testing.assert_close(found, wanted, atol=1e-6, rtol=1e-5)
     assert found[0, 0].abs().sum() > 0
     assert found[0, 2].abs().sum() == found[2].abs().sum() == 0, "no box, no pair"
 
 
 def test_boxes_of_the_same_image_count_only_where_they_are_apart() -> None:
-    values = [infonce(*(_entries(i, ids, boxes=b) for i, ids in ((0, IDS_P), (1, IDS_Q))), T) for b in (False, True)]
+    values = [infonce(*(entries(i, ids, boxes=b) for i, ids in ((0, IDS_P), (1, IDS_Q))), T) for b in (False, True)]
     assert values[1] > values[0]
     same = torch.tensor([0.1, 0.1, 0.4, 0.4], dtype=torch.float64).expand(N, K, 4)
-    one, two = (_entries(i, ids, boxes=True)._replace(boxes_NP4=same) for i, ids in ((0, IDS_P), (1, IDS_Q)))
+    one, two = (entries(i, ids, boxes=True)._replace(boxes_NP4=same) for i, ids in ((0, IDS_P), (1, IDS_Q)))
     assert infonce(one, two, T).item() == values[0].item()
 
 
 def test_an_image_that_is_there_twice_is_not_its_own_negative() -> None:
     """An image that cannot be read is replaced by another, which may be in the batch already."""
-    one, two = (_entries(i, ids, boxes=False) for i, ids in ((0, IDS_P), (1, IDS_Q)))
+    one, two = (entries(i, ids, boxes=False) for i, ids in ((0, IDS_P), (1, IDS_Q)))
     twice = torch.tensor([5, 2, 2])
-    expected = _slow(one._replace(image_N=twice), two._replace(image_N=twice))
+    expected = slow(one._replace(image_N=twice), two._replace(image_N=twice))
     assert infonce(one._replace(image_N=twice), two._replace(image_N=twice), T).item() == pytest.approx(expected.item())
-    assert expected.item() != pytest.approx(_slow(one, two).item())
+    assert expected.item() != pytest.approx(slow(one, two).item())
 
 
 def test_without_a_negative_there_is_nothing_to_learn() -> None:
-    one, two = (_entries(i, ids, boxes=False, images=torch.zeros(N).long()) for i, ids in ((0, IDS_P), (1, IDS_Q)))
+    one, two = (entries(i, ids, boxes=False, images=torch.zeros(N).long()) for i, ids in ((0, IDS_P), (1, IDS_Q)))
     loss = infonce(one, two, T)
     loss.backward()
     assert loss.item() == 0
@@ -104,7 +115,7 @@ def test_without_a_negative_there_is_nothing_to_learn() -> None:
 
 
 def test_half_precision_stays_outside() -> None:
-    one, two = (_entries(i, ids, boxes=True) for i, ids in ((0, IDS_P), (1, IDS_Q)))
+    one, two = (entries(i, ids, boxes=True) for i, ids in ((0, IDS_P), (1, IDS_Q)))
     one, two = (x._replace(vectors_NPD=x.vectors_NPD.detach().bfloat16()) for x in (one, two))
     exact = infonce(*(x._replace(vectors_NPD=x.vectors_NPD.double()) for x in (one, two)), T)
     with torch.autocast("cpu", torch.bfloat16):

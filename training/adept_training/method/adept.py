@@ -15,7 +15,7 @@ from adept_training.data.cuts import view_pixels
 from adept_training.data.loader import Batch, BoxBatch, Sealed
 from adept_training.data.photometric import apply_colors
 from adept_training.method.contrast import correspondence, feature_spread, pair_loss, retrieval
-from adept_training.method.infonce import Entries, infonce, share_of_image
+from adept_training.method.infonce import Entries, Queue, infonce, share_of_image
 from adept_training.method.levels import assign_levels, pool_assigned, pool_everywhere
 from adept_training.method.networks import Network, make_target
 from adept_training.method.proposals import carry, join, propose
@@ -69,6 +69,9 @@ class Adept(nn.Module):
             # Separate training: only the RPN is trained; running statistics must not change either (see train()).
             self.online.requires_grad_(False)
             self.online.parts.rpn.requires_grad_(True)
+        #: Whether the warm-up of the learning rate is over; the training loop sets it.
+        self.warm = False
+        self.queue = Queue(recipe.queue, recipe.projection) if recipe.queue and recipe.contrasts else None
         for part in set(PARTS) - set(recipe.parts):
             getattr(self.online.parts, part).requires_grad_(False)
 
@@ -189,16 +192,22 @@ class Adept(nn.Module):
                 forth = pair_loss(one.vectors_NPD, goal_two.vectors_NPD, match)
                 back = pair_loss(two.vectors_NPD, goal_one.vectors_NPD, match.transpose(1, 2))
             terms[f"contrast_{name}"] = forth + back
+        if self.queue is not None and self.training:
+            for view, of_view in enumerate(goals):
+                self.queue.push(self._entries(of_view[0], view, batch), view)
         return terms
 
-    def _infonce(self, query: Embedded, query_view: int, key: Embedded, key_view: int, batch: Batch) -> Tensor:
-        def entries(embedded: Embedded, view: int) -> Entries:
-            boxes_NP4 = embedded.boxes_NP4 if self.recipe.same_image_negatives else None
-            if boxes_NP4 is not None:
-                boxes_NP4 = share_of_image(boxes_NP4, batch.windows_N35[:, view], self.sizes[view])
-            return Entries(embedded.vectors_NPD, embedded.ids_NP, batch.image_N, boxes_NP4)
+    def _entries(self, embedded: Embedded, view: int, batch: Batch) -> Entries:
+        boxes_NP4 = embedded.boxes_NP4 if self.recipe.same_image_negatives else None
+        if boxes_NP4 is not None:
+            boxes_NP4 = share_of_image(boxes_NP4, batch.windows_N35[:, view], self.sizes[view])
+        return Entries(embedded.vectors_NPD, embedded.ids_NP, batch.image_N, boxes_NP4)
 
-        return infonce(entries(query, query_view), entries(key, key_view), self.recipe.temperature)
+    def _infonce(self, query: Embedded, query_view: int, key: Embedded, key_view: int, batch: Batch) -> Tensor:
+        queries, keys = self._entries(query, query_view, batch), self._entries(key, key_view, batch)
+        past = None if self.queue is None else self.queue.past(key_view)
+        drop = self.recipe.drop_similar if self.warm else 0.0
+        return infonce(queries, keys, self.recipe.temperature, drop=drop, past=past)
 
     def _rpn_outputs(self, pyramids: list[list[Tensor]]) -> list[Outputs]:
         """Run the RPN on the maps of its views, detached: L_RPN trains only the RPN's own layers."""

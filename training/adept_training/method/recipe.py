@@ -27,6 +27,11 @@ class MethodRecipe:
     temperature: Annotated[float, Range(0.0, 10.0, above=True)] = 0.2
     #: InfoNCE: boxes of the same image at an IoU below 0.1 are negatives too.
     same_image_negatives: bool = False
+    #: InfoNCE: once the rate's warm-up is over, this share of the negatives of each box, the most similar ones, is left
+    #: out: in images that look alike they are the same thing.
+    drop_similar: Annotated[float, Range(0.0, 1.0, below=True)] = 0.0
+    #: InfoNCE: as many features of the target from past steps are negatives too, for each view; for batches below 64.
+    queue: Annotated[int, Range(0, 1 << 20)] = 0
     #: Hidden width of projector and predictor.
     projector_hidden: Annotated[int, Range(1, 65_536)] = 4096
     #: Output width of projector and predictor.

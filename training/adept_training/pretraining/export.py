@@ -98,5 +98,5 @@ def _machine() -> str:
 def recall_metrics(probe: dict[str, float]) -> tuple[Metric, ...]:
     """Return the last probe of the held-out images as a checkpoint's metrics."""
     data = "selective-search boxes of held-out images"
-    names = {name: name if name.endswith("head_rank") else f"rpn_{name}" for name in probe}
+    names = {name: name if "_head_" in name else f"rpn_{name}" for name in probe}
     return tuple(Metric(names[name], round(value, 4), data, "self-reported") for name, value in probe.items())

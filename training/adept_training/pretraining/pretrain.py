@@ -239,6 +239,7 @@ def _train(run: Run, batches: Iterator[Batch], stopped: list[int]) -> None:
         waited = time.perf_counter() - requested_at
 
         lr = set_lr(run.optimizer, place, warmup, run.steps, schedule.warmup_start, schedule.final_lr)
+        run.model.warm = place >= warmup
         momentum = recipe.method.momentum_of(place, run.steps, reachable)
         if recipe.method.contrasts:
             update_target(run.model.target, run.model.online, momentum)

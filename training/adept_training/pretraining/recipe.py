@@ -239,7 +239,8 @@ def _check_objective(method: MethodRecipe) -> None:
             "Leave it out: --set method.objective=cosine"
         )
     plain = MethodRecipe()
-    idle = [name for name in ("temperature", "same_image_negatives") if getattr(method, name) != getattr(plain, name)]
+    names = ("temperature", "same_image_negatives", "drop_similar", "queue")
+    idle = [name for name in names if getattr(method, name) != getattr(plain, name)]
     if method.objective == "cosine" and idle:
         raise RecipeError(
             f"method.{idle[0]} belongs to InfoNCE, and method.objective is cosine: it would change nothing.\n"

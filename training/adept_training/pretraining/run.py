@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import math
 import time
 from dataclasses import dataclass, field
@@ -23,7 +24,8 @@ from adept_training.pretraining.plan import TIMED_STEPS, Pace
 from adept_training.pretraining.recipe import Recipe
 from adept_training.pretraining.watch.pictures import SHEET, TOP, as_record, first_few, write_sheet
 from adept_training.pretraining.watch.probe import HeldOut, best_proposals, measure_rpn
-from adept_training.pretraining.watch.rank import head_rank
+from adept_training.pretraining.watch.rank import effective_rank, head_features
+from adept_training.pretraining.watch.shortcuts import mean_colors, measure_head
 from adept_training.runtime.journal import Journal, progress_line
 from adept_training.runtime.state import TrainingProgress, save_state
 
@@ -180,7 +182,7 @@ class Run:
             self.journal.record("held_out", boxes=as_record(few.boxes_M4))
 
     def probe(self) -> dict[str, float]:
-        """Measure the rank of both heads' features, and the RPN, if trained, on both feature maps (held-out images)."""
+        """Measure both heads' features, and the RPN, if trained, on both feature maps (held-out images)."""
         if not len(self.held.boxes_M4) or self.recipe.method.name == "byol":
             return {}
         values: dict[str, float] = {}
@@ -189,7 +191,9 @@ class Run:
             if self.recipe.method.contrasts:
                 networks["target"] = self.model.target.parts
             for name, parts in networks.items():
-                values[f"{name}_head_rank"] = head_rank(parts, self.held, self.model.preprocessing)
+                features = head_features(parts, self.held, self.model.preprocessing)
+                head = {"head_rank": effective_rank(features), **measure_head(features, self.held, self._colors)}
+                values |= {f"{name}_{key}": value for key, value in head.items()}
                 if self.recipe.method.trains_rpn:
                     metrics = measure_rpn(parts, self.model.online.parts.rpn, self.held, self.model.preprocessing)
                     values |= {f"{name}_{key}": value for key, value in metrics.items()}
@@ -200,6 +204,10 @@ class Run:
             self.journal.say(f"held out: {text}")
         self.fabric.barrier()
         return values
+
+    @functools.cached_property
+    def _colors(self) -> Tensor:
+        return mean_colors(self.held)
 
     def _show_proposals(self, parts: DetectorParts) -> None:
         rpn, few = self.model.online.parts.rpn, first_few(self.held)

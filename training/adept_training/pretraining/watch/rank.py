@@ -28,7 +28,13 @@ _BATCH = 25
 
 @torch.no_grad()
 def head_rank(parts: DetectorParts, held: HeldOut, preprocessing: Preprocessing) -> float:
-    """Compute `effective_rank` of the head's features of all boxes of the held-out images.
+    """Compute `effective_rank` of `head_features`."""
+    return effective_rank(head_features(parts, held, preprocessing))
+
+
+@torch.no_grad()
+def head_features(parts: DetectorParts, held: HeldOut, preprocessing: Preprocessing) -> Tensor:
+    """Compute the head's features of all boxes of the held-out images, float32 (B, D).
 
     Args:
         parts: their norms use statistics of these images; every mode and buffer is restored.
@@ -39,7 +45,7 @@ def head_rank(parts: DetectorParts, held: HeldOut, preprocessing: Preprocessing)
     parts.eval()
     try:
         _measure(norms, lambda: _features(parts, held, preprocessing))
-        return effective_rank(_features(parts, held, preprocessing))
+        return _features(parts, held, preprocessing)
     finally:
         for norm, (mean, variance) in zip(norms, saved, strict=True):
             _set_statistics(norm, mean, variance)

@@ -43,6 +43,8 @@ _GROUPS: tuple[tuple[str, tuple[str, ...], bool], ...] = (
     ("retrieval (dotted: chance)", ("retrieval",), True),
     ("held-out recall, 100 proposals", ("NETWORK_recall100_iou50", "NETWORK_recall100_iou70"), True),
     ("rank of the head's features", ("NETWORK_head_rank",), False),
+    ("same image among the nearest features", ("NETWORK_head_same_image",), True),
+    ("R² of the head's features on color", ("NETWORK_head_color_r2",), True),
     ("held-out objectness AUC", ("NETWORK_objectness_auc", "NETWORK_objectness_auc_level"), False),
     ("positive anchors per image", ("positives_p2", "positives_p3", "positives_p4", "positives_p5"), True),
     ("learning rate", ("lr",), True),
