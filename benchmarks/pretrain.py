@@ -214,11 +214,13 @@ def fed(recipe: Recipe, trained: tuple[Adept, Optimizer], args: argparse.Namespa
     folder, side = Path(args.images).with_suffix(".cache"), side_of(recipe.views.sizes)
     cache = write_cache(folder, source, keys, side, args.workers) if recipe.data.cache else None
     samples = Samples(source, AnyBoxes(), keys, recipe.views, recipe.colors, 0, cache)
-    steps = Steps(Order(len(keys), args.batch, 0), 0, args.rounds + 2)
+    # Every worker's first batch comes at once: what is ready before the others is not counted.
+    skipped = max(args.workers, 2)
+    steps = Steps(Order(len(keys), args.batch, 0), 0, args.rounds + skipped)
     loader = iter(make_loader(samples, steps, args.workers, pin=args.device == "cuda"))
     waited, began = 0.0, 0.0
-    for number in range(args.rounds + 2):
-        if number == 2:  # what the workers had ready before the first step is not counted
+    for number in range(args.rounds + skipped):
+        if number == skipped:
             wait(args.device)
             waited, began = 0.0, time.perf_counter()
         asked = time.perf_counter()

@@ -33,7 +33,7 @@ from benchmarks.pretrain import cast_to, fed, matrix_peak, parts_of, to_device, 
 
 SMALL = (
     "model.depth=18", "model.fpn_channels=16", "model.head_conv_channels=16", "model.head_fc_channels=32",
-    "views.sizes=[32,32,32]", "method.projector_hidden=32", "method.projection=16",
+    "views.sizes=[40,40,32]", "method.projector_hidden=32", "method.projection=16",
 )  # fmt: skip
 
 
@@ -184,7 +184,7 @@ def measure_fed(variant: Variant, place: Place) -> dict[str, Any]:
     """Measure from JPEG files on: images/s and the share of the time for which steps wait for data."""
     recipe, size = recipe_of(variant, place)
     trained = make_model(recipe, variant, place)
-    args = args_of(size, place, rounds=1 if place.rehearsal else max(6, 3072 // size))
+    args = args_of(size, place, rounds=1 if place.rehearsal else 28)
     with place.turn():
         result = fed(recipe, trained, args)  # type: ignore[arg-type]
     return {"images_per_s": result["fed_images_per_s"], "data_wait": result["data_wait"], "workers": args.workers}
@@ -274,7 +274,21 @@ def make_model(recipe: Recipe, variant: Variant, place: Place) -> tuple[Adept, t
     model = model.to(place.device, memory_format=layout)  # type: ignore[call-overload]
     if variant.compile:
         compile_networks(model, place.device, 1, **compile_options(variant, place))
+        leave_small_views(model, recipe.views.sizes[0])
     return model.train(), make_optimizer(model, recipe.optimizer, recipe.engine.batch_size)
+
+
+def leave_small_views(model: Adept, side: int) -> None:
+    """Keep backbone and FPN eager on views of other sides: a ninth of the work, and half of the time to compile."""
+    for network in (model.online, model.target):
+        for part, stride in ((network.parts.backbone, 1), (network.parts.fpn, 4)):
+            compiled, eager, own = part._compiled_call_impl, part._call_impl, side // stride
+
+            def call(x: Any, compiled: Any = compiled, eager: Any = eager, own: int = own) -> Any:
+                first = x if isinstance(x, Tensor) else x["p2"]
+                return (compiled if first.shape[-1] == own else eager)(x)
+
+            part._compiled_call_impl = call
 
 
 def compile_options(variant: Variant, place: Place) -> dict[str, Any]:

@@ -93,13 +93,15 @@ def main() -> None:
     began = time.time()
     (args.out / "speed").mkdir(parents=True, exist_ok=True)
     variants = [v for v in VARIANTS if args.only is None or v.name in args.only]
-    with tempfile.TemporaryDirectory() as images:
-        os.environ["ADEPT_SPEED_IMAGES"] = images
+    with tempfile.TemporaryDirectory() as temporary:
+        images = Path(temporary) / "images"
+        images.mkdir()
+        os.environ["ADEPT_SPEED_IMAGES"] = str(images)
         # Children begin with torch imported. The parent must not import or touch CUDA before them.
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["benchmarks.gpu.measuring"])
         stage = Stage(args.out.resolve(), began + args.seconds - 2.0, args.rehearsal, context)
-        writer = context.Process(target=_write_photographs, args=(images, 16 if args.rehearsal else 512))
+        writer = context.Process(target=_write_photographs, args=(str(images), 16 if args.rehearsal else 512))
         writer.start()
         try:
             run(stage, variants, writer)
@@ -134,13 +136,16 @@ def run(stage: Stage, variants: list[Variant], writer: ForkServerProcess) -> Non
 
 
 def next_ones(waiting: list[Variant], running: list[Variant], writing: bool) -> list[Variant]:
-    """Return the variants to start now: in order within each lane, the loader's after the eager ones."""
+    """Return the variants to start now: in order within each lane, the loader's after eager ones before them."""
     chosen: list[Variant] = []
+    order = {v.name: place for place, v in enumerate(VARIANTS)}
     for lane, limit in LANES.items():
         free = limit - sum(v.lane == lane for v in running)
-        if lane == "loader" and (writing or any(v.lane == "eager" for v in [*waiting, *running])):
-            continue  # it wants the processors, and its images
-        chosen += [v for v in waiting if v.lane == lane][:free]
+        ready = [v for v in waiting if v.lane == lane]
+        if lane == "loader":  # it wants its images, and the processors of those before it
+            ahead = [v for v in [*waiting, *running] if v.lane == "eager"]
+            ready = [v for v in ready if not writing and not any(order[a.name] < order[v.name] for a in ahead)]
+        chosen += ready[:free]
     return chosen
 
 

@@ -51,9 +51,9 @@ def test_the_pixels_of_the_start_are_those_that_train_and_those_that_are_exporte
 ) -> None:
     real, seen = adept.apply_colors, []
 
-    def spy(pixels: torch.Tensor, colors: Any, preprocessing: Preprocessing) -> torch.Tensor:
+    def spy(pixels: torch.Tensor, colors: Any, preprocessing: Preprocessing, plan: Any) -> torch.Tensor:
         seen.append(preprocessing)
-        return real(pixels, colors, preprocessing)
+        return real(pixels, colors, preprocessing, plan)
 
     monkeypatch.setattr(adept, "apply_colors", spy)
     export = start(source, tmp_path / "run", *QUICK, f"method.name={method}", init=house.folder)
