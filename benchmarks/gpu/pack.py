@@ -21,6 +21,21 @@ from benchmarks.ladder import grid_labels, one_class
 from benchmarks.pseudo_classes import pseudo_classes
 
 Coco = dict[str, Any]
+#: What every contrast has in common: the clock ends it, and rate and momentum follow the clock.
+COMMON = (
+    "--method", "soco", "--recipe", "own_photos_cpu", "--set", "views.sizes=[160,160,80]",
+    "--set", "engine.batch_size=64", "--set", "data.workers=3", "--set", "engine.precision=auto",
+    "--set", "engine.threads=0", "--set", "schedule.epochs=1000", "--set", "schedule.warmup_epochs=50",
+    "--set", "engine.checkpoint_minutes=2", "--set", "engine.probe_every=500", "--set", "data.held_out=40",
+)  # fmt: skip
+INFONCE = (*COMMON, "--set", "method.objective=infonce")
+CONTRASTS = {
+    "byol": COMMON,
+    "infonce": (*INFONCE, "--set", "method.same_image_negatives=true"),
+    "infonce-faster": (
+        *INFONCE, "--set", "optimizer.detector_lr_scale=1", "--set", "optimizer.predictor_lr_scale=1",
+    ),
+}  # fmt: skip
 #: Factor of the side of every image.
 SCALES = {"steel": 1.0, "bccd": 0.5}
 
@@ -32,6 +47,7 @@ def main() -> None:
     parser.add_argument("--data", required=True, type=Path)
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--objects", type=Path, help="COCO file of boxes, of one class")
+    parser.add_argument("--table", type=Path, help="table of the training images' boxes, for the contrasts")
     parser.add_argument("--boxes", type=int, default=30, help="best boxes of an image that become labels")
     parser.add_argument("--classes", type=int, default=32, help="pseudo-classes of rung 2")
     args = parser.parse_args()
@@ -52,7 +68,10 @@ def main() -> None:
         _write(folder / f"{arm}.json", change(true))
         boxes[arm] = arm
     shutil.copyfile(folder / "train.json", folder / "true-classes.json")
-    _write(folder / "arms.json", {"boxes": {"true-classes": "true-classes", **boxes}, "contrasts": {}})
+    contrasts = {} if args.table is None else CONTRASTS
+    if args.table is not None:
+        shutil.copytree(args.table, folder / "table")
+    _write(folder / "arms.json", {"boxes": {"true-classes": "true-classes", **boxes}, "contrasts": contrasts})
 
 
 def _changes(args: argparse.Namespace, true: Coco, images: Path, scale: float) -> dict[str, Callable[[Coco], Coco]]:
