@@ -170,7 +170,6 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=14)
     parser.add_argument("--lr", type=float, default=0.08)
     parser.add_argument("--iterations", type=int, default=Size.iterations)
-    parser.add_argument("--labels", nargs="+", default=["60img"], help="budgets")
     parser.add_argument("--pretraining", type=int, default=Size.pretraining, help="iterations of a start")
     parser.add_argument("--minutes", type=float, default=Size.minutes, help="of a contrast")
     parser.add_argument("--rehearsal", action="store_true")
@@ -182,7 +181,7 @@ def main() -> None:
         domain = Domain(args.corpus / name, size)
         arms = json.loads((domain.folder / "arms.json").read_text(encoding="utf-8"))
         contrasts = {key: tuple(options) for key, options in arms["contrasts"].items()}
-        per_domain.append(list_jobs(domain, Arms(arms["boxes"], contrasts), args.out, args.lr, name, args.labels))
+        per_domain.append(list_jobs(domain, Arms(arms["boxes"], contrasts), args.out, args.lr, name, arms["labels"]))
     jobs = list(itertools.chain(*per_domain))
     args.out.mkdir(parents=True, exist_ok=True)
     with (args.out / "results.jsonl").open("a", encoding="utf-8") as results:

@@ -38,6 +38,8 @@ CONTRASTS = {
 }  # fmt: skip
 #: Factor of the side of every image.
 SCALES = {"steel": 1.0, "bccd": 0.5}
+#: Budgets of the fine-tunings.
+LABELS = {"steel": ["60img", "10img"], "bccd": ["30img", "10img"]}
 
 
 def main() -> None:
@@ -71,7 +73,10 @@ def main() -> None:
     contrasts = {} if args.table is None else CONTRASTS
     if args.table is not None:
         shutil.copytree(args.table, folder / "table")
-    _write(folder / "arms.json", {"boxes": {"true-classes": "true-classes", **boxes}, "contrasts": contrasts})
+    _write(
+        folder / "arms.json",
+        {"boxes": {"true-classes": "true-classes", **boxes}, "contrasts": contrasts, "labels": LABELS[args.domain]},
+    )
 
 
 def _changes(args: argparse.Namespace, true: Coco, images: Path, scale: float) -> dict[str, Callable[[Coco], Coco]]:
