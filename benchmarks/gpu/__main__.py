@@ -23,6 +23,8 @@ from benchmarks.gpu.pieces import split
 
 #: Seconds of each stage on a GPU, and in the rehearsal.
 LIMITS = {"sanity": (60, 60), "speed": (100, 100), "ladder": (340, 110)}
+#: Seconds that a stage may take to import and to stop.
+IMPORTS = 12
 #: Files of the stages that are sent, beside their output.
 KEPT = ("speed.jsonl", "results.jsonl")
 
@@ -58,7 +60,7 @@ def main() -> None:
         if stage == args.stages[-1] and not args.rehearsal:
             limit = left - 15  # what is left, but for the pieces
         words = [*options[stage], "--out", str(args.work)]
-        words += [] if stage == "sanity" else ["--seconds", f"{limit - 5:.0f}"]
+        words += [] if stage == "sanity" else ["--seconds", f"{limit - IMPORTS:.0f}"]
         with shared_gpu(args.mps and stage == "ladder", args.work):
             code = run_stage(stage, words, limit, args.out)
         if stage == "sanity" and code:
