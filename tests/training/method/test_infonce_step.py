@@ -104,6 +104,10 @@ def test_every_contrast_learns_by_it(name: str, tmp_path: Path) -> None:
         (("method.objective=infonce", "method.name=adept_separate"), "method.objective=cosine"),
         (("method.temperature=0.1",), "method.objective=infonce"),
         (("method.same_image_negatives=true",), "method.objective=infonce"),
+        (("method.same_image_negatives=true", "method.objective=prototypes"), "method.objective=infonce"),
+        (("method.drop_similar=0.1", "method.objective=prototypes"), "method.objective=infonce"),
+        (("method.prototypes=64",), "method.objective=prototypes"),
+        (("method.prototype_epsilon=0.1", "method.objective=infonce"), "method.objective=prototypes"),
         (
             ("method.objective=infonce", "method.same_image_negatives=true", "method.name=byol"),
             "method.same_image_negatives=false",

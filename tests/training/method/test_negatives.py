@@ -97,7 +97,7 @@ def test_a_run_with_a_queue_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("setting", ["method.queue=64", "method.drop_similar=0.1"])
-def test_they_belong_to_infonce(setting: str) -> None:
+def test_they_belong_to_an_objective_with_negatives(setting: str) -> None:
     with pytest.raises(RecipeError, match=r"--set method.objective=infonce$"):
         tiny(setting)
     recipe = tiny(setting, "method.objective=infonce", "method.name=soco")

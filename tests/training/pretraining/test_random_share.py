@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
@@ -14,9 +15,10 @@ import pytest
 import adept_training.pretraining.pretrain as module
 from adept_hub.checkpoint.folder import read_config, write_config
 from adept_hub.cli.main import main
+from adept_training.cli.pretrain import _tell
 from adept_training.images import ImageSource
 from adept_training.pretraining.asked import Asked
-from adept_training.pretraining.pretrain import pretrain
+from adept_training.pretraining.pretrain import PretrainResult, pretrain
 from adept_training.pretraining.run import Run
 from tests.training.support import RandomBoxes, tiny, write_photographs
 
@@ -122,3 +124,17 @@ def test_the_commands_say_it_in_their_first_line(
     write_config(tmp_path / "r" / "export", replace(config, provenance=replace(config.provenance, random_share=0.05)))
     assert main([*export, str(tmp_path / "small")]) == 0
     assert "caution" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.3, True), (0.05, False), (None, False)])
+def test_pretrain_says_it_first(
+    share: float | None, told: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = argparse.Namespace(out=tmp_path, json=False)
+    outcome = PretrainResult(tmp_path, 9, 9, False, {}, {}, random_share=share)
+    _tell(args, outcome, Asked(), tiny())
+    out = capsys.readouterr().out
+    assert out.startswith("caution: 30% of these weights") == told
+    assert ("caution" in out) == told
+    _tell(argparse.Namespace(out=tmp_path, json=True), outcome, Asked(), tiny())
+    assert json.loads(capsys.readouterr().out)["random_share"] == share

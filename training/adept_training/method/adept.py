@@ -19,6 +19,7 @@ from adept_training.method.infonce import Entries, Queue, infonce, share_of_imag
 from adept_training.method.levels import assign_levels, pool_assigned, pool_everywhere
 from adept_training.method.networks import Network, make_target
 from adept_training.method.proposals import carry, join, propose
+from adept_training.method.prototypes import swapped_prediction
 from adept_training.method.recipe import MethodRecipe
 from adept_training.method.rpn import flatten_outputs, make_anchors, rpn_loss
 
@@ -71,6 +72,9 @@ class Adept(nn.Module):
             self.online.parts.rpn.requires_grad_(True)
         #: Whether the warm-up of the learning rate is over; the training loop sets it.
         self.warm = False
+        self.prototypes = None
+        if recipe.objective == "prototypes":
+            self.prototypes = nn.Linear(recipe.projection, recipe.prototypes, bias=False)
         self.queue = Queue(recipe.queue, recipe.projection) if recipe.queue and recipe.contrasts else None
         for part in set(PARTS) - set(recipe.parts):
             getattr(self.online.parts, part).requires_grad_(False)
@@ -184,9 +188,9 @@ class Adept(nn.Module):
         for name, other, which in (("12", 1, 0), ("13", 2, -1)):
             one, two = predicted[0][which], predicted[other][0]
             goal_one, goal_two = goals[0][which], goals[other][0]
-            if self.recipe.objective == "infonce":
-                forth = self._infonce(one, 0, goal_two, other, batch)
-                back = self._infonce(two, other, goal_one, 0, batch)
+            if self.recipe.objective != "cosine":
+                forth = self._against_others(one, 0, goal_two, other, batch)
+                back = self._against_others(two, other, goal_one, 0, batch)
             else:
                 match = correspondence(one.ids_NP, two.ids_NP)
                 forth = pair_loss(one.vectors_NPD, goal_two.vectors_NPD, match)
@@ -203,11 +207,13 @@ class Adept(nn.Module):
             boxes_NP4 = share_of_image(boxes_NP4, batch.windows_N35[:, view], self.sizes[view])
         return Entries(embedded.vectors_NPD, embedded.ids_NP, batch.image_N, boxes_NP4)
 
-    def _infonce(self, query: Embedded, query_view: int, key: Embedded, key_view: int, batch: Batch) -> Tensor:
+    def _against_others(self, query: Embedded, query_view: int, key: Embedded, key_view: int, batch: Batch) -> Tensor:
         queries, keys = self._entries(query, query_view, batch), self._entries(key, key_view, batch)
         past = None if self.queue is None else self.queue.past(key_view)
-        drop = self.recipe.drop_similar if self.warm else 0.0
-        return infonce(queries, keys, self.recipe.temperature, drop=drop, past=past)
+        t = self.recipe.temperature
+        if self.prototypes is not None:
+            return swapped_prediction(queries, keys, self.prototypes.weight, t, self.recipe.prototype_epsilon, past)
+        return infonce(queries, keys, t, drop=self.recipe.drop_similar if self.warm else 0.0, past=past)
 
     def _rpn_outputs(self, pyramids: list[list[Tensor]]) -> list[Outputs]:
         """Run the RPN on the maps of its views, detached: L_RPN trains only the RPN's own layers."""

@@ -172,8 +172,17 @@ def _gathered(flat: _Flat) -> _Flat:
 
 def gather(local: Tensor) -> Tensor:
     """Concatenate the tensors of all processes, which are of one shape, in their order; without gradients."""
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+    if not _several():
         return local
     parts = [torch.empty_like(local) for _ in range(dist.get_world_size())]
     dist.all_gather(parts, local.detach().contiguous())
     return torch.cat(parts)
+
+
+def rank() -> int:
+    """Return this process's place among those that `gather` concatenates."""
+    return dist.get_rank() if _several() else 0
+
+
+def _several() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1

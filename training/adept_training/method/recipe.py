@@ -21,17 +21,22 @@ class MethodRecipe:
     #: Table 4: boxes of the contrast are selective search's, or the RPN's own best join them (unstable).
     boxes: Literal["ss", "ss+rpn"] = "ss"
     #: ``cosine``: BYOL's loss, which boxes share the same features without negatives. ``infonce``: each box against
-    #: the boxes of other images.
-    objective: Literal["cosine", "infonce"] = "cosine"
-    #: Temperature of InfoNCE.
+    #: the boxes of other images. ``prototypes``: SwAV's, the prototypes to which the target assigns the box.
+    objective: Literal["cosine", "infonce", "prototypes"] = "cosine"
+    #: Temperature of InfoNCE (MoCo v3: 0.2) and of prototypes (SwAV: 0.1).
     temperature: Annotated[float, Range(0.0, 10.0, above=True)] = 0.2
     #: InfoNCE: boxes of the same image at an IoU below 0.1 are negatives too.
     same_image_negatives: bool = False
     #: InfoNCE: once the rate's warm-up is over, this share of the negatives of each box, the most similar ones, is left
     #: out: in images that look alike they are the same thing.
     drop_similar: Annotated[float, Range(0.0, 1.0, below=True)] = 0.0
-    #: InfoNCE: as many features of the target from past steps are negatives too, for each view; for batches below 64.
+    #: As many features of the target from past steps are negatives too, for each view; for batches below 64. With
+    #: prototypes they are assigned as well.
     queue: Annotated[int, Range(0, 1 << 20)] = 0
+    #: Number of prototypes.
+    prototypes: Annotated[int, Range(2, 65_536)] = 512
+    #: Smoothness of the assignment to prototypes.
+    prototype_epsilon: Annotated[float, Range(0.02, 10.0)] = 0.05
     #: Hidden width of projector and predictor.
     projector_hidden: Annotated[int, Range(1, 65_536)] = 4096
     #: Output width of projector and predictor.

@@ -231,6 +231,13 @@ def check(recipe: Recipe) -> None:
     _check_export(recipe)
 
 
+#: Settings of some objectives only.
+_OBJECTIVES_OF = {
+    "temperature": ("infonce", "prototypes"), "queue": ("infonce", "prototypes"), "same_image_negatives": ("infonce",),
+    "drop_similar": ("infonce",), "prototypes": ("prototypes",), "prototype_epsilon": ("prototypes",),
+}  # fmt: skip
+
+
 def _check_objective(method: MethodRecipe) -> None:
     """Check that no setting of another objective is given: it would change nothing."""
     if method.objective != "cosine" and not method.contrasts:
@@ -239,13 +246,12 @@ def _check_objective(method: MethodRecipe) -> None:
             "Leave it out: --set method.objective=cosine"
         )
     plain = MethodRecipe()
-    names = ("temperature", "same_image_negatives", "drop_similar", "queue")
-    idle = [name for name in names if getattr(method, name) != getattr(plain, name)]
-    if method.objective == "cosine" and idle:
-        raise RecipeError(
-            f"method.{idle[0]} belongs to InfoNCE, and method.objective is cosine: it would change nothing.\n"
-            "Choose InfoNCE: --set method.objective=infonce"
-        )
+    for name, objectives in _OBJECTIVES_OF.items():
+        if getattr(method, name) != getattr(plain, name) and method.objective not in objectives:
+            raise RecipeError(
+                f"method.{name} is for {' and '.join(objectives)}, and method.objective is {method.objective}.\n"
+                f"Choose the objective that has it: --set method.objective={objectives[0]}"
+            )
     if method.same_image_negatives and method.name == "byol":
         raise RecipeError(
             "method.same_image_negatives needs boxes, and byol contrasts whole images.\n"
