@@ -72,4 +72,4 @@ def _codes(key_NQD: Tensor, ids_NQ: Tensor, directions_CD: Tensor, epsilon: floa
         valid.append(past.image_Q >= 0)
     share_MC = sinkhorn(torch.cat(vectors) @ directions_CD.T, torch.cat(valid), epsilon)
     first = rank() * len(own_RD)
-    return share_MC[first : first + len(own_RD)].unflatten(0, ids_NQ.shape)
+    return share_MC[first : first + len(own_RD)].reshape(*ids_NQ.shape, -1)
