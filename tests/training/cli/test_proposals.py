@@ -53,6 +53,16 @@ def test_options_reach_the_preset(photos, tmp_path):
     assert preset["filter"]["min_side"] == 32
 
 
+def test_number_and_sizes_reach_objects(photos, tmp_path):
+    options = ["--preset", "objects", "--boxes", 7, "--sizes", "8..40%", "--min-scale", 0.02, "--workers", 1, "--quiet"]
+    assert adept(photos, "--out", tmp_path / "boxes", *options) == 0
+    table = ProposalTable.open(tmp_path / "boxes")
+    preset = table.metadata["preset"]
+    assert (preset["objects"]["most"], preset["objects"]["sizes"]) == (7, [0.08, 0.4])
+    assert preset["filter"]["min_scale"] == 0.02
+    assert [len(table.boxes(key)) for key in table] == [7, 7]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -62,6 +72,11 @@ def test_options_reach_the_preset(photos, tmp_path):
         ["show", "--images", "photos", "--out", "x"],
         ["photos", "--images", "photos", "--out", "x"],
         ["photos", "--out", "x", "--preset", "papr"],
+        ["photos", "--out", "x", "--boxes", "9"],
+        ["photos", "--out", "x", "--sizes", "8%..40%"],
+        ["photos", "--out", "x", "--preset", "objects", "--sizes", "40%..8%"],
+        ["photos", "--out", "x", "--preset", "objects", "--sizes", "8%-40%"],
+        ["photos", "--out", "x", "--preset", "objects", "--boxes", "0"],
     ],
 )
 def test_bad_usage_is_status_2(arguments, capsys):

@@ -19,6 +19,7 @@ DESCRIPTION = """\
 Find selective-search boxes in every image and write the Parquet table that pre-training reads.
 
   adept proposals photos --out boxes                      find boxes (run it again to resume)
+  adept proposals photos --out boxes --preset objects     the best 50 boxes on objects of any size
   adept proposals show boxes --images photos --out look   draw the boxes
 """
 
@@ -39,6 +40,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
     parser.add_argument(
         "--min-scale", type=float, metavar="F", help="smallest sqrt(w h)/sqrt(W H) of a box (preset: 0.3)"
+    )
+    parser.add_argument(
+        "--boxes", type=int, metavar="N", help="with --preset objects: the best N boxes per image (default: 50)"
+    )
+    parser.add_argument(
+        "--sizes",
+        type=_sizes,
+        metavar="8%..40%",
+        help="with --preset objects: sqrt(w h) of the objects, in percent of the image's shorter side",
     )
     parser.add_argument("--unique", action="store_true", help="drop all but the first of identical boxes")
     parser.add_argument("--engine", choices=("local", "ray"), default="local", help="default: %(default)s")
@@ -83,6 +93,13 @@ def _make(args: argparse.Namespace) -> int:
     from adept_training.proposals.run import SHARD_SIZE, run_proposals
 
     preset = get_preset(args.preset)
+    if preset.objects is not None:
+        settings = replace(preset.objects, most=args.boxes or preset.objects.most)
+        preset = replace(preset, objects=replace(settings, sizes=args.sizes or settings.sizes))
+    elif args.boxes is not None or args.sizes is not None:
+        args.usage_error(f"--boxes and --sizes belong to --preset objects, not {preset.name}")
+    if args.boxes is not None and args.boxes < 1:
+        args.usage_error("--boxes takes a number of at least 1")
     if args.min_scale is not None:
         preset = replace(preset, filter=replace(preset.filter, min_scale=args.min_scale))
     if args.unique:
@@ -117,6 +134,18 @@ def _make(args: argparse.Namespace) -> int:
     where = f": see {report.unreadable_report}" if report.unreadable_report else ""
     emit(f"{report.unreadable} unreadable images{where}")
     return 0
+
+
+def _sizes(text: str) -> tuple[float, float]:
+    """Parse 8%..40% into (0.08, 0.4)."""
+    low, dots, high = text.replace("%", "").partition("..")
+    try:
+        bounds = (float(low) / 100, float(high) / 100)
+    except ValueError:
+        dots = ""
+    if not dots or not 0 <= bounds[0] < bounds[1] <= 10:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a range of sizes such as 8%..40%")
+    return bounds
 
 
 def emit(text: str, stream: TextIO | None = None) -> None:

@@ -45,4 +45,8 @@ def engine_version(preset: Preset) -> dict[str, str]:
         return {"name": "opencv", "opencv": cv2.__version__, **versions}
     import numba
 
+    if preset.algorithm == "objects":
+        import cv2
+
+        return {"name": "objects, version 1", "opencv": cv2.__version__, "numba": numba.__version__, **versions}
     return {"name": "adept_training.proposals, version 1", "numba": numba.__version__, **versions}

@@ -22,6 +22,7 @@ from adept_training.images import ImageSource, decoder_version, open_images
 from adept_training.proposals.engines import Engine, available_cpus, run_tasks
 from adept_training.proposals.propose import engine_version, propose
 from adept_training.proposals.search.presets import DEFAULT_PRESET, Preset, get_preset
+from adept_training.proposals.survey import with_size_prior
 from adept_training.proposals.table.index import open_index
 from adept_training.proposals.table.match import compare
 from adept_training.proposals.table.shards import (
@@ -112,12 +113,13 @@ def run_proposals(
     if workers < 1 or shard_size < 1:
         raise ProposalsError(f"workers and shard_size must be at least 1, not {workers} and {shard_size}.")
     keys = source.keys()
-    plan = TablePlan(
-        len(keys), shard_size, keys_digest(keys), chosen.as_dict(), engine_version(chosen), decoder_version()
-    )
     if folder.exists() and not folder.is_dir():
         raise OutputExistsError(f"{not_a('a folder', folder)}\nGive --out a folder.")
     with own_folder(folder, wait=wait or launched()[1] > 1):
+        chosen = with_size_prior(chosen, source, folder, engine, workers)
+        plan = TablePlan(
+            len(keys), shard_size, keys_digest(keys), chosen.as_dict(), engine_version(chosen), decoder_version()
+        )
         _begin(folder, plan)
         start = time.monotonic()
         missing = [shard for shard in range(plan.shards) if not (folder / plan.part(shard)).is_file()]

@@ -33,11 +33,22 @@ _SIDE_ONLY = BoxFilter(min_ratio=0.0, max_ratio=_ANY, min_scale=0.0, max_scale=_
 
 
 @dataclass(frozen=True)
+class ObjectSearch:
+    """Parameters of the algorithm ``objects`` alone."""
+
+    most: int = 50  # boxes per image
+    sizes: tuple[float, float] = (0.0, _ANY)  # bounds of sqrt(w h) / shorter side of the image
+    # How much likelier than usual each size is (see ranking.size_prior), measured on the images of a run. Empty: none.
+    size_prior: tuple[float, ...] = ()
+    survey: bool = True  # measure it
+
+
+@dataclass(frozen=True)
 class Preset:
     """Parameters for computing proposals."""
 
     name: str
-    algorithm: Literal["alpacadb", "opencv-fast", "opencv-quality"]
+    algorithm: Literal["alpacadb", "opencv-fast", "opencv-quality", "objects"]
     scale: float  # Felzenszwalb's k; OpenCV: base and increment of its several k
     sigma: float
     min_size: int  # pixels; OpenCV derives its own from k
@@ -53,10 +64,14 @@ class Preset:
     fallback: tuple[BoxFilter, ...] = (_RATIO_ONLY, _SIDE_ONLY)
     # Several regions may have one box. Kept, a uniform draw over rows weights such a box by its regions.
     keep_duplicates: bool = False
+    objects: ObjectSearch | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON-ready parameters, as recorded with the boxes (an absent bound is null)."""
-        return {name: _finite(value) for name, value in dataclasses.asdict(self).items()}
+        values = {name: _finite(value) for name, value in dataclasses.asdict(self).items()}
+        if self.objects is None:  # tables of the other presets keep the record that they had before it existed
+            del values["objects"]
+        return values
 
 
 def preset_from_dict(recorded: dict[str, Any]) -> Preset:
@@ -66,6 +81,9 @@ def preset_from_dict(recorded: dict[str, Any]) -> Preset:
         return BoxFilter(**{name: _ANY if bound is None else bound for name, bound in bounds.items()})
 
     values = {**recorded, "filter": rule(recorded["filter"]), "fallback": tuple(map(rule, recorded["fallback"]))}
+    if found := recorded.get("objects"):
+        low, high = (_ANY if bound is None else bound for bound in found["sizes"])
+        values["objects"] = ObjectSearch(found["most"], (low, high), tuple(found["size_prior"]), found["survey"])
     return Preset(**values)
 
 
@@ -95,6 +113,12 @@ PRESETS: dict[str, Preset] = {
         Preset("fixed", "alpacadb", 500, 0.9, 10, stable_ties=True),
         Preset("opencv-fast", "opencv-fast", 150, 0.8, 0),
         Preset("opencv-quality", "opencv-quality", 150, 0.8, 0),
+        # Beyond the paper: see objects.py. Aspect below 5, at most 85 % of the image.
+        Preset(
+            "objects", "objects", 150, 0.8, 30, stable_ties=True,
+            filter=BoxFilter(min_ratio=1 / 5, max_ratio=5.0, min_scale=0.0, max_scale=0.92),
+            objects=ObjectSearch(),
+        ),
     )
 }  # fmt: skip
 DEFAULT_PRESET = "paper"

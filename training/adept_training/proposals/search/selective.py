@@ -23,12 +23,13 @@ class Regions:
 
 @checked
 def selective_search(image: npt.NDArray[np.uint8], preset: str | Preset = DEFAULT_PRESET) -> Boxes:
-    """Return every region's box, unfiltered, in the algorithm's own order (OpenCV's presets: sorted).
+    """Return every region's box, unfiltered, in the algorithm's own order.
 
     Args:
         image: RGB uint8 (H, W, 3).
         preset: ``paper`` (identical to AlpacaDB's selectivesearch 0.4 with scale 500, sigma 0.9, min_size 10),
-            ``soco``, ``fixed``, ``opencv-fast`` or ``opencv-quality``, or a Preset of your own.
+            ``soco``, ``fixed``, ``opencv-fast``, ``opencv-quality`` or ``objects``, or a Preset of your own.
+            OpenCV's are sorted; those of ``objects`` come best first.
 
     Returns:
         float32 (N, 4) xyxy in pixels of ``image``. Right and bottom edges are exclusive, except in ``paper`` and
@@ -53,8 +54,13 @@ def search_regions(image: npt.NDArray[np.uint8], preset: str | Preset = DEFAULT_
         from adept_training.proposals.search.alpacadb import alpacadb_regions
 
         return Regions(*alpacadb_regions(image, chosen))
-    from adept_training.proposals.search.opencv import opencv_regions
+    if chosen.algorithm == "objects":
+        from adept_training.proposals.search.objects import object_boxes
 
-    boxes_N4 = opencv_regions(image, chosen)
+        boxes_N4 = object_boxes(image, chosen)
+    else:
+        from adept_training.proposals.search.opencv import opencv_regions
+
+        boxes_N4 = opencv_regions(image, chosen)
     sizes_N = np.prod(boxes_N4[:, 2:] - boxes_N4[:, :2], axis=1).astype(np.int64)
     return Regions(boxes_N4, sizes_N)
