@@ -16,6 +16,7 @@ from torchvision.ops import box_iou
 from adept_hub.models.anchors import ExactAnchorGenerator
 from adept_hub.models.parts import DetectorParts
 from adept_hub.spec import AnchorSpec
+from adept_training.method import rpn
 from adept_training.method.rpn import (
     IGNORED,
     NEGATIVE,
@@ -111,6 +112,18 @@ def test_a_negative_that_overlaps_an_undrawn_box_by_half_stays_one() -> None:
     others = (torch.tensor([[[40, 40, 50, 50.0]]]), torch.tensor([[True]]))
     labels, _ = label_anchors(anchors, boxes, torch.ones(1, 1, dtype=torch.bool), RECIPE, others)
     assert labels.tolist() == [[NEGATIVE, IGNORED]]
+
+
+def test_overlaps_image_by_image_are_those_of_the_batch() -> None:
+    generator = torch.Generator().manual_seed(3)
+    anchors, boxes = (torch.rand(*shape, 4, generator=generator) * 50 for shape in ((300,), (5, 9)))
+    anchors[:, 2:] += anchors[:, :2]
+    boxes[..., 2:] += boxes[..., :2]
+    valid = torch.rand(5, 9, generator=generator) < 0.4
+    valid[2] = False
+    ours = rpn._best_overlap(anchors, boxes, valid)
+    assert torch.equal(ours, rpn._overlaps(anchors, boxes, valid).amax(dim=1))
+    assert (ours[2] == -1).all()
 
 
 def test_an_overlap_of_exactly_a_threshold_is_positive_and_no_longer_negative() -> None:

@@ -10,8 +10,9 @@ import pytest
 
 import adept_training.pretraining.pretrain as module
 from adept_hub.errors import RecipeError, ResumeError
+from adept_training.pretraining.preflight import check_run
 from tests.training.pretraining.test_pretrain import _kill_at, _run, _same, _state
-from tests.training.support import write_photographs
+from tests.training.support import tiny, write_photographs
 
 CACHED = ("data.cache=true", "schedule.epochs=2")
 
@@ -38,8 +39,9 @@ def test_a_cached_run_resumes_bit_for_bit_from_its_file(tmp_path: Path, monkeypa
     assert _same(_state(tmp_path / "r")["model"], _state(tmp_path / "whole")["model"])
 
 
-def test_a_cache_above_its_limit_is_refused_before_it_is_written(tmp_path: Path) -> None:
+def test_a_cache_above_its_limit_is_refused_before_proposals_are_searched(tmp_path: Path) -> None:
     source = write_photographs(tmp_path / "images", 12)
+    recipe = tiny(*CACHED, "data.cache_gb=0.0001")
     with pytest.raises(RecipeError, match=r"data.cache_gb=1(.|\n)*data.cache=false"):
-        _run(source, tmp_path / "r", *CACHED, "data.cache_gb=0.0001")
-    assert not (tmp_path / "r" / "cache").exists()
+        check_run(recipe, source.keys(), tmp_path / "r", init=None, resume=False)
+    check_run(tiny("data.cache_gb=0.0001"), source.keys(), tmp_path / "r", init=None, resume=False)

@@ -109,7 +109,7 @@ def label_anchors(
     label_NA = torch.full_like(best_NA, IGNORED, dtype=torch.int8)
     label_NA.masked_fill_(best_NA < recipe.negative_iou, NEGATIVE)
     if others is not None:
-        label_NA.masked_fill_(_overlaps(anchors_A4, *others).amax(dim=1) >= recipe.positive_iou, IGNORED)
+        label_NA.masked_fill_(_best_overlap(anchors_A4, *others) >= recipe.positive_iou, IGNORED)
     label_NA.masked_fill_(closest_NA | (best_NA >= recipe.positive_iou), POSITIVE)
     label_NA.masked_fill_(~valid_NK.any(dim=1, keepdim=True), IGNORED)
     return label_NA, index_NA
@@ -120,6 +120,18 @@ def _overlaps(anchors_A4: Tensor, boxes_NK4: Tensor, valid_NK: Tensor) -> Tensor
     overlap_NKA = box_iou(boxes_NK4.reshape(-1, 4), anchors_A4).reshape(*valid_NK.shape, -1)
     masked: Tensor = overlap_NKA.masked_fill(~valid_NK[..., None], -1.0)
     return masked
+
+
+def _best_overlap(anchors_A4: Tensor, boxes_NK4: Tensor, valid_NK: Tensor) -> Tensor:
+    """Compute each anchor's largest IoU (N, A) with the boxes that count, -1 if none does."""
+    if anchors_A4.device.type != "cpu":
+        return _overlaps(anchors_A4, boxes_NK4, valid_NK).amax(dim=1)
+    # A hundred boxes with every anchor of a batch do not fit into a processor's cache; those of one image do.
+    best_NA = anchors_A4.new_full((len(boxes_NK4), len(anchors_A4)), -1.0, dtype=boxes_NK4.dtype)
+    for best_A, boxes_K4, valid_K in zip(best_NA, boxes_NK4, valid_NK, strict=True):
+        if valid_K.any():
+            best_A.copy_(box_iou(boxes_K4[valid_K], anchors_A4).amax(dim=0))
+    return best_NA
 
 
 def sample_anchors(label_NA: Tensor, seed_N: Tensor, recipe: RPNRecipe) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from adept_hub.errors import ImagesError, OutputExistsError, RecipeError, ResumeError
+from adept_training.data.cache import check_bytes, side_of
 from adept_training.pretraining.origin import PretrainStart, open_pretrain_start
 from adept_training.pretraining.recipe import Recipe, load_recipe
 from adept_training.pretraining.watch.probe import split_keys
@@ -70,7 +71,7 @@ def check_folder(folder: Path, resume: bool) -> None:
 
 
 def check_sizes(recipe: Recipe, images: int, count: int, *, keep_model: bool = False) -> None:
-    """Check that the images fill a batch and that the processes can share it."""
+    """Check that the images fill a batch, that the processes can share it, and that the cache is within its limit."""
     batch = recipe.engine.batch_size
     if batch % count:
         raise RecipeError(
@@ -82,6 +83,8 @@ def check_sizes(recipe: Recipe, images: int, count: int, *, keep_model: bool = F
     if images < batch:
         remedy = _smaller(recipe, images, count, keep_model)
         raise RecipeError(f"{images} images do not fill one batch of {batch}.\n{remedy}")
+    if recipe.data.cache:
+        check_bytes(images, side_of(recipe.views.sizes), recipe.data.cache_gb)
 
 
 def _smaller(recipe: Recipe, images: int, count: int, keep_model: bool) -> str:

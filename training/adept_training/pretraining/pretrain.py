@@ -19,7 +19,7 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 from adept_hub.arguments.calls import checked
 from adept_hub.io.schema import to_dict
 from adept_hub.io.write import atomic_file
-from adept_training.data.cache import PixelCache, check_bytes, open_cache, side_of, write_cache
+from adept_training.data.cache import PixelCache, cache_bytes, open_cache, side_of, write_cache
 from adept_training.data.loader import Batch, BoxTable, Order, Samples, Sealed, Steps, make_loader
 from adept_training.images import ImageSource
 from adept_training.method.adept import Adept, StepOutput
@@ -137,7 +137,7 @@ def pretrain(
         recipe, fabric, model, wrapped, optimizer, order, held_out, folder, journal, progress, identity, steps,
         time.perf_counter(), origin,
     )  # fmt: skip
-    cache = _cached(recipe, source, keys, folder, fabric) if recipe.data.cache else None
+    cache = _cached(recipe, source, keys, folder, fabric, journal) if recipe.data.cache else None
     samples = Samples(source, table, tuple(keys), recipe.views, recipe.colors, recipe.engine.seed, cache)
     journal.record(
         "start", step=progress.step, steps=steps, images=len(keys), held_out=len(held_out.boxes_M4),
@@ -165,12 +165,16 @@ def pretrain(
         return result
 
 
-def _cached(recipe: Recipe, source: ImageSource, keys: list[str], folder: Path, fabric: Fabric) -> PixelCache:
+def _cached(
+    recipe: Recipe, source: ImageSource, keys: list[str], folder: Path, fabric: Fabric, journal: Journal
+) -> PixelCache:
     """Open the cache of the run's images; the first process writes it if it is missing."""
     side = side_of(recipe.views.sizes)
-    check_bytes(len(keys), side, recipe.data.cache_gb)
     cache = open_cache(folder / _CACHE, keys, side) if fabric.is_global_zero else None
     if fabric.is_global_zero and cache is None:
+        journal.say(
+            f"decoding {len(keys)} images once: {cache_bytes(len(keys), side) / 1e6:.0f} MB, in {folder / _CACHE}"
+        )
         cache = write_cache(folder / _CACHE, source, keys, side, recipe.data.workers)
     fabric.barrier()
     cache = cache or open_cache(folder / _CACHE, keys, side)
