@@ -14,6 +14,7 @@ from adept_hub.checkpoint.folder import read_config
 from adept_hub.cli.main import main
 from adept_training.pretraining.origin import PretrainStart, record_origin
 from adept_training.pretraining.pretrain import PretrainResult
+from adept_training.proposals import ProposalTable
 from tests.training.support import TINY, tiny, write_photographs
 
 
@@ -48,6 +49,18 @@ def typed(photographs: Path, boxes: Path, tmp_path: Path) -> Callable[..., int]:
     words = ["pretrain", "--images", str(photographs), "--proposals", str(boxes), "--out", str(tmp_path / "run")]
     words += ["--set", "engine.batch_size=4"]
     return lambda *more: main([*words, *map(str, more)])
+
+
+def test_many_fallbacks_are_told_again(
+    typed: Callable[..., int], asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    assert typed() == 0
+    assert "caution" not in capsys.readouterr().err
+    monkeypatch.setattr(ProposalTable, "fallbacks", 3)
+    assert typed() == 0
+    assert "3 of 5 images (60%): their box is a fallback" in (told := capsys.readouterr().err)
+    assert f"--preset objects --out {tmp_path}/boxes-objects" in told
 
 
 def test_done(typed: Callable[..., int], asked: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,5 @@
 import json
+import shlex
 import subprocess
 import sys
 
@@ -53,6 +54,19 @@ def test_options_reach_the_preset(photos, tmp_path):
     assert preset["filter"]["min_side"] == 32
 
 
+def test_many_fallbacks_are_told_with_a_command_that_works(tmp_path, capsys):
+    (tmp_path / "flat").mkdir()
+    Image.new("RGB", (60, 40), "gray").save(tmp_path / "flat/a.png")
+    Image.fromarray(skimage_photographs()["coffee"]).save(tmp_path / "flat/b.png")
+    assert adept(tmp_path / "flat", "--out", tmp_path / "boxes", "--workers", 1, "--quiet") == 0
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith("caution: preset paper left no box in 1 of 2 images (50%)")
+    words = shlex.split(told[-1])
+    assert words[:2] == ["adept", "proposals"]
+    assert main([*words[1:], "--workers", "1", "--quiet"]) == 0
+    assert ProposalTable.open(tmp_path / "boxes-objects").metadata["preset"]["name"] == "objects"
+
+
 def test_number_and_sizes_reach_objects(photos, tmp_path):
     options = ["--preset", "objects", "--boxes", 7, "--sizes", "8..40%", "--min-scale", 0.02, "--workers", 1, "--quiet"]
     assert adept(photos, "--out", tmp_path / "boxes", *options) == 0
@@ -73,6 +87,11 @@ def test_number_and_sizes_reach_objects(photos, tmp_path):
         ["photos", "--images", "photos", "--out", "x"],
         ["photos", "--out", "x", "--preset", "papr"],
         ["photos", "--out", "x", "--boxes", "9"],
+        ["photos", "--out", "x", "--data", "coco:a.json:b"],
+        ["photos", "--out", "x", "--split", "val"],
+        ["evaluate", "--data", "coco:a.json:b"],
+        ["evaluate", "table"],
+        ["evaluate", "table", "--data", "coco:a.json:b", "--images", "photos"],
         ["photos", "--out", "x", "--sizes", "8%..40%"],
         ["photos", "--out", "x", "--preset", "objects", "--sizes", "40%..8%"],
         ["photos", "--out", "x", "--preset", "objects", "--sizes", "8%-40%"],

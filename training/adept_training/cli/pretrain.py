@@ -69,6 +69,7 @@ def _run(args: argparse.Namespace) -> int:
     from adept_training.pretraining.pretrain import pretrain
     from adept_training.pretraining.recipe import load_recipe
     from adept_training.proposals import ProposalTable, run_proposals
+    from adept_training.proposals.fallbacks import fallback_warning
     from adept_training.runtime.trackers import require_trackers
 
     # All checks come before the proposals, which may take hours.
@@ -93,6 +94,9 @@ def _run(args: argparse.Namespace) -> int:
         sys.stderr.write(f"No --proposals given: writing them with preset {recipe.data.proposals!r} to {where}\n")
         run_proposals(source, where, preset=recipe.data.proposals)
     table = ProposalTable.open(where)
+    preset = table.metadata["preset"]["name"]
+    if warning := fallback_warning(len(table), table.fallbacks, preset, args.images, where):
+        sys.stderr.write(f"caution: {warning}\n")
     outcome = pretrain(
         recipe, source, table, args.out,
         init=init, resume=args.resume, stream=sys.stderr, proposals=table.metadata, asked=asked,

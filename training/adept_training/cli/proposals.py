@@ -13,7 +13,7 @@ from adept_training.proposals.search.presets import DEFAULT_PRESET, PRESETS, get
 from adept_training.runtime.first_process import add_wait_argument
 
 if TYPE_CHECKING:
-    from adept_training.proposals.run import ProposalProgress
+    from adept_training.proposals.run import ProposalProgress, RunReport
 
 DESCRIPTION = """\
 Find selective-search boxes in every image and write the Parquet table that pre-training reads.
@@ -21,6 +21,8 @@ Find selective-search boxes in every image and write the Parquet table that pre-
   adept proposals photos --out boxes                      find boxes (run it again to resume)
   adept proposals photos --out boxes --preset objects     the best 50 boxes on objects of any size
   adept proposals show boxes --images photos --out look   draw the boxes
+  adept proposals evaluate boxes --data coco:val.json:photos
+                                                          recall of labeled objects, next to a blind grid's
 """
 
 
@@ -34,8 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="IMAGES",
         help="a folder (searched recursively), a text file of paths, WebDataset .tar shards or hf-datasets:NAME:SPLIT",
     )
-    parser.add_argument("table", metavar="TABLE", nargs="?", help="after 'show': the table to draw from")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the table")
+    parser.add_argument("table", metavar="TABLE", nargs="?", help="after 'show' or 'evaluate': the table")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder of the table, or of pictures (optional with 'evaluate')"
+    )
     parser.add_argument("--preset", choices=PRESETS, default=DEFAULT_PRESET, help="default: %(default)s")
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
     parser.add_argument(
@@ -58,13 +62,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--samples", type=int, default=12, metavar="N", help="with 'show': number of pictures (default: 12)"
     )
+    parser.add_argument(
+        "--data", nargs="+", action="extend", metavar="DATA", help="with 'evaluate': labeled images, as for finetune"
+    )
+    parser.add_argument("--skip-damaged", action="store_true", help="with 'evaluate': leave damaged images out")
+    parser.add_argument(
+        "--split", choices=("train", "val", "test"), help="with 'evaluate': split to use (default: val, else train)"
+    )
     add_wait_argument(parser)
     parser.add_argument("--quiet", action="store_true", help="print no progress")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make or show proposals; return 0, or 130 when interrupted. Errors are raised as AdeptError."""
+    """Make, show or evaluate proposals; return 0, or 130 when interrupted. Errors are raised as AdeptError."""
+    if args.images == "evaluate":
+        if args.table is None or args.data is None or args.photographs is not None:
+            args.usage_error("evaluate takes TABLE --data DATA [--out DIR] (a folder named evaluate: ./evaluate)")
+        from adept_training.cli.proposals_evaluate import evaluate_table
+
+        return evaluate_table(args)
+    if args.data is not None or args.split is not None:
+        args.usage_error("--data and --split belong to 'evaluate' alone")
+    if args.out is None:
+        args.usage_error("--out DIR is required")
     if args.images == "show":
         if args.table is None or args.photographs is None:
             args.usage_error("show takes TABLE --images IMAGES --out DIR (a folder named show: ./show)")
@@ -126,6 +147,13 @@ def _make(args: argparse.Namespace) -> int:
     if args.json:
         emit(json.dumps({k: str(v) if isinstance(v, Path) else v for k, v in asdict(report).items()}))
         return 0
+    _print_report(report, args, preset.name)
+    return 0
+
+
+def _print_report(report: RunReport, args: argparse.Namespace, preset: str) -> None:
+    from adept_training.proposals.fallbacks import fallback_warning
+
     emit(
         f"{report.images} images, {report.boxes} boxes ({report.boxes / report.images:.1f} per image, "
         f"{report.fallbacks} images by fallback) in {report.out}: {report.shards} shards, "
@@ -133,7 +161,8 @@ def _make(args: argparse.Namespace) -> int:
     )
     where = f": see {report.unreadable_report}" if report.unreadable_report else ""
     emit(f"{report.unreadable} unreadable images{where}")
-    return 0
+    if warning := fallback_warning(report.images, report.fallbacks, preset, args.images, args.out):
+        emit(f"caution: {warning}", sys.stderr)
 
 
 def _sizes(text: str) -> tuple[float, float]:

@@ -73,6 +73,11 @@ class ProposalTable:
         """Check whether the preset's filter left nothing, so that the boxes are a fallback."""
         return bool(self._fallback[self._row(key)])
 
+    @property
+    def fallbacks(self) -> int:
+        """Return the number of images whose boxes are a fallback."""
+        return int(self._fallback.sum())
+
     def sha256(self, key: str) -> bytes:
         """Return the SHA-256 of the encoded image (32 bytes) that the boxes were computed on."""
         return bytes(self._sha256[self._row(key)])
