@@ -13,7 +13,7 @@ from adept_training.images import content_hash
 from adept_training.labels.datasets import open_data
 from adept_training.proposals import ProposalTable
 from adept_training.proposals.blind_grid import blind_grid
-from adept_training.proposals.evaluate import SIZES, evaluate_proposals, match_images
+from adept_training.proposals.evaluate import SIZES, evaluate_proposals, match_images, recall_of
 from adept_training.proposals.fallbacks import fallback_warning
 from adept_training.proposals.search.presets import PRESETS
 from adept_training.proposals.table.shards import (
@@ -73,6 +73,13 @@ def test_recall_by_hand(table, labeled):
     assert (thirty.recall.iou50, thirty.recall.iou70) == (pytest.approx(200 / 3), pytest.approx(100 / 3))
     # IoU 0.5 counts 4 of 6, 0.55 and 0.6 three, 0.65 to 0.8 two, 0.85 to 0.95 one.
     assert thirty.recall.average == pytest.approx(100 * (4 + 2 * 3 + 4 * 2 + 3 * 1) / 60)
+
+
+def test_thresholds_are_inclusive(labeled):
+    images = open_data(labeled).train.images[:2]
+    found = recall_of(images, [np.array([0.499, 0.5]), np.array([0.7, 0.699])])
+    assert (found.iou50, found.iou70) == (75, 25)
+    assert (found.class50, found.class70) == (75, 25)
 
 
 def test_classes_weigh_the_same_and_crowds_do_not_count(tmp_path):
