@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from adept_hub.errors import RecipeError
 from adept_training.data.loader import Batch, BoxBatch, Order, Samples, Steps, make_loader
@@ -32,7 +33,10 @@ def _iou(a: list[float], b: list[float]) -> float:
     return both / (sum((x[2] - x[0]) * (x[3] - x[1]) for x in (a, b)) - both)
 
 
-def _slow(model: Adept, batch: Batch, *, same_image: bool) -> dict[str, float]:
+def _slow(
+    model: Adept, batch: Batch, *, same_image: bool, past: dict[int, list[tuple[Tensor, int]]] | None = None
+) -> dict[str, float]:
+    """``past``: vectors of each view and the numbers of their images."""
     maps = {net: [_maps(net, batch, view) for view in range(3)] for net in (model.online, model.target)}
     sets = [list(batch.boxes1_S), [batch.boxes2], [batch.boxes3]]
 
@@ -56,6 +60,9 @@ def _slow(model: Adept, batch: Batch, *, same_image: bool) -> dict[str, float]:
                         positives.append(score)
                     elif m != n or (same_image and _iou(mine, theirs) < 0.1):
                         negatives.append(score)
+                for vector, image in (past or {}).get(other, []):
+                    if image != batch.image_N[n]:
+                        negatives.append(math.exp(float(rows[0, n, k] @ vector) / T))
                 losses += [-math.log(p / (p + sum(negatives))) for p in positives]
             total += sum(losses) / max(len(losses), 1)
         return 2 * T * total / N
@@ -80,6 +87,30 @@ def test_every_direction_has_the_boxes_of_other_images_as_negatives(mode: str) -
         for name, value in values[same_image].items():
             assert float(step.terms[name]) == pytest.approx(value, abs=1e-4), name
     assert all(values[True][name] > values[False][name] + 1e-2 for name in values[True])
+
+
+@torch.no_grad()
+def test_each_view_has_a_queue_of_its_own() -> None:
+    batch = _batch()
+    model = _model("method.name=soco", "method.objective=infonce", f"method.temperature={T}", "method.queue=13")
+    assert model.queue is not None
+    vectors = torch.nn.functional.normalize(torch.randn(3, 13, 16, generator=torch.Generator().manual_seed(1)), dim=2)
+    images = torch.tensor([4, 77, -1, 0, 9, 50, 51, 52, 53, 54, -1, 55, 56])
+    model.queue.vectors_VQD.copy_(vectors)
+    model.queue.image_VQ.copy_(images.expand(3, 13))
+    past = {v: [(vectors[v, i], int(images[i])) for i in range(13) if images[i] >= 0] for v in range(3)}
+    expected = _slow(model, batch, same_image=False, past=past)
+    model.training = True  # itself alone: its norms stay in evaluation mode
+    step = model(batch)
+    for name, value in expected.items():
+        assert float(step.terms[name]) == pytest.approx(value, abs=1e-4), name
+    # Twelve boxes of each view are new, of V1 those of its first set; the first of the old ones follows.
+    for view, boxes in enumerate((batch.boxes1_S[0], batch.boxes2, batch.boxes3)):
+        maps = _maps(model.target, batch, view)
+        new = [_vector(model.target, maps, n, boxes.boxes_NK4[n, k], SIZES[view]) for n in range(N) for k in range(4)]
+        wanted = torch.stack([*new, vectors[view, 0]])
+        torch.testing.assert_close(model.queue.vectors_VQD[view], wanted, atol=1e-4, rtol=0)
+        assert model.queue.image_VQ[view].tolist() == [4] * 4 + [0] * 4 + [9] * 4 + [4]
 
 
 @pytest.mark.parametrize("name", ["adept_joint", "soco", "byol"])
