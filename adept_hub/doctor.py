@@ -1,4 +1,4 @@
-"""What in a detector's config would hurt these weights, and the remedy for each, in the framework's own words."""
+"""Check a detector's config against a checkpoint and suggest a remedy, in the framework's terms, per disagreement."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Finding:
     """One disagreement.
 
     Attributes:
-        code: what about, one word.
-        severity: ``error``: weights would not load, or would compute something else than they learned. ``warning``:
-            they work, but not as in pre-training or in the published fine-tuning.
-        found: what the detector has.
-        wanted: what the weights need.
+        code: the topic, one word.
+        severity: ``error``: the weights would not load, or would compute something else than they were trained for.
+            ``warning``: they work, but not as in pre-training or in the published fine-tuning.
+        found: the detector's value.
+        wanted: the value that the weights need.
         remedy: what to change.
     """
 
@@ -42,25 +42,25 @@ class Finding:
 
 @checked
 def diagnose_stock(config: CheckpointConfig, framework: str) -> list[Finding]:
-    """What a framework's own Faster R-CNN R50-FPN config would do to these weights."""
+    """Check a framework's stock Faster R-CNN R50-FPN config against a checkpoint."""
     known = find_framework(framework)
     return diagnose(known.stock, config, known)
 
 
 @checked
 def diagnose_file(path: Path, config: CheckpointConfig, framework: str, *, run_config: bool = False) -> list[Finding]:
-    """What a framework's config file, or the detector in a weights file, would do to these weights.
+    """Check a framework's config file, or the detector in a weights file, against a checkpoint.
 
     Args:
         path: a config or a weights file of the framework.
-        config: of the checkpoint.
+        config: the checkpoint's config.
         framework: one of `adept_hub.spec.FRAMEWORKS`.
         run_config: whether a Python config may be executed; ``.yaml`` and ``.json`` never are.
 
     Raises:
         CheckpointError: the file cannot be read, or is a Python config that may not be run.
         MissingExtraError: PyYAML is not installed.
-        UnsupportedModelError: the weights are no two-stage FPN detector's.
+        UnsupportedModelError: the weights are not those of a two-stage FPN detector.
     """
     known = find_framework(framework)
     return diagnose(facts_of_file(path, known, run_config=run_config), config, known)
@@ -68,7 +68,7 @@ def diagnose_file(path: Path, config: CheckpointConfig, framework: str, *, run_c
 
 @checked
 def diagnose(facts: Facts, config: CheckpointConfig, framework: Framework) -> list[Finding]:
-    """Every disagreement between a detector as configured and a checkpoint, errors first."""
+    """Return every disagreement between a configured detector and a checkpoint, errors first."""
     spec, case = config.spec, _Case(facts, framework)
     found = [*_pixels(case, config), *_backbone(case, spec), *_fpn(case, spec), *_rpn(case, spec), *_head(case, spec)]
     return sorted(found, key=lambda finding: finding.severity != "error")
@@ -82,7 +82,7 @@ class _Case(NamedTuple):
 def _finding(
     case: _Case, code: str, severity: Literal["error", "warning"], found: object, wanted: object, **values: object
 ) -> Finding:
-    has = str(found)  # a value of the user's file, of any length
+    has = str(found)  # from the user's file, of any length
     shown = has if len(has) <= LONGEST_VALUE else f"{has[: LONGEST_VALUE - 3]}..."
     return Finding(code, severity, shown, str(wanted), case.framework.remedy(code, **values))
 
@@ -110,10 +110,12 @@ def _backbone(case: _Case, spec: DetectorSpec) -> Iterator[Finding]:
     if facts.backbone_norm in ("", "GN"):
         yield _finding(case, "backbone_norm", "error", facts.backbone_norm or "no norm", "batch norm")
     elif facts.backbone_norm == "FrozenBN" or facts.norm_eval:
-        yield _finding(case, "frozen_norms", "warning", "frozen batch norms", "batch norms that go on learning")
+        yield _finding(case, "frozen_norms", "warning", "frozen batch norms", "trainable batch norms")
     none_frozen = case.framework.none_frozen
     if facts.frozen_stages is not None and facts.frozen_stages > none_frozen:
-        yield _finding(case, "frozen_stages", "warning", f"{facts.frozen_stages}", f"{none_frozen}: all stages learn")
+        yield _finding(
+            case, "frozen_stages", "warning", f"{facts.frozen_stages}", f"{none_frozen}: all stages are trained"
+        )
 
 
 def _fpn(case: _Case, spec: DetectorSpec) -> Iterator[Finding]:
@@ -132,7 +134,7 @@ def _rpn(case: _Case, spec: DetectorSpec) -> Iterator[Finding]:
         found, shape = f"{facts.rpn_convs} convolutions", {"count": spec.anchors_per_location}
         yield _finding(case, "rpn_convs", "error", found, "one", channels=spec.fpn_channels, **shape)
     if facts.rpn_softmax:
-        yield _finding(case, "rpn_softmax", "error", "two softmax logits an anchor", "one sigmoid logit")
+        yield _finding(case, "rpn_softmax", "error", "two softmax logits per anchor", "one sigmoid logit")
     ratios = list(spec.anchors.ratios)
     if facts.anchor_ratios not in (None, spec.anchors.ratios):
         yield _finding(case, "anchors", "error", list(facts.anchor_ratios), ratios, ratios=ratios)
@@ -140,11 +142,13 @@ def _rpn(case: _Case, spec: DetectorSpec) -> Iterator[Finding]:
     if sizes is None:
         return
     if any(len(level) != 1 for level in sizes):
-        yield _finding(case, "anchors", "error", f"{len(sizes[0])} sizes a level", "one size a level", ratios=ratios)
+        yield _finding(
+            case, "anchors", "error", f"{len(sizes[0])} sizes per level", "one size per level", ratios=ratios
+        )
     elif any(abs(a[0] - b) > 1e-3 for a, b in zip(sizes, wanted, strict=False)):
         whole = (*wanted, 2 * wanted[-1])
         has = [level[0] for level in sizes]
-        # One factor for all levels, or the RPN's outputs cannot be rescaled to the framework's anchors.
+        # Rescaling the RPN's outputs to the framework's anchors needs the same factor on all levels.
         rescaled = "" if anchor_ratio(spec, DOWNSTREAM_SIZES) is None else ", or export with --anchors rescaled"
         yield _finding(case, "anchor_sizes", "warning", f"{has} px", f"{list(wanted)} px on P2-P5",
                        want=case.framework.anchor_setting(whole), rescaled=rescaled)  # fmt: skip

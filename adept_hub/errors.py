@@ -1,7 +1,7 @@
-"""Every mistake a user can make, one class each.
+"""User errors, one class per kind of mistake.
 
-A message says what happened, why, and what to type next, in one to three lines. The command line prints it without a
-traceback and exits with status 1; in Python all of them are caught by ``except AdeptError``.
+A message states what happened, why, and what to type next, in one to three lines. The command line prints it without a
+traceback and exits with status 1; in Python, ``except AdeptError`` catches all of them.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ class AdeptError(Exception):
 
 
 class UnknownOptionError(AdeptError, TypeError):
-    """A keyword that a call does not take; the nearest that it does take is named.
+    """A keyword that a call does not accept; the message suggests the closest one that it does.
 
     Fix: use the option that the message names; every call lists its options in the Python reference.
     """
 
 
 class OptionTypeError(AdeptError, TypeError):
-    """A value of a type that an option does not take, or arguments that do not fit the signature.
+    """A value of the wrong type, or arguments that do not match the signature.
 
     Fix: pass the type that the message names.
     """
 
 
 class OptionValueError(AdeptError, ValueError):
-    """A value that is not one of those that an option takes.
+    """A value that is not one of an option's choices.
 
     Fix: choose one of the values in the message.
     """
@@ -47,7 +47,7 @@ class OptionValueError(AdeptError, ValueError):
 
 
 class UnknownModelError(AdeptError):
-    """A name that the registry does not hold.
+    """A name that is not in the registry.
 
     Fix: ``adept list --all`` prints every name.
     """
@@ -65,37 +65,37 @@ class SourceError(AdeptError):
 
 
 class RegistryError(AdeptError):
-    """A registry file that cannot be read, contradicts itself or takes another's names.
+    """A registry file that cannot be read, contradicts itself or reuses the names of another one.
 
     Fix: correct the file, then check it with ``adept verify --registries``.
     """
 
 
 class UnpublishedWeightsError(AdeptError):
-    """The architecture is known, weights of it are not published.
+    """A registered architecture without published weights.
 
     Fix: use a published name, or train the weights with the command in the message.
     """
 
 
 class DownloadError(AdeptError):
-    """The Hub could not be reached, or refused.
+    """The Hub could not be reached, or refused the request.
 
-    Fix: check the network, ``HF_ENDPOINT`` and ``HF_TOKEN``, then run it again.
+    Fix: check the network, ``HF_ENDPOINT`` and ``HF_TOKEN``, then try again.
     """
 
 
 class PublishError(AdeptError):
-    """A checkpoint that is not fit to be published, or a repository that would not take it.
+    """A checkpoint that cannot be published as it is, or a repository that rejected it.
 
-    Fix: mend what the message names; nothing was published.
+    Fix: correct what the message names; nothing was published.
     """
 
 
 class LicenseError(AdeptError):
-    """A license that is not known to be at least as restrictive as that of the weights that training started from.
+    """A license that may be less restrictive than that of the weights that training started from.
 
-    Fix: state a license that the message accepts, or ``--relicense`` if you hold the rights.
+    Fix: specify a license that the message lists, or ``--relicense`` if you hold the rights.
     """
 
 
@@ -103,70 +103,70 @@ class LicenseError(AdeptError):
 
 
 class CheckpointError(AdeptError):
-    """A checkpoint folder that is not one: a file is missing, or its config cannot be read.
+    """A folder or file that is not a valid checkpoint: a file is missing, or the config cannot be read.
 
     Fix: pass the folder that contains ``config.json`` and ``model.safetensors``.
     """
 
 
 class IntegrityError(CheckpointError):
-    """A file whose content is not what its digest promises.
+    """A file whose content does not match its digest.
 
     Fix: download it again: ``adept pull NAME --force``.
     """
 
 
 class FileTooLargeError(IntegrityError):
-    """A file that is larger than any of its kind.
+    """A file that is larger than any valid file of its kind.
 
-    Fix: get the file from its origin again.
+    Fix: download the file again from its original source.
     """
 
 
 class PickleRefusedError(CheckpointError):
-    """A file with pickled objects; loading it could run code.
+    """A file with pickled objects; loading it could run arbitrary code.
 
-    Fix: convert the file to safetensors where you trust it.
+    Fix: if you trust the file, convert it to safetensors.
     """
 
 
 class UnknownKeyError(CheckpointError):
-    """A tensor whose name no key table knows.
+    """A tensor whose name is in no key table.
 
-    Fix: ``adept import`` reads the weights of other projects.
+    Fix: convert the weights of other projects with ``adept import``.
     """
 
 
 class ShapeMismatchError(CheckpointError):
-    """A tensor whose shape is not the one the architecture declares.
+    """A tensor whose shape does not match the architecture.
 
     Fix: load the weights into the architecture that the message names.
     """
 
 
 class IncompleteLoadError(AdeptError):
-    """A promised part was not wholly loaded.
+    """A requested part could not be loaded completely.
 
-    Fix: request only the parts that the checkpoint holds (``parts=``).
+    Fix: request only the parts that the checkpoint contains (``parts=``).
     """
 
 
 class UnknownPartError(IncompleteLoadError, OptionValueError):
-    """A word that is not one of the four parts, or no part at all.
+    """A part that does not exist, or an empty list of parts.
 
     Fix: choose from ``backbone``, ``fpn``, ``rpn`` and ``head``.
     """
 
 
 class UnsupportedModelError(AdeptError):
-    """A user's model that cannot hold the weights as it is built.
+    """A user's model whose architecture does not match the weights.
 
-    Fix: change the model as the message says; ``adept doctor`` checks a config.
+    Fix: change the model as the message suggests; ``adept doctor`` checks a config.
     """
 
 
 class UnsupportedDetectorError(OptionValueError):
-    """A detector or framework that this version does not build.
+    """A detector or framework that this version does not support.
 
     Fix: choose a detector and a framework from the message.
     """
@@ -176,72 +176,72 @@ class UnsupportedDetectorError(OptionValueError):
 
 
 class ImagesError(AdeptError):
-    """No photographs where photographs were promised, or none that can be read.
+    """A source without images, or without any image that can be decoded.
 
-    Fix: pass a folder of images, a text file of paths, or shards.
+    Fix: pass a folder of images, a text file of paths, or WebDataset shards.
     """
 
 
 class ImageDecodeError(ImagesError):
-    """One file that is not a readable image.
+    """A file that cannot be decoded as an image.
 
     Fix: replace or remove the file.
     """
 
 
 class DataError(AdeptError):
-    """A labeled data set that is none, or is damaged.
+    """A labeled data set that is invalid or damaged.
 
-    Fix: ``adept data check DATA`` lists every problem.
+    Fix: list every problem with ``adept data check DATA``.
     """
 
 
 class ProposalsError(AdeptError):
-    """A proposal table that is missing, foreign or does not belong to the images.
+    """A proposal table that is missing, invalid or was generated from other images.
 
-    Fix: make the table again from the same images: ``adept proposals IMAGES --out DIR``.
+    Fix: generate the table again from the same images: ``adept proposals IMAGES --out DIR``.
     """
 
 
 class RecipeError(AdeptError):
-    """A recipe with an unknown field, a wrong type or values that exclude each other.
+    """A recipe with an unknown field, a value of the wrong type or conflicting values.
 
-    Fix: ``adept recipe NAME`` prints every field of a recipe.
+    Fix: print every field of a recipe with ``adept recipe NAME``.
     """
 
 
 class TrainingDivergedError(AdeptError):
-    """A loss or a feature that is no longer finite, or has collapsed.
+    """A loss that is no longer finite, or features that have collapsed.
 
     Fix: lower the learning rate as the message suggests, or resume from an earlier state.
     """
 
 
 class ResumeError(AdeptError):
-    """A run that cannot be continued as asked.
+    """A run that cannot be resumed with the given options.
 
-    Fix: resume with the options of the first run, or choose another ``--out``.
+    Fix: resume with the options of the first session, or choose another ``--out``.
     """
 
 
 class FolderInUseError(AdeptError):
-    """A folder that another process is writing.
+    """A folder that another process is writing to.
 
     Fix: wait for the other process, or choose another folder.
     """
 
 
 class TrackerError(AdeptError):
-    """An experiment tracker that does not take the run.
+    """An experiment tracker that rejected the run.
 
     Fix: log in to the tracker, or run without ``--track``.
     """
 
 
 class NotARunError(AdeptError):
-    """A folder that was taken for a run's and holds none.
+    """A folder that is not a run.
 
-    Fix: pass the ``--out`` of ``adept pretrain`` or ``adept finetune``.
+    Fix: pass the folder that was the ``--out`` of ``adept pretrain`` or ``adept finetune``.
     """
 
 
@@ -249,7 +249,7 @@ class NotARunError(AdeptError):
 
 
 class MissingExtraError(AdeptError):
-    """An optional dependency that a command needs.
+    """A missing optional dependency.
 
     Fix: run the ``pip install`` command in the message.
     """
@@ -261,14 +261,14 @@ class MissingExtraError(AdeptError):
 
 
 class DiskFullError(AdeptError):
-    """No space left where something was to be written; nothing half-written is left under the final name.
+    """A full disk, quota or file size limit; no partial file is left under the final name.
 
     Fix: free space, or choose another folder.
     """
 
 
 class OutputExistsError(AdeptError):
-    """The output is already there and would be overwritten.
+    """An output that already exists and would be overwritten.
 
     Fix: choose another folder, or remove this one.
     """

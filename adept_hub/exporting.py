@@ -1,4 +1,4 @@
-"""Checkpoints under a framework's own names: as a state dict, or as weights and a config on disk."""
+"""Export checkpoints under a framework's names: as a state dict, or as weights and a config on disk."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def load_state_dict(
     token: str | bool | None = None,
     **options: Unpack[StateOptions],
 ) -> dict[str, Tensor]:
-    """The pre-trained tensors under a framework's own names.
+    """Load the pre-trained tensors under a framework's names.
 
     Args:
         framework: ``torchvision``, ``detectron2``, ``mmdet``, or ``canonical`` for the names of the checkpoint file.
-        detector: the detector that the names are for.
+        detector: the detector whose names to use.
         **options: ``norm`` and ``anchors`` of `adept_hub.convert.options.Target`; they need a framework.
 
     For the other arguments and the errors see `load_pretrained`.
 
     Raises:
-        UnsupportedDetectorError: the framework, the detector or an option is not known.
-        OptionValueError: an option that changes nothing under canonical names.
+        UnsupportedDetectorError: the framework, the detector or an option is not supported.
+        OptionValueError: an option that has no effect with canonical names.
 
     Example:
         >>> import adept_hub
@@ -59,8 +59,8 @@ def load_state_dict(
     names = tuple(FRAMEWORKS)
     if framework == "canonical" and (target != Target() or options):
         raise OptionValueError(
-            "The canonical names are those of every detector: detector, norm and anchors change nothing there.\n"
-            f"Name the framework too: framework={names[0]!r} (or {', '.join(names[1:])})."
+            "The canonical names are the same for every detector: detector, norm and anchors have no effect.\n"
+            f"Specify the framework too: framework={names[0]!r} (or {', '.join(names[1:])})."
         )
     fetched = fetch(source, FetchOptions(revision, cache_dir, offline, token))
     tensors = promised_tensors(fetched, promised_parts(parts, fetched.config))
@@ -85,20 +85,20 @@ def export(
     token: str | bool | None = None,
     **options: Unpack[TargetOptions],
 ) -> list[Path]:
-    """Write weights under a framework's names and the config that makes the framework agree with them.
+    """Write weights under a framework's names, and a config with which the framework builds the matching detector.
 
     Args:
         framework: a name in `adept_hub.frameworks.FRAMEWORKS`: ``torchvision``, ``detectron2`` or ``mmdet``.
-        out: the folder to write; must not exist, or be empty.
+        out: the output folder; it must not exist, or be empty.
         detector: the detector to configure.
         parts: the parts to write; the framework initializes the others.
         **options: those of `adept_hub.convert.options.Target` (``num_classes``, ``norm``, ``anchors``, ``levels``).
 
     Returns:
-        The files written.
+        The written files.
 
     Raises:
-        OutputExistsError, DiskFullError: about ``out``. Others as in `load_pretrained`.
+        OutputExistsError, DiskFullError: ``out`` is not empty, or cannot be written. Others as in `load_pretrained`.
 
     Example:
         >>> import adept_hub, tempfile

@@ -1,4 +1,4 @@
-"""Checkpoints become detectors: ready to fine-tune, or inside a user's own model."""
+"""Load checkpoints: as a detector ready to fine-tune, or into a user's own model."""
 
 from __future__ import annotations
 
@@ -53,32 +53,32 @@ def load_pretrained(
     token: str | bool | None = None,
     **options: Unpack[DetectorOptions],
 ) -> GeneralizedRCNN:
-    """A torchvision detector whose backbone, FPN, RPN and RoI head are pre-trained, ready to fine-tune.
+    """Load a torchvision detector with pre-trained backbone, FPN, RPN and RoI head, ready to fine-tune.
 
-    Its class, box and mask predictors are new; ``model.load_report`` says what came from where. Images are a list of
-    float32 RGB tensors (3, H, W) in [0, 1]; boxes are xyxy in pixels of those images.
+    Its class, box and mask predictors are newly initialized; ``model.load_report`` lists what was loaded. The model
+    takes a list of float32 RGB images (3, H, W) in [0, 1]; boxes are xyxy in pixels of those images.
 
     Args:
         source: a name (``adept_joint``), ``hf-hub:org/repo[@revision]``, ``local-dir:PATH``, a checkpoint folder or
             a run folder (its ``export/`` or ``best/``).
-        num_classes: classes with the background, as torchvision counts them.
+        num_classes: number of classes including the background, as in torchvision.
         detector: ``faster_rcnn``, ``mask_rcnn`` or ``cascade_rcnn``.
-        parts: the parts to load, one as a string or several; the others keep their initial values and are reported as
+        parts: the parts to load, as a string or an iterable; the others keep their initial values and are reported as
             re-initialized.
-        anchors: ``downstream`` (32-512 px), ``rescaled`` (the same, the RPN's box deltas adapted to them) or
-            ``pretraining`` (those that the RPN was trained on); ``anchor_sizes`` says other sizes.
+        anchors: ``downstream`` (32-512 px), ``rescaled`` (the same, with the RPN's box deltas adapted to them) or
+            ``pretraining`` (the sizes that the RPN was trained with); ``anchor_sizes`` sets any others.
         revision: branch, tag or commit on the Hub.
-        cache_dir: where downloads are kept; by default huggingface_hub's own cache.
-        offline: make no request; by default as ``HF_HUB_OFFLINE`` says.
-        token: for private repositories; by default the stored login.
+        cache_dir: folder for downloads; default: huggingface_hub's cache.
+        offline: make no request; default: the value of ``HF_HUB_OFFLINE``.
+        token: token for private repositories; default: the stored login.
         **options: those of `adept_hub.models.assemble_detector` (``anchor_sizes``, ``levels``) and of torchvision's
             FasterRCNN and MaskRCNN (``min_size``, ``box_detections_per_img``, ...).
 
     Raises:
         AdeptError: any of the errors of `adept_hub.hub.fetch.fetch` and `adept_hub.checkpoint.folder.read_tensors`.
-        IncompleteLoadError: the checkpoint lacks a promised part.
-        UnsupportedDetectorError: ``detector`` or ``num_classes`` cannot be built.
-        UnknownOptionError, OptionTypeError: an option that does not exist, or a value of another type.
+        IncompleteLoadError: the checkpoint lacks a requested part.
+        UnsupportedDetectorError: ``detector`` or ``num_classes`` is not supported.
+        UnknownOptionError, OptionTypeError: an option that does not exist, or a value of the wrong type.
 
     Example:
         >>> import adept_hub, torch
@@ -103,7 +103,7 @@ def load_pretrained(
         module = _filled_parts(spec, values, wanted)
         model = assemble_detector(module, num_classes, detector, fetched.config.preprocessing, **options)
         if any(parameter.dtype != torch.float32 for parameter in model.parameters()):
-            model.float()  # another default made predictors that do not fit the weights
+            model.float()  # predictors created under another default dtype
         state = {name: own.tensor for name, own in own_tensors(model).items()}
         held = verify(model, plan_for_model(recognize(state), state, values, spec, wanted))
         model.load_report = LoadReport(
@@ -128,19 +128,19 @@ def create_model(
     token: str | bool | None = None,
     **options: Unpack[DetectorOptions],
 ) -> GeneralizedRCNN:
-    """Build the detector that `load_pretrained` gives: without weights, or with ``pretrained=True`` that very one.
+    """Build the detector of `load_pretrained`, with initial values or, with ``pretrained=True``, the weights.
 
     Args:
         name: a name; with ``pretrained=True`` any source.
-        pretrained: load the weights, as in timm. Without them every tensor has its initial value.
-        parts: with ``pretrained=True`` the parts to load; by default all four.
-        revision: with ``pretrained=True`` the branch, tag or commit on the Hub.
+        pretrained: load the weights, as in timm; otherwise every tensor has its initial value.
+        parts: the parts to load with ``pretrained=True``; default: all four.
+        revision: the branch, tag or commit on the Hub, with ``pretrained=True``.
 
     For the other arguments and errors see `load_pretrained`.
 
     Raises:
-        UnknownModelError: no such name; the nearest are shown.
-        UnsupportedDetectorError: ``detector`` or ``num_classes`` cannot be built.
+        UnknownModelError: the name is not registered; the message suggests the closest ones.
+        UnsupportedDetectorError: ``detector`` or ``num_classes`` is not supported.
         OptionValueError: ``parts`` or ``revision`` without ``pretrained=True``.
 
     Example:
@@ -157,7 +157,7 @@ def create_model(
     for option, value in (("parts", parts), ("revision", revision)):
         if value is not None:
             raise OptionValueError(
-                f"{option}={value!r} chooses weights, and create_model() loads none by default.\n"
+                f"{option}={value!r} selects weights, but create_model() loads no weights by default.\n"
                 f"Load them: create_model({str(name)!r}, pretrained=True, {option}={value!r})"
             )
     _check_detector(detector, num_classes, anchors, options)
@@ -180,17 +180,17 @@ def load_into(
 ) -> LoadReport:
     """Copy pre-trained tensors into a user's own torchvision, Detectron2 or MMDetection detector.
 
-    The framework is recognized by the names of the model's tensors, behind any wrapper's prefix. Either every tensor
-    of every promised part is copied, or the model is left untouched. A model whose mean, std or channel order is not
-    that of the weights is loaded with a warning, which the report repeats: they are yours to change.
+    The framework is recognized by the names of the model's tensors, with or without a wrapper's prefix. Either every
+    tensor of every requested part is copied, or the model is left untouched. If the model's mean, std or channel order
+    differs from that of the weights, it is loaded with a warning, which the report repeats.
 
     Args:
-        fold_norms: where the model's FPN or RoI head has convolutions without norms, fold the pre-trained norms into
+        fold_norms: if the model's FPN or RoI head has convolutions without norms, fold the pre-trained norms into
             their weights and biases, which is exact in evaluation mode; by default such a model is refused.
 
     Raises:
-        UnsupportedModelError: the model cannot hold the parts as it is built; the message says what to change.
-        IncompleteLoadError: the checkpoint lacks a promised part.
+        UnsupportedModelError: the model's architecture does not match; the message suggests a fix.
+        IncompleteLoadError: the checkpoint lacks a requested part.
         Others as in `load_pretrained`.
 
     Example:
@@ -215,19 +215,19 @@ def load_into(
         rows = tuple(part_rows(model, held, tensors, "other"))
         pixels = pixel_notes(model, known.framework, fetched.config) if "backbone" in chosen else ()
         for note in pixels:
-            warnings.warn(f"{fetched.config.name}: {note}", stacklevel=3)  # past the check of options
+            warnings.warn(f"{fetched.config.name}: {note}", stacklevel=3)  # skip the frame of `checked`
         return LoadReport(fetched.origin, fetched.config.name, rows, (*notes(model, held, also_changed), *pixels))
 
 
 def _check_detector(detector: Detector, num_classes: int, anchors: Anchors, options: DetectorOptions) -> None:
-    """Refuse a word or a number that is not valid before anything is fetched."""
+    """Refuse invalid options before anything is fetched."""
     Target(detector=detector, anchors=anchors)
     check_choice("levels", options.get("levels", "stock"), get_args(Levels), UnsupportedDetectorError)
     check_num_classes(num_classes)
 
 
 def _filled_parts(spec: DetectorSpec, tensors: Mapping[str, Tensor], wanted: tuple[str, ...]) -> DetectorParts:
-    """The parts module with the wanted parts assigned, not copied; built without initializing what is replaced."""
+    """Build the parts and assign the tensors without a copy; modules whose tensors are replaced are not initialized."""
     with skeleton() if wanted == PARTS else contextlib.nullcontext():
         module = DetectorParts(spec)
     for part in wanted:

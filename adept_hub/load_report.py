@@ -1,4 +1,4 @@
-"""What a load did, part by part; nothing is left out, so nothing can fail silently."""
+"""The report of a load, part by part; it is complete, so that nothing can fail silently."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 class PartReport:
     """One part of a detector after a load.
 
-    ``loaded`` and ``bytes`` count tensors that came from the checkpoint (bytes in memory). ``reinitialized`` are
-    tensors of the model that keep their own initial values, ``reshaped`` those whose values were adapted to another
-    shape or form, ``skipped`` tensors of the checkpoint that were not used, each with the reason.
+    ``loaded`` and ``bytes`` count the tensors loaded from the checkpoint (bytes in memory). ``reinitialized`` lists the
+    model's tensors that keep their initial values, ``reshaped`` those whose values were adapted to another shape or
+    form, and ``skipped`` the checkpoint's tensors that were not used, each with the reason.
     """
 
     part: str
@@ -24,7 +24,7 @@ class PartReport:
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What came from where; ``str(report)`` is a table."""
+    """The result of a load, one row per part; ``str(report)`` is a table."""
 
     source: str
     name: str
@@ -39,12 +39,12 @@ class LoadReport:
 
     @property
     def loaded(self) -> int:
-        """Tensors that came from the checkpoint."""
+        """Number of tensors loaded from the checkpoint."""
         return sum(row.loaded for row in self.parts)
 
     @property
     def bytes(self) -> int:
-        """Their size in memory."""
+        """Size of the loaded tensors in memory, in bytes."""
         return sum(row.bytes for row in self.parts)
 
     def __str__(self) -> str:

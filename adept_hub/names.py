@@ -40,51 +40,53 @@ Source = NamedSource | HubSource | LocalSource
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """Architecture and tag of a name; the tag is empty where the name has none."""
+    """Split a name into architecture and tag; the tag may be empty."""
     architecture, _, tag = name.partition(".")
     return architecture, tag
 
 
 def is_name(text: str) -> bool:
-    """Whether ``text`` has the form ``architecture`` or ``architecture.tag``: lower case, digits and ``_``."""
+    """Check for the form ``architecture`` or ``architecture.tag``: lower case, digits and ``_``."""
     return len(text) <= _LONGEST and _NAME.fullmatch(text) is not None
 
 
 def is_commit(revision: str | None) -> bool:
-    """Whether a revision is a whole commit SHA, which never changes its content."""
+    """Check for a full commit SHA, whose content never changes."""
     return revision is not None and _COMMIT.fullmatch(revision) is not None
 
 
 def check_revision(revision: str) -> str:
-    """The revision itself, if it can be a branch, tag or commit.
+    """Return the revision if it can be a branch, tag or commit.
 
     Raises:
         SourceError: it cannot.
     """
     if len(revision) > _LONGEST or ".." in revision or not _REVISION.fullmatch(revision):
-        raise SourceError(f"{revision[:_LONGEST]!r} is no revision.\nA revision is a branch, a tag or a commit SHA.")
+        raise SourceError(
+            f"{revision[:_LONGEST]!r} is not a valid revision.\nA revision is a branch, a tag or a commit SHA."
+        )
     return revision
 
 
 def check_repo(repo: str) -> str:
-    """The repository's name itself, if it has the form ``org/name``.
+    """Return the repository's name if it has the form ``org/name``.
 
     Raises:
-        SourceError: it has not.
+        SourceError: it does not.
     """
     if not _REPO.fullmatch(repo):
-        raise SourceError(f"{repo[:_LONGEST]!r} is no repository on the Hub.\nIts form is org/name.")
+        raise SourceError(f"{repo[:_LONGEST]!r} is not a valid repository name.\nThe form is org/name.")
     return repo
 
 
 def parse_source(text: str | os.PathLike[str]) -> Source:
-    """What a user typed, understood.
+    """Parse a source as a user typed it.
 
-    A path object, or text that begins with ``.``, ``~`` or ``/``, holds a separator or is an existing folder or file,
-    is a path; anything else without a scheme is a name.
+    A path object, or text that begins with ``.``, ``~`` or ``/``, contains a separator or is an existing folder or
+    file, is a path; anything else without a scheme is a name.
 
     Raises:
-        SourceError: none of the four forms.
+        SourceError: the text has none of the four forms.
     """
     if isinstance(text, os.PathLike):
         return LocalSource(_path(os.fspath(text)))
@@ -98,7 +100,7 @@ def parse_source(text: str | os.PathLike[str]) -> Source:
     if is_name(text):
         return NamedSource(text)
     raise SourceError(
-        f"{reprlib.repr(text)} is no source.\n"
+        f"{reprlib.repr(text)} is not a valid source.\n"
         "A source is a name (adept list), hf-hub:org/repo[@revision], local-dir:PATH, a checkpoint folder or a run."
     )
 
@@ -111,19 +113,19 @@ def _hub(rest: str, text: str) -> HubSource:
             check_revision(revision)
     except SourceError:
         raise SourceError(
-            f"{reprlib.repr(text)} is no Hub source.\nIts form is hf-hub:org/repo or hf-hub:org/repo@revision."
+            f"{reprlib.repr(text)} is not a valid Hub source.\nThe form is hf-hub:org/repo or hf-hub:org/repo@revision."
         ) from None
     return HubSource(repo, revision or None)
 
 
 def _path(text: str) -> Path:
     if "\0" in text:
-        raise SourceError(f"{reprlib.repr(text)} is no path: it holds a null character.")
+        raise SourceError(f"{reprlib.repr(text)} is not a valid path: it contains a null character.")
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
-        raise SourceError(f"{reprlib.repr(text)} is no path: {error}") from error
+        raise SourceError(f"{reprlib.repr(text)} is not a valid path: {error}") from error
 
 
 def _is_there(text: str) -> bool:
-    return bool(text) and os.path.lexists(text)  # a link to nothing, too: that is said when it is opened
+    return bool(text) and os.path.lexists(text)  # broken links too: opening one reports the reason

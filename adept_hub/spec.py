@@ -1,6 +1,6 @@
-"""What a checkpoint is, in frozen dataclasses: the source for config.json, the registry, the cards and the builders.
+"""The schema of a checkpoint as frozen dataclasses, shared by config.json, the registry, the cards and the builders.
 
-Nothing here imports torch.
+This module does not import torch.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 PARTS = ("backbone", "fpn", "rpn", "head")
 METHODS = ("adept_joint", "adept_separate", "soco", "byol", "scratch")
-#: Of config.json, detector.json and the registry; 2 is the first whose keys are spelled as the Hub spells them.
+#: Version of config.json, detector.json and the registry; 2 is the first with the Hub's spelling of keys.
 FORMAT_VERSION = 2
 DETECTORS = ("faster_rcnn", "mask_rcnn", "cascade_rcnn")
 FRAMEWORKS = ("torchvision", "detectron2", "mmdet")
@@ -32,13 +32,14 @@ class AnchorSpec:
 class LevelSpec:
     """Scale-aware assignment of boxes to P2, P3, ... as in SoCo (section 3.1 of the paper)."""
 
-    #: A box whose sqrt(w * h), in pixels of its own view, is at most ``upper[i]`` belongs to level i; the last is open.
+    #: A box whose sqrt(w * h), in pixels of the view, is at most ``upper[i]`` is assigned to level i; the last level
+    #: also takes all larger boxes.
     upper: tuple[float, ...] = (48.0, 96.0, 192.0, 224.0)
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How pixels become the network's input: RGB in [0, 1], then (x - mean) / std, channel by channel."""
+    """Normalization of the input: RGB in [0, 1], then (x - mean) / std per channel."""
 
     channel_order: Literal["rgb"] = "rgb"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
@@ -69,22 +70,22 @@ class DetectorSpec:
 
     @property
     def stage_channels(self) -> tuple[int, int, int, int]:
-        """Channels of the backbone's C2-C5."""
+        """Number of channels of the backbone's C2-C5."""
         return (256, 512, 1024, 2048) if self.depth >= 50 else (64, 128, 256, 512)
 
     @property
     def anchors_per_location(self) -> int:
-        """Anchors at each place of each level."""
+        """Number of anchors per location of each level."""
         return len(self.anchors.ratios)
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One measured figure and where it comes from."""
+    """One metric and where its value comes from."""
 
     name: str
     value: float
-    #: The images that it was measured on.
+    #: The images on which it was measured.
     data: str
     provenance: Literal["paper-reported", "reproduced", "self-reported"]
     #: The command that measured it.
@@ -95,7 +96,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Start:
-    """A checkpoint that training started from: its name, the SHA-256 of its weights, and the license they had."""
+    """A checkpoint that training started from: its name, the SHA-256 of its weights and their license."""
 
     name: str
     sha256: str
@@ -104,7 +105,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Provenance:
-    """How the weights came to be."""
+    """Provenance of the weights: method, data, recipe and the chain of checkpoints that training started from."""
 
     #: The pre-training method.
     method: str
@@ -113,24 +114,24 @@ class Provenance:
     #: Number of images.
     images: int
     epochs: float
-    #: Which of BYOL's two networks the file holds.
+    #: Which of BYOL's two networks was exported.
     exported_network: Literal["target", "online", "none"]
     #: Algorithm, preset and digest of the proposals.
     proposals: dict[str, Any] = field(default_factory=dict)
-    #: The whole recipe, and the digest of its content.
+    #: The complete recipe, and the digest of its content.
     recipe: dict[str, Any] = field(default_factory=dict)
     recipe_sha256: str = ""
     #: Hardware and libraries of the run, in words.
     trained_on: str = ""
     metrics: tuple[Metric, ...] = ()
-    #: Limitations of these very weights, one sentence each.
+    #: Limitations of these particular weights, one sentence each.
     notes: tuple[str, ...] = ()
-    #: The whole chain of checkpoints that the weights go back to, the oldest first and the direct start last; empty if
-    #: they started from random values.
+    #: The chain of checkpoints that training started from, the oldest first and the direct start last; empty if
+    #: training started from random values.
     starts: tuple[Start, ...] = ()
-    #: A person claimed the right to grant another license than the direct start's.
+    #: Whether the user claims the right to grant another license than the direct start's.
     relicensed: bool = False
-    #: Labels were trained on, here or in one of the starts.
+    #: Whether labels were used, in this training or in one of the starts.
     labeled: bool = False
     #: Share of random initial values that remains in the weights, by the momentum of a target network, in [0, 1]; null
     #: where it is unknown.
@@ -139,7 +140,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class CheckpointConfig:
-    """The whole of config.json."""
+    """The content of config.json."""
 
     #: ``architecture.tag``.
     name: str
@@ -151,13 +152,13 @@ class CheckpointConfig:
     sha256: str
     #: Bytes of model.safetensors.
     size: int
-    #: The parts that the file holds; SoCo's has no ``rpn``.
+    #: The parts that the file contains; SoCo's has no ``rpn``.
     parts: tuple[str, ...] = PARTS
-    #: Type of the stored weights; they are loaded as float32.
+    #: Data type of the stored weights; they are loaded as float32.
     stored_dtype: Literal["float32", "float16"] = "float32"
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     format_version: int = FORMAT_VERSION
 
     def as_starts(self) -> tuple[Start, ...]:
-        """Return the chain of starts of what is trained from this checkpoint: its own, and itself."""
+        """Return the starts of a model that is trained from this checkpoint: its own starts, then itself."""
         return (*self.provenance.starts, Start(self.name, self.sha256, self.license))

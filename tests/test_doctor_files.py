@@ -142,7 +142,7 @@ def test_warnings_alone_are_no_failure(make_checkpoint, tmp_path: Path, capsys: 
     assert main(words) == 0
     told = capsys.readouterr().out
     assert "0 errors, 2 warnings" in told
-    (remedy,) = [line for line in told.splitlines() if line.startswith("All of it at once: adept ")]
+    (remedy,) = [line for line in told.splitlines() if line.startswith("To get a config without these disagreements:")]
     assert f"adept export {folder} --to detectron2" in remedy
     path.write_text(path.read_text().replace('FORMAT: "RGB"', 'FORMAT: "BGR"'))
     assert main(words) == 1

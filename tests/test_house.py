@@ -209,5 +209,5 @@ def test_the_remedies_of_doctor_are_the_house_s_facts(house: House) -> None:
 def test_a_model_with_other_anchors_is_told_the_house_s(house: House) -> None:
     model = adept_hub.load_pretrained(house.folder, num_classes=4)
     model.rpn.head = RPNHead(24, 3, conv_depth=1)
-    with pytest.raises(UnsupportedModelError, match=r"3 anchors a place, the weights have 2.*\(\[0.4, 1.7\],\) \* 5"):
+    with pytest.raises(UnsupportedModelError, match=r"3 anchors .*, but the weights have 2.*\(\[0.4, 1.7\],\) \* 5"):
         adept_hub.load_into(model, house.folder)

@@ -80,7 +80,7 @@ def test_overlapping_memory_is_found_when_it_is_read_back(make_checkpoint) -> No
     norms = [model.backbone.fpn.inner_blocks[i][1] for i in (0, 1)]
     norms[0].weight, norms[1].weight = nn.Parameter(buffer[:32]), nn.Parameter(buffer[8:])
     before = contents(model)
-    with pytest.raises(IncompleteLoadError, match=r"does not hold the checkpoint's values.*\nThe model is as it was"):
+    with pytest.raises(IncompleteLoadError, match=r"does not have the checkpoint's values.*\nThe model is as it was"):
         adept_hub.load_into(model, folder)
     assert_same(model, before)
 
@@ -138,7 +138,7 @@ def test_tensors_of_inference_mode_cannot_be_written(make_checkpoint) -> None:
     model = mine()
     with torch.inference_mode():
         model.rpn.head.bbox_pred.weight = nn.Parameter(torch.randn(12, 32, 1, 1))
-    refused(model, folder, r"bbox_pred\.weight' was made under torch\.inference_mode")
+    refused(model, folder, r"bbox_pred\.weight' was created in torch\.inference_mode")
     model = mine()
     with torch.inference_mode():
         adept_hub.load_into(model, folder)
@@ -153,7 +153,7 @@ def test_read_only_memory_does_not_end_the_process(make_checkpoint, tmp_path: Pa
         warnings.simplefilter("ignore")  # torch warns that the array is not writable, and goes on
         mapped = torch.from_numpy(np.load(tmp_path / "w.npy", mmap_mode="r"))
     model.rpn.head.bbox_pred.weight = nn.Parameter(mapped)
-    refused(model, folder, r"bbox_pred\.weight' lies in read-only memory")
+    refused(model, folder, r"bbox_pred\.weight' is in read-only memory")
 
 
 def test_expanded_sparse_and_foreign_tensors(make_checkpoint) -> None:
@@ -188,7 +188,7 @@ def test_a_state_dict_of_copies_is_not_the_model(make_checkpoint) -> None:
     model.register_state_dict_post_hook(
         lambda module, state, *_: state.update({k: t.clone() for k, t in state.items()})
     )
-    refused(model, folder, r"state_dict\(\) gives a copy of")
+    refused(model, folder, r"state_dict\(\) returns a copy of")
 
 
 # --- a failure in the middle is undone --------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ def test_a_copy_that_does_nothing_is_not_reported_as_loaded(make_checkpoint, mon
     model = mine()
     before = contents(model)
     monkeypatch.setattr(Tensor, "copy_", lambda self, *args: self)
-    with pytest.raises(IncompleteLoadError, match="does not hold the checkpoint's values"):
+    with pytest.raises(IncompleteLoadError, match="does not have the checkpoint's values"):
         adept_hub.load_into(model, folder)
     monkeypatch.undo()
     assert_same(model, before)

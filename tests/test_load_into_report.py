@@ -41,7 +41,7 @@ def test_folded_norms_are_reported_as_adapted_and_skipped(make_checkpoint) -> No
     assert (report["fpn"].loaded, len(report["fpn"].reshaped), len(report["fpn"].skipped)) == (16, 16, 40)
     reasons = dict(report["fpn"].skipped)
     assert "folded" in reasons["fpn.inner_blocks.0.1.running_mean"]
-    assert "count no batches" in reasons["fpn.inner_blocks.0.1.num_batches_tracked"]
+    assert "do not count batches" in reasons["fpn.inner_blocks.0.1.num_batches_tracked"]
     assert report["backbone"].reshaped == report["backbone"].skipped == ()
     assert report["head"].loaded + len(report["head"].skipped) == len(parts.head.state_dict()) + 4
 
@@ -93,5 +93,5 @@ def test_a_load_that_did_not_arrive_is_not_reported(make_checkpoint, monkeypatch
         )
 
     monkeypatch.setattr(nn.Module, "load_state_dict", wrong)
-    with pytest.raises(IncompleteLoadError, match=r"rpn\.head\.cls_logits\.bias' does not hold"):
+    with pytest.raises(IncompleteLoadError, match=r"rpn\.head\.cls_logits\.bias' does not have"):
         adept_hub.load_pretrained(folder)

@@ -159,7 +159,7 @@ def test_wrapped_models_are_saved_as_the_plain_one(make_checkpoint, tmp_path: Pa
         adept_hub.save_pretrained(sharded(mine()), tmp_path / "shards", name="adept_joint_r18_fpn32.again")
     with torch.device("meta"):
         empty = assemble_detector(DetectorParts(SMALL), 5)
-    with pytest.raises(UnsupportedModelError, match=r"meta device and hold no values"):
+    with pytest.raises(UnsupportedModelError, match=r"meta device and have no values"):
         adept_hub.save_pretrained(empty, tmp_path / "empty", name="adept_joint_r18_fpn32.again")
 
 
@@ -184,7 +184,7 @@ def test_a_stride_in_the_1x1_is_refused_by_load_into(make_checkpoint, process_gr
         model.backbone.body.layer2[0] = torch.compile(model.backbone.body.layer2[0])
     elif wrap:
         model = torch.compile(model) if wrap == "model" else nn.parallel.DistributedDataParallel(model)
-    refused(model, folder, r"strides in the 1x1 convolutions.*\nWhat to do: ")
+    refused(model, folder, r"strides in the 1x1 convolutions.*\nTo fix it: ")
     assert adept_hub.load_into(model, folder, parts=("fpn", "rpn", "head")).loaded > 0
 
 
@@ -195,11 +195,11 @@ def test_dilated_stages_are_refused_by_load_into(make_checkpoint) -> None:
         model = assemble_detector(DetectorParts(DetectorSpec(depth, 32, 32, 64)), 5)
         for block in model.backbone.body.layer4:
             block.conv2.dilation, block.conv2.padding = (2, 2), (2, 2)
-        refused(model, folder, r"layer4\.0' is dilated.*\nWhat to do: leave replace_stride_with_dilation out")
+        refused(model, folder, r"layer4\.0' is dilated.*\nTo fix it: omit replace_stride_with_dilation")
         model = assemble_detector(DetectorParts(DetectorSpec(depth, 32, 32, 64)), 5)
         first = model.backbone.body.layer4[0]
         (first.conv1 if depth == 18 else first.conv2).stride = (1, 1)
-        refused(model, folder, r"layer4\.0' has a stride of 1, the weights were learned with 2")
+        refused(model, folder, r"layer4\.0' has a stride of 1, but the weights were trained with 2")
         shutil.rmtree(folder)
 
 

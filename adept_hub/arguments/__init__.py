@@ -1,1 +1,1 @@
-"""Arguments of public calls, checked before anything is done with them."""
+"""Validation of the arguments of public calls, before they are used."""

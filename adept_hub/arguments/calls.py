@@ -1,10 +1,10 @@
-"""Public calls check their own options: names against the signature, values against its type hints.
+"""Check the options of public calls: names against the signature, values against its type hints.
 
-Python accepts any keyword where a signature ends in ``**options``, and checks no type anywhere. `checked` reads both
-from the hints, so that there is no second list to keep: ``**options: Unpack[SomeTypedDict]`` names the options that a
-call passes on. Iterables are materialized once, so that a generator may stand where a tuple may.
+Python accepts any keyword if a signature ends in ``**options``, and never checks types. `checked` reads both from the
+hints, so that there is no second list to maintain: ``**options: Unpack[SomeTypedDict]`` declares the options that a
+call passes on. Iterables are converted to tuples once, so that a generator can be passed for a tuple.
 
-It runs before a listing, which imports neither dataclasses nor what they need: no ``inspect`` here.
+`adept list` needs this module and must start fast, so it does not import ``inspect``.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from adept_hub.words.spelling import did_you_mean
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: Hints whose values are materialized as tuples. An array is iterable too, and stays as it is.
+#: Hints whose values are converted to tuples. An array is iterable too, but is left as it is.
 _SEVERAL = (Iterable, Collection, Sequence)
 _VAR_POSITIONAL, _VAR_KEYWORD = 0x04, 0x08  # inspect.CO_VARARGS, CO_VARKEYWORDS
-_DECIDED = "The checkpoint decides it; with another its features would mean something else."
-#: Options that torchvision's and others' calls take to build a detector, and what does their work here.
+_DECIDED = "The checkpoint determines it; with another one the pre-trained weights would not work."
+#: Options of torchvision and other libraries that build a detector, and their replacement here.
 _ELSEWHERE = {
     "device": "Move the model afterwards: model.to('cuda')",
     "dtype": "Convert the model afterwards: model.to(dtype)",
     "map_location": "Weights are loaded on the CPU; move the model afterwards: model.to('cuda')",
-    "pretrained": "It always loads; without weights: create_model(NAME, pretrained=False)",
-    "strict": "Loading is always strict; promise less with parts=('backbone', 'fpn')",
-    "weights": "The first argument names them: a name, hf-hub:org/repo or a checkpoint folder",
-    "weights_backbone": "The first argument names all weights; promise less with parts='backbone'",
+    "pretrained": "It always loads weights; to build without them: create_model(NAME, pretrained=False)",
+    "strict": "Loading is always strict; load fewer parts with parts=('backbone', 'fpn')",
+    "weights": "The first argument selects them: a name, hf-hub:org/repo or a checkpoint folder",
+    "weights_backbone": "The first argument selects all weights; load fewer parts with parts='backbone'",
     **dict.fromkeys(("image_mean", "image_std", "rpn_anchor_generator", "rpn_head", "box_roi_pool"), _DECIDED),
     **dict.fromkeys(("box_head", "box_predictor", "mask_roi_pool", "mask_head", "mask_predictor"), _DECIDED),
 }
 
 
 class _Signature(NamedTuple):
-    """What a call takes: ``own`` parameters, in order, and the ``options`` that it passes on."""
+    """A call's parameters: its ``own``, in order, and the ``options`` that it passes on."""
 
     name: str
     positional: tuple[str, ...]
@@ -52,7 +52,7 @@ class _Signature(NamedTuple):
 
 
 def checked(call: Callable[P, R]) -> Callable[P, R]:
-    """Refuse unknown options and values of a wrong type before ``call`` runs; materialize iterables.
+    """Refuse unknown options and values of the wrong type before ``call`` runs; convert iterables to tuples.
 
     The wrapper raises `UnknownOptionError` and `OptionTypeError`, which are also TypeErrors.
     """
@@ -64,20 +64,20 @@ def checked(call: Callable[P, R]) -> Callable[P, R]:
         hints = signature.hints
         values = [_value(signature.name, name, hints, v) for name, v in zip(signature.positional, args, strict=False)]
         named = {name: _value(signature.name, name, hints, value) for name, value in kwargs.items()}
-        return call(*values, **named)  # the same arguments, iterables as tuples
+        return call(*values, **named)
 
     return wrapper
 
 
 def known_options(call: Callable[..., Any]) -> tuple[str, ...]:
-    """Return the names of every option that a checked call takes."""
+    """Return the names of all options of a checked call."""
     signature = _signature(call)
     return (*signature.own, *signature.options)
 
 
 @functools.cache
 def _signature(call: Callable[..., Any]) -> _Signature:
-    while hasattr(call, "__wrapped__"):  # below other decorators, which take anything
+    while hasattr(call, "__wrapped__"):  # other decorators accept any argument
         call = call.__wrapped__
     code = call.__code__
     own = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
@@ -98,7 +98,7 @@ def _signature(call: Callable[..., Any]) -> _Signature:
 
 
 def _resolve(call: Callable[..., Any], name: str) -> Any:
-    """The hint of one parameter; the return value's, which may need more imports, is left alone."""
+    """Resolve the hint of one parameter; the return hint is skipped, since it may need more imports."""
 
     def holder() -> None: ...
 
@@ -113,12 +113,12 @@ def _check_names(signature: _Signature, args: tuple[Any, ...], kwargs: Mapping[s
     if len(args) > len(signature.positional):
         after = ", ".join(name for name in signature.own if name not in signature.positional)
         raise OptionTypeError(
-            f"{signature.name}() takes {len(signature.positional)} arguments without a name, not {len(args)}.\n"
-            f"Name the others: {after or 'it has no others'}."
+            f"{signature.name}() takes {len(signature.positional)} positional arguments, not {len(args)}.\n"
+            f"Keyword arguments: {after or 'none'}."
         )
     given = {*signature.positional[: len(args)], *kwargs}
     if twice := [name for name in signature.positional[: len(args)] if name in kwargs]:
-        raise OptionTypeError(f"{signature.name}() was given {twice[0]!r} twice: by place and by name.")
+        raise OptionTypeError(f"{signature.name}() got {twice[0]!r} twice: by position and by keyword.")
     if missing := [name for name in signature.own if name in signature.required and name not in given]:
         raise OptionTypeError(f"{signature.name}() needs {', '.join(map(repr, missing))}.")
 
@@ -153,7 +153,7 @@ def _value(call: str, name: str, hints: Mapping[str, Any], value: Any) -> Any:
 
 
 def _typed_remedy(hint: Any, name: str, value: Any) -> str:
-    """The value without its quotes, where that is all that is wrong."""
+    """Suggest the value without quotes if only the quotes are wrong."""
     if not isinstance(value, str):
         return ""
     for kind in (int, float):
@@ -173,10 +173,10 @@ class _Mismatch(Exception):  # noqa: N818  # never leaves this module
 
 
 def _conform(hint: Any, value: Any) -> Any:
-    """The value as the hint has it, iterables as tuples.
+    """Return the value as its hint requires, iterables as tuples.
 
     Raises:
-        _Mismatch: it is of another type.
+        _Mismatch: the value has another type.
     """
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any or hint is object or isinstance(hint, TypeVar):
@@ -184,7 +184,7 @@ def _conform(hint: Any, value: Any) -> Any:
     if origin in (typing.Union, types.UnionType):
         return _conform_any(args, value)
     if origin is Literal:
-        # Which of them is a question that the call itself answers, with an error of its own.
+        # Only the type: the call itself checks the choice, with a more specific error.
         return _require(isinstance(value, tuple({type(arg) for arg in args})), value)
     if hint is None or hint is type(None):
         return _require(value is None, value)
@@ -203,7 +203,7 @@ def _conform(hint: Any, value: Any) -> Any:
     if kind is Callable:
         return _require(callable(value), value)
     if not isinstance(kind, type) or getattr(kind, "_is_protocol", False) or kind.__module__ == "typing":
-        return value  # nothing that isinstance could tell: a protocol, TextIO
+        return value  # a protocol or TextIO, which isinstance cannot check
     return _require(isinstance(value, kind), value)
 
 
@@ -239,7 +239,7 @@ def _tuple(args: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
 
 
 def _described(hint: Any) -> str:
-    """A hint in words."""
+    """Describe a hint in words."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(dict.fromkeys(_described(arg) for arg in args))

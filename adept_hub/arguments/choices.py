@@ -1,4 +1,4 @@
-"""Values that several calls take from the same few words: refused in the same way everywhere."""
+"""Checks of choices that several calls share, so that all of them raise the same error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def check_choice(name: str, value: object, known: Iterable[str], error: type[Ade
     """Refuse a value that is not one of ``known``.
 
     Raises:
-        OptionValueError: or ``error``; the nearest known value is named, then all of them.
+        OptionValueError: or ``error``; the message suggests the closest value, then lists all of them.
     """
     known = tuple(known)
     if value not in known:
@@ -22,27 +22,27 @@ def check_choice(name: str, value: object, known: Iterable[str], error: type[Ade
 
 
 def check_num_classes(num_classes: int) -> None:
-    """Refuse fewer classes than a detector can have.
+    """Refuse too few classes.
 
     Raises:
         UnsupportedDetectorError: fewer than two.
     """
     if num_classes < 2:
         raise UnsupportedDetectorError(
-            f"num_classes={num_classes} leaves no class besides the background, which counts as one.\n"
+            f"num_classes={num_classes} has no class besides the background, which is included in the count.\n"
             "Add one to the number of your classes: num_classes=2 for a single class."
         )
 
 
 def chosen_parts(parts: str | Iterable[str]) -> tuple[str, ...]:
-    """Return the parts in the order of the network; one may be given as a string, several as any iterable.
+    """Return the parts in the order of the network; a single part may be given as a string.
 
     Raises:
-        UnknownPartError: a word that is no part; or none at all, which would load nothing.
+        UnknownPartError: a part that does not exist, or no parts at all.
     """
     words = (parts,) if isinstance(parts, str) else tuple(parts)
     if not words:
-        raise UnknownPartError(f"parts is empty: nothing would be loaded.\nGive some of {PARTS!r}.")
+        raise UnknownPartError(f"parts is empty: nothing would be loaded.\nSpecify some of {PARTS!r}.")
     if unknown := [word for word in words if word not in PARTS]:
         hint = did_you_mean(unknown[0], PARTS)
         raise UnknownPartError(f"There is no part {unknown[0]!r}.{hint}\nParts are: {', '.join(PARTS)}.")

@@ -1,6 +1,6 @@
-"""A checkpoint's config becomes its model card; every figure is one of the config's, none is typed by hand.
+"""Render a checkpoint's config as a model card; all numbers come from the config.
 
-What a person writes between the two markers of a card is kept when the card is generated again.
+Text that a user writes between the two markers is kept when the card is generated again.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ _NO_WORD = re.compile(r"[\W_]+")
 Row = Sequence[str]
 
 _METHODS = {
-    "adept_joint": "ADePT joint: object contrast trains backbone, FPN and RoI head; the RPN learns beside them",
+    "adept_joint": "ADePT joint: object contrast trains backbone, FPN and RoI head; the RPN is trained jointly",
     "adept_separate": "ADePT separate: the RPN was trained on a finished, frozen SoCo detector",
     "soco": "SoCo: object contrast trains backbone, FPN and RoI head; there is no RPN",
-    "byol": "BYOL on whole images: the backbone alone",
+    "byol": "BYOL on whole images: only the backbone",
     "scratch": "no pre-training: initial values",
 }
 _WHAT = {
     "backbone": "ResNet-{depth}, torchvision's layout, stride in the 3x3, batch norms",
     "fpn": "P2-P5, {fpn_channels} channels, batch norms after every lateral and output convolution",
-    "rpn": "one 3x3 convolution with ReLU, {anchors_per_location} anchors a place",
+    "rpn": "one 3x3 convolution with ReLU, {anchors_per_location} anchors per location",
     "head": "four 3x3 convolutions of {head_conv_channels} with batch norms, one fc of {head_fc_channels}",
 }
 
@@ -50,13 +50,13 @@ _WHAT = {
 def render_card(
     config: CheckpointConfig, *, source: str = "", handwritten: str = "", pictures: Sequence[str] = ()
 ) -> str:
-    """The model card (README.md) of a checkpoint: front matter for the Hub, then prose and tables.
+    """Render the model card (README.md) of a checkpoint: front matter for the Hub, then prose and tables.
 
     Args:
-        config: the checkpoint's.
-        source: what the commands on the card load (``hf-hub:org/name``); by default the name.
-        handwritten: Markdown that stands between the markers.
-        pictures: paths, relative to the card, to show (proposals, curves).
+        config: the checkpoint's config.
+        source: the source in the card's commands (``hf-hub:org/name``); default: the name.
+        handwritten: Markdown between the markers.
+        pictures: paths of pictures, relative to the card (proposals, curves).
     """
     metrics = config.provenance.metrics
     sections = [
@@ -78,10 +78,10 @@ def render_card(
 
 
 def handwritten_part(card: str) -> str:
-    """What a person wrote on a card: the text between the markers, or the whole text of a card that has none.
+    """Return the hand-written part of a card: the text between the markers, or the whole text without markers.
 
-    A card without markers was written by hand; its front matter, which is generated, is left out. So are control
-    characters, which no page shows and a terminal would obey.
+    A card without markers was written by hand; its front matter, which is generated, is removed, as are control
+    characters, which are invisible on a page and which a terminal would interpret.
     """
     if BEGIN in card and END in card:
         return printable(card.split(BEGIN, 1)[1].split(END, 1)[0]).strip()
@@ -97,19 +97,19 @@ def write_card(
     """Write the card into a checkpoint folder, with its pictures; an existing card's hand-written part is kept.
 
     Args:
-        folder: of the checkpoint.
-        config: of the checkpoint.
-        source: what to load it by, in the card's examples.
-        replaces: the folder whose place this one takes, and whose card is therefore the existing one.
+        folder: the checkpoint folder.
+        config: the checkpoint's config.
+        source: the source in the card's commands.
+        replaces: the folder that this one will replace, which has the existing card.
 
     Raises:
         CheckpointError: the existing card cannot be read, is not a regular file, or is a link out of its folder.
     """
     path, old, before = folder / CARD, (replaces or folder) / CARD, ""
     if os.path.lexists(old):
-        remedy = "Remove it, and write the card again."
-        door = BoundedReader(CheckpointError, MAX_CARD_BYTES, inside=home_of(old), remedy=remedy)
-        before = handwritten_part(door.text(old))
+        remedy = "Remove it, then write the card again."
+        reader = BoundedReader(CheckpointError, MAX_CARD_BYTES, inside=home_of(old), remedy=remedy)
+        before = handwritten_part(reader.text(old))
     card = render_card(config, source=source, handwritten=before, pictures=card_pictures(folder))
     with atomic_file(path) as temporary:
         temporary.write_text(card, encoding="utf-8")
@@ -117,7 +117,7 @@ def write_card(
 
 
 def card_pictures(folder: Path) -> list[str]:
-    """The pictures in a checkpoint folder, by their paths from its card."""
+    """Return the paths of the pictures in a checkpoint folder, relative to its card."""
     return sorted(p.relative_to(folder).as_posix() for pattern in PICTURES for p in folder.glob(pattern))
 
 
@@ -129,14 +129,14 @@ def _caution(config: CheckpointConfig) -> str:
 def _introduction(config: CheckpointConfig) -> str:
     p = config.provenance
     network = {"target": "target (momentum)", "online": "online", "none": "only"}[p.exported_network]
-    how = "trained with labels" if p.labeled else "made without any label"
-    absent = "are not part of it" if p.labeled else "do not exist yet"
+    how = "trained with labels" if p.labeled else "trained without labels"
+    absent = "are not included" if p.labeled else "are not trained yet"
     return (
         f"Pre-trained parts of a two-stage detector ({', '.join(config.parts)}), {how}.\n"
         f"{_METHODS.get(p.method, p.method)}. "
         f"Trained on {_plain(p.data)} ({p.images:,} images) for {p.epochs:g} epochs; "
-        f"the file holds the {network} network. "
-        f"It is a start for fine-tuning, not a detector: its class and box predictors {absent}."
+        f"the file contains the {network} network. "
+        f"It is a starting point for fine-tuning, not a complete detector: class and box predictors {absent}."
     )
 
 
@@ -166,7 +166,7 @@ def _part_rows(config: CheckpointConfig) -> list[Row]:
     for part in PARTS:
         held = part in config.parts
         shapes = [shape for key, (shape, _) in expected_tensors(config.spec).items() if held and part_of(key) == part]
-        what = _WHAT[part].format(**fields) if held else "not held"
+        what = _WHAT[part].format(**fields) if held else "not included"
         rows.append((part, what, str(len(shapes)), f"{sum(prod(shape) for shape in shapes):,}"))
     return rows
 
@@ -178,11 +178,11 @@ def _agreement(config: CheckpointConfig) -> str:
         ("mean, std of RGB in [0, 1]", f"{_list(pixels.mean)}; {_list(pixels.std)}"),
         ("norms", "trainable batch norms in backbone, FPN and RoI head; none in the RPN"),
         ("anchors in pre-training", f"{_list(spec.anchors.sizes)} px on P2-P5, h/w {_list(spec.anchors.ratios)}"),
-        ("anchors downstream", "the same, and twice P5's on P6, unless you choose others"),
+        ("anchors downstream", "the same, and twice P5's on P6, unless others are chosen"),
         ("boxes to levels in pre-training", f"sqrt(wh) up to {_list(spec.levels.upper)} px on P2-P5"),
         ("RoIAlign", f"{spec.ROI_SIZE}x{spec.ROI_SIZE}, aligned, adaptive sampling"),
     ]
-    return "## What a framework must agree with\n\n" + _table(("setting", "value"), rows)
+    return "## Settings that a framework must match\n\n" + _table(("setting", "value"), rows)
 
 
 def _training(config: CheckpointConfig) -> str:
@@ -204,19 +204,19 @@ def _training(config: CheckpointConfig) -> str:
     text = "## Training\n\n" + _table(("what", "value"), rows)
     if p.recipe:
         recipe = [(key, str(value)) for key, value in _flatten(p.recipe)]
-        text += "\n\n<details><summary>The whole recipe</summary>\n\n" + _table(("field", "value"), recipe)
+        text += "\n\n<details><summary>The complete recipe</summary>\n\n" + _table(("field", "value"), recipe)
         text += "\n\n</details>"
     return text
 
 
 def _starts(provenance: Provenance) -> list[Row]:
-    """The chain of checkpoints that training started from, the direct one first."""
+    """Return the rows of the checkpoints that training started from, the direct one first."""
     rows: list[Row] = [
         ("started from" if i == 0 else "which started from", f"{s.name}, {s.license}, SHA-256 {s.sha256}")
         for i, s in enumerate(reversed(provenance.starts))
     ]
     if provenance.relicensed:
-        rows.append(("license", "another than that of what it started from: its author claims the right to grant it"))
+        rows.append(("license", "differs from that of the start: the author claims the right to grant it"))
     return rows
 
 
@@ -226,14 +226,14 @@ def _is_tide(metric: Metric) -> bool:
 
 def _measurements(metrics: Sequence[Metric]) -> str:
     if not metrics:
-        return "## Measurements\n\nNone yet. Figures of the paper are those of other weights and are not repeated here."
+        return "## Measurements\n\nNone yet. The paper's results belong to other weights and are not repeated here."
     return "## Measurements\n\n" + _metric_table(metrics)
 
 
 def _tide(metrics: Sequence[Metric]) -> str:
     if not metrics:
         return ""
-    return "## Errors (TIDE)\n\nWhat each kind of error costs in AP50, by TIDE.\n\n" + _metric_table(metrics)
+    return "## Errors (TIDE)\n\nThe cost of each kind of error in AP50, by TIDE.\n\n" + _metric_table(metrics)
 
 
 def _metric_table(metrics: Sequence[Metric]) -> str:
@@ -258,9 +258,9 @@ def _limits(config: CheckpointConfig) -> str:
 _LIMITS = """## Limitations
 
 - The paper reports gains in localization and in recall with few labels, and more false positives than SoCo.
-- It names darkness, overexposure and a domain unlike the pre-training photographs as cases of failure.
+- It lists darkness, overexposure and domains unlike the pre-training images as failure cases.
 - Selective-search boxes are not objects: the RPN proposes regions, and its scores are not probabilities of objects.
-- Photographs carry the biases of whoever collected them; so do the features."""
+- Images have the biases of their collection, and so have the features."""
 
 _CITATION = """## Citation
 
@@ -279,17 +279,17 @@ def _list(values: tuple[float, ...]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text of a config as text of a card: it stays on its line, opens no markup, and no link or picture comes alive.
+    """Escape text of a config for a card: one line, no markup, and no active links or pictures.
 
-    Backslashes come first; then brackets, ``!`` and backticks, and what GitHub's Markdown makes links of by itself:
-    ``://``, ``www.`` and ``@``.
+    Backslashes are escaped first, then brackets, ``!`` and backticks, and the text that GitHub's Markdown turns into
+    links by itself: ``://``, ``www.`` and ``@``.
     """
     text = re.sub(r"([\\`\[\]!|@])", r"\\\1", " ".join(text.split()).replace("<", "&lt;"))
     return re.sub(r"(?i)\b(www)\.", r"\1\\.", text.replace("://", ":\\//"))
 
 
 class _Code(str):
-    """A cell that is shown as code."""
+    """A cell that is formatted as code."""
 
 
 def _cell(text: str) -> str:

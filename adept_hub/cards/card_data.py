@@ -1,4 +1,4 @@
-"""Measurements for machines, in the Hub's two forms: a card's ``model-index`` and ``.eval_results/*.yaml``."""
+"""Metrics in the Hub's two machine-readable formats: a card's ``model-index`` and ``.eval_results/*.yaml``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TASK = "object-detection"
 
 
 def front_matter(config: CheckpointConfig) -> str:
-    """The YAML block at the top of a card; the paper's own figures, which are those of other weights, are left out."""
+    """Return the YAML block at the top of a card, without the paper's metrics, which belong to other weights."""
     kind = "fine-tuned" if config.provenance.labeled else "self-supervised"
     tags = [TASK, kind, "adept", config.provenance.method, f"resnet-{config.spec.depth}"]
     data = ModelCardData(
@@ -29,7 +29,7 @@ def front_matter(config: CheckpointConfig) -> str:
 
 
 def eval_results(config: CheckpointConfig) -> dict[str, str]:
-    """Files of the form ``.eval_results/*.yaml``, one for each data set: path in the repository -> content."""
+    """Return the files ``.eval_results/*.yaml``, one per data set: path in the repository -> content."""
     files: dict[str, list[dict[str, object]]] = {}
     for metric in _own(config):
         entry: dict[str, object] = {
@@ -43,7 +43,7 @@ def eval_results(config: CheckpointConfig) -> dict[str, str]:
 
 
 def slug(text: str) -> str:
-    """Lower case, digits and single hyphens: what may stand in an identifier and in a file's name."""
+    """Reduce text to lower case, digits and single hyphens, for identifiers and file names."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:80] or "unnamed"
 
 
@@ -67,5 +67,5 @@ def _notes(metric: Metric) -> str:
 
 
 def _line(text: str) -> str:
-    """Text on one line: not all that reads front matter reads YAML, and ``---`` at the start of a line ends it."""
+    """Join text into one line: not all readers of front matter parse YAML, and a line with ``---`` ends it."""
     return " ".join(text.split())

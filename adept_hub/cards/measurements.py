@@ -1,7 +1,7 @@
-"""Figures that ``adept evaluate ... --json`` and ``adept finetune`` left beside a checkpoint, as the card's metrics.
+"""Read the metrics that ``adept evaluate ... --json`` and ``adept finetune`` wrote next to a checkpoint, for its card.
 
-Read are ``metrics.json``, ``evaluations/SET.json`` and ``evaluations/SET/*.json`` of a run or checkpoint folder. Files
-that measured the same (several seeds) become one figure: their mean, its spread the sample standard deviation.
+The files are ``metrics.json``, ``evaluations/SET.json`` and ``evaluations/SET/*.json`` of a run or checkpoint folder.
+Several values of the same metric (of several seeds) are reported as their mean and sample standard deviation.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from adept_hub.io.read import BoundedReader
 from adept_hub.spec import CheckpointConfig, Metric
 
 FILES = ("metrics.json", "evaluations/*.json", "evaluations/*/*.json")
-#: Of a name on a card, characters.
+#: Maximum number of characters of a name on a card.
 _LONGEST = 1000
-_FIGURES = BoundedReader(PublishError, 8 << 20, remedy="Evaluate again, or remove the file.")
+_READER = BoundedReader(PublishError, 8 << 20, remedy="Evaluate again, or remove the file.")
 
 
 def folders_of(checkpoint: Path) -> tuple[Path, ...]:
-    """The run that a checkpoint folder belongs to, if any, and the folder itself."""
+    """Return the run of a checkpoint folder, if any, and the folder itself."""
     return (checkpoint.parent, checkpoint) if checkpoint.name == "export" else (checkpoint,)
 
 
 def with_measurements(config: CheckpointConfig, checkpoint: Path) -> CheckpointConfig:
-    """The config with the metrics measured beside it; they replace those of the same name on the same data.
+    """Add the metrics next to a checkpoint to its config; they replace those of the same name on the same data.
 
     Raises:
-        PublishError: a file holds no figures, or those of another checkpoint.
+        PublishError: a file has no metrics, or those of another checkpoint.
     """
     folders = folders_of(checkpoint)
     paths = []
@@ -43,36 +43,36 @@ def with_measurements(config: CheckpointConfig, checkpoint: Path) -> CheckpointC
         for path in (path for pattern in FILES for path in sorted(folder.glob(pattern))):
             check_inside(path, folder)
             paths.append(path)
-    found = read_measurements(paths, {config.name, *(_last(resolved(folder)) for folder in folders)})
-    measured = {(metric.name, metric.data) for metric in found}
-    kept = tuple(m for m in config.provenance.metrics if (m.name, m.data) not in measured)
-    return replace(config, provenance=replace(config.provenance, metrics=(*kept, *found)))
+    new = read_measurements(paths, {config.name, *(_last(resolved(folder)) for folder in folders)})
+    measured = {(metric.name, metric.data) for metric in new}
+    others = tuple(m for m in config.provenance.metrics if (m.name, m.data) not in measured)
+    return replace(config, provenance=replace(config.provenance, metrics=(*others, *new)))
 
 
 def check_inside(path: Path, folder: Path) -> None:
-    """Refuse a file of a folder that is to be published if it is a link to something elsewhere.
+    """Refuse to publish a file that is a link out of its folder.
 
     Raises:
-        PublishError: it is.
+        PublishError: the file is such a link.
     """
     try:
         is_inside = resolved(path).is_relative_to(resolved(folder))
     except (OSError, RuntimeError):  # a loop of links
         is_inside = False
     if not is_inside:
-        raise PublishError(f"{path} is a link out of {folder}; what it leads to is not published.\nRemove the link.")
+        raise PublishError(f"{path} is a link out of {folder}; its target is not published.\nRemove the link.")
 
 
 def read_measurements(paths: Iterable[Path], known_as: set[str]) -> tuple[Metric, ...]:
-    """One metric for each figure and data set.
+    """Read one metric per name and data set.
 
     Args:
         paths: JSON files, each with ``source``, ``split``, ``images`` and ``metrics`` (name -> number or null); with
-            ``trained_on`` where a detector was fine-tuned on so many images; with ``data``, or named after the set.
+            ``trained_on``, the number of images, for a fine-tuned detector; with ``data``, or named after the data set.
         known_as: the checkpoint's name and the last part of its path; ``source`` must end in one of them.
 
     Raises:
-        PublishError: a file holds no figures, or those of another checkpoint.
+        PublishError: a file has no metrics, or those of another checkpoint.
     """
     values: dict[tuple[str, str], list[float]] = defaultdict(list)
     for path in paths:
@@ -93,25 +93,24 @@ def read_measurements(paths: Iterable[Path], known_as: set[str]) -> tuple[Metric
 
 
 def _read(path: Path) -> dict[str, Any]:
-    content = _FIGURES.json(path)
+    content: dict[str, Any] = _READER.json(path)
     try:
         metrics = content["metrics"]
         numbers = [v for v in metrics.values() if v is not None]
         if not all(isinstance(v, int | float) and math.isfinite(v) for v in numbers):
-            raise ValueError("a figure that is no number")
+            raise ValueError("a metric is not a number")
         if not isinstance(content["split"], str) or not _is_count(content["images"]):
-            raise ValueError("no split or no number of images")
+            raise ValueError("the split or the number of images is not valid")
         if not _is_count(content.get("trained_on") or 0):
-            raise ValueError("trained_on is no number of images")
+            raise ValueError("trained_on is not a valid number of images")
         shown = (*metrics, content["split"], str(content.get("data", "")), str(content["source"]))
         if not all(len(text) <= _LONGEST and text.isprintable() for text in shown):
-            raise ValueError(f"a name that is longer than {_LONGEST} characters or cannot be printed")
+            raise ValueError(f"a name is longer than {_LONGEST} characters or cannot be printed")
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise PublishError(
-            f"{path} holds no figures of adept evaluate: {str(error)[:200]}.\nEvaluate again, or remove the file."
+            f"{path} is not a result of adept evaluate: {str(error)[:200]}.\nEvaluate again, or remove the file."
         ) from error
-    found: dict[str, Any] = content
-    return found
+    return content
 
 
 def _is_count(value: object) -> bool:
@@ -119,17 +118,17 @@ def _is_count(value: object) -> bool:
 
 
 def _last(path: Path) -> str:
-    """The last part of a source or path that tells one checkpoint from another."""
+    """Return the last part of a source or path that identifies the checkpoint."""
     return path.parent.name if path.name == "export" else path.name
 
 
 def _data(content: dict[str, Any], path: Path) -> str:
-    """What was measured on, in words; of a path of this machine its last part alone."""
+    """Describe the data of a measurement; only the last part of a local path is included."""
     parts = re.split("[:,]", str(content.get("data", "")))
     named = path.stem if path.parent.name == "evaluations" else path.parent.name
     data = Path(parts[min(1, len(parts) - 1)]).stem or named
     trained = content.get("trained_on")
-    how = f"fine-tuned on {trained:,} images" if isinstance(trained, int) else "as it is"
+    how = f"fine-tuned on {trained:,} images" if isinstance(trained, int) else "not fine-tuned"
     return f"{data} {content['split']}, {content['images']:,} images, {how}"
 
 

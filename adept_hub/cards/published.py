@@ -1,4 +1,4 @@
-"""Cards and tables of all that is published: ``model_cards/`` and ``results/`` of the repository."""
+"""Cards and tables of all published models: ``model_cards/`` and ``results/`` of the repository."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from adept_hub.spec import Preprocessing
 
 
 def published_cards() -> dict[str, str]:
-    """File name -> card of every checkpoint that is bundled with the package, pictures shown from where they are."""
+    """Render the card of every bundled checkpoint, with links to its pictures: file name -> card."""
     cards = {}
     for info in _published():
         if info.folder is not None:
@@ -30,7 +30,7 @@ def published_cards() -> dict[str, str]:
 
 
 def published_tables() -> dict[str, str]:
-    """File name -> CSV: the published models, and every measurement of them with its provenance."""
+    """Build tables of the published models and all of their metrics with provenance: file name -> CSV."""
     models = [
         (i.name, i.method, i.spec.depth, i.spec.fpn_channels, i.data, i.images, i.epochs, i.size, i.sha256, i.license)
         for i in _published()
@@ -46,7 +46,7 @@ def published_tables() -> dict[str, str]:
 
 
 def write_cards(folder: Path) -> list[Path]:
-    """Write the cards; those of models that are no longer published are removed."""
+    """Write the cards, and remove those of models that are no longer published."""
     cards = published_cards()
     for old in folder.glob("*.md"):
         if old.name not in cards and old.name != "README.md":
@@ -65,7 +65,7 @@ def registry_entry(folder: Path, *, bundled: str = "", repo: str = "", revision:
 
     Args:
         folder: the checkpoint.
-        bundled: the name of its folder inside the package; or else
+        bundled: the name of its folder in the package; otherwise
         repo: ``org/name`` on the Hub, and
         revision: the commit.
     """
@@ -82,7 +82,7 @@ def registry_entry(folder: Path, *, bundled: str = "", repo: str = "", revision:
         "images": provenance.images,
         "epochs": provenance.epochs,
         "metrics": to_dict(provenance.metrics),
-        # ImageNet's, which nearly all have, are left out.
+        # ImageNet's values, which nearly all have, are omitted.
         **({} if config.preprocessing == Preprocessing() else {"preprocessing": to_dict(config.preprocessing)}),
     }
 

@@ -1,1 +1,1 @@
-"""The checkpoint folder: its files, their limits, and the license that goes with the weights."""
+"""Read, write and validate checkpoint folders and weights files."""

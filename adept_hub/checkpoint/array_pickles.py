@@ -1,8 +1,8 @@
-"""Detectron2's .pkl files: NumPy arrays in a pickle, read without importing or running anything that it names.
+"""Read Detectron2's .pkl files, NumPy arrays in a pickle, without importing or executing anything.
 
-``convert-pretrain-to-detectron2.py`` of MoCo, DenseCL and DetCo writes them, and DetCo publishes nothing else. Of the
-pickle machine only what such files need is there: what they name is replaced by the inert classes below, anything else
-is refused, and no object but those can be given a state.
+``convert-pretrain-to-detectron2.py`` of MoCo, DenseCL and DetCo writes such files, and DetCo publishes no others. The
+unpickler supports only what they need: the names in them are replaced by the inert classes below, any other name is
+refused, and only these classes accept a state.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ _DAMAGE = (
 
 
 def is_array_pickle(path: Path) -> bool:
-    """Whether a file begins as a plain pickle, not as one of ``torch.save`` (a zip archive since 1.6)."""
+    """Check for a plain pickle by the first bytes; ``torch.save`` writes another header (since 1.6 a zip archive)."""
     with path.open("rb") as stream:
         head = stream.read(len(_TORCH))
     return head[:1] == b"\x80" and head != _TORCH
 
 
 def load_arrays_only(path: Path) -> dict[str, Tensor]:
-    """The arrays of a Detectron2 .pkl, under ``model`` or at its top, as tensors.
+    """Read the arrays of a Detectron2 .pkl, under ``model`` or at the top level, as tensors.
 
     Raises:
-        PickleRefusedError: the file names something that is no array; the message says what.
-        CheckpointError: it is damaged, claims more than it holds, or has no arrays.
+        PickleRefusedError: the file contains a name other than an array's; the message quotes it.
+        CheckpointError: the file is damaged, claims a larger size than its own, or has no arrays.
     """
     if path.stat().st_size > MAX_WEIGHT_BYTES:
         raise CheckpointError(f"{path} has {path.stat().st_size:,} bytes; at most {MAX_WEIGHT_BYTES:,} are read.")
     try:
         stream = io.BytesIO(path.read_bytes())
-        for _ in pickletools.genops(stream):  # lengths that the file only claims end here
+        for _ in pickletools.genops(stream):  # fails for lengths beyond the end of the file
             pass
         stream.seek(0)
         reader = _Reader(stream, path.stat().st_size)
@@ -63,21 +63,21 @@ def load_arrays_only(path: Path) -> dict[str, Tensor]:
         state = {key: value.tensor() for key, value in inside.items() if isinstance(value, _Array)}
     except _Refused as error:
         raise PickleRefusedError(
-            f"{path} would import {error} when loaded, which could run code; only arrays are read here."
+            f"{path} would import {error} when loaded, which could run code; only arrays are loaded."
         ) from error
     except _DAMAGE as error:
-        raise CheckpointError(f"{path} is not a whole file of arrays: {str(error)[:200]}") from error
+        raise CheckpointError(f"{path} is not a valid file of arrays: {str(error)[:200]}") from error
     if not state or len(state) != len(inside) or not all(isinstance(key, str) for key in state):
-        raise CheckpointError(f"{path} holds no mapping of names to arrays, neither at its top nor under 'model'.")
+        raise CheckpointError(f"{path} has no mapping of names to arrays, neither at the top level nor under 'model'.")
     return state
 
 
 class _Refused(Exception):  # noqa: N818  # a signal inside this module
-    """A name that no file of arrays needs."""
+    """A name that is not needed for arrays."""
 
 
 class _Dtype:
-    """Stands for numpy.dtype."""
+    """Stand-in for numpy.dtype."""
 
     def __init__(self, code: str, *_: object) -> None:
         self.code, self.order = code, "|"
@@ -87,7 +87,7 @@ class _Dtype:
 
 
 class _Array:
-    """Stands for numpy.ndarray, and for the function that makes an empty one before its state is set."""
+    """Stand-in for numpy.ndarray, and for the function that creates an empty one before its state is set."""
 
     raw: bytes = b""
 
@@ -96,10 +96,10 @@ class _Array:
 
     def set_state(self, state: Any) -> None:
         _, self.shape, self.dtype, self.fortran, raw = state
-        self.raw = raw.encode("latin1") if isinstance(raw, str) else raw  # a pickle of Python 2 has text
+        self.raw = raw.encode("latin1") if isinstance(raw, str) else raw  # Python 2 pickles have str
 
     def tensor(self) -> Tensor:
-        """Return the values; refuse bytes that disagree with the shape, and types that no network has."""
+        """Return the values; refuse bytes that do not match the shape, and dtypes that no network has."""
         if self.dtype.code not in _DTYPES or self.dtype.order not in "<|=":
             raise ValueError(f"an array of type {self.dtype.order}{self.dtype.code}")
         dtype, shape = _DTYPES[self.dtype.code], tuple(self.shape)
@@ -112,10 +112,10 @@ class _Array:
 
 
 class _Reader(pickle._Unpickler):
-    """Python's own unpickler in Python, whose table of objects cannot be made to claim memory.
+    """Python's unpickler written in Python, whose memo cannot be made to allocate memory.
 
-    What copies is charged: a few bytes of a pickle can name the same megabyte again and again. A whole file of arrays
-    is copied three times at most, as text, as bytes and into tensors.
+    Every copy is charged, since a few bytes of a pickle can repeat the same megabyte many times. A valid file of arrays
+    is copied at most three times: as text, as bytes and into tensors.
     """
 
     dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
@@ -125,25 +125,25 @@ class _Reader(pickle._Unpickler):
         self._left = 4 * size + 4096
 
     def charge(self, count: int) -> None:
-        """Take this many bytes, or entries, from what the file may cost."""
+        """Subtract this number of bytes, or entries, from the file's budget."""
         self._left -= count
         if self._left < 0:
-            raise ValueError("it names the same bytes again and again")
+            raise ValueError("it repeats the same bytes too often")
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return the stand-in for a name of the allow-list."""
+        """Return the stand-in for an allowed name."""
         match module.replace("numpy._core", "numpy.core"), name:
             case ("numpy", "ndarray") | ("numpy.core.multiarray", "_reconstruct"):
                 return _Array
             case ("numpy", "dtype"):
                 return _Dtype
-            case ("__builtin__", "bytes"):  # protocol 2 writes an empty array's bytes with it
+            case ("__builtin__", "bytes"):  # protocol 2: an empty array's bytes
                 return lambda: b""
-            case ("_codecs", "encode"):  # protocol 2 writes bytes with it
+            case ("_codecs", "encode"):  # protocol 2: bytes
                 return lambda text, _: self._charged(text).encode("latin1")
-            case ("collections", "OrderedDict"):  # Python 2 makes it from its pairs
+            case ("collections", "OrderedDict"):  # Python 2: from its pairs
                 return lambda pairs=(): dict(self._charged(pairs))
-            case ("numpy.core.numeric", "_frombuffer"):  # protocol 5 makes an array with it
+            case ("numpy.core.numeric", "_frombuffer"):  # protocol 5: an array
                 return self._from_buffer
         raise _Refused(f"{module}.{name}")
 
@@ -157,7 +157,7 @@ class _Reader(pickle._Unpickler):
         return array
 
     def load_build(self) -> None:
-        """Give the object on the stack its state: an array or a type, nothing else."""
+        """Set the state of the object on the stack, which must be an array or a dtype."""
         stack: list[Any] = self.stack  # type: ignore[attr-defined]  # not in its stub
         state = stack.pop()
         if not isinstance(stack[-1], (_Array, _Dtype)):

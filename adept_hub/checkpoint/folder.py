@@ -1,4 +1,4 @@
-"""The checkpoint folder: model.safetensors, config.json, README.md. Read, written, validated; never pickled."""
+"""Read, validate and write checkpoint folders: model.safetensors, config.json and README.md, without pickles."""
 
 from __future__ import annotations
 
@@ -37,45 +37,45 @@ _PICKLED = (".pth", ".pt", ".pkl", ".pyth", ".bin", ".ckpt", ".tar")
 
 
 def read_config(folder: Path) -> CheckpointConfig:
-    """The config of a checkpoint folder.
+    """Read the config of a checkpoint folder.
 
     Raises:
         CheckpointError: the folder or its config.json is missing or cannot be read.
         PickleRefusedError: ``folder`` is a pickled file.
     """
-    if folder.suffix in _PICKLED and os.path.isfile(folder):  # noqa: PTH113  # False of names that are too long, too
+    if folder.suffix in _PICKLED and os.path.isfile(folder):  # noqa: PTH113  # False also for names that are too long
         raise PickleRefusedError(
-            f"{folder} is a pickled file, which could run code when loaded; checkpoints here are safetensors folders.\n"
-            f"Give the folder that holds {WEIGHTS} and {CONFIG}."
+            f"{folder} is a pickled file, which could run code when loaded; a checkpoint is a folder.\n"
+            f"Pass the folder that contains {WEIGHTS} and {CONFIG}."
         )
     path = folder / CONFIG
     if not os.path.lexists(path):
         why = f"it has no {CONFIG}" if is_dir(folder) else f"it {what_is(folder)}"
         raise CheckpointError(
-            f"{folder} is not a checkpoint folder: {why}.\nA checkpoint folder holds {WEIGHTS} and {CONFIG}."
+            f"{folder} is not a checkpoint folder: {why}.\nA checkpoint folder contains {WEIGHTS} and {CONFIG}."
         )
-    return parse_config(_door(path, MAX_CONFIG_BYTES).read(path), str(path))
+    return parse_config(_reader(path, MAX_CONFIG_BYTES).read(path), str(path))
 
 
-def _door(path: Path, limit: int) -> BoundedReader:
+def _reader(path: Path, limit: int) -> BoundedReader:
     return BoundedReader(CheckpointError, limit, inside=home_of(path), remedy="Fetch or export the checkpoint again.")
 
 
 def parse_config(content: bytes, where: str) -> CheckpointConfig:
-    """The config in the bytes of a config.json.
+    """Parse the content of a config.json.
 
     Raises:
-        CheckpointError: not JSON, a field unknown, missing or of the wrong type, or a value out of bounds.
+        CheckpointError: not JSON, a field is unknown, missing or of the wrong type, or a value is out of range.
     """
     if content.count(b",") > MAX_CONFIG_VALUES:
-        raise CheckpointError(f"{where} holds more than {MAX_CONFIG_VALUES:,} values: it is no config of a checkpoint.")
+        raise CheckpointError(f"{where} has more than {MAX_CONFIG_VALUES:,} values: it is not a checkpoint's config.")
     data = parse_json(content, where, CheckpointError, remedy="Fetch or export the checkpoint again.")
     check_format(data, where)
     return check_config(from_dict(CheckpointConfig, data, where), where)
 
 
 def read_tensors(folder: Path, config: CheckpointConfig, *, verified: bool = True) -> dict[str, Tensor]:
-    """The canonical tensors of a checkpoint folder, floating ones as float32.
+    """Read the canonical tensors of a checkpoint folder; floating-point ones are returned as float32.
 
     float32 tensors are mapped from the file (copy on write), float16 ones are converted.
 
@@ -85,19 +85,19 @@ def read_tensors(folder: Path, config: CheckpointConfig, *, verified: bool = Tru
         verified: compare the file with the digest in the config (once for an unchanged file).
 
     Raises:
-        CheckpointError: no weights, not a safetensors file, or a value that is not finite.
-        IntegrityError: the file's content is not what the digest promises.
-        UnknownKeyError, IncompleteLoadError, ShapeMismatchError: the tensors are not the ones the config promises;
-            this is known from the header, before any tensor is read.
+        CheckpointError: the weights are missing, not a safetensors file, or have a value that is not finite.
+        IntegrityError: the file's content does not match the digest.
+        UnknownKeyError, IncompleteLoadError, ShapeMismatchError: the tensors do not match the config; this is checked
+            in the header, before any tensor is read.
     """
     path = folder / WEIGHTS
     if not os.path.lexists(path):
         raise CheckpointError(f"{folder} has no {WEIGHTS}.\nFetch or export the checkpoint again.")
-    _door(path, MAX_WEIGHT_BYTES).check(path)
+    _reader(path, MAX_WEIGHT_BYTES).check(path)
     if verified:
         verify(path, config.sha256, config.size)
     with open_tensors(path) as file:
-        slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118  # safe_open is no mapping
+        slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118  # safe_open is not a mapping
         shapes = {key: tuple(s.get_shape()) for key, s in slices.items()}
         _check_printable(shapes, str(path))
         check_tensors(shapes, config.spec, config.parts, str(path))
@@ -109,11 +109,11 @@ def read_tensors(folder: Path, config: CheckpointConfig, *, verified: bool = Tru
 
 
 def _check_printable(shapes: Mapping[str, tuple[int, ...]], where: str) -> None:
-    """What follows names tensors in its messages; a name or shape from anywhere is bounded first."""
+    """Limit the length of untrusted names and shapes, since later messages quote them."""
     for key, shape in shapes.items():
         if len(key) > 200 or not key.isprintable() or len(shape) > 8:
             raise UnknownKeyError(
-                f"{where}: {reprlib.repr(key)} with {len(shape)} dimensions is no tensor of a detector."
+                f"{where}: {reprlib.repr(key)} with {len(shape)} dimensions is not a tensor of a detector."
             )
 
 
@@ -122,7 +122,7 @@ def _check_dtypes(dtypes: Mapping[str, str], spec: DetectorSpec, where: str) -> 
         promised = _FLOATS if dtype.is_floating_point else ("I64",)
         if key in dtypes and dtypes[key] not in promised:
             raise ShapeMismatchError(
-                f"{where}: {key!r} holds {dtypes[key]} values; a checkpoint has {' or '.join(promised)} there."
+                f"{where}: {key!r} has dtype {dtypes[key]}; a checkpoint needs {' or '.join(promised)}."
             )
 
 
@@ -140,23 +140,23 @@ def write_checkpoint(
     overwrite: bool = False,
     more: Callable[[Path, CheckpointConfig], object] | None = None,
 ) -> CheckpointConfig:
-    """Write a checkpoint folder, whole or not at all.
+    """Write a checkpoint folder atomically.
 
     Args:
-        folder: where; must not exist, or be empty, unless ``overwrite``.
-        tensors: canonical keys; exactly those of ``parts``.
-        preprocessing: mean and std of the network's input; ImageNet's by default.
+        folder: the output folder; it must not exist, or be empty, unless ``overwrite``.
+        tensors: the tensors of ``parts``, no others, by canonical key.
+        preprocessing: mean and std of the network's input; default: ImageNet's.
         half: store weights as float16 (running statistics stay float32); they are loaded as float32.
-        overwrite: replace a folder that is there.
-        more: called with the folder before it takes its name, and the config, to put further files into it.
+        overwrite: replace an existing folder.
+        more: a function that adds files; called with the temporary folder and the config.
 
     Returns:
         The config as written, with digest and size.
 
     Raises:
-        OutputExistsError, DiskFullError: about the folder.
+        OutputExistsError, DiskFullError: the folder is not empty, or cannot be written.
         UnknownKeyError, IncompleteLoadError, ShapeMismatchError: ``tensors`` are not those of ``spec`` and ``parts``.
-        CheckpointError: a tensor holds a value that is not finite.
+        CheckpointError: a tensor has a value that is not finite.
     """
     check_tensors({key: tuple(t.shape) for key, t in tensors.items()}, spec, parts, "the tensors to be saved")
     stored: dict[str, Tensor] = {}
@@ -193,7 +193,7 @@ def write_config(folder: Path, config: CheckpointConfig) -> None:
     """Write config.json into an existing folder.
 
     Raises:
-        CheckpointError: a value that `read_config` would refuse.
+        CheckpointError: `read_config` would refuse a value.
     """
     path = folder / CONFIG
     text = config_text(config, str(path))
@@ -202,17 +202,17 @@ def write_config(folder: Path, config: CheckpointConfig) -> None:
 
 
 def config_text(config: CheckpointConfig, where: str = CONFIG) -> str:
-    """The content of config.json.
+    """Return the content of config.json.
 
     Raises:
-        CheckpointError: a value that `read_config` would refuse.
+        CheckpointError: `read_config` would refuse a value.
     """
     check_config(config, where)
     return json.dumps(to_dict(config), indent=2) + "\n"
 
 
 def replace_provenance(folder: Path, **changes: object) -> CheckpointConfig:
-    """Change fields of a written checkpoint's provenance (measured metrics, say); the weights stay as they are."""
+    """Change fields of a checkpoint's provenance, such as its metrics; the weights are not changed."""
     config = read_config(folder)
     provenance = dataclasses.replace(config.provenance, **changes)  # type: ignore[arg-type]  # checked by the dataclass
     config = dataclasses.replace(config, provenance=provenance)

@@ -1,11 +1,11 @@
-"""Which license may follow which: weights trained from others inherit their license, or get one as restrictive.
+"""Compare licenses: weights trained from others inherit their license, or get one that is at least as restrictive.
 
-A license is read as the set of conditions that it puts on whoever receives the weights. One license is *at least as
-restrictive* as another if it has every condition of the other, which is a partial order: of CC BY 4.0 and Apache 2.0
-neither is. A share-alike or copyleft license is a condition of its own, so that only itself (or one that is known to be
-compatible) satisfies it. **What is not in the table, an unknown or unstated license included, is comparable with itself
-only**: then nothing is known, and anything else counts as more permissive. This is bookkeeping, not legal advice:
-`relicense` records that a person claims the right to decide otherwise.
+A license is modeled as the set of conditions for anyone who receives the weights. One license is *at least as
+restrictive* as another if it has all of the other's conditions. This is a partial order: it does not hold between CC BY
+4.0 and Apache 2.0 in either direction. A share-alike or copyleft license is itself a condition, so that only the same
+license (or one that is known to be compatible) satisfies it. **A license that is not in the table, or not specified, is
+comparable only with itself**: any other one counts as more permissive. This is bookkeeping, not legal advice:
+`relicense` records that the user claims the right to decide otherwise.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _CC_BY = _PERMISSIVE | {"state changes", "no technical measures"}
 _APACHE = _PERMISSIVE | {"state changes", "patents"}
 _NC, _ND = frozenset({"non-commercial"}), frozenset({"no derivatives"})
 
-#: License, as the Hub writes it -> its conditions.
+#: License identifier of the Hub -> conditions.
 CONDITIONS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("cc0-1.0", "unlicense", "pddl", "wtfpl", "0bsd"), frozenset()),
     **dict.fromkeys(("mit", "isc", "bsd-2-clause"), _PERMISSIVE),
@@ -44,12 +44,12 @@ CONDITIONS: Mapping[str, frozenset[str]] = {
 
 
 def is_stated(license: str) -> bool:  # its name everywhere
-    """Return whether a license identifier names a license at all."""
+    """Check whether a license is specified."""
     return license.strip().lower() not in UNSTATED
 
 
 def as_restrictive(license: str, other: str) -> bool:
-    """Return whether ``license`` is known to have every condition of ``other``."""
+    """Check whether ``license`` is known to have all conditions of ``other``."""
     one, two = license.strip().lower(), other.strip().lower()
     if one == two:
         return True
@@ -57,20 +57,21 @@ def as_restrictive(license: str, other: str) -> bool:
 
 
 def inherit(start: Start | None, asked: str, *, relicense: bool = False) -> tuple[str, bool]:
-    """Return the license of weights trained from ``start``, and whether it took a claim of the right to grant it.
+    """Return the license of weights trained from ``start``, and whether it depends on a claim of the right to grant it.
 
     Args:
         start: the checkpoint that training starts from; None for random values.
-        asked: the license that was asked for; unstated to inherit the start's.
-        relicense: the right to grant ``asked`` is claimed.
+        asked: the requested license; empty or unknown to inherit the start's.
+        relicense: the user claims the right to grant ``asked``.
 
     Raises:
-        LicenseError: ``asked`` is not known to be at least as restrictive as the start's license, or is not one.
+        LicenseError: ``asked`` is not a license identifier, or not known to be at least as restrictive as the start's
+            license.
     """
     if not LICENSE.fullmatch(asked):
         raise LicenseError(
             f"{reprlib.repr(asked)} is not a license identifier.\n"
-            "Write it as the Hub does (apache-2.0, cc-by-4.0, ...), or leave it out: --license apache-2.0"
+            "Use an identifier of the Hub (apache-2.0, cc-by-4.0, ...), or omit it: --license apache-2.0"
         )
     if start is None:
         return asked, False
@@ -82,6 +83,6 @@ def inherit(start: Start | None, asked: str, *, relicense: bool = False) -> tupl
         return asked, True
     stated = f"under {start.license}" if is_stated(start.license) else "under a license that is not stated"
     raise LicenseError(
-        f"{start.name}, which this starts from, is {stated}; {asked} is not known to be at least as restrictive.\n"
-        f"Leave the license out to inherit it. If you have the right to grant another: --license {asked} --relicense"
+        f"The start, {start.name}, is {stated}; {asked} is not known to be at least as restrictive.\n"
+        f"Omit the license to inherit it. If you have the right to grant another: --license {asked} --relicense"
     )

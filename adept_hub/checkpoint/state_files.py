@@ -1,4 +1,4 @@
-"""Any file of weights: safetensors, a .pth of tensors, or a .pkl of arrays."""
+"""Read any weights file: safetensors, a .pth of tensors, or a .pkl of arrays."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from adept_hub.io.paths import is_file, not_a
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The state dict in a weights file: safetensors, a .pth with tensors (alone, or under model or state_dict), or a
-    Detectron2 .pkl with arrays.
+    """Read the state dict in a weights file.
+
+    The file may be safetensors, a .pth of tensors (at the top level, or under ``model`` or ``state_dict``), or a
+    Detectron2 .pkl of arrays.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or holds no tensors.
-        PickleRefusedError: it holds pickled objects other than tensors.
+        CheckpointError: the file is missing, damaged, or has no tensors.
+        PickleRefusedError: the file has pickled objects other than tensors.
     """
     if not is_file(path):
-        raise CheckpointError(not_a("a file of weights", path))
+        raise CheckpointError(not_a("a weights file", path))
     if path.suffix == ".pkl" and is_array_pickle(path):
         return load_arrays_only(path)
     if path.suffix != ".safetensors":

@@ -1,7 +1,7 @@
-"""Other projects' .pth files: tensors only, and whatever else would be imported is named and refused.
+"""Read other projects' .pth files: only tensors; any other import is refused by name.
 
-torch's own ``weights_only`` unpickler does the reading; what it does not bound (sizes that a file only claims) is
-checked before and after. Nothing here writes a pickle.
+torch's ``weights_only`` unpickler reads the file; claimed sizes, which it does not limit, are checked before and after.
+This module never writes a pickle.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from adept_hub.checkpoint.validate import MAX_WEIGHT_BYTES
 from adept_hub.errors import CheckpointError, PickleRefusedError
 from adept_hub.io.read import BoundedReader
 
-#: Where checkpoints keep their state dict, outermost first; SoCo and MoCo: ``model``; MMDetection: ``state_dict``;
+#: Keys of the state dict in a checkpoint, outermost first; SoCo and MoCo: ``model``; MMDetection: ``state_dict``;
 #: VISSL: ``classy_state_dict``, ``base_model``, ``model``, ``trunk``; SimCLRv2-Pytorch: ``resnet``.
 STATE_DICTS = (
     "state_dict", "model", "model_state", "model_state_dict", "network", "classy_state_dict", "base_model", "trunk",
@@ -33,9 +33,9 @@ _MAX_DEPTH = 4
 _MAGIC = 0x1950A86A20F9469CFC6C  # torch.save before 1.6 begins with it, pickled
 _MAX_PICKLE_BYTES = 64 << 20
 _MAX_ENTRIES = 100_000
-#: Values without behavior that training scripts save beside their weights. Their classes run no code when rebuilt.
+#: Plain values that training scripts save with their weights. Their classes run no code when they are rebuilt.
 _HARMLESS = (argparse.Namespace,)
-#: What reading a damaged or hostile file can raise.
+#: Exceptions from reading a damaged or hostile file.
 _DAMAGE = (
     RuntimeError,
     ValueError,
@@ -55,22 +55,22 @@ _DAMAGE = (
 
 
 def load_tensors_only(path: Path) -> dict[str, Tensor]:
-    """The state dict of a file that ``torch.save`` wrote, on the CPU; no code of the file is ever run.
+    """Read the state dict of a file from ``torch.save`` on the CPU; no code in the file is executed.
 
     Args:
-        path: a .pth, .pt, .bin or .ckpt file, in torch's zip format (mapped, not read) or in the one before torch 1.6.
+        path: a .pth, .pt, .bin or .ckpt file, in torch's zip format (memory-mapped) or in that from before torch 1.6.
 
     Returns:
-        Tensor by name: the file's own mapping, or the one under `STATE_DICTS`.
+        Tensors by name: the top-level mapping, or the one under `STATE_DICTS`.
 
     Raises:
-        PickleRefusedError: the file would import something that is no tensor; the message names it.
-        CheckpointError: it is damaged, claims more than it holds, or has no state dict.
+        PickleRefusedError: the file would import something other than a tensor; the message quotes its name.
+        CheckpointError: the file is damaged, claims a larger size than its own, or has no state dict.
     """
     BoundedReader(CheckpointError, MAX_WEIGHT_BYTES).check(path)
     size = path.stat().st_size
     try:
-        is_zip = zipfile.is_zipfile(path)  # raises for some damaged ends
+        is_zip = zipfile.is_zipfile(path)  # raises for some damaged archives
         if is_zip:
             _check_archive(path, size)
         else:
@@ -82,7 +82,8 @@ def load_tensors_only(path: Path) -> dict[str, Tensor]:
     state = _state_dict(loaded)
     if not state:
         raise CheckpointError(
-            f"{path} has no state dict: no mapping of names to tensors, itself or under {', '.join(STATE_DICTS)}."
+            f"{path} has no state dict: no mapping of names to tensors at the top level or under "
+            f"{', '.join(STATE_DICTS)}."
         )
     for key, tensor in state.items():
         _check_tensor(path, key, tensor)
@@ -90,13 +91,13 @@ def load_tensors_only(path: Path) -> dict[str, Tensor]:
 
 
 def _check_archive(path: Path, size: int) -> None:
-    """torch stores without compression; an archive that unpacks to more than it is, is none of torch's."""
+    """Refuse an archive that unpacks to more bytes than its own: torch does not compress."""
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         if len(entries) > _MAX_ENTRIES:
             raise ValueError(f"it has {len(entries):,} entries")
         if len({entry.filename for entry in entries}) < len(entries):
-            raise ValueError("two of its entries have one name")
+            raise ValueError("two of its entries have the same name")
         for entry in entries:
             if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > size:
                 raise ValueError(f"{entry.filename!r} is compressed or claims {entry.file_size:,} bytes")
@@ -109,25 +110,25 @@ def _check_archive(path: Path, size: int) -> None:
 
 
 def _check_old_format(path: Path, size: int) -> None:
-    """A magic number, version, system and then the object, each pickled; storages follow it."""
+    """Check the old format: pickles of a magic number, the version, the system and the object, then the storages."""
     with path.open("rb") as stream:
         first = list(pickletools.genops(_one_pickle(stream)))
         if not any(opcode.name.startswith("LONG") and argument == _MAGIC for opcode, argument, _ in first):
             found = next(_globals(first), None)
             if found:
                 raise pickle.UnpicklingError(f"GLOBAL {found}")
-            raise ValueError("it is a pickle that torch.save did not write")
+            raise ValueError("it is a pickle, but not from torch.save")
         for _ in range(2):
             _one_pickle(stream)
         _check_numbers(_one_pickle(stream), size)
 
 
 def _one_pickle(stream: Any) -> bytes:
-    """The bytes of the next pickle of a stream, disassembled and not run."""
+    """Return the bytes of the next pickle in a stream, disassembled but not executed."""
     start = stream.tell()
     for _ in pickletools.genops(stream):
         if stream.tell() - start > _MAX_PICKLE_BYTES:
-            raise ValueError("its description has no end")
+            raise ValueError("a pickle has no end")
     end = stream.tell()
     stream.seek(start)
     content: bytes = stream.read(end - start)
@@ -135,9 +136,9 @@ def _one_pickle(stream: Any) -> bytes:
 
 
 def _check_numbers(content: bytes, size: int) -> None:
-    """No storage may claim more elements than the file has bytes: it would be allocated before it is read.
+    """Refuse a storage that claims more elements than the file has bytes, since it is allocated before it is read.
 
-    A storage is a tuple that ends in its number of elements (before torch 1.6: and None), then the operation BINPERSID.
+    A storage is a tuple that ends in its number of elements (before torch 1.6: and None), followed by BINPERSID.
     """
     recent: list[tuple[str, Any]] = []
     for opcode, argument, _ in pickletools.genops(content):
@@ -145,8 +146,8 @@ def _check_numbers(content: bytes, size: int) -> None:
             names = [name for name, _ in recent]
             count = recent[-3 if names[-2:] == ["NONE", "TUPLE"] else -2 :][:1]
             if names[-1:] != ["TUPLE"] or not count or count[0][0].endswith("GET"):
-                raise ValueError("a storage does not say its size")
-            if isinstance(count[0][1], int) and not 0 <= count[0][1] <= size:  # torch refuses what is no number
+                raise ValueError("a storage has no size")
+            if isinstance(count[0][1], int) and not 0 <= count[0][1] <= size:  # torch refuses other types
                 raise ValueError(f"a storage claims {count[0][1]:,} elements in a file of {size:,} bytes")
         if not opcode.name.endswith("PUT") and opcode.name != "MEMOIZE":
             value = argument if opcode.name.startswith(("BININT", "INT", "LONG")) and "GET" not in opcode.name else None
@@ -154,7 +155,7 @@ def _check_numbers(content: bytes, size: int) -> None:
 
 
 def _globals(operations: list[tuple[Any, Any, Any]]) -> Iterator[str]:
-    """What a pickle would import, in order."""
+    """Yield the names that a pickle would import, in order."""
     texts: list[str] = []
     for opcode, argument, _ in operations:
         if opcode.name == "GLOBAL":
@@ -169,13 +170,13 @@ def _explain(path: Path, error: Exception) -> CheckpointError:
     found = re.search(r"GLOBAL ([\w.]+)", str(error))
     if found:
         return PickleRefusedError(
-            f"{path} would import {found[1]} when loaded, which could run code; only tensors are read here.\n"
-            "Where you trust it, save its state dict alone: torch.save(checkpoint['model'], 'tensors.pth')"
+            f"{path} would import {found[1]} when loaded, which could run code; only tensors are loaded.\n"
+            "If you trust it, save only its state dict: torch.save(checkpoint['model'], 'tensors.pth')"
         )
     reasons = [line.strip() for line in str(error).splitlines() if line.strip()]
     return CheckpointError(
-        f"{path} is not a whole file of tensors: {(reasons or [type(error).__name__])[-1][:200]}\n"
-        "Download it again; safetensors and files of torch.save with tensors only are read."
+        f"{path} is not a valid file of tensors: {(reasons or [type(error).__name__])[-1][:200]}\n"
+        "Download it again; only safetensors, and files of torch.save with only tensors, are supported."
     )
 
 
@@ -189,9 +190,9 @@ def _state_dict(loaded: object, depth: int = 0) -> dict[str, Tensor]:
 
 
 def _check_tensor(path: Path, key: str, tensor: Tensor) -> None:
-    """A plain tensor in memory whose every element is its own: a view can claim any shape over one number."""
+    """Check for a dense CPU tensor without overlapping elements: a view can claim any shape over one number."""
     plain = type(tensor) in (Tensor, torch.nn.Parameter) and tensor.layout == torch.strided
     if not plain or tensor.device.type != "cpu" or tensor.is_quantized:
-        raise CheckpointError(f"{path}: {key!r} is no plain tensor ({tensor.layout}, {tensor.device}).")
+        raise CheckpointError(f"{path}: {key!r} is not a plain tensor ({tensor.layout}, {tensor.device}).")
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-        raise CheckpointError(f"{path}: {key!r} claims shape {tuple(tensor.shape)} and does not hold as much.")
+        raise CheckpointError(f"{path}: {key!r} claims shape {tuple(tensor.shape)}, but has less data.")

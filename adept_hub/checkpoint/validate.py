@@ -1,4 +1,4 @@
-"""What a config.json from anywhere may say: names and numbers within bounds, before anything is built from it."""
+"""Validate an untrusted config.json: names and numbers must be in range before anything is built from them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from adept_hub.errors import CheckpointError
 from adept_hub.names import is_name
 from adept_hub.spec import FORMAT_VERSION, PARTS, CheckpointConfig, DetectorSpec
 
-#: Of one channel count; ResNet-101's widest layer has 2,048.
+#: Maximum number of channels; ResNet-101's widest layer has 2,048.
 MAX_CHANNELS = 8192
-#: Of model.safetensors; a float32 ResNet-101 detector has 0.3 GB.
+#: Maximum size of model.safetensors; a float32 ResNet-101 detector has 0.3 GB.
 MAX_WEIGHT_BYTES = 4 << 30
 MAX_CONFIG_BYTES = 4 << 20
 MAX_CARD_BYTES = 8 << 20
@@ -40,48 +40,48 @@ def check_format(data: object, where: str) -> None:
     version = data.get("format_version", FORMAT_VERSION) if isinstance(data, dict) else FORMAT_VERSION
     if isinstance(version, int) and version != FORMAT_VERSION:
         raise CheckpointError(
-            f"{where} has format {version}, this version of adept-hub reads format {FORMAT_VERSION}.\n"
+            f"{where} has format {version}, but this version of adept-hub reads format {FORMAT_VERSION}.\n"
             + ("pip install --upgrade adept-hub" if version > FORMAT_VERSION else "Write it again with this version.")
         )
 
 
 def check_config(config: CheckpointConfig, where: str) -> CheckpointConfig:
-    """The config itself, if every value of it is one that a checkpoint can have.
+    """Return the config if all of its values are valid for a checkpoint.
 
     Args:
-        config: well-typed already, by `adept_hub.io.schema.from_dict`.
-        where: what it is called in messages.
+        config: a config whose types `adept_hub.io.schema.from_dict` has checked.
+        where: its name in messages.
 
     Raises:
-        CheckpointError: a value out of bounds; the message names it.
+        CheckpointError: a value is not valid; the message has its field.
     """
     if not is_name(config.name):
-        _refuse(where, "name", config.name, "is no model name (architecture.tag)")
+        _refuse(where, "name", config.name, "is not a valid model name (architecture.tag)")
     if not config.parts or len(set(config.parts)) != len(config.parts) or set(config.parts) - set(PARTS):
-        _refuse(where, "parts", config.parts, f"are not some of {', '.join(PARTS)}")
+        _refuse(where, "parts", config.parts, f"are not among {', '.join(PARTS)}")
     if not _DIGEST.fullmatch(config.sha256):
-        _refuse(where, "sha256", config.sha256, "is no SHA-256")
+        _refuse(where, "sha256", config.sha256, "is not a valid SHA-256")
     if not 8 < config.size <= MAX_WEIGHT_BYTES:
-        _refuse(where, "size", config.size, f"is no size of weights (at most {MAX_WEIGHT_BYTES:,} bytes)")
+        _refuse(where, "size", config.size, f"is not a valid size of weights (at most {MAX_WEIGHT_BYTES:,} bytes)")
     if not LICENSE.fullmatch(config.license):
-        _refuse(where, "license", config.license, "is no license identifier")
+        _refuse(where, "license", config.license, "is not a valid license identifier")
     if not _WORD.fullmatch(config.provenance.method):
-        _refuse(where, "provenance.method", config.provenance.method, "is no method")
+        _refuse(where, "provenance.method", config.provenance.method, "is not a valid method")
     if config.provenance.images < 0 or config.provenance.epochs < 0:
         _refuse(where, "provenance.images, epochs", config.provenance.epochs, "are negative")
     random_share = config.provenance.random_share
     if random_share is not None and not 0 <= random_share <= 1:
         _refuse(where, "provenance.random_share", random_share, "is not within 0 and 1")
     if any(value <= 0 for value in config.preprocessing.std):
-        _refuse(where, "preprocessing.std", config.preprocessing.std, "are not all above zero")
+        _refuse(where, "preprocessing.std", config.preprocessing.std, "are not all positive")
     _check_spec(config.spec, where)
     for i, start in enumerate(config.provenance.starts):
         if not 0 < len(start.name) <= 200 or not start.name.isprintable():
             _refuse(where, f"provenance.starts[{i}].name", start.name, "is not a name of at most 200 characters")
         if not _DIGEST.fullmatch(start.sha256):
-            _refuse(where, f"provenance.starts[{i}].sha256", start.sha256, "is not a SHA-256")
+            _refuse(where, f"provenance.starts[{i}].sha256", start.sha256, "is not a valid SHA-256")
         if not LICENSE.fullmatch(start.license):
-            _refuse(where, f"provenance.starts[{i}].license", start.license, "is not a license identifier")
+            _refuse(where, f"provenance.starts[{i}].license", start.license, "is not a valid license identifier")
     _check_plain(vars(config), where)
     return config
 
@@ -89,20 +89,20 @@ def check_config(config: CheckpointConfig, where: str) -> CheckpointConfig:
 def _check_spec(spec: DetectorSpec, where: str) -> None:
     for field in ("fpn_channels", "head_conv_channels", "head_fc_channels"):
         if not 1 <= getattr(spec, field) <= MAX_CHANNELS:
-            _refuse(where, f"spec.{field}", getattr(spec, field), f"is not within 1 and {MAX_CHANNELS}")
+            _refuse(where, f"spec.{field}", getattr(spec, field), f"is not between 1 and {MAX_CHANNELS}")
     for field, values in (
         ("anchors.sizes", spec.anchors.sizes),
         ("anchors.ratios", spec.anchors.ratios),
         ("levels.upper", spec.levels.upper),
     ):
         if not 1 <= len(values) <= 16 or not all(0 < value < 1e6 for value in values):
-            _refuse(where, f"spec.{field}", values, "are not 1 to 16 numbers above zero")
+            _refuse(where, f"spec.{field}", values, "are not 1 to 16 positive numbers")
     if len(spec.anchors.sizes) != 4:
         _refuse(where, "spec.anchors.sizes", spec.anchors.sizes, "are not four: one for each of P2-P5")
 
 
 def _check_plain(values: dict[str, Any], where: str) -> None:
-    """Bound the depth, the number and the kind of all values: what follows may recurse and print."""
+    """Check the depth, number and type of all values, since later code recurses into them and prints them."""
     left: list[tuple[str, Any, int]] = [(key, value, 0) for key, value in values.items()]
     seen = 0
     while left:
@@ -119,7 +119,7 @@ def _check_plain(values: dict[str, Any], where: str) -> None:
             left += [(path, item, depth + 1) for item in value]
         elif isinstance(value, str):
             if len(value) > _MAX_TEXT or _CONTROL.search(value):
-                _refuse(where, path, value, "is too long or holds control characters")
+                _refuse(where, path, value, "is too long or contains control characters")
         elif isinstance(value, float):
             if not math.isfinite(value):
                 _refuse(where, path, value, "is not finite")
@@ -127,7 +127,7 @@ def _check_plain(values: dict[str, Any], where: str) -> None:
             if abs(value) > 1 << 64:
                 _refuse(where, path, value, "is too large")
         elif value is not None:
-            _refuse(where, path, value, "is no plain value")
+            _refuse(where, path, value, "is not a plain value")
 
 
 def _refuse(where: str, field: str, value: object, why: str) -> None:

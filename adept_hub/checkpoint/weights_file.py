@@ -1,4 +1,4 @@
-"""Safetensors files from anywhere: bounded before anything parses them, and without NaN."""
+"""Read untrusted safetensors files: sizes are limited before parsing, and NaN is refused."""
 
 from __future__ import annotations
 
@@ -16,52 +16,54 @@ from adept_hub.checkpoint.validate import MAX_WEIGHT_BYTES
 from adept_hub.errors import AdeptError, CheckpointError, IntegrityError
 from adept_hub.io.read import BoundedReader, parse_json
 
-#: A detector of ours has at most 0.1 MB of header; safetensors itself would parse 100 MB of JSON.
+#: A header of ours has at most 0.1 MB; safetensors itself would parse 100 MB of JSON.
 MAX_HEADER_BYTES = 1 << 20
-#: Of other projects' files, which may hold several networks.
+#: Limit for other projects' files, which may contain several networks.
 MAX_FOREIGN_HEADER_BYTES = 16 << 20
 
 
 def check_header(path: Path, error: type[AdeptError], *, longest: int = MAX_HEADER_BYTES) -> None:
-    """Bound a file and its header, and refuse one in which a name stands twice.
+    """Check the sizes of a file and its header, and refuse duplicate names in the header.
 
     The first eight bytes are the length of the header, little-endian; it is JSON.
 
     Raises:
-        AdeptError: of class ``error``: not a regular file, larger than weights are, or not a whole safetensors file.
+        AdeptError: of class ``error``: not a regular file, too large, or not a complete safetensors file.
     """
     with BoundedReader(error, MAX_WEIGHT_BYTES, remedy="Fetch or export it again.").open(path) as stream:
         first = stream.read(8)
         length, size = int.from_bytes(first, "little"), path.stat().st_size
         if len(first) < 8 or not 2 <= length <= min(longest, size - 8):
             raise error(
-                f"{path} is not a whole safetensors file: its header claims {length:,} bytes, the file has {size:,}.\n"
+                f"{path} is not a complete safetensors file: the header claims {length:,} bytes, the file has "
+                f"{size:,}.\n"
                 "Fetch or export it again."
             )
         header = stream.read(length)
-    parse_json(header, f"{path} is not a whole safetensors file: its header", error, remedy="Fetch or export it again.")
+    where = f"{path} is not a complete safetensors file: the header"
+    parse_json(header, where, error, remedy="Fetch or export it again.")
 
 
 @contextlib.contextmanager
 def open_tensors(path: Path, remedy: str = "Fetch or export it again.") -> Iterator[Any]:
-    """Open a safetensors file whose header is bounded, as `safetensors.safe_open` does.
+    """Open a safetensors file with `safetensors.safe_open`, after a check of its header.
 
     Raises:
-        IntegrityError: it is not a regular file, or not a whole safetensors file.
+        IntegrityError: not a regular file, or not a complete safetensors file.
     """
     check_header(path, IntegrityError)
     try:
         with safe_open(path, framework="pt") as file:
             yield file
     except (SafetensorError, OSError) as error:
-        raise IntegrityError(f"{path} is not a whole safetensors file: {broken(error)}.\n{remedy}") from error
+        raise IntegrityError(f"{path} is not a complete safetensors file: {broken(error)}.\n{remedy}") from error
 
 
 def read_safetensors(path: Path, *, longest: int = MAX_FOREIGN_HEADER_BYTES) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file, mapped from it.
+    """Return the memory-mapped tensors of a safetensors file.
 
     Raises:
-        CheckpointError: the file is missing, too large, damaged, or holds no tensors.
+        CheckpointError: the file is missing, too large, damaged, or has no tensors.
     """
     check_header(path, CheckpointError, longest=longest)
     try:
@@ -69,33 +71,33 @@ def read_safetensors(path: Path, *, longest: int = MAX_FOREIGN_HEADER_BYTES) -> 
     except (SafetensorError, OSError, ValueError, MemoryError) as error:
         raise CheckpointError(f"{path} cannot be read: {broken(error)}.") from error
     if not state:
-        raise CheckpointError(f"{path} holds no tensors.")
+        raise CheckpointError(f"{path} has no tensors.")
     return state
 
 
 def broken(error: Exception) -> str:
-    """Return what is wrong with a file in one short line; safetensors quotes names and shapes of any length."""
+    """Return the error of safetensors as one short line; it quotes names and shapes of any length."""
     why = " ".join(str(error).split()) or type(error).__name__
     return why if len(why) < 200 else f"{why[:80]} ... {why[-80:]}"
 
 
 def check_finite(tensors: Mapping[str, Tensor], where: str, consequence: str) -> None:
-    """Refuse NaN and infinity, which would be trained on without a word.
+    """Refuse NaN and infinity, with which training would fail silently.
 
     Args:
-        tensors: any; those of integers are finite.
-        where: what holds them, in the words of a message.
-        consequence: what is not done with such weights: ``"loaded"``.
+        tensors: tensors of any dtype.
+        where: their file or folder, for the message.
+        consequence: what is refused, for the message, such as ``"loaded"``.
 
     Raises:
-        CheckpointError: a tensor holds such a value; the message names it.
+        CheckpointError: a tensor has such a value; the message has its name.
     """
     for key, tensor in tensors.items():
         if not tensor.is_floating_point():
             continue
-        # A sum reads each value once and allocates nothing; it is finite only if all of them are.
+        # A sum reads each value once, allocates nothing, and is finite only if all values are.
         if not torch.isfinite(tensor.sum()) and not torch.isfinite(tensor).all():
             raise CheckpointError(
-                f"{where}: {key!r} holds NaN or infinity; such weights are not {consequence}.\n"
-                "The run that wrote them had diverged: take an earlier checkpoint of it."
+                f"{where}: {key!r} contains NaN or infinity; such weights are not {consequence}.\n"
+                "The run that wrote them had diverged: use an earlier checkpoint of it."
             )

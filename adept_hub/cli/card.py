@@ -12,13 +12,13 @@ from adept_hub.errors import SourceError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_source(parser, optional=True)
-    parser.add_argument("--write", action="store_true", help="write it as README.md into the folder SOURCE")
-    parser.add_argument("--all", type=Path, metavar="DIR", help="write the card of every bundled checkpoint into DIR")
+    parser.add_argument("--write", action="store_true", help="write the card as README.md into the folder SOURCE")
+    parser.add_argument("--all", type=Path, metavar="DIR", help="write the cards of all bundled checkpoints into DIR")
     parser.add_argument("--results", type=Path, metavar="DIR", help="with --all: write the registry's tables into DIR")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the card that the checkpoint's config gives, or write cards."""
+    """Print a checkpoint's card, or write cards."""
     from adept_hub.cards.card import render_card, write_card
     from adept_hub.cards.measurements import with_measurements
     from adept_hub.hub.fetch import FetchOptions, fetch
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     if args.all is not None:
         return _all(args.all, args.results)
     if args.source is None:
-        raise SourceError("Neither a SOURCE nor --all DIR is given.\nEvery name: adept list")
+        raise SourceError("Specify a SOURCE or --all DIR.\nEvery name: adept list")
     fetched = fetch(args.source, FetchOptions(args.revision, args.cache_dir, args.offline))
     config = with_measurements(fetched.config, fetched.folder)
     if args.write:

@@ -1,4 +1,4 @@
-"""A command of ``adept``: its name, its one-line help, and the module that does the work."""
+"""Commands of ``adept``: name, one-line help and the module that implements each."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from adept_hub.errors import MissingExtraError
 
 
 class CommandModule(Protocol):
-    """What a command's module must have."""
+    """Interface of a command's module."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
 
     def run(self, args: argparse.Namespace) -> int:
-        """Do the work; the return value is the exit status."""
+        """Run the command and return the exit status."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """``extra`` is the extra of adept-hub that the module's imports need, if any."""
+    """A command; ``extra`` is the extra of adept-hub that its module needs, if any."""
 
     name: str
     help: str
@@ -41,7 +41,7 @@ class Command:
             raise self.explain(error) from error
 
     def explain(self, error: ModuleNotFoundError) -> Exception:
-        """The user's own error where a missing package is an optional one, else ``error`` itself."""
+        """Return a `MissingExtraError` if the missing package is optional, else ``error`` itself."""
         package = (error.name or "").partition(".")[0]
         if not self.extra or package in {"", "adept_hub", "adept_training"}:
             return error
@@ -49,17 +49,17 @@ class Command:
 
 
 COMMANDS = (
-    Command("list", "models and their published weights", "adept_hub.cli.list_models"),
-    Command("info", "all that is known of one model", "adept_hub.cli.info"),
+    Command("list", "list models and their published weights", "adept_hub.cli.list_models"),
+    Command("info", "show the details of a model", "adept_hub.cli.info"),
     Command("pull", "fetch and verify a checkpoint", "adept_hub.cli.pull"),
-    Command("export", "write a checkpoint for torchvision, Detectron2 or MMDetection", "adept_hub.cli.export"),
+    Command("export", "export a checkpoint to torchvision, Detectron2 or MMDetection", "adept_hub.cli.export"),
     Command(
         "import",
-        "another project's weights (SoCo, AlignDet, MoCo, ...) as a checkpoint",
+        "import weights of another project (SoCo, AlignDet, MoCo, ...)",
         "adept_hub.cli.import_weights",
     ),
-    Command("doctor", "what in a config disagrees with a checkpoint, and the remedy", "adept_hub.cli.doctor"),
-    Command("verify", "read every byte again and compare it with the promised digests", "adept_hub.cli.verify"),
-    Command("push", "publish a checkpoint or a run on the Hub, as one commit", "adept_hub.cli.push"),
+    Command("doctor", "check a detector's config against a checkpoint", "adept_hub.cli.doctor"),
+    Command("verify", "verify the digests of checkpoints", "adept_hub.cli.verify"),
+    Command("push", "push a checkpoint or a run to the Hub", "adept_hub.cli.push"),
     Command("card", "print or write a checkpoint's model card", "adept_hub.cli.card"),
 )

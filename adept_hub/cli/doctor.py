@@ -19,14 +19,16 @@ DEFAULT = "adept_joint"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        "what", metavar="SOURCE|FILE", help="a checkpoint (against stock defaults), or your own config or weights file"
+        "what",
+        metavar="SOURCE|FILE",
+        help="a checkpoint, to check stock defaults, or your own config or weights file",
     )
     parser.add_argument("--target", required=True, choices=FRAMEWORKS, metavar="FRAMEWORK", help=", ".join(FRAMEWORKS))
     parser.add_argument(
         "--weights",
         default=DEFAULT,
         metavar="SOURCE",
-        help="with FILE: the checkpoint it is for (default: %(default)s)",
+        help="with FILE: the checkpoint to check it against (default: %(default)s)",
     )
     parser.add_argument(
         "--run-config",
@@ -34,18 +36,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="execute FILE if it is a Python config, the only way to read one; .yaml and .json are never executed",
     )
     parser.add_argument("--offline", action="store_true", default=None, help="make no request")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print every disagreement with its remedy; exit status 1 if one of them is an error, 0 for warnings alone."""
+    """Print every disagreement with its remedy; return 1 if any is an error, 0 if all are warnings."""
     from adept_hub.doctor import diagnose_file, diagnose_stock
     from adept_hub.hub.fetch import FetchOptions, fetch
 
     path = Path(args.what)
     is_file = is_regular(path)
     if not is_file and path.suffix in (".yaml", ".yml", ".py", ".json", ".pth", ".pt", ".pkl", ".safetensors"):
-        raise SourceError(f"{not_a('a file', path)}\nGive a config or weights file, or a checkpoint: adept list")
+        raise SourceError(f"{not_a('a file', path)}\nPass a config or weights file, or a checkpoint: adept list")
     source = args.weights if is_file else args.what
     config = fetch(source, FetchOptions(offline=args.offline)).config
     if is_file:
@@ -65,5 +67,5 @@ def run(args: argparse.Namespace) -> int:
         print(f"  remedy  {finding.remedy}")
     if findings:
         remedy = command_line("export", source, "--to", args.target, "--out", args.target)
-        print(f"\nAll of it at once: {remedy}")
+        print(f"\nTo get a config without these disagreements: {remedy}")
     return int(errors > 0)

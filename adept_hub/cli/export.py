@@ -16,21 +16,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_source(parser)
     parser.add_argument("--to", required=True, choices=FRAMEWORKS, metavar="FRAMEWORK", help=", ".join(FRAMEWORKS))
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the folder to write")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="output folder")
     parser.add_argument("--detector", default="faster_rcnn", choices=get_args(Detector), help="default: %(default)s")
-    parser.add_argument("--num-classes", type=int, metavar="N", help="classes of your data, the background counted too")
+    parser.add_argument("--num-classes", type=int, metavar="N", help="number of classes including the background")
     parser.add_argument("--norm", choices=get_args(Norm), help="norms of the framework's detector (default: SyncBN)")
     parser.add_argument("--anchors", choices=get_args(Anchors), help=f"anchors of the RPN (default: {DEFAULT_ANCHORS})")
-    parser.add_argument("--levels", choices=get_args(Levels), help="which level a box is pooled from (default: stock)")
+    parser.add_argument("--levels", choices=get_args(Levels), help="assignment of boxes to levels (default: stock)")
     parser.add_argument(
         "--parts", nargs="+", choices=PARTS, default=PARTS, metavar="PART",
-        help=f"what to write of {', '.join(PARTS)}; the framework initializes the rest (default: all)",
+        help=f"parts to export, of {', '.join(PARTS)}; the framework initializes the others (default: all)",
     )  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Export, and say what was written and what to type next."""
+    """Export, and print the written files and the next command."""
     from adept_hub.cards.random_share import random_share_caution
     from adept_hub.exporting import export
     from adept_hub.frameworks import find_framework
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         offline=args.offline,
         **options,
     )
-    # The files are there: nothing is fetched again.
+    # The files are cached, so that nothing is downloaded again.
     config = fetch(args.source, FetchOptions(args.revision, args.cache_dir, args.offline)).config
     caution = random_share_caution(config.provenance.random_share)
     if args.json:

@@ -11,22 +11,24 @@ from adept_hub.cli.output import print_json
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("file", type=Path, metavar="FILE", help="another project's .pth or .safetensors")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the checkpoint folder to write")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="output folder")
     parser.add_argument(
         "--layout",
         metavar="L",
-        help="whose file: soco, aligndet, moco, swav, simclr, ... (else recognized)",
+        help="layout of the file: soco, aligndet, moco, swav, simclr, ... (default: recognized by names)",
     )
-    parser.add_argument("--mean", nargs=3, type=float, metavar="X", help="of RGB in [0, 1] (default: the layout's)")
-    parser.add_argument("--std", nargs=3, type=float, metavar="X", help="of RGB in [0, 1] (default: the layout's)")
-    parser.add_argument("--name", help="the checkpoint's name, architecture.tag (default: LAYOUT_rDEPTH.imported)")
-    parser.add_argument("--data", default="unknown", metavar="TEXT", help="what it was trained on, for the card")
-    parser.add_argument("--license", default="unknown", metavar="TEXT", help="of the weights, for the card")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument(
+        "--mean", nargs=3, type=float, metavar="X", help="mean of RGB in [0, 1] (default: the layout's)"
+    )
+    parser.add_argument("--std", nargs=3, type=float, metavar="X", help="std of RGB in [0, 1] (default: the layout's)")
+    parser.add_argument("--name", help="name of the checkpoint, architecture.tag (default: LAYOUT_rDEPTH.imported)")
+    parser.add_argument("--data", default="unknown", metavar="TEXT", help="training data, for the card")
+    parser.add_argument("--license", default="unknown", metavar="TEXT", help="license of the weights, for the card")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the checkpoint folder and say what is in it."""
+    """Write the checkpoint folder and print its content."""
     from adept_hub.checkpoint.folder import write_checkpoint
     from adept_hub.checkpoint.state_files import read_state
     from adept_hub.foreign.import_weights import FOREIGN_LAYOUTS, import_layout, recognize_layout
@@ -67,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     print(f"{config.name}: {len(tensors)} tensors of {', '.join(config.parts)} (layout {layout})")
     if left > 0:
-        print(f"{left} tensors of other networks and heads were left out, as the layout says")
+        print(f"{left} tensors of other networks and heads were dropped, as listed in the layout")
     if FOREIGN_LAYOUTS[layout].note:
         print(f"Note: {FOREIGN_LAYOUTS[layout].note}")
     print(f"{args.out}\n\nNext: adept_hub.load_pretrained({str(args.out)!r}, parts={config.parts!r}, num_classes=...)")

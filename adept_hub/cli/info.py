@@ -13,12 +13,12 @@ from adept_hub.registry.training import training_command
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("name", metavar="NAME", help="a model's name, as in adept list")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("name", metavar="NAME", help="a name of adept list")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one entry of the registry."""
+    """Print an entry of the registry."""
     info = model_info(args.name)
     if args.json:
         entry = to_dict(replace(info, base=None)) | {"architecture": info.architecture, "tag": info.tag}
@@ -45,14 +45,16 @@ def _rows(info: ModelInfo) -> list[tuple[str, str]]:
     rows.append(("pixels", f"RGB in [0, 1], mean {_numbers(pixels.mean)}, std {_numbers(pixels.std)}"))
     if not info.pretrained:
         return [*rows, ("weights", "not published")]
-    place = info.location
-    where = "" if place is None else (f"bundled ({place.bundled})" if place.bundled else f"hf-hub:{place.repo}")
+    location = info.location
+    where = (
+        "" if location is None else f"bundled ({location.bundled})" if location.bundled else f"hf-hub:{location.repo}"
+    )
     rows += [
         ("weights", f"{info.size:,} bytes, {where}"),
         ("sha256", info.sha256),
         ("trained on", f"{info.data}: {info.images:,} images, {info.epochs:g} epochs"),
         ("license", info.license),
-        ("also called", ", ".join(info.aliases) or "-"),
+        ("aliases", ", ".join(info.aliases) or "-"),
     ]
     rows += [(f"{m.name} ({m.data})", f"{m.value:g} {m.spread} [{m.provenance}]") for m in info.metrics]
     return rows
@@ -69,7 +71,5 @@ def _next(info: ModelInfo) -> str:
         )
     before = ""
     if info.method == "adept_separate":
-        before = (
-            f"First, what it starts from: {training_command('soco', info.spec).replace('runs/mine', 'runs/soco')}\n"
-        )
+        before = f"First train the start: {training_command('soco', info.spec).replace('runs/mine', 'runs/soco')}\n"
     return f"{before}Train it: {training_command(info.method, info.spec)}"

@@ -12,10 +12,10 @@ from adept_hub.words.command_line import command_line
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("filter", nargs="?", default="*", help="names to show; * and ? as in a shell")
-    parser.add_argument("--method", choices=METHODS, help="only this method")
-    parser.add_argument("--all", action="store_true", help="architectures without published weights too")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("filter", nargs="?", default="*", help="pattern of names, with * and ? as in a shell")
+    parser.add_argument("--method", choices=METHODS, help="only models of this method")
+    parser.add_argument("--all", action="store_true", help="include architectures without published weights")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
         for info in infos
     ]
     if rows:
-        print_table(("name", "method", "MB", "trained on", "also called"), rows, right=frozenset({2}))
+        print_table(("name", "method", "MB", "trained on", "aliases"), rows, right=frozenset({2}))
     else:
         again = command_line("list", args.filter, "--all")
         print(f"No published weights match {args.filter!r}. Architectures: {again}")

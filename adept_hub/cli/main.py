@@ -1,4 +1,4 @@
-"""``adept``: reads the command, imports its module only, turns errors into one to three lines and an exit status."""
+"""The ``adept`` command: import only the module of one command, and report errors in one to three lines."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from adept_hub.words.messages import clean
 
 EPILOG = """\
 unlabeled images in, a pre-trained detector out:
-  adept demo                                            see it work on bundled weights
+  adept demo                                            try the bundled weights
   adept pretrain --images IMAGES --recipe own_photos_cpu --out runs/mine
   adept export runs/mine --to detectron2 --out mine_d2
 """
 
 
 def commands() -> dict[str, Command]:
-    """The library's commands, then those of installed packages (the trainer's, say)."""
+    """Return the library's commands, then those of installed packages, such as the trainer."""
     found = {command.name: command for command in COMMANDS}
     for entry in sorted(entry_points(group="adept_hub.commands"), key=lambda e: e.name):
         command = entry.load()
@@ -33,7 +33,7 @@ def commands() -> dict[str, Command]:
 
 
 def build_parser(chosen: str | None) -> argparse.ArgumentParser:
-    """The parser; only the chosen command's arguments are declared, so only its module is imported."""
+    """Build the parser with the arguments of only the chosen command, so that only its module is imported."""
     parser = Parser(
         prog="adept",
         description="Detectors pre-trained without labels: backbone, FPN, RPN and RoI head.",
@@ -51,7 +51,7 @@ def build_parser(chosen: str | None) -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``adept``; the exit status is 0 done, 1 a user's mistake, 2 bad usage, 130 interrupted."""
+    """Run ``adept``; return 0 for success, 1 for a user error, 2 for invalid usage, 130 for an interrupt."""
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = next((word for word in words if not word.startswith("-")), None)
     with outlets():
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             status = _run(words, chosen)
             sys.stdout.flush()
         except KeyboardInterrupt:
-            sys.stderr.write("adept: interrupted; what was finished is kept\n")
+            sys.stderr.write("adept: interrupted; finished results are kept\n")
             return 130
         except BrokenPipeError:
             return 0
@@ -80,7 +80,7 @@ def _run(words: list[str], chosen: str | None) -> int:
     try:
         args = build_parser(chosen).parse_args(words)
     except SystemExit:
-        sys.stdout.flush()  # the help, to a pipe that is closed or a disk that is full
+        sys.stdout.flush()  # report a closed pipe or a full disk when help is printed
         raise
     return commands()[args.command].load().run(args)
 
@@ -91,7 +91,7 @@ class _Formatter(logging.Formatter):
 
 
 def _show_own_messages() -> None:
-    """Our packages' messages on standard error; the root logger is left alone, or every HTTP request would be told."""
+    """Log our packages' messages to stderr; with the root logger every HTTP request would be logged."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter("%(message)s"))
     for name in ("adept_hub", "adept_training"):

@@ -1,4 +1,4 @@
-"""What commands print: aligned tables for people, JSON for programs, and the streams that all of it leaves by."""
+"""Output of commands: aligned tables, JSON, and the streams through which everything is printed."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from typing import Any, TextIO, cast
 
 from adept_hub.words.messages import printable, redact
 
-#: What progress bars move the cursor with: to the start of the line, up one, and to clear the rest of it.
+#: Control sequences of progress bars: to the start of the line, up one line, and clear the rest of the line.
 _BAR_MOVES = re.compile(r"(\r|\x1b\[[AK])")
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
+    """Print a JSON document to stdout."""
     print(json.dumps(value, indent=2))
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) -> None:
-    """Columns as wide as their widest cell; those in ``right`` are right-aligned."""
+    """Print columns as wide as their widest cells; those in ``right`` are right-aligned."""
     table = [[" ".join(printable(cell).split("\n")) for cell in row] for row in [head, *rows]]
     widths = [max(len(row[i]) for row in table) for i in range(len(head))]
     for row in table:
@@ -34,16 +34,16 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], right: froze
 
 
 class Outlet:
-    """A standard stream that masks secrets and drops control characters; None, a closed one, takes everything.
+    """A standard stream that masks secrets and drops control characters; a closed one (None) discards everything.
 
-    Names and texts from registries, configs, labels and file names reach every message; here is where they leave.
+    Messages may contain untrusted text from registries, configs, labels and file names.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write the text, cleaned."""
+        """Clean the text and write it."""
         if self._stream is not None:
             self._stream.write(self._cleaned(redact(text)))
         return len(text)
@@ -52,32 +52,32 @@ class Outlet:
         return printable(text)
 
     def writelines(self, lines: Sequence[str]) -> None:
-        """Write one after the other."""
+        """Write several texts."""
         for line in lines:
             self.write(line)
 
     def flush(self) -> None:
-        """Flush what is below."""
+        """Flush the underlying stream."""
         if self._stream is not None:
             self._stream.flush()
 
     def isatty(self) -> bool:
-        """Whether it is a terminal."""
+        """Check for a terminal."""
         return self._stream is not None and self._stream.isatty()
 
     def __getattr__(self, name: str) -> Any:
         if self._stream is None:
-            if name in ("encoding", "errors"):  # libraries ask for it when they are imported
+            if name in ("encoding", "errors"):  # libraries read them on import
                 return {"encoding": "utf-8", "errors": "strict"}[name]
             raise io.UnsupportedOperation(f"{name}: the stream is closed")
         return getattr(self._stream, name)
 
 
 class ErrorOutlet(Outlet):
-    """The same for standard error: progress bars move the cursor in their line, and nobody has to read it."""
+    """The same for stderr: progress bars may move the cursor, and a closed pipe is not an error."""
 
     def write(self, text: str) -> int:
-        """Write the text, cleaned, if anybody reads it."""
+        """Clean the text and write it, unless the stream is closed."""
         with contextlib.suppress(OSError):
             super().write(text)
         return len(text)
@@ -88,7 +88,7 @@ class ErrorOutlet(Outlet):
 
 @contextlib.contextmanager
 def outlets() -> Iterator[None]:
-    """Let standard output and error leave by `Outlet`, whatever their encoding, and end in order if nobody reads."""
+    """Print stdout and stderr through `Outlet`, with any encoding, and exit cleanly if their readers are gone."""
     streams = sys.stdout, sys.stderr
     errors = [_escape(stream) for stream in streams]
     sys.stdout = cast("TextIO", Outlet(streams[0]))
@@ -108,7 +108,7 @@ def outlets() -> Iterator[None]:
 
 
 def _escape(stream: TextIO | None) -> str | None:
-    """Have characters that the encoding lacks written as escapes; return what was done with them before."""
+    """Escape characters that the encoding does not support; return the previous error handler."""
     if not isinstance(stream, io.TextIOWrapper):
         return None
     before = stream.errors or "strict"
@@ -117,7 +117,7 @@ def _escape(stream: TextIO | None) -> str | None:
 
 
 def _drain(stream: TextIO | None) -> None:
-    """Flush; where that fails, drop the rest, or the interpreter would try again and complain at its end."""
+    """Flush; if that fails, drop the rest, or the interpreter would fail on it again at exit."""
     if stream is None:
         return
     try:
@@ -128,5 +128,5 @@ def _drain(stream: TextIO | None) -> None:
 
 
 def _print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Print a traceback as Python does, without the secrets in its messages."""
+    """Print a traceback like Python's, with secrets in its messages masked."""
     ErrorOutlet(sys.stderr).write("".join(traceback.format_exception(kind, error, trace)))

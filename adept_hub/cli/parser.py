@@ -1,4 +1,4 @@
-"""argparse with suggestions: a mistyped command, option or choice is answered with the nearest one."""
+"""An argument parser that suggests the closest command, option or choice for a mistyped one."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from adept_hub.words.spelling import did_you_mean
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser, and so are its commands' (``add_subparsers`` takes the class of its owner)."""
+    """An ArgumentParser with suggestions; ``add_subparsers`` uses the same class for the commands."""
 
     _given: Sequence[str] = ()
 
     def parse_known_args(  # type: ignore[override]  # typeshed has it as three overloads
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
-        """Parse, and refuse what is left over here: in a command's own parser, which knows its options."""
+        """Parse, and refuse unknown arguments in the command's own parser, which can suggest its options."""
         self._given = args or ()
         parsed, left = super().parse_known_args(args, namespace)
         if left:
@@ -26,9 +26,9 @@ class Parser(argparse.ArgumentParser):
         return parsed, left
 
     def error(self, message: str) -> NoReturn:
-        """End with status 2, the message, and what a mistyped option may have meant.
+        """Exit with status 2, the message, and suggestions for mistyped options.
 
-        A mistyped option that is required is reported as missing, hence a suggestion with every message.
+        A mistyped required option is reported as missing, hence suggestions with every message.
         """
         known = self._option_string_actions
         options = [word.partition("=")[0] for word in self._given if word.startswith("--") and len(word) > 2]
@@ -37,7 +37,7 @@ class Parser(argparse.ArgumentParser):
         super().error(f"{message}{hints}")
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        """Write help and versions like every other output: argparse drops the error of a full disk."""
+        """Write help and versions like all other output, since argparse ignores the error of a full disk."""
         if message:
             (file or sys.stderr).write(message)
 

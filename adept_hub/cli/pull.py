@@ -10,12 +10,12 @@ from adept_hub.cli.output import print_json
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_source(parser)
-    parser.add_argument("--force", action="store_true", help="download what is cached already again")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--force", action="store_true", help="download again what is already cached")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def add_source(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
-    """SOURCE and the options of every fetching command."""
+    """Declare SOURCE and the options of all commands that download."""
     parser.add_argument(
         "source",
         metavar="SOURCE",
@@ -23,12 +23,12 @@ def add_source(parser: argparse.ArgumentParser, *, optional: bool = False) -> No
         help="a name, hf-hub:org/repo[@revision], local-dir:PATH, a checkpoint folder or a run",
     )
     parser.add_argument("--revision", help="branch, tag or commit on the Hub")
-    parser.add_argument("--cache-dir", help="where downloads are kept (default: huggingface_hub's cache)")
+    parser.add_argument("--cache-dir", help="folder for downloads (default: huggingface_hub's cache)")
     parser.add_argument("--offline", action="store_true", default=None, help="make no request")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Fetch, verify every byte, and say where the folder is."""
+    """Fetch, verify all bytes, and print the folder."""
     from adept_hub.checkpoint.folder import WEIGHTS, read_tensors
     from adept_hub.hub.fetch import FetchOptions, fetch
     from adept_hub.io.digest import verify

@@ -14,18 +14,18 @@ from adept_hub.words.command_line import command_line
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("folder", type=Path, metavar="DIR", help="a checkpoint folder, or a run with one in export/")
-    parser.add_argument("repo", metavar="REPO", help="org/name on the Hub; created if need be")
-    parser.add_argument("--private", action="store_true", help="only those whom the owner lets in may read it")
-    parser.add_argument("--create-pr", action="store_true", help="propose the commit as a pull request")
-    parser.add_argument("--revision", metavar="BRANCH", help="the branch, created if need be (default: main)")
-    parser.add_argument("--message", default="", help="the commit's first line")
-    parser.add_argument("--dry-run", action="store_true", help="say what would go up; no request is made")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("repo", metavar="REPO", help="org/name on the Hub; created if it does not exist")
+    parser.add_argument("--private", action="store_true", help="create a private repository")
+    parser.add_argument("--create-pr", action="store_true", help="open a pull request with the commit")
+    parser.add_argument("--revision", metavar="BRANCH", help="branch; created if it does not exist (default: main)")
+    parser.add_argument("--message", default="", help="first line of the commit message")
+    parser.add_argument("--dry-run", action="store_true", help="only list what would be uploaded; no request is made")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Publish, and say what went up and how it is loaded."""
-    check_endpoint(DownloadError)  # before the client is imported, which parses it
+    """Publish, and print what was uploaded and how to load it."""
+    check_endpoint(DownloadError)  # before the client, which parses it, is imported
     from adept_hub.publish.push import push_to_hub
 
     published = push_to_hub(
@@ -45,9 +45,9 @@ def run(args: argparse.Namespace) -> int:
         return 0
     print_table(("file", "bytes"), [(path, f"{size:,}") for path, size in published.files], right=frozenset({1}))
     if args.dry_run:
-        print(f"\nNothing was sent. Publish it: {command_line('push', args.folder, args.repo)}")
+        print(f"\nNothing was uploaded. To publish it: {command_line('push', args.folder, args.repo)}")
     elif published.pull_request:
-        print(f"\nProposed: {published.pull_request}")
+        print(f"\nPull request: {published.pull_request}")
     else:
         print(f"\n{published.url}\nadept_hub.load_pretrained({published.source!r}, num_classes=...)")
     return 0

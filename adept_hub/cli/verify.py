@@ -20,19 +20,22 @@ class _Outcome:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        "sources", nargs="*", metavar="SOURCE", help="names, hf-hub:, folders (default: all published that are here)"
+        "sources",
+        nargs="*",
+        metavar="SOURCE",
+        help="names, hf-hub:, folders (default: all published models that are cached)",
     )
     parser.add_argument(
         "--registries",
         action="store_true",
-        help="list the registry files that were checked, also ADEPT_REGISTRY's",
+        help="also print the checked registry files, including those of ADEPT_REGISTRY",
     )
-    parser.add_argument("--cache-dir", help="where downloads are kept (default: huggingface_hub's cache)")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--cache-dir", help="folder for downloads (default: huggingface_hub's cache)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read every byte again, compare it with the promised digest, and say which files are not what they should be."""
+    """Read all files again, compare them with their digests, and print the result for each checkpoint."""
     if args.registries:
         names = ", ".join(path.name for path, _ in registry_files())
         if not args.json:
@@ -43,9 +46,9 @@ def run(args: argparse.Namespace) -> int:
     elif outcomes:
         print_table(("source", "state", "what"), [(o.source, o.state, o.detail) for o in outcomes])
     else:
-        print("Nothing is published yet, so there is nothing to verify. A folder of yours: adept verify DIR")
+        print("Nothing is published yet, so there is nothing to verify. To verify a folder: adept verify DIR")
     missing_matters = bool(args.sources)
-    return int(any(o.state == "BAD" or (o.state == "not here" and missing_matters) for o in outcomes))
+    return int(any(o.state == "FAILED" or (o.state == "not cached" and missing_matters) for o in outcomes))
 
 
 def _verify(source: str, cache_dir: str | None) -> _Outcome:
@@ -58,7 +61,7 @@ def _verify(source: str, cache_dir: str | None) -> _Outcome:
         verify(fetched.folder / WEIGHTS, fetched.config.sha256, fetched.config.size, force=True)
         read_tensors(fetched.folder, fetched.config)
     except DownloadError:
-        return _Outcome(source, "not here", "not in the cache; adept pull fetches and verifies it")
+        return _Outcome(source, "not cached", "adept pull downloads and verifies it")
     except AdeptError as error:
-        return _Outcome(source, "BAD", " ".join(str(error).split()))
-    return _Outcome(source, "good", f"{fetched.config.sha256[:16]}..., {fetched.config.size:,} bytes")
+        return _Outcome(source, "FAILED", " ".join(str(error).split()))
+    return _Outcome(source, "OK", f"{fetched.config.sha256[:16]}..., {fetched.config.size:,} bytes")

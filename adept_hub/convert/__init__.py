@@ -1,1 +1,1 @@
-"""Canonical weights to torchvision, Detectron2 and MMDetection and back; its modules import torch, it does not."""
+"""Convert canonical weights to torchvision, Detectron2 and MMDetection and back; only its modules import torch."""

@@ -1,4 +1,4 @@
-"""Canonical tensors into a framework's state dict or folder, and back."""
+"""Convert canonical tensors to a framework's state dict or folder, and back."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def export_state(
     framework: Framework,
     target: Target | None = None,
 ) -> dict[str, Tensor]:
-    """Canonical tensors as a state dict of a framework's detector, without its predictors.
+    """Convert canonical tensors to the state dict of a framework's detector, without its predictors.
 
     Args:
-        tensors: canonical keys, of whole parts.
+        tensors: the tensors of complete parts, by canonical key.
         spec: their architecture.
-        framework: whose keys.
-        target: the detector, a plain Faster R-CNN by default (Mask R-CNN has the same keys, Cascade the head three
-            times). Of its other choices ``norm="none"`` and ``anchors="rescaled"`` change values.
+        framework: the framework whose keys to use.
+        target: the detector; default: a plain Faster R-CNN (Mask R-CNN has the same keys, Cascade has the head three
+            times). Of its other options, ``norm="none"`` and ``anchors="rescaled"`` change values.
 
     Raises:
-        UnknownKeyError, IncompleteLoadError, ShapeMismatchError: ``tensors`` are not whole parts of ``spec``.
-        UnsupportedDetectorError: the framework cannot express what was asked for.
+        UnknownKeyError, IncompleteLoadError, ShapeMismatchError: ``tensors`` are not complete parts of ``spec``.
+        UnsupportedDetectorError: the framework does not support the target.
     """
     target = target or Target()
     table = framework.key_table(target.detector)
@@ -63,16 +63,16 @@ def import_state(
     detector: Detector = "faster_rcnn",
     anchors: AnchorSpec | None = None,
 ) -> dict[str, Tensor]:
-    """A framework's state dict as canonical tensors; the exact inverse of `export_state` with trainable norms.
+    """Convert a framework's state dict to canonical tensors; the exact inverse of `export_state` with trainable norms.
 
-    Predictors and the mask head, which no part holds, are left out; every other key must be known, and every part that
-    is there must be whole. Batch counters, which frozen norms lack, become zero where a part has none at all. No tensor
-    holds ``anchors``, the RPN's; by default they are pre-training's, of three ratios.
+    Predictors and the mask head, which belong to no part, are dropped; any other unknown key raises, and every part in
+    the state must be complete. If a part has no batch counters, which frozen norms lack, they are set to zero. The
+    RPN's ``anchors`` are not in any tensor; the default is that of pre-training, with three ratios.
 
     Raises:
         UnknownKeyError: a key that such a detector does not have.
-        IncompleteLoadError, ShapeMismatchError: a part is not whole.
-        UnsupportedModelError: the architecture has no spec here.
+        IncompleteLoadError, ShapeMismatchError: a part is incomplete.
+        UnsupportedModelError: no spec describes the architecture.
         CheckpointError: the stages of a Cascade R-CNN differ.
     """
     tensors = with_counters(framework.key_table(detector).to_canonical(state))
@@ -93,25 +93,25 @@ def write_export(
     *,
     overwrite: bool = False,
 ) -> list[Path]:
-    """Write weights and the config that makes the framework agree with them into a folder, whole or not at all.
+    """Write weights, and a config with which the framework builds the matching detector, into a folder, atomically.
 
-    Their names are the framework's ``weights_file`` and ``config_file``. A .pth file holds tensors only
+    The files have the framework's names (``weights_file``, ``config_file``). A .pth file contains only tensors
     (``torch.load(weights_only=True)``).
 
     Args:
-        tensors: canonical keys, of whole parts.
-        config: of the checkpoint they come from.
-        framework: whose format.
-        out: the folder; must not exist, or be empty, unless ``overwrite``.
-        target: the detector; a plain Faster R-CNN on COCO's classes by default.
-        overwrite: replace a folder that is there.
+        tensors: the tensors of complete parts, by canonical key.
+        config: the config of their checkpoint.
+        framework: the framework whose format to use.
+        out: the output folder; it must not exist, or be empty, unless ``overwrite``.
+        target: the detector; default: a plain Faster R-CNN with COCO's classes.
+        overwrite: replace an existing folder.
 
     Returns:
-        The weights and the config, in this order.
+        The paths of the weights and the config, in this order.
 
     Raises:
-        OutputExistsError, DiskFullError: about the folder.
-        UnknownKeyError, IncompleteLoadError, ShapeMismatchError, UnsupportedDetectorError: as `export_state`.
+        OutputExistsError, DiskFullError: the folder is not empty, or cannot be written.
+        UnknownKeyError, IncompleteLoadError, ShapeMismatchError, UnsupportedDetectorError: as in `export_state`.
     """
     target = target or Target()
     state = export_state(tensors, config.spec, framework, target)
@@ -127,7 +127,7 @@ def write_export(
 def config_text(
     config: CheckpointConfig, framework: Framework, target: Target, out: Path, parts: Iterable[str] = PARTS
 ) -> str:
-    """Return the config of an export of ``parts``, for weights that will lie in the folder ``out``."""
+    """Return the config of an export of ``parts``, for weights in the folder ``out``."""
     return framework.write_config(config, target, str(resolved(out) / framework.weights_file), parts)
 
 
@@ -136,10 +136,10 @@ def write_weights(path: Path, content: Mapping[str, Any]) -> None:
     """Write an export's weights: a .pth of plain tensors (``torch.load(weights_only=True)``), or safetensors.
 
     Args:
-        path: whose suffix says which.
-        content: what the framework's ``wrap`` makes of a state dict.
+        path: the file; its suffix determines the format.
+        content: the result of the framework's ``wrap``.
     """
-    # Copies: a tensor mapped from a safetensors file would drag the whole file into a .pth.
+    # Copies, since a tensor mapped from a safetensors file would store that whole file in a .pth.
     own = {key: _copied(value) for key, value in content.items()}
     if path.suffix == ".safetensors":
         save_file(own, path, metadata={"format": "pt"})
@@ -155,15 +155,15 @@ def _copied(value: Any) -> Any:
 
 @checked
 def read_export(folder: Path, framework: Framework) -> dict[str, Tensor]:
-    """The canonical tensors of a folder that `write_export` wrote.
+    """Read the canonical tensors of a folder that `write_export` wrote.
 
     Raises:
-        CheckpointError: the folder holds no such export.
+        CheckpointError: the folder does not contain such an export.
         UnknownKeyError: a key that such a detector does not have.
     """
     path = folder / framework.weights_file
     if not os.path.lexists(path):
-        raise CheckpointError(f"{folder} holds no export for {framework.name}: it has no {path.name}.")
+        raise CheckpointError(f"{folder} is not an export for {framework.name}: it has no {path.name}.")
     state = read_safetensors(path) if path.suffix == ".safetensors" else load_tensors_only(path)
     last_stage = f"{framework.box_head}.{CASCADE_STAGES - 1}.{framework.head[0].target}."
     cascade = any(key.startswith(last_stage) for key in state)

@@ -1,6 +1,6 @@
-"""What a framework's config says about the detector it builds, in one vocabulary for all frameworks.
+"""Facts about a configured detector, in common terms for all frameworks.
 
-Reading needs no framework, but for MMDetection's Python configs, which MMEngine alone can put together.
+Reading them needs no framework, except for MMDetection's Python configs, which only MMEngine can resolve.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 @dataclass(frozen=True)
 class Facts:
-    """A detector as configured. ``mean`` and ``std`` are of 0-255 pixels in ``channel_order``; None: not told."""
+    """A detector as configured; None: not specified. ``mean`` and ``std`` are for 0-255 pixels in ``channel_order``."""
 
     channel_order: str | None = None
     mean: tuple[float, ...] | None = None
@@ -41,12 +41,12 @@ class Facts:
     head_norm: str | None = None
     roi_aligned: bool | None = None
     roi_sampling: int | None = None
-    #: Boxes of this square-root area (px) are the smallest that are pooled from P4.
+    #: Minimum square-root area (px) of the boxes that are pooled from P4.
     p4_from: float | None = None
 
 
 def merge(base: Config, over: Config) -> dict[str, Any]:
-    """``over`` laid over ``base``, mapping by mapping."""
+    """Merge ``over`` into ``base``, mapping by mapping."""
     merged = dict(base)
     for key, item in over.items():
         old = merged.get(key)
@@ -55,7 +55,7 @@ def merge(base: Config, over: Config) -> dict[str, Any]:
 
 
 def value(item: Any) -> Any:
-    """A value that Detectron2's YAML may also spell as a string: "(1, 2)"."""
+    """Parse a value that Detectron2's YAML may also write as a string: "(1, 2)"."""
     return ast.literal_eval(item) if isinstance(item, str) else item
 
 

@@ -1,8 +1,8 @@
-"""Whole fine-tuned detectors between frameworks, predictors included: class order, background, mask head, stages.
+"""Convert fine-tuned detectors between frameworks with their predictors: class order, background, masks, stages.
 
-In between, a detector has Detectron2's and MMDetection's conventions: the background is the last class of the
-classifier and has no box deltas and no mask. torchvision has it first, everywhere; its deltas and mask of the
-background are never read, and become zero on the way in.
+The intermediate form follows Detectron2 and MMDetection: the background is the last class of the classifier and has no
+box deltas and no mask. In torchvision it is always the first class; its deltas and mask of the background are never
+read, and are set to zero on conversion to torchvision.
 
 Legend: K classes without the background.
 """
@@ -25,28 +25,28 @@ from adept_hub.errors import IncompleteLoadError
 def convert_detector(
     state: Mapping[str, Tensor], source: Framework, target: Framework, detector: Detector = "faster_rcnn"
 ) -> dict[str, Tensor]:
-    """A fine-tuned detector's whole state dict under another framework's names, its predictors included.
+    """Convert the complete state dict of a fine-tuned detector to another framework's names, with its predictors.
 
     The detector must have the architecture of an export (ResNet-FPN with norms, one-conv RPN, 4conv1fc head). Classes
-    keep their order; a torchvision label is 1 more than Detectron2's and MMDetection's.
+    keep their order; a label in torchvision is larger by 1 than in Detectron2 and MMDetection.
 
     Args:
-        state: every tensor of the detector.
-        source: whose names it has.
-        target: whose names are wanted.
-        detector: which one it is.
+        state: all tensors of the detector.
+        source: the framework whose names it has.
+        target: the framework whose names it will have.
+        detector: the kind of detector.
 
     Raises:
         UnknownKeyError: a key that such a detector does not have.
-        IncompleteLoadError: the state has no predictors: it is no fine-tuned detector.
-        UnsupportedDetectorError: the detector is unknown.
+        IncompleteLoadError: the state has no predictors, so it is not a fine-tuned detector.
+        UnsupportedDetectorError: the detector is not supported.
     """
     tensors = _table(source, detector).to_canonical(state)
     predictors = [key for key in tensors if key.rsplit(".", 1)[0].endswith((".cls", ".box"))]
     if len(predictors) != 4 * (CASCADE_STAGES if detector == "cascade_rcnn" else 1):
         raise IncompleteLoadError(
-            f"The state has {len(predictors)} tensors of box predictors: it is no whole fine-tuned detector.\n"
-            "For pre-trained parts alone use adept_hub.convert.export.import_state."
+            f"The state has {len(predictors)} tensors of box predictors: it is not a complete fine-tuned detector.\n"
+            "For pre-trained parts without predictors use adept_hub.convert.export.import_state."
         )
     if source.background_first and not target.background_first:
         tensors = {key: _background_last(key, t, detector) for key, t in tensors.items()}
@@ -56,7 +56,7 @@ def convert_detector(
 
 
 def _table(framework: Framework, detector: Detector) -> KeyTable:
-    """Like the table of pre-trained parts, but with predictors, and with a name of its own for each stage's head."""
+    """Return the key table with predictors, and with a separate name for each stage's head."""
     table = framework.key_table(detector)
     rows = [row for row in table.rows if not row.canonical.startswith("head.")]
     heads = [row for row in table.rows if row.canonical.startswith("head.")]
@@ -75,11 +75,11 @@ def _table(framework: Framework, detector: Detector) -> KeyTable:
 
 
 def _classwise(key: str, detector: Detector) -> int:
-    """Rows that one class takes in a predictor's tensor; 0 where classes do not matter."""
+    """Return the number of rows per class in a predictor's tensor; 0 for a class-agnostic tensor."""
     module = key.rsplit(".", 1)[0]
     if module.endswith(".cls") or module == "mask.logits":
         return 1
-    # Cascade's boxes are the same for all classes.
+    # Cascade's boxes are class-agnostic.
     return 4 if module.endswith(".box") and detector != "cascade_rcnn" else 0
 
 

@@ -1,6 +1,6 @@
-"""The type of a framework: everything that the library knows of torchvision, Detectron2 or MMDetection, as one value.
+"""The type of a framework: everything specific to torchvision, Detectron2 or MMDetection in one value.
 
-Functions of `adept_hub.convert` take such a value and never a name; the values are in `adept_hub.frameworks`.
+Functions of `adept_hub.convert` take such a value instead of a name; the values are in `adept_hub.frameworks`.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from adept_hub.spec import CheckpointConfig
 
 
 class KeyPatterns(NamedTuple):
-    """Regular expressions of tensor names by which a framework's detectors are recognized.
+    """Regular expressions for tensor names by which a framework's detectors are recognized.
 
     Attributes:
-        marker: a name that every detector of the framework has, whatever its options.
+        marker: a name in every detector of the framework, with any options.
         two_stage: names that only its two-stage detectors with an FPN have, each at least once.
-        cascade: a name of a Cascade R-CNN's predictors.
-        mask: a name of a mask head.
-        without_fpn: names of detectors without an FPN, and what each of those is called.
+        cascade: a name in a Cascade R-CNN's predictors.
+        mask: a name in a mask head.
+        without_fpn: names in detectors without an FPN, and the description of each such detector.
     """
 
     marker: str
@@ -39,18 +39,18 @@ class KeyPatterns(NamedTuple):
 
 @dataclass(frozen=True)
 class InferenceSettings:
-    """How a fine-tuned detector is tested, for the config of its export.
+    """Inference settings of a fine-tuned detector, for the config of its export.
 
     Attributes:
-        classes: names of its classes, without the background.
+        classes: names of the classes, without the background.
         masks: whether it is a Mask R-CNN.
-        anchors: square-root areas of its anchors on P2-P6, pixels of the network's input.
-        side: the shorter side that images are resized to, pixels.
-        longest: the longer side at most, pixels.
-        proposals: kept of the RPN, per image.
-        score: lowest score of a detection.
-        detections: kept at most, per image.
-        predictor: source of a class for its predictors and the lines that put it in place; empty for linear ones.
+        anchors: square-root areas of the anchors on P2-P6, pixels of the network's input.
+        side: shorter side of the resized images, pixels.
+        longest: maximum of the longer side, pixels.
+        proposals: number of the RPN's proposals per image.
+        score: minimum score of a detection.
+        detections: maximum number of detections per image.
+        predictor: source of a class for the predictors and the lines that install it; empty for linear ones.
     """
 
     classes: tuple[str, ...]
@@ -66,38 +66,38 @@ class InferenceSettings:
 
 @dataclass(frozen=True, eq=False)
 class Framework:
-    """One framework's names, files and habits.
+    """One framework: its names of tensors, its files and its conventions.
 
     Attributes:
-        name: what a user types.
+        name: the name that a user types.
         body: names of backbone, FPN and RPN.
         head: names of the RoI head inside ``box_head``.
         box_head: module of the RoI head; a Cascade's stages are numbered below it.
-        fresh: patterns of the names that no pre-trained part holds: predictors, mask head, buffers.
-        box_predictor: names of the classifier and the box regressor; ``{stage}`` is filled in for Cascade only.
+        fresh: patterns of names in no pre-trained part: predictors, mask head, buffers.
+        box_predictor: names of the classifier and the box regressor; ``{stage}`` is replaced for Cascade only.
         mask_head: names of the mask head and its predictor.
-        buffers: patterns of names that a state may hold besides weights.
-        background_first: whether the background is the first class of the predictors; otherwise the last class of the
-            classifier alone.
-        layout: the modules that show how a detector is built.
+        buffers: patterns of names that a state dict may have besides weights.
+        background_first: whether the background is the first class of all predictors; otherwise it is the last class
+            of the classifier only.
+        layout: the modules from which a detector's structure is read.
         patterns: the names by which a detector is recognized.
-        counted_norms: parts whose frozen norms keep the counter of batches.
-        stock: facts of its own Faster R-CNN R50-FPN config.
-        config_suffixes: of the config files that ``read_config`` reads; empty if the framework has none.
+        counted_norms: parts whose frozen norms keep the batch counter.
+        stock: facts of the framework's Faster R-CNN R50-FPN config.
+        config_suffixes: suffixes of the config files that ``read_config`` reads; empty if the framework has none.
         config_kind: the usual suffix, for messages.
-        read_config: facts of a config file; the second argument allows to run a Python file.
-        read_pixels: facts of the pixels of a module that normalizes images; None for any other module.
-        none_frozen: the number that its configs use for no frozen stage.
-        pixel_scale: the largest value of its pixels, 1 or 255.
-        remedies: what to change for each disagreement; ``{want}`` is the value that the weights need.
-        anchor_setting: how its configs write anchors of these sizes on P2-P6.
+        read_config: return the facts of a config file; the second argument allows executing a Python file.
+        read_pixels: return the preprocessing facts of a module that normalizes images; None for any other module.
+        none_frozen: the value of the configs' option for no frozen stages.
+        pixel_scale: the maximum pixel value, 1 or 255.
+        remedies: the remedy for each disagreement; ``{want}`` is the value that the weights need.
+        anchor_setting: return the setting for anchors of the given sizes on P2-P6.
         weights_file, config_file: names of the files of an export.
-        write_config: text of the config, from the checkpoint's config, the target, the path of the weights and the
-            exported parts.
-        finish_config: the text with the settings of a fine-tuned detector.
-        wrap: what it expects at the top of a file of weights, from the state dict and the classes, if any.
-        holds_source: whether its config is a module of Python that can define a predictor of its own.
-        next_steps: what to type to fine-tune with an export in a folder.
+        write_config: return the config's text, from the checkpoint's config, the target, the path of the weights and
+            the exported parts.
+        finish_config: return the text with the settings of a fine-tuned detector.
+        wrap: return the top-level object of a weights file, from the state dict and the classes, if any.
+        holds_source: whether the config is a Python module, which can define a custom predictor.
+        next_steps: return the commands that fine-tune from an export in a folder.
     """
 
     name: str
@@ -133,7 +133,7 @@ class Framework:
         """Return the two-way key table of one detector.
 
         Raises:
-            UnsupportedDetectorError: the detector is unknown.
+            UnsupportedDetectorError: the detector is not supported.
         """
         cascade = Target(detector=detector).detector == "cascade_rcnn"
         heads = [f"{self.box_head}.{stage}" for stage in range(CASCADE_STAGES)] if cascade else [self.box_head]
@@ -141,12 +141,12 @@ class Framework:
         return KeyTable(self.name, (*self.body, *rows), self.fresh)
 
     def remedy(self, code: str, **values: object) -> str:
-        """Return what to change for one disagreement, filled in."""
+        """Return the remedy for one disagreement, with its values."""
         return self.remedies[code].format(**values)
 
 
 class Recognized(NamedTuple):
-    """The framework and detector of a model, and the prefix that a wrapper put before its keys (``module.``, say)."""
+    """The framework and detector of a model, and a wrapper's prefix of its keys, such as ``module.``."""
 
     framework: Framework
     detector: Detector

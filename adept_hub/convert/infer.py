@@ -1,4 +1,4 @@
-"""The spec that canonical tensors were made for, read off their shapes."""
+"""Infer the spec of canonical tensors from their shapes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from adept_hub.errors import UnsupportedModelError
 from adept_hub.spec import AnchorSpec, DetectorSpec
 
 _BLOCK = r"backbone\.layer3\.(\d+)\.conv(\d)\.weight"
-#: Field of the spec -> canonical tensors whose first dimension it is; several, so that one missing cannot mislead.
+#: Field of the spec -> canonical tensors whose first dimension it is; several, in case one is missing.
 _WIDTHS: Mapping[str, tuple[str, ...]] = {
     "fpn_channels": ("fpn.inner_blocks.0.0.weight", "fpn.layer_blocks.0.0.weight", "rpn.conv.0.0.weight"),
     "head_conv_channels": ("head.0.0.weight", "head.1.0.weight"),
@@ -19,22 +19,22 @@ _WIDTHS: Mapping[str, tuple[str, ...]] = {
 
 
 def infer_spec(shapes: Shapes, anchors: AnchorSpec | None = None) -> DetectorSpec:
-    """The architecture of canonical tensors; what the parts present do not tell keeps its default.
+    """Infer the architecture of canonical tensors; fields that the available parts do not determine keep defaults.
 
     Args:
-        shapes: of the tensors, by their canonical names.
-        anchors: those of the RPN, which no tensor holds; by default pre-training's.
+        shapes: the shapes of the tensors, by canonical name.
+        anchors: the RPN's anchors, which are not in any tensor; default: those of pre-training.
 
     Raises:
-        UnsupportedModelError: the backbone is no ResNet-18, -34, -50 or -101, or the RPN has not one anchor a place
-            for each ratio of ``anchors``.
+        UnsupportedModelError: the backbone is not a ResNet-18, -34, -50 or -101, or the RPN does not have one anchor
+            per location for each ratio of ``anchors``.
     """
     found: dict[str, Any] = {} if anchors is None else {"anchors": anchors}
     if any(key.startswith("backbone.") for key in shapes):
         depth = read_depth(shapes, _BLOCK)
         if depth not in (18, 34, 50, 101):
-            what = f"a ResNet-{depth}" if depth else "no ResNet of a usual depth"
-            raise UnsupportedModelError(f"The backbone is {what}; known here are ResNet-18, -34, -50 and -101.")
+            what = f"a ResNet-{depth}" if depth else "not a ResNet of a usual depth"
+            raise UnsupportedModelError(f"The backbone is {what}; ResNet-18, -34, -50 and -101 are supported.")
         found["depth"] = depth
     for field, keys in _WIDTHS.items():
         widths = [shapes[key][0] for key in keys if key in shapes]
@@ -44,7 +44,7 @@ def infer_spec(shapes: Shapes, anchors: AnchorSpec | None = None) -> DetectorSpe
     logits = shapes.get("rpn.cls_logits.weight", (spec.anchors_per_location,))
     if logits[0] != spec.anchors_per_location:
         raise UnsupportedModelError(
-            f"The RPN has {logits[0]} logits a place; known here are {spec.anchors_per_location} anchors "
+            f"The RPN has {logits[0]} logits per location; {spec.anchors_per_location} anchors are supported "
             f"(ratios {', '.join(f'{ratio:g}' for ratio in spec.anchors.ratios)}), each with one sigmoid logit."
         )
     return spec

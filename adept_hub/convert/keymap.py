@@ -1,8 +1,8 @@
-"""The two-way table machine: one literal table of module names renames a state dict in both directions.
+"""Two-way key tables: one literal table of module names renames a state dict in both directions.
 
-A row pairs a canonical module with the same module in a framework; its kind says which tensors such a module has. A
-slot ``{}`` stands for one decimal number and is carried over by position. A key that no row knows raises, in both
-directions: nothing is ever skipped.
+A row pairs a canonical module with the same module in a framework; its kind determines the module's tensors. A slot
+``{}`` stands for one decimal number and is copied by position. A key that matches no row raises, in both directions:
+nothing is ever skipped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from adept_hub.errors import CheckpointError, UnknownKeyError
 
 Kind = Literal["conv", "conv_bias", "linear", "norm"]
 
-#: The tensors of a module of each kind. The bias of a ``conv_bias`` before a norm exists only once the norm is folded.
+#: The tensors of a module of each kind. A ``conv_bias`` before a norm has its bias only once the norm is folded.
 LEAVES: Mapping[Kind, tuple[str, ...]] = {
     "conv": ("weight",),
     "conv_bias": ("weight", "bias"),
@@ -27,12 +27,12 @@ LEAVES: Mapping[Kind, tuple[str, ...]] = {
     "norm": ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
 }
 
-# No leading zeros: "01" and "1" must not become one key.
+# No leading zeros: "01" and "1" must not become the same key.
 _SLOT = r"(0|[1-9][0-9]*)"
 
 
 class KeyRow(NamedTuple):
-    """One kind of module under its two names."""
+    """A kind of module with its two names."""
 
     kind: Kind
     canonical: str
@@ -50,9 +50,9 @@ class KeyTable:
     """The names of one framework's detector.
 
     Attributes:
-        framework: its name, for messages.
+        framework: the framework's name, for messages.
         rows: the table. A canonical module may have several targets (Cascade's three heads), never the reverse.
-        fresh: patterns (regular expressions) of target keys that no pre-trained part holds: predictors, mask head.
+        fresh: patterns (regular expressions) of target keys in no pre-trained part: predictors, mask head.
     """
 
     framework: str
@@ -68,63 +68,63 @@ class KeyTable:
         object.__setattr__(self, "_backward", tuple(_Rule(k, _compile(b), a) for k, a, b in self.rows))
 
     def targets(self, key: str) -> tuple[str, ...]:
-        """The framework's keys for a canonical key: one, or one a stage.
+        """Return the framework's keys for a canonical key: one, or one per stage.
 
         Raises:
-            UnknownKeyError: no row knows the key.
+            UnknownKeyError: the key matches no row.
         """
-        found = _apply(self._forward, key)
-        if not found:
+        targets = _apply(self._forward, key)
+        if not targets:
             raise UnknownKeyError(
-                f"The canonical tensor {key!r} has no place in a {self.framework} detector.\n"
-                "The checkpoint holds a part that this version does not know: update adept-hub."
+                f"The canonical tensor {key!r} has no counterpart in a {self.framework} detector.\n"
+                "The checkpoint contains a part that this version does not support: pip install --upgrade adept-hub"
             )
-        return found
+        return targets
 
     def canonical(self, key: str) -> str | None:
-        """The canonical key for a framework's key; None for one that no pre-trained part holds (a predictor).
+        """Return the canonical key for a framework's key; None for one in no pre-trained part (a predictor's).
 
         Raises:
-            UnknownKeyError: no row knows the key.
+            UnknownKeyError: the key matches no row.
         """
-        found = _apply(self._backward, key)
-        if found:
-            return found[0]
+        matches = _apply(self._backward, key)
+        if matches:
+            return matches[0]
         if self.is_fresh(key):
             return None
         raise UnknownKeyError(
-            f"{key!r} is no tensor of a {self.framework} detector of this architecture (ResNet-FPN, one-conv RPN, "
-            f"4conv1fc head).\nWhat your model has instead: adept doctor FILE --target {self.framework}"
+            f"A {self.framework} detector of this architecture (ResNet-FPN, one-conv RPN, 4conv1fc head) has no tensor "
+            f"{key!r}.\nTo compare your model with it: adept doctor FILE --target {self.framework}"
         )
 
     def is_fresh(self, key: str) -> bool:
-        """Whether the framework's key belongs to a predictor or mask head, which is trained downstream."""
+        """Check whether the framework's key belongs to a predictor or mask head, which is trained downstream."""
         return any(re.fullmatch(pattern, key) for pattern in self.fresh)
 
     def to_target(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """A canonical state dict under the framework's keys; the tensors are shared, not copied."""
+        """Rename a canonical state dict to the framework's keys; the tensors are shared, not copied."""
         return {target: tensor for key, tensor in tensors.items() for target in self.targets(key)}
 
     def to_canonical(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """A framework's state dict under canonical keys, without predictors; the tensors are shared, not copied.
+        """Rename a framework's state dict to canonical keys, without predictors; tensors are shared, not copied.
 
         Raises:
             UnknownKeyError: a key is unknown.
-            CheckpointError: stages of a Cascade that have been trained apart: they are no longer one head.
+            CheckpointError: the stages of a Cascade differ, since they were trained.
         """
-        found: dict[str, Tensor] = {}
+        tensors: dict[str, Tensor] = {}
         for key, tensor in state.items():
             name = self.canonical(key)
             if name is None:
                 continue
-            if name in found and not _identical(found[name], tensor):
+            if name in tensors and not _identical(tensors[name], tensor):
                 raise CheckpointError(
-                    f"The stages of this Cascade R-CNN differ at {name!r}: they were trained apart and are no longer "
-                    "one pre-trained head.\nGive the model as it was before fine-tuning, or leave the head out: "
+                    f"The stages of this Cascade R-CNN differ at {name!r}: they were fine-tuned and are no longer one "
+                    "pre-trained head.\nPass the model from before fine-tuning, or exclude the head: "
                     "parts=('backbone', 'fpn', 'rpn')"
                 )
-            found.setdefault(name, tensor)
-        return found
+            tensors.setdefault(name, tensor)
+        return tensors
 
 
 def _compile(template: str) -> re.Pattern[str]:

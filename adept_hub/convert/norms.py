@@ -1,4 +1,4 @@
-"""Norm variants: batch norms as they are, frozen, or folded exactly into the convolution before them."""
+"""Norm variants: trainable batch norms, frozen ones, or none, folded exactly into the preceding convolutions."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ NORMED_PARTS = ("backbone", "fpn", "head")
 
 
 def with_norm(tensors: Mapping[str, Tensor], norm: Norm, counted: Collection[str] = ()) -> dict[str, Tensor]:
-    """Return canonical tensors as a model with this kind of norm holds them.
+    """Return the canonical tensors of a model with this kind of norm.
 
-    ``counted`` are the parts whose frozen norms keep their counters: MMDetection freezes an ordinary BatchNorm in place
-    in its backbone.
+    The frozen norms of the parts ``counted`` keep their batch counters: MMDetection's backbone freezes ordinary
+    BatchNorm modules.
     """
     if norm in ("SyncBN", "BN"):
         return dict(tensors)
@@ -29,13 +29,13 @@ def with_norm(tensors: Mapping[str, Tensor], norm: Norm, counted: Collection[str
 
 
 def without_counters(tensors: Mapping[str, Tensor], parts: Iterable[str]) -> dict[str, Tensor]:
-    """The tensors of frozen norms: ``num_batches_tracked`` of ``parts`` is left out."""
+    """Drop ``num_batches_tracked`` of ``parts``, which frozen norms do not have."""
     chosen = set(parts)
     return {k: t for k, t in tensors.items() if not (k.endswith(".num_batches_tracked") and part_of(k) in chosen)}
 
 
 def with_counters(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Zero counters for the norms of parts that have none at all (they were frozen); other parts stay as they are."""
+    """Add zero counters to the norms of parts without any (they were frozen); other parts are unchanged."""
     found = dict(tensors)
     for part in NORMED_PARTS:
         keys = [key for key in tensors if part_of(key) == part]
@@ -47,7 +47,7 @@ def with_counters(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def fold_into_convs(tensors: Mapping[str, Tensor], parts: Iterable[str]) -> dict[str, Tensor]:
-    """Fold every norm of ``parts`` (fpn, head) into the weight and a new bias of the convolution before it.
+    """Fold every norm of ``parts`` (fpn, head) into the weight and a new bias of the preceding convolution.
 
     In evaluation mode BN(conv(x)) = conv(x) * s + (beta - mean * s) with s = gamma / sqrt(var + eps), so that the
     folded convolution has weight * s and bias beta - mean * s. Computed in float64, returned in the weight's dtype.
@@ -70,10 +70,10 @@ def fold_into_convs(tensors: Mapping[str, Tensor], parts: Iterable[str]) -> dict
 
 
 def with_identity_norms(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Identity norms for the FPN or head of a project that has none there: the inverse of `fold_into_convs`.
+    """Add identity norms to an FPN or head without norms: the inverse of `fold_into_convs`.
 
-    The convolution's bias becomes the norm's; mean 0, variance 1 and gain sqrt(1 + eps) leave its output as it is.
-    Exact in evaluation mode; in training mode such a norm normalizes by its batch, which the project's model did not.
+    The convolution's bias becomes the norm's; mean 0, variance 1 and gain sqrt(1 + eps) leave the output unchanged.
+    This is exact in evaluation mode; in training mode the norm uses batch statistics, unlike the original model.
     """
     found = dict(tensors)
     for part in ("fpn", "head"):

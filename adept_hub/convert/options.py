@@ -1,4 +1,4 @@
-"""What the user may choose about the detector that weights are exported into; nothing here imports torch."""
+"""Options of the detector for which weights are exported; this module does not import torch."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Norm = Literal["SyncBN", "BN", "FrozenBN", "none"]
 Anchors = Literal["downstream", "rescaled", "pretraining"]
 Levels = Literal["stock", "pretraining"]
 
-#: Stages of a Cascade R-CNN, each with its own copy of the pre-trained head.
+#: Number of stages of a Cascade R-CNN, each with a copy of the pre-trained head.
 CASCADE_STAGES = 3
 #: Strides of P2-P6, and the anchors of every framework's FPN configs on them: eight times the stride.
 ANCHOR_STRIDES = (4, 8, 16, 32, 64)
 DOWNSTREAM_SIZES = (32.0, 64.0, 128.0, 256.0, 512.0)
-#: Chosen by measurement: docs/frameworks.md, "Which anchors".
+#: Selected by measurement: docs/frameworks.md, "Which anchors".
 DEFAULT_ANCHORS: Anchors = "pretraining"
 
 
@@ -31,12 +31,12 @@ class Target:
 
     Attributes:
         detector: ``faster_rcnn``, ``mask_rcnn`` or ``cascade_rcnn``.
-        num_classes: classes with the background, as torchvision counts them (81: COCO).
-        norm: ``SyncBN`` and ``BN`` hold the same tensors; ``FrozenBN`` none of the batch counters; ``none`` has frozen
-            norms in the backbone and, folded into the convolutions, no norms in the FPN and the RoI head.
-        anchors: ``downstream`` (8 x the stride, weights as they are), ``rescaled`` (8 x the stride, box deltas adapted
-            exactly) or ``pretraining`` (the config takes the anchors that the RPN was trained with).
-        levels: which pyramid level a box is pooled from: the framework's own rule, or the one of pre-training.
+        num_classes: number of classes including the background, as in torchvision (81: COCO).
+        norm: ``SyncBN`` and ``BN`` have the same tensors; ``FrozenBN`` has no batch counters; ``none`` has frozen
+            norms in the backbone and no norms in the FPN and the RoI head, where they are folded into convolutions.
+        anchors: ``downstream`` (8 x the stride, weights unchanged), ``rescaled`` (8 x the stride, box deltas adapted
+            exactly) or ``pretraining`` (the anchors with which the RPN was trained).
+        levels: the rule that assigns boxes to pyramid levels: the framework's own, or that of pre-training.
     """
 
     detector: Detector = "faster_rcnn"
@@ -57,7 +57,7 @@ class Target:
         check_num_classes(self.num_classes)
 
     def anchor_sizes(self, spec: DetectorSpec) -> tuple[float, ...]:
-        """Square-root areas of the anchors on P2-P6, pixels of the network's input; P6 continues the progression."""
+        """Return the anchors' square-root areas on P2-P6, pixels of the network's input; P6 doubles P5's."""
         if self.anchors != "pretraining":
             return DOWNSTREAM_SIZES
         return (*spec.anchors.sizes, 2 * spec.anchors.sizes[-1])

@@ -1,4 +1,4 @@
-"""Which tensor goes where in a user's own model: all of every promised part, or a refusal that says what to change."""
+"""Map canonical tensors to a user's own model: all of every requested part, or an error that suggests a fix."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from adept_hub.errors import UnsupportedModelError
 from adept_hub.models.contract import part_of
 from adept_hub.spec import PARTS, DetectorSpec
 
-#: part, code, what is wrong, values for the remedy.
+#: Part, code, problem, values for the remedy.
 _Found = tuple[str, str, str, Mapping[str, object]]
 
 
@@ -30,7 +30,7 @@ class TensorCopy(NamedTuple):
 
 
 class ModelProblem(NamedTuple):
-    """One disagreement between a model's structure and a spec: its part, what is wrong, what to do."""
+    """One disagreement between a model's structure and a spec: its part, the problem and the remedy."""
 
     part: str
     code: str
@@ -48,22 +48,21 @@ def plan_for_model(
     *,
     fold_norms: bool = False,
 ) -> list[TensorCopy]:
-    """Where each canonical tensor of ``parts`` goes in a model with this state; nothing is copied yet.
+    """Plan the copies of all canonical tensors of ``parts`` into a model with this state, without copying yet.
 
-    The plan covers every tensor that the model
-    has in a promised part and every tensor of the checkpoint's part (but for the batch counters that frozen norms
-    lack, and the copies that Cascade's stages take): neither side may keep anything to itself.
+    The plan covers every tensor of a requested part on both sides, in the model and in the checkpoint (except for
+    batch counters, which frozen norms lack); each of Cascade's stages gets a copy of the head.
 
     Args:
-        known: the model's framework and detector, of `adept_hub.frameworks.recognize.recognize`.
+        known: the model's framework and detector, from `adept_hub.frameworks.recognize.recognize`.
         model_state: ``model.state_dict()``.
-        tensors: canonical, all of ``parts`` at least.
+        tensors: the canonical tensors, at least those of ``parts``.
         spec: their architecture.
-        parts: what is promised.
-        fold_norms: where the model's FPN or head has convolutions without norms, fold the pre-trained norms into them.
+        parts: the requested parts.
+        fold_norms: if the model's FPN or head has convolutions without norms, fold the pre-trained norms into them.
 
     Raises:
-        UnsupportedModelError: the model cannot hold a promised part as it is built.
+        UnsupportedModelError: the model's architecture does not match a requested part.
     """
     state = {k.removeprefix(known.prefix): t for k, t in model_state.items() if k.startswith(known.prefix)}
     shapes = {key: tuple(t.shape) for key, t in state.items()}
@@ -86,29 +85,25 @@ def plan_for_model(
 def find_problems(
     structure: Structure, spec: DetectorSpec, framework: Framework, *, fold_norms: bool = False
 ) -> Iterator[ModelProblem]:
-    """Every disagreement between a detector's structure and a spec that keeps tensors from fitting."""
+    """Yield every disagreement between a detector's structure and a spec that makes tensors incompatible."""
     for part, code, what, values in _problems(structure, spec, fold_norms):
         yield ModelProblem(part, code, what, framework.remedy(code, **values))
 
 
 def _problems(has: Structure, spec: DetectorSpec, fold_norms: bool) -> Iterator[_Found]:
     if has.depth != spec.depth:
-        found = f"a ResNet-{has.depth}" if has.depth else "no ResNet-18, -34, -50 or -101"
-        yield (
-            "backbone",
-            "depth",
-            f"your backbone is {found}, the weights are a ResNet-{spec.depth}'s",
-            {"want": spec.depth},
-        )
+        model = f"a ResNet-{has.depth}" if has.depth else "not a ResNet-18, -34, -50 or -101"
+        what = f"your backbone is {model}, but the weights are those of a ResNet-{spec.depth}"
+        yield "backbone", "depth", what, {"want": spec.depth}
     if has.backbone_norm in ("GN", "none"):
         yield "backbone", "backbone_norm", f"your backbone has {_norm_name(has.backbone_norm)}", {}
     if has.fpn_norm == "GN" or (has.fpn_norm == "none" and not fold_norms):
         yield "fpn", "fpn_norm", f"your FPN has {_norm_name(has.fpn_norm)}", {}
     if has.fpn_channels != spec.fpn_channels:
-        what = f"your FPN has {has.fpn_channels} channels, the weights have {spec.fpn_channels}"
+        what = f"your FPN has {has.fpn_channels} channels, but the weights have {spec.fpn_channels}"
         yield "fpn", "fpn_channels", what, {"want": spec.fpn_channels}
     if has.fpn_extra_convs:
-        yield "fpn", "fpn_extra_convs", "your FPN has convolutions beyond P5, which no checkpoint holds", {}
+        yield "fpn", "fpn_extra_convs", "your FPN has convolutions beyond P5, for which there are no weights", {}
     yield from _rpn_problems(has, spec)
     yield from _head_problems(has, spec, fold_norms)
 
@@ -116,49 +111,49 @@ def _problems(has: Structure, spec: DetectorSpec, fold_norms: bool) -> Iterator[
 def _rpn_problems(has: Structure, spec: DetectorSpec) -> Iterator[_Found]:
     width = {"want": spec.fpn_channels, "channels": spec.fpn_channels, "count": spec.anchors_per_location}
     if has.rpn_convs != 1:
-        what = f"your RPN has {has.rpn_convs} convolutions, the weights have one, and a second one left at random"
-        yield "rpn", "rpn_convs", f"{what} would make the pre-trained outputs read noise", width
+        what = f"your RPN has {has.rpn_convs} convolutions, but the weights have one; behind a second, randomly"
+        yield "rpn", "rpn_convs", f"{what} initialized one the pre-trained outputs would be noise", width
     if has.rpn_channels != spec.fpn_channels:
-        what = f"your RPN's convolution has {has.rpn_channels} channels, the weights have {spec.fpn_channels}"
+        what = f"your RPN's convolution has {has.rpn_channels} channels, but the weights have {spec.fpn_channels}"
         yield "rpn", "rpn_channels", what, width
     if has.anchors != spec.anchors_per_location:
-        what = f"your RPN has {has.anchors} anchors a place, the weights have {spec.anchors_per_location}"
+        what = f"your RPN has {has.anchors} anchors per location, but the weights have {spec.anchors_per_location}"
         yield "rpn", "anchors", what, {"ratios": list(spec.anchors.ratios)}
     if has.rpn_softmax:
-        yield "rpn", "rpn_softmax", "your RPN has two softmax logits an anchor, the weights have one sigmoid logit", {}
+        what = "your RPN has two softmax logits per anchor, but the weights have one sigmoid logit"
+        yield "rpn", "rpn_softmax", what, {}
 
 
 def _head_problems(has: Structure, spec: DetectorSpec, fold_norms: bool) -> Iterator[_Found]:
     shape = {"convs": spec.head_conv_channels, "fc": spec.head_fc_channels, "channels": spec.fpn_channels}
     if (has.head_convs, has.head_fcs) != (spec.HEAD_CONVS, 1):
-        what = f"your box head has {has.head_convs} convolutions and {has.head_fcs} fc layers, the weights have 4 and 1"
-        yield "head", "head_shape", what, shape
+        what = f"your box head has {has.head_convs} convolutions and {has.head_fcs} fc layers"
+        yield "head", "head_shape", f"{what}, but the weights have 4 and 1", shape
         return
     if (has.head_conv_channels, has.head_fc_channels) != (spec.head_conv_channels, spec.head_fc_channels):
-        what = (
-            f"your box head is {has.head_conv_channels} channels and {has.head_fc_channels} features wide, the weights"
-        )
-        yield "head", "head_shape", f"{what} {spec.head_conv_channels} and {spec.head_fc_channels}", shape
+        what = f"your box head has {has.head_conv_channels} channels and {has.head_fc_channels} features"
+        width = f"{spec.head_conv_channels} and {spec.head_fc_channels}"
+        yield "head", "head_shape", f"{what}, but the weights have {width}", shape
     if has.head_norm == "GN" or (has.head_norm == "none" and not fold_norms):
         yield "head", "head_norm", f"your box head has {_norm_name(has.head_norm)}", {}
     if has.stages not in (1, CASCADE_STAGES):
-        yield "head", "stages", f"your Cascade has {has.stages} stages, three are known here", {}
+        yield "head", "stages", f"your Cascade has {has.stages} stages, but three are supported", {}
 
 
 def _norm_name(norm: str) -> str:
-    return "no norm" if norm == "none" else "GroupNorm, the weights are batch-normalized"
+    return "no norm" if norm == "none" else "GroupNorm, but the weights need batch norm"
 
 
 def _refusal(known: Recognized, problems: list[ModelProblem]) -> str:
     lines = [
-        f"This {known.framework.name} model cannot hold the pre-trained {_list(p.part for p in problems)} "
-        "as it is built:"
+        f"The architecture of this {known.framework.name} model does not match the pre-trained "
+        f"{_list(p.part for p in problems)}:"
     ]
     lines.append("; ".join(f"{problem.what}: {problem.remedy}" for problem in problems) + ".")
     failed = {problem.part for problem in problems}
-    # A part is worth little on top of a random one: the FPN needs the backbone, the heads need both.
+    # A pre-trained part on top of a random one is of little use: the FPN needs the backbone, the heads need both.
     rest = [part for part in PARTS if not failed & {part, *PARTS[: min(PARTS.index(part), 2)]}]
-    ways = [f"promise less with parts={tuple(rest)!r}"] if rest else []
+    ways = [f"load fewer parts with parts={tuple(rest)!r}"] if rest else []
     if all(p.code in ("fpn_norm", "head_norm") and "no norm" in p.what for p in problems):
         ways.append("fold the norms into your convolutions with fold_norms=True")
     if ways:
@@ -174,7 +169,7 @@ def _list(parts: Iterable[str]) -> str:
 def _check_cover(
     known: Recognized, planned: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], wanted: tuple[str, ...]
 ) -> None:
-    """The last word, whatever the structure said: the same keys on both sides, with the same shapes."""
+    """Check that both sides have the same keys and shapes, independently of the structure."""
     present = {key for key in shapes if part_of_key(key, known.framework.layout) in wanted}
     for problem, keys in (
         ("has tensors that the checkpoint does not fill", sorted(present - planned.keys())),
@@ -188,5 +183,5 @@ def _check_cover(
             raise UnsupportedModelError(
                 f"This {known.framework.name} model {problem}: {len(keys)}, first {keys[0]!r}.\n"
                 f"Build it from an exported config (adept export SOURCE --to {known.framework.name} --out DIR), or "
-                "promise less with parts=."
+                "load fewer parts with parts=."
             )

@@ -1,4 +1,4 @@
-"""RPN deltas for anchors of another size: the same boxes, exactly."""
+"""Adapt RPN deltas to anchors of another size so that the boxes stay exactly the same."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
 
 
 def anchor_ratio(spec: DetectorSpec, sizes: tuple[float, ...]) -> float | None:
-    """Return how many times larger the anchors of ``spec`` are than those of ``sizes``; None if levels differ in it."""
+    """Return the ratio of the anchors of ``spec`` to those of ``sizes``; None if it differs between levels."""
     ratios = [a / b for a, b in zip(spec.anchors.sizes, sizes, strict=False)]
     return ratios[0] if all(math.isclose(ratio, ratios[0], rel_tol=1e-6) for ratio in ratios) else None
 
 
 def rescale_anchors(tensors: Mapping[str, Tensor], spec: DetectorSpec, sizes: tuple[float, ...]) -> dict[str, Tensor]:
-    """Canonical tensors whose RPN decodes on anchors of ``sizes`` the boxes it decoded on those of ``spec``.
+    """Adapt the RPN so that it decodes the same boxes on anchors of ``sizes`` as on those of ``spec``.
 
     A box is decoded as center + d_xy * size and size * exp(d_wh). On anchors that are 1 / r times larger (r = 24 / 32
     by default) the same box needs d_xy * r and d_wh + ln r; both are linear in the last layer's output, so the rows of
-    dx and dy are multiplied (weight and bias) and ln r is added to the bias of dw and dh. Objectness stays as it is:
-    it was learned for the smaller anchors and has no such remedy.
+    dx and dy are multiplied (weight and bias) and ln r is added to the bias of dw and dh. Objectness is unchanged: it
+    was learned for the smaller anchors and cannot be adapted in this way.
 
     Args:
-        tensors: canonical, with the part ``rpn``.
-        spec: with the pre-training anchors.
-        sizes: of the anchors downstream, for the same levels first.
+        tensors: canonical tensors, including those of the ``rpn``.
+        spec: the spec with the pre-training anchors.
+        sizes: sizes of the downstream anchors, beginning with the same levels.
 
     Raises:
-        UnsupportedDetectorError: the levels differ by different factors, which one shared layer cannot express.
+        UnsupportedDetectorError: the ratio differs between levels, which share one layer.
     """
     if "rpn.bbox_pred.weight" not in tensors:
         return dict(tensors)
@@ -41,7 +41,7 @@ def rescale_anchors(tensors: Mapping[str, Tensor], spec: DetectorSpec, sizes: tu
     if ratio is None:
         raise UnsupportedDetectorError(
             f"Anchors of {spec.anchors.sizes} cannot be rescaled to {sizes}: the factor differs between levels, and "
-            "the RPN's last layer is shared by them all.\nTake the pre-training anchors instead: anchors='pretraining'"
+            "the RPN's last layer is shared by all levels.\nUse the pre-training anchors: anchors='pretraining'"
         )
     weight, bias = tensors["rpn.bbox_pred.weight"].clone(), tensors["rpn.bbox_pred.bias"].clone()
     for rows in (slice(0, None, 4), slice(1, None, 4)):

@@ -1,4 +1,4 @@
-"""What a detector is built like, read off the names and shapes of its tensors; no class of any framework is needed."""
+"""Read a detector's structure from the names and shapes of its tensors, without any class of a framework."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Literal
 Shapes = Mapping[str, tuple[int, ...]]
 NormKind = Literal["BN", "FrozenBN", "GN", "none"]
 
-#: Blocks of stage 3 and whether they are bottlenecks -> depth; stage 3 alone tells the usual ResNets apart but for
-#: 34 and 50, which the kind of block does.
+#: Number of blocks in stage 3 and whether they are bottlenecks -> depth. The number differs between all usual ResNets
+#: but 34 and 50, which have different kinds of block.
 _DEPTHS = {(2, False): 18, (6, False): 34, (6, True): 50, (23, True): 101, (36, True): 152}
 
 
 @dataclass(frozen=True)
 class Structure:
-    """Facts about one detector; None where its tensors do not tell."""
+    """Facts about one detector; None if its tensors do not determine them."""
 
     depth: int | None
     backbone_norm: NormKind
@@ -38,7 +38,7 @@ class Structure:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where one framework keeps the modules that tell its structure; patterns are regular expressions.
+    """Names of the modules from which a framework's structure is read; patterns are regular expressions.
 
     Attributes:
         parts: pattern of the keys of each pre-trained part, predictors and buffers excluded.
@@ -48,7 +48,7 @@ class Layout:
         rpn_conv: pattern of a hidden convolution's weight.
         rpn_cls, rpn_reg: modules.
         head_conv, head_fc, head_norm: patterns of a weight inside a box head: number.
-        box_head: prefix of the box head; a stage's number may follow.
+        box_head: prefix of the box head; the number of a stage may follow.
     """
 
     parts: Mapping[str, str]
@@ -100,16 +100,16 @@ def read_structure(shapes: Shapes, layout: Layout) -> Structure:
 
 
 def read_depth(shapes: Shapes, block: str) -> int | None:
-    """The ResNet's depth from the convolutions of its third stage; None if it is no ResNet of the usual depths.
+    """Return a ResNet's depth from the convolutions of its third stage; None if it is not one of a usual depth.
 
     Args:
         shapes: the tensors.
         block: pattern of a convolution's weight in the third stage, with the groups block and convolution.
     """
-    found = [match.groups() for key in shapes if (match := re.fullmatch(block, key))]
-    if not found:
+    convs = [match.groups() for key in shapes if (match := re.fullmatch(block, key))]
+    if not convs:
         return None
-    return _DEPTHS.get((1 + max(int(b) for b, _ in found), any(c == "3" for _, c in found)))
+    return _DEPTHS.get((1 + max(int(b) for b, _ in convs), any(c == "3" for _, c in convs)))
 
 
 def _norm(shapes: Shapes, modules: Iterable[str]) -> NormKind:
@@ -122,7 +122,7 @@ def _norm(shapes: Shapes, modules: Iterable[str]) -> NormKind:
 
 
 def _box_head(shapes: Shapes, layout: Layout) -> tuple[dict[str, tuple[int, ...]], int]:
-    """The tensors of the (first) box head under keys inside it, and the number of heads: 1, or Cascade's stages."""
+    """Return the tensors of the (first) box head by their keys inside it, and the number of heads or stages."""
     inside = {k.removeprefix(layout.box_head): s for k, s in shapes.items() if re.fullmatch(layout.parts["head"], k)}
     # By rank as well as by name: torchvision's "0.1.weight" is a norm, its "0.5.weight" the fc layer of stage 0.
     kinds = ((layout.head_conv, 4), (layout.head_fc, 2))

@@ -1,1 +1,1 @@
-"""Checkpoints of other projects: how their files are read safely and how their tensors are named."""
+"""Import checkpoints of other projects: their layouts, and conversion to the canonical form."""

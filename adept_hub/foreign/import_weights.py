@@ -1,4 +1,4 @@
-"""Other projects' checkpoints: whose names they are, and their tensors in the canonical form."""
+"""Recognize the layout of another project's checkpoint and convert its tensors to the canonical form."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from adept_hub.words.spelling import did_you_mean
 
 __all__ = ["FOREIGN_LAYOUTS", "ForeignLayout", "import_layout", "recognize_layout"]
 
-#: Where one file fits two layouts, the one that its own project's tools take; the other must be asked for.
+#: If a file matches two layouts, the one that the project's own tools use; the other needs --layout.
 _SECOND_CHOICE = frozenset({"soco-target"})
 
 
 def recognize_layout(keys: Iterable[str]) -> str:
-    """The layout of a checkpoint by the names of its tensors, all of which it must know.
+    """Recognize the layout of a checkpoint by the names of its tensors, all of which must match.
 
     Raises:
-        CheckpointError: no layout knows them all, or several do.
+        CheckpointError: no layout has all of the names, or several do.
     """
     keys = list(keys)
     fitting = _fitting(keys)
@@ -35,33 +35,33 @@ def recognize_layout(keys: Iterable[str]) -> str:
         return chosen[0]
     if chosen:
         raise CheckpointError(
-            f"Several projects have exactly these names: {', '.join(chosen)}.\n"
-            "They differ in what no name tells, such as the pixels they were trained on (simclr: [0, 1] as they are; "
-            f"the others: ImageNet's mean and deviation).\nSay whose file it is, for instance --layout {chosen[0]}"
+            f"Several projects use exactly these names: {', '.join(chosen)}.\n"
+            "They differ in what names do not show, such as the preprocessing (simclr: pixels in [0, 1]; the others: "
+            f"ImageNet's mean and std).\nSpecify the layout, for instance --layout {chosen[0]}"
         )
     near = [name for name, layout in FOREIGN_LAYOUTS.items() if layout.marker in keys]
-    hint = f"The nearest: {', '.join(near)}; ask for one with --layout to see what it lacks." if near else ""
+    hint = f"The closest: {', '.join(near)}; specify one with --layout to see what differs." if near else ""
     raise CheckpointError(
-        f"No layout knows all of these {len(keys)} tensors, {keys[0]!r} for one. {hint}\n"
-        f"Known: {', '.join(FOREIGN_LAYOUTS)}. Name yours with --layout."
+        f"No layout has all of these {len(keys)} tensors, such as {keys[0]!r}. {hint}\n"
+        f"Layouts: {', '.join(FOREIGN_LAYOUTS)}. Specify one with --layout."
     )
 
 
 def import_layout(state: Mapping[str, Tensor], layout: str) -> tuple[dict[str, Tensor], DetectorSpec]:
-    """Another project's state dict as canonical tensors, and the architecture that they are of.
+    """Convert another project's state dict to canonical tensors and return them with their architecture.
 
-    Norm-free FPNs and heads get identity norms (see `with_identity_norms`); the spec has the project's own anchors and
-    rule for levels.
+    Norm-free FPNs and heads get identity norms (see `with_identity_norms`); the spec has the project's anchors and
+    level assignment.
 
     Raises:
         CheckpointError: the layout is unknown.
-        UnknownKeyError: the file has a tensor that the layout does not list.
-        IncompleteLoadError, ShapeMismatchError: a part is not whole.
-        UnsupportedModelError: the architecture has no spec here.
+        UnknownKeyError: the file has a tensor that is not in the layout.
+        IncompleteLoadError, ShapeMismatchError: a part is incomplete.
+        UnsupportedModelError: no spec describes the architecture.
     """
     if layout not in FOREIGN_LAYOUTS:
         hint = did_you_mean(layout, FOREIGN_LAYOUTS)
-        raise CheckpointError(f"Unknown layout {layout!r}.{hint}\nKnown: {', '.join(FOREIGN_LAYOUTS)}.")
+        raise CheckpointError(f"Unknown layout {layout!r}.{hint}\nLayouts: {', '.join(FOREIGN_LAYOUTS)}.")
     chosen = FOREIGN_LAYOUTS[layout]
     try:
         tensors = chosen.table.to_canonical(state)
@@ -69,14 +69,16 @@ def import_layout(state: Mapping[str, Tensor], layout: str) -> tuple[dict[str, T
         strange = next(key for key in state if not _knows(chosen.table, [key]))
         fitting = _fitting(list(state))
         other = (
-            f"They fit --layout {' or '.join(fitting)}" if fitting else f"Another? Known: {', '.join(FOREIGN_LAYOUTS)}."
+            f"The file matches --layout {' or '.join(fitting)}"
+            if fitting
+            else f"Layouts: {', '.join(FOREIGN_LAYOUTS)}."
         )
-        raise UnknownKeyError(f"{strange!r} is no tensor of the layout {layout} ({chosen.about}).\n{other}") from None
+        raise UnknownKeyError(f"The layout {layout} ({chosen.about}) has no tensor {strange!r}.\n{other}") from None
     tensors = {key: t.float() if t.is_floating_point() else t for key, t in tensors.items()}
     tensors = with_counters(with_identity_norms(tensors))
     shapes = {key: tuple(t.shape) for key, t in tensors.items()}
     spec = replace(infer_spec(shapes), anchors=chosen.anchors, levels=chosen.levels)
-    # A file of a whole detector must hold all of it: a part may not vanish because its names were lost.
+    # A file of a whole detector must be complete: a part must not be dropped silently if its names do not match.
     check_tensors(shapes, spec, {*chosen.parts, *map(part_of, shapes)}, f"the {layout} file")
     return tensors, spec
 

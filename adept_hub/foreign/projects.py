@@ -1,7 +1,7 @@
-"""The names of other projects' checkpoints: SoCo's and AlignDet's detectors, and the usual ResNet backbones.
+"""Layouts of other projects' checkpoints: SoCo's and AlignDet's detectors, and common ResNet backbones.
 
-Names are those of the projects' own classes, named at each layout; docs/frameworks.md tells which were run. Each table
-lists what it leaves out (heads, queues, the other network); a key that it does not list raises.
+The names are taken from each project's classes; docs/frameworks.md lists the layouts that were tested with real files.
+Each table also lists what it drops (heads, queues, the other network); any other key raises.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ Network = Literal["online", "target", "none"]
 
 @dataclass(frozen=True)
 class ForeignLayout:
-    """One project's names, and what its networks were trained with.
+    """One project's names of tensors, and the settings of its training.
 
     Attributes:
-        about: what such files are.
-        table: canonical names and theirs; ``fresh`` is what is left out.
-        marker: a key that every such file has.
-        network: which of two networks it takes, where there are two.
-        parts: what it holds at most.
-        anchors: of its RPN, where it has one.
-        levels: from which level its head pooled a box.
-        preprocessing: of its images.
+        about: a description of the files.
+        table: canonical names and the project's; ``fresh`` lists what is dropped.
+        marker: a key in every such file.
+        network: which of the two networks is imported, if there are two.
+        parts: the parts that a file can have.
+        anchors: the anchors of the RPN, if any.
+        levels: the level assignment of the RoI head.
+        preprocessing: the preprocessing of the images.
         note: a limitation, for the card.
     """
 
@@ -45,7 +45,7 @@ class ForeignLayout:
 
 
 def _resnet(prefix: str) -> tuple[KeyRow, ...]:
-    """torchvision's names of a ResNet, which most of these projects kept, behind a prefix."""
+    """Return torchvision's names of a ResNet, which most of these projects use, with a prefix."""
     return (
         KeyRow("conv", "backbone.conv1", f"{prefix}conv1"),
         KeyRow("norm", "backbone.bn1", f"{prefix}bn1"),
@@ -77,7 +77,7 @@ def _soco(suffix: str) -> tuple[KeyRow, ...]:
 
 
 def _aligndet(prefix: str) -> tuple[KeyRow, ...]:
-    """An MMDetection detector, alone or inside a wrapper; its FPN and head have no norms."""
+    """Return the names of an MMDetection detector, with a wrapper's prefix; its FPN and head have no norms."""
     rows = MMDET.key_table().rows
     return tuple(KeyRow(kind, name, f"{prefix}{target}") for kind, name, target in rows)
 
@@ -88,7 +88,7 @@ _IN_STAGE: tuple[tuple[Kind, str], ...] = (
     ("conv", "downsample.0"),
     ("norm", "downsample.1"),
 )
-#: torchvision's ResNet is a sequence in yaox12/BYOL-PyTorch: conv1, bn1, relu, maxpool, layer1, ...
+#: In yaox12/BYOL-PyTorch torchvision's ResNet is a Sequential: conv1, bn1, relu, maxpool, layer1, ...
 _SEQUENCE = "module.online_network.encoder."
 _BYOL_PYTORCH = (
     KeyRow("conv", "backbone.conv1", f"{_SEQUENCE}0"),
@@ -115,7 +115,7 @@ _SIMCLR_V2 = (
     KeyRow("norm", f"{_BLOCK}.downsample.1", f"{_INSIDE}.projection.bn.0"),
 )
 
-#: What ``convert-pretrain-to-detectron2.py`` of MoCo, DenseCL and DetCo makes of a ResNet.
+#: Names of a ResNet from ``convert-pretrain-to-detectron2.py`` of MoCo, DenseCL and DetCo.
 _DETECTRON2 = tuple(
     row._replace(target=row.target.removeprefix("backbone.bottom_up."))
     for row in DETECTRON2.body
@@ -125,14 +125,14 @@ _DETECTRON2 = tuple(
 _SOCO_HEADS = r"module\.(projector|predictor)(_k)?\..*"
 _ALIGNDET_HEADS = r"roi_head\.(bbox_head\.fc_(cls|reg)|mask_head)\..*"
 _ALIGNDET_TWINS = r"(online|target)_backbone\..*"
-#: AlignDet was trained with MMDetection's own anchors, and its rule for levels: 112, 224 and 448 px.
+#: AlignDet was trained with MMDetection's anchors and level assignment: 112, 224 and 448 px.
 _MMDET_ANCHORS = AnchorSpec((32.0, 64.0, 128.0, 256.0))
 _MMDET_LEVELS = LevelSpec((112.0, 224.0, 448.0, 896.0))
 _NO_NORMS = (
-    "The FPN and the RoI head had no batch norms; those here leave their outputs as they are in evaluation mode, but "
-    "normalize by the batch in training mode."
+    "The original FPN and RoI head have no batch norms; the added ones leave the outputs unchanged in evaluation mode, "
+    "but use batch statistics in training mode."
 )
-#: SimCLR's own code trains on pixels in [0, 1] as they are.
+#: SimCLR's code trains on pixels in [0, 1] without normalization.
 _RAW = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 _PLAIN = KeyTable("ResNet", _resnet(""), (r"fc\..*",))
 
@@ -146,13 +146,13 @@ FOREIGN_LAYOUTS: Mapping[str, ForeignLayout] = {
     "timm": _plain("timm's ResNets (resnet18, resnet34, resnet50, resnet101), supervised"),
     "byol": _plain(
         "BYOL, DeepMind's weights as chigur/byol-convert writes them",
-        note="DeepMind's BYOL pads strided convolutions at the right and bottom only ('SAME'); in this ResNet they pad "
-        "evenly, so that features differ from the published network's by a shift.",
+        note="DeepMind's BYOL pads strided convolutions only at the right and bottom ('SAME'), this ResNet on all "
+        "sides, so that features are shifted relative to the published network's.",
     ),
     "simclr": _plain("SimCLR, Google's weights as tonylins/simclr-converter writes them: pixels in [0, 1]", _RAW),
     "densecl": _plain("DenseCL, as its tools/extract_backbone_weights.py writes it"),
     "detco": _plain("DetCo, before the conversion to Detectron2"),
-    "resnet": _plain("anybody's ResNet by torchvision's names, trained with ImageNet's mean and deviation"),
+    "resnet": _plain("any ResNet with torchvision's names, trained with ImageNet's mean and std"),
     "vissl": ForeignLayout(
         "VISSL's ResNets (SimCLR, SwAV, MoCo, ...): the trunk",
         KeyTable("vissl", _resnet("_feature_blocks.")),
@@ -175,12 +175,12 @@ FOREIGN_LAYOUTS: Mapping[str, ForeignLayout] = {
         network="online",
     ),
     "detectron2-backbone": ForeignLayout(
-        "a ResNet by Detectron2's names, as the converters of MoCo, DenseCL and DetCo write it",
+        "a ResNet with Detectron2's names, as the converters of MoCo, DenseCL and DetCo write it",
         KeyTable("detectron2-backbone", _DETECTRON2, (r"(stem\.)?fc\..*",)),
         marker="stem.conv1.weight",
     ),
     "moco": ForeignLayout(
-        "MoCo v1 and v2, and what was built on them (the query encoder)",
+        "MoCo v1 and v2, and projects based on them (the query encoder)",
         KeyTable("moco", _resnet("module.encoder_q."), (r"module\.encoder_q\.fc\..*", r"module\.(encoder_k|queue).*")),
         marker="module.encoder_q.conv1.weight",
         network="online",
@@ -211,7 +211,7 @@ FOREIGN_LAYOUTS: Mapping[str, ForeignLayout] = {
         network="online",
     ),
     "soco": ForeignLayout(
-        "SoCo with FPN, its online network, which its own converters take",
+        "SoCo with FPN, its online network, which its own converters use",
         KeyTable("soco", _soco(""), (_SOCO_HEADS, r"module\.(encoder|neck|head)_k\..*")),
         marker="module.encoder.conv1.weight",
         network="online",

@@ -1,6 +1,6 @@
-"""Every framework that weights are exported to, one value of one type each; a new one is a new module here.
+"""The supported frameworks, one `Framework` value each; to support another one, add a module here.
 
-Its name stands in `adept_hub.spec.FRAMEWORKS` too, which commands read without importing torch.
+Its name is also in `adept_hub.spec.FRAMEWORKS`, which commands read without importing torch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FRAMEWORKS: dict[str, Framework] = {value.name: value for value in (TORCHVISION,
 
 
 def find_framework(name: str) -> Framework:
-    """Return the framework of a name.
+    """Return the framework with a name.
 
     Raises:
         UnsupportedDetectorError: no framework has this name.

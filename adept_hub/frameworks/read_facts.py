@@ -1,4 +1,4 @@
-"""Facts out of files: a Detectron2 YAML, a MMDetection config, or any weights file of the three frameworks."""
+"""Read facts from files: a Detectron2 YAML, an MMDetection config, or any weights file of the three frameworks."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 
 def facts_of_file(path: Path, framework: Framework, *, run_config: bool = False) -> Facts:
-    """Read what a file says about the detector that it configures or holds.
+    """Read the facts of the detector in a config or weights file.
 
     Args:
-        path: a Detectron2 ``.yaml``, a MMDetection ``.py``, ``.yaml`` or ``.json``, or a weights file.
-        framework: whose file it is.
+        path: a Detectron2 ``.yaml``, an MMDetection ``.py``, ``.yaml`` or ``.json``, or a weights file.
+        framework: the framework of the file.
         run_config: whether a Python config may be executed, which is the only way to read one.
 
     Raises:
         CheckpointError: not such a file, not readable, malformed, or a Python config without ``run_config``.
         PickleRefusedError: a weights file with pickled objects other than tensors.
         MissingExtraError: PyYAML is not installed.
-        UnsupportedModelError: weights that are no two-stage FPN detector's, or another framework's.
+        UnsupportedModelError: the weights are not those of a two-stage FPN detector, or of another framework.
     """
     if path.suffix in framework.config_suffixes:
         return _checked(path, lambda: framework.read_config(path, run_config))
@@ -45,7 +45,7 @@ def facts_of_file(path: Path, framework: Framework, *, run_config: bool = False)
 
 
 def _checked(path: Path, read: Callable[[], Facts]) -> Facts:
-    """Facts whose every value has its type, from a config that may hold anything."""
+    """Read facts from an untrusted config and check the type of every value."""
     try:
         facts = read()
         _check_numbers(facts)
@@ -70,12 +70,12 @@ def _check_numbers(facts: Facts) -> None:
 
 
 def facts_of_shapes(shapes: Mapping[str, tuple[int, ...]], framework: Framework) -> Facts:
-    """What the names and shapes of a detector's tensors tell: its structure, not its pixels, strides or anchors."""
+    """Return the facts in the names and shapes of a detector's tensors: not preprocessing, strides or anchors."""
     known = recognize(shapes)
     name = known.framework.name
-    if known.framework.patterns != framework.patterns:  # a variant of a framework has its names
+    if known.framework.patterns != framework.patterns:  # a variant of a framework has the same names
         raise UnsupportedModelError(
-            f"The names are those of {name}, not of {framework.name}.\nAsk with --target {name}"
+            f"The names of the tensors are those of {name}, not of {framework.name}.\nUse --target {name}"
         )
     inside = {k.removeprefix(known.prefix): s for k, s in shapes.items() if k.startswith(known.prefix)}
     has = read_structure(inside, framework.layout)

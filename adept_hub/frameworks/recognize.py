@@ -1,4 +1,4 @@
-"""Whose model is this: framework, detector and wrapper, recognized by the names of its tensors."""
+"""Recognize the framework, detector and wrapper of a model by the names of its tensors."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from adept_hub.frameworks import FRAMEWORKS
 
 @checked
 def recognize(keys: Iterable[str]) -> Recognized:
-    """Framework, detector and wrapper's prefix of a two-stage FPN detector, by the names of its tensors.
+    """Recognize framework, detector and wrapper's prefix of a two-stage FPN detector by the names of its tensors.
 
     Raises:
-        UnsupportedModelError: no framework's names, or more than one detector inside.
+        UnsupportedModelError: the names match no framework, or the model contains several detectors.
     """
     keys = list(keys)
     found = {
@@ -26,19 +26,18 @@ def recognize(keys: Iterable[str]) -> Recognized:
         for key in keys
         if (match := re.fullmatch(rf"((?:.*\.)?){framework.patterns.marker}", key))
     }
-    # The marker of a ResNet named "backbone" is also what "backbone.body" hides behind: the whole set of keys decides.
+    # The names of one framework may look like those of another behind a prefix, so that all keys are checked.
     whole = sorted((name, prefix) for name, prefix in found if not _lacking(keys, prefix, FRAMEWORKS[name]))
     prefixes = list(dict.fromkeys(prefix for _, prefix in whole))
     if len(prefixes) > 1:
         inside = ", ".join(prefix.rstrip(".") or "the top level" for prefix in prefixes)
         raise UnsupportedModelError(
-            f"The model holds {len(prefixes)} detectors: {inside}.\n"
-            "Give load_into the one that you mean, not their owner."
+            f"The model contains {len(prefixes)} detectors: {inside}.\nPass one of them to load_into instead."
         )
     if not whole:
         raise UnsupportedModelError(_why_not(keys, sorted(found)))
     (prefix,) = prefixes
-    # Variants of a framework share its names; the first of them is the one that the others were made from.
+    # Variants of a framework share its names; the first one is the original.
     framework = next(FRAMEWORKS[name] for name in FRAMEWORKS if (name, prefix) in whole)
     cascade, mask = (_any(keys, prefix, p) for p in (framework.patterns.cascade, framework.patterns.mask))
     detector: Detector = "cascade_rcnn" if cascade else "mask_rcnn" if mask else "faster_rcnn"
@@ -57,18 +56,19 @@ def _why_not(keys: list[str], found: list[tuple[str, str]]) -> str:
     for pattern, what in (pair for framework in FRAMEWORKS.values() for pair in framework.patterns.without_fpn):
         if any(re.fullmatch(rf"(?:.*\.)?{pattern}", key) for key in keys):
             return (
-                f"This is {what}; the weights are those of a ResNet-FPN detector.\nBuild it from a ResNet-FPN config."
+                f"This is {what}, but the weights are those of a ResNet-FPN detector.\n"
+                "Build it from a ResNet-FPN config."
             )
     if found:
         name, prefix = found[0]
         lacking = _lacking(keys, prefix, FRAMEWORKS[name])
         names = ", ".join(p.replace("\\", "").replace(".*", "*") for p in lacking)
         return (
-            f"This looks like a {name} model, but not like a two-stage detector with an FPN: it has no {names}.\n"
-            "Give a Faster, Mask or Cascade R-CNN on a ResNet with an FPN."
+            f"This looks like a {name} model, but not a two-stage detector with an FPN: it has no {names}.\n"
+            "Use a Faster, Mask or Cascade R-CNN on a ResNet with an FPN."
         )
-    first = f", {keys[0]!r} for one" if keys else " (it has none)"
+    first = f", such as {keys[0]!r}" if keys else " (there are none)"
     return (
-        f"No framework is known by the names of this model's tensors{first}.\n"
-        "Give a Faster, Mask or Cascade R-CNN of torchvision, Detectron2 or MMDetection, on a ResNet with an FPN."
+        f"The names of this model's tensors match no framework{first}.\n"
+        "Use a Faster, Mask or Cascade R-CNN of torchvision, Detectron2 or MMDetection, on a ResNet with an FPN."
     )

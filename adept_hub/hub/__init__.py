@@ -1,1 +1,1 @@
-"""The Hugging Face Hub: requests, downloads that are counted and verified, and its cache."""
+"""Access to the Hugging Face Hub: requests, verified downloads with limits, and the cache."""

@@ -1,4 +1,4 @@
-"""One answer of a Hub, read as it arrives, whichever transport the installed client has."""
+"""Stream a response of the Hub with the HTTP library of the installed client."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from adept_hub.hub.retries import OPENING, within
 
 
 class Answer:
-    """An open response to a GET, of requests or of httpx.
+    """An open response to a GET request, of requests or httpx.
 
     Args:
-        url: what to get; redirects are followed.
-        headers: to send; credentials stay with the Hub, the transport drops them for other hosts.
-        what: the file, in the words of a message.
+        url: the URL; redirects are followed.
+        headers: the request headers; credentials are sent only to the Hub, since the library drops them for other
+            hosts.
+        what: the file, for messages.
     """
 
     def __init__(self, url: str, headers: Mapping[str, str], what: str) -> None:
@@ -41,12 +42,12 @@ class Answer:
         self._response.close()
 
     def begin(self, have: int) -> int:
-        """Return where the body begins: at ``have``, which was asked for, or at 0.
+        """Return the offset of the body: ``have``, as requested, or 0.
 
         Raises:
-            RefusedError: the status says that it is not the file.
-            ConnectionError: the body begins elsewhere, or the file ends before ``have``.
-            IntegrityError: it is compressed, which was not asked for: its size says nothing about what it becomes.
+            RefusedError: the status is an error.
+            ConnectionError: the body has another offset, or the file ends before ``have``.
+            IntegrityError: the body is compressed although that was not requested, so that its size has no limit.
         """
         status, headers = self._response.status_code, self._response.headers
         if status == 416:
@@ -57,17 +58,17 @@ class Answer:
         encoding = headers.get("Content-Encoding", "identity").lower()
         if encoding not in ("", "identity"):
             raise IntegrityError(
-                f"{self._what} arrives compressed ({encoding[:40]}), which was not asked for; nothing of it was kept.\n"
-                "A proxy or mirror changes what it hands on: try another network or HF_ENDPOINT."
+                f"{self._what} was sent compressed ({encoding[:40]}) without being requested so; it was discarded.\n"
+                "A proxy or mirror modifies responses: try another network or HF_ENDPOINT."
             )
         if status == 200:
             return 0
         if not re.match(rf"bytes {have}-", headers.get("Content-Range", "")):
-            raise ConnectionError("the server sent another range than was asked for")
+            raise ConnectionError("the server sent another range than requested")
         return have
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield the body as it arrives (requests: by the kilobyte, so that a slow one is noticed)."""
+        """Yield the body in chunks (requests: of a kilobyte, so that a slow connection is detected)."""
         pieces: Iterator[bytes]
         pieces = self._response.iter_raw() if self._is_httpx else self._response.iter_content(1 << 10)
         return pieces

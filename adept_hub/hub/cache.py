@@ -1,8 +1,8 @@
-"""huggingface_hub's cache on disk, written by its documented layout.
+"""Read and write huggingface_hub's cache in its documented layout.
 
-``models--org--name/blobs/ETAG`` holds the content, ``snapshots/COMMIT/FILE`` links to it, ``refs/REVISION`` holds the
-commit of a branch or tag, and ``.locks`` the locks. Every name in it comes from the Hub, so it is checked before it
-gets here (`adept_hub.hub.client.Announced`).
+``models--org--name/blobs/ETAG`` is the content, ``snapshots/COMMIT/FILE`` a link to it, ``refs/REVISION`` contains the
+commit of a branch or tag, and ``.locks`` the locks. All names come from the Hub and are validated before they are used
+here (`adept_hub.hub.client.Announced`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RepoCache:
-    """Where the files of one repository are kept; ``root`` is the cache folder, None for the client's own."""
+    """The cached files of one repository; ``root`` is the cache folder, None for the client's default."""
 
     repo: str
     root: Path | None = None
@@ -52,12 +52,12 @@ class RepoCache:
         return self.top / repo_folder_name(repo_id=self.repo, repo_type="model")
 
     def blob(self, etag: str) -> Path:
-        """The file that holds the content of this ETag."""
+        """Return the path of the content with this ETag."""
         return self.folder / "blobs" / etag
 
     @contextlib.contextmanager
     def locked(self, etag: str) -> Iterator[None]:
-        """Hold the client's own lock on a blob, so that each process waits for the one that downloads it."""
+        """Hold the client's lock on a blob, so that other processes wait for the one that downloads it."""
         lock = self.top / ".locks" / self.folder.name / f"{etag}.lock"
         for folder in (lock.parent, self.folder / "blobs"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -66,15 +66,15 @@ class RepoCache:
 
     @contextlib.contextmanager
     def partial(self, etag: str, *, resume: bool) -> Iterator[tuple[Path, BinaryIO]]:
-        """Open a partial file that no other process writes to; it stays, to be resumed, unless its content is wrong.
+        """Open a partial file that no other process writes to; it is kept to be resumed unless its content is wrong.
 
         Args:
-            etag: of the content that it will hold.
-            resume: take over what a process that has ended left of it.
+            etag: the ETag of the complete content.
+            resume: continue the partial file of a process that has ended.
         """
         own = self.folder / "blobs" / f"{etag}.{os.getpid()}-{secrets.token_hex(4)}.partial"
         for left in sorted(own.parent.glob(f"{etag}.*partial")) if resume else ():
-            with contextlib.suppress(OSError):  # another process writes to it, or took it over just now
+            with contextlib.suppress(OSError):  # another process is writing to it, or has just taken it over
                 stream = left.open("r+b", buffering=0)
                 if _claimed(stream):
                     left.replace(own)
@@ -92,13 +92,13 @@ class RepoCache:
             raise
 
     def pointer(self, commit: str, filename: str, etag: str) -> Path | None:
-        """Return the file of a commit if it is here with this content; None if not."""
+        """Return the file of a commit if it is cached with this content, else None."""
         path = self.folder / "snapshots" / commit / filename
         is_copy = path.is_file() and not path.is_symlink()
         return path if is_copy or (path.exists() and resolved(path) == resolved(self.blob(etag))) else None
 
     def link(self, commit: str, filename: str, etag: str) -> Path:
-        """Make ``snapshots/COMMIT/FILE`` lead to the blob; a copy of it where links are not possible."""
+        """Link ``snapshots/COMMIT/FILE`` to the blob, or copy it if links are not possible."""
         path = self.folder / "snapshots" / commit / filename
         path.parent.mkdir(parents=True, exist_ok=True)
         if not getattr(constants, "HF_HUB_DISABLE_SYMLINKS", False):
@@ -109,7 +109,7 @@ class RepoCache:
         return path
 
     def remember(self, revision: str, commit: str) -> None:
-        """Note which commit a branch or tag was at, unless the cache is read-only; it is for offline use alone."""
+        """Record the commit of a branch or tag for offline use, unless the cache is read-only."""
         ref = self.folder / "refs" / revision
         if revision == commit:
             return
@@ -118,11 +118,11 @@ class RepoCache:
                 with atomic_file(ref) as temporary:
                     temporary.write_text(commit, encoding="utf-8")
         except (OSError, AdeptError) as error:
-            _log.info("%s is not noted in the cache, so it is not there offline: %s", revision, error)
+            _log.info("%s cannot be recorded in the cache, so it will not be available offline: %s", revision, error)
 
 
 def _claimed(stream: BinaryIO) -> bool:
-    """Whether this process now holds the lock of an open file, which the system releases when the process ends."""
+    """Try to take the lock of an open file, which the system releases when the process ends."""
     if fcntl is None:
         return False
     try:
@@ -133,10 +133,10 @@ def _claimed(stream: BinaryIO) -> bool:
 
 
 def _linked(path: Path, target: str) -> Path:
-    """Make a link under its final name, so that a killed process leaves none under another."""
+    """Create a link under its final name, so that a killed process leaves no temporary one."""
     while not (path.is_symlink() and str(path.readlink()) == target):
         try:
             path.symlink_to(target)
-        except FileExistsError:  # an older one; or another process was faster
+        except FileExistsError:  # an older link, or another process was faster
             path.unlink(missing_ok=True)
     return path

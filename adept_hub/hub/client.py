@@ -1,6 +1,6 @@
-"""Files of the Hub, so that pins need no request, what is announced is checked, and errors are ours.
+"""Get files of the Hub: pinned commits without a request, validated metadata, and errors of adept_hub.
 
-Every call honors the client's own environment: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE, HF_HOME and the proxies.
+All calls respect the client's environment variables: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE, HF_HOME and the proxies.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class HubOptions:
-    """Where and how to fetch; None leaves each to the client's own environment variables.
+    """Options of a download; None: the value of the client's environment variable.
 
-    ``force`` downloads what is cached already again.
+    ``force`` downloads files again that are already cached.
     """
 
     cache_dir: str | os.PathLike[str] | None = None
@@ -42,7 +42,7 @@ class HubOptions:
 
     @property
     def requests_allowed(self) -> bool:
-        """Whether the network may be used."""
+        """True if the network may be used."""
         return not (constants.HF_HUB_OFFLINE if self.offline is None else self.offline)
 
     @property
@@ -52,7 +52,7 @@ class HubOptions:
 
 
 def cached_file(repo: str, filename: str, revision: str | None, options: HubOptions) -> Path | None:
-    """A file that is in the cache already, found without a request; None if it is not."""
+    """Return a file from the cache without a request; None if it is not cached."""
     found = try_to_load_from_cache(repo, filename, cache_dir=options.cache, revision=revision)
     return Path(found) if isinstance(found, str) else None
 
@@ -65,22 +65,22 @@ def download_file(
     limit: int,
     promise: tuple[str, int] | None = None,
 ) -> Path:
-    """Return a file of a repository, from the cache if a pinned commit of it is there, else from the Hub.
+    """Return a file of a repository, from the cache for a pinned commit that is there, else from the Hub.
 
-    Cut connections are resumed, also those of a process that was killed, and busy servers are asked again
+    Broken connections are resumed, also those of a killed process, and requests to busy servers are repeated
     (`adept_hub.hub.download`).
 
     Args:
         repo: ``org/name``.
-        filename: its path in the repository.
+        filename: path of the file in the repository.
         revision: branch, tag or commit.
         options: cache, token, offline.
-        limit: most bytes that are accepted, announced or not.
-        promise: SHA-256 and size that the file must have, where known; an announced other is refused.
+        limit: maximum number of bytes, announced or not.
+        promise: SHA-256 and size that the file must have, if known; metadata that differ are refused.
 
     Raises:
-        DownloadError: the Hub could not be reached, or refused; or offline and not cached.
-        IntegrityError: the file is larger than allowed or announced, or not what it is announced or promised as.
+        DownloadError: the Hub could not be reached, or refused the request; or offline and not cached.
+        IntegrityError: the file is larger than allowed or announced, or does not match its digest.
         CheckpointError: the repository has no such file.
     """
     cached = cached_file(repo, filename, revision, options)
@@ -89,7 +89,7 @@ def download_file(
     where = f"{repo}{f'@{revision}' if revision else ''}"
     if not options.requests_allowed:
         raise DownloadError(
-            f"{filename} of {where} is not in the cache, and offline was asked for.\n"
+            f"{filename} of {where} is not in the cache, and offline was requested.\n"
             f"On a machine with a network: adept pull hf-hub:{where}"
         )
     cache = RepoCache(repo, options.cache)
@@ -106,7 +106,7 @@ def download_file(
         if cached is None or options.force or is_absence(error):
             raise explain(error, where, filename) from error
         hub = redact(constants.ENDPOINT)
-        _log.warning("%s cannot be reached; %s is the one in the cache, %s", hub, where, cached.parent)
+        _log.warning("%s cannot be reached; using %s from the cache, %s", hub, where, cached.parent)
         return cached
     return path
 
@@ -114,11 +114,11 @@ def download_file(
 def _announce(
     repo: str, filename: str, revision: str | None, options: HubOptions, where: str, *, patient: bool
 ) -> Announced:
-    """Ask the Hub about a file, and check the form of what it answers: the cache makes paths of it.
+    """Request a file's metadata from the Hub and validate them, since they become paths in the cache.
 
     Raises:
-        IntegrityError: the ETag is not a digest, or the commit not a commit, or not the one that was asked for.
-        DownloadError: the answer is not a Hub's.
+        IntegrityError: the ETag is not a digest, or the commit is not valid or not the requested one.
+        DownloadError: the response is not that of a Hub.
     """
     url = hf_hub_url(repo, filename, revision=revision)
 
@@ -129,35 +129,35 @@ def _announce(
         found = patiently(f"{filename} of {where}", ask) if patient else within(OPENING, ask)
     if found.commit_hash is None or found.etag is None:
         raise DownloadError(
-            f"{constants.ENDPOINT} does not answer as a Hub does: {filename} of {where} has no ETag or no commit.\n"
-            "Check HF_ENDPOINT, the proxy, and whether this network asks for a login first."
+            f"{constants.ENDPOINT} does not respond like a Hub: {filename} of {where} has no ETag or no commit.\n"
+            "Check HF_ENDPOINT, the proxy, and whether this network requires a login first."
         )
     is_whole = is_commit(found.commit_hash) and _ETAG.fullmatch(found.etag) and (found.size is None or found.size >= 0)
     if not is_whole or (is_commit(revision) and found.commit_hash != revision):
         raise IntegrityError(
             f"{constants.ENDPOINT} announces {filename} of {where} with ETag {found.etag[:80]!r} and commit "
-            f"{found.commit_hash[:80]!r}: not those of a Hub, or not the ones asked for.\n"
-            "Nothing was downloaded. A proxy or mirror may be at fault: try another network or HF_ENDPOINT."
+            f"{found.commit_hash[:80]!r}: not those of a Hub, or not the requested ones.\n"
+            "Nothing was downloaded. A proxy or mirror may be the cause: try another network or HF_ENDPOINT."
         )
     xet = getattr(found, "xet_file_data", None)
     return Announced(where, filename, url, found.etag, found.commit_hash, found.size, xet)
 
 
 def _refuse(announced: Announced, repo: str, limit: int, promise: tuple[str, int] | None) -> None:
-    """Refuse a file by what is announced, before any of it is downloaded.
+    """Refuse a file by its announced metadata, before it is downloaded.
 
     Raises:
-        FileTooLargeError: it is too large.
-        IntegrityError: it is not the promised one.
+        FileTooLargeError: the file is too large.
+        IntegrityError: the file is not the promised one.
     """
     size, filename = announced.size, announced.filename
     if size is not None and size > limit:
         raise FileTooLargeError(
-            f"{filename} of {repo} has {size:,} bytes; at most {limit:,} are accepted.\nIt is no file of a checkpoint."
+            f"{filename} of {repo} has {size:,} bytes; at most {limit:,} are accepted.\nIt is not a checkpoint's file."
         )
-    is_sha256 = len(announced.etag) == 64  # of a file in large storage; of a small one it is git's own
+    is_sha256 = len(announced.etag) == 64  # for a file in large storage; for a small one it is git's hash
     if promise and ((size is not None and size != promise[1]) or (is_sha256 and announced.etag != promise[0])):
         raise IntegrityError(
-            f"The Hub announces another {filename} of {repo} than its config.json promises.\n"
-            "It was swapped, or an upload was not finished: ask its owner, or pin an earlier commit."
+            f"{filename} of {repo} on the Hub does not match the digest in its config.json.\n"
+            "It was replaced, or an upload is incomplete: ask the owner, or pin an earlier commit."
         )

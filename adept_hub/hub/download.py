@@ -1,9 +1,9 @@
-"""Downloads that count: every byte is counted as it arrives, and the whole is verified before it has a name.
+"""Download files of the Hub: bytes are counted as they arrive, and the content is verified before it gets its name.
 
-What a Hub, a mirror or a proxy announces is a claim. The body is asked for without compression, ends at the announced
-size (or at our own limit if none is announced), must keep a least rate, and is compared with the SHA-256 or git hash
-that its ETag is. A broken connection is resumed, in this process or a later one, a bounded number of times and with
-one line each.
+The metadata of a Hub, a mirror or a proxy are not trusted. The body is requested without compression, must end at the
+announced size (or at our own limit if none is announced), must keep a minimum rate, and is compared with its ETag, a
+SHA-256 or git hash. A broken connection is resumed, in this process or a later one, a limited number of times and with
+one line of log each.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from adept_hub.hub.xet import STALLED, fetch_by_xet, has_xet
 from adept_hub.io.digest import sha256_file
 from adept_hub.io.read import BoundedReader
 
-#: Bytes per second, over `WINDOW` seconds; below it a download ends. ``ADEPT_MIN_DOWNLOAD_RATE`` sets another, 0 none.
+#: Minimum bytes per second over `WINDOW` seconds; ``ADEPT_MIN_DOWNLOAD_RATE`` overrides it, 0 disables it.
 LEAST_RATE = 1000.0
 WINDOW = 20.0
-#: The body as it is, and counted by the Hub as a download, which newer clients say of their own.
+#: Request the body without compression, and count it as a download on the Hub, as newer clients do by themselves.
 _PLAIN = {"Accept-Encoding": "identity", "X-HF-Download-Counter": "1"}
-#: An attempt that brings as much starts the count of attempts anew.
+#: An attempt that transfers this many bytes resets the count of attempts.
 _PROGRESS = 64 << 10
-#: Files of this size have a progress bar.
+#: Minimum size of a file with a progress bar.
 _SHOWN_FROM = 4 << 20
 
 _log = logging.getLogger(__name__)
@@ -41,10 +41,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Announced:
-    """What the Hub announces about a file, each value checked for its form.
+    """Validated metadata of a file on the Hub.
 
     ``etag`` is the SHA-256 of a file in large storage (64 digits) or git's blob hash (40); ``size`` is in bytes, None
-    if the Hub announces none; ``xet`` is the client's, for a file in Xet storage.
+    if it is not announced; ``xet`` is the client's object for a file in Xet storage.
     """
 
     where: str
@@ -57,24 +57,24 @@ class Announced:
 
     @property
     def what(self) -> str:
-        """The file in the words of a message."""
+        """The file's name in messages."""
         return f"{self.filename} of {self.where}"
 
 
 def download(file: Announced, cache: RepoCache, token: str | bool | None, limit: int, *, force: bool = False) -> Path:
-    """Make the blob of an announced file, unless it is there.
+    """Download a file into its blob, unless it exists.
 
     Args:
-        file: the Hub's announcement.
-        cache: where the blob goes.
-        token: sent to the Hub, and to no other host that it leads to.
-        limit: most bytes that are accepted.
-        force: download it even if the blob is there.
+        file: the file's metadata.
+        cache: the cache of the repository.
+        token: sent only to the Hub, not to other hosts to which it redirects.
+        limit: maximum number of bytes.
+        force: download the file even if the blob exists.
 
     Raises:
-        IntegrityError: more bytes arrived than announced or allowed, or others; nothing of them is kept.
-        DownloadError: the connection broke again and again, or is too slow.
-        DiskFullError: it cannot be kept.
+        IntegrityError: more bytes than announced or allowed, or a wrong digest; the content is discarded.
+        DownloadError: the connection broke repeatedly, or is too slow.
+        DiskFullError: the file cannot be stored.
     """
     blob, most = cache.blob(file.etag), limit if file.size is None else min(file.size, limit)
     with cache.locked(file.etag):
@@ -95,20 +95,20 @@ def download(file: Announced, cache: RepoCache, token: str | bool | None, limit:
 
 
 def _verify(file: Announced, path: Path) -> None:
-    """Compare what arrived with the hash that its ETag is."""
+    """Compare the content with its ETag."""
     if len(file.etag) == 64:
         kind, found = "SHA-256", sha256_file(path)
     else:
         kind, found = "git hash", git_hash(path)
     if found != file.etag:
         raise IntegrityError(
-            f"What arrived as {file.what} has {kind} {found[:16]}... instead of {file.etag[:16]}...; it was not kept.\n"
-            "A proxy, a mirror or the line changed it: try again, or another network."
+            f"{file.what} has {kind} {found[:16]}... instead of {file.etag[:16]}... after the download; it was "
+            "discarded.\nA proxy, a mirror or the connection modified it: try again, or use another network."
         )
 
 
 def git_hash(path: Path) -> str:
-    """Return git's hash of a file's content, which is the ETag of a small file on the Hub."""
+    """Return git's blob hash of a file, which is the ETag of a small file on the Hub."""
     digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
     with BoundedReader(IntegrityError, 1 << 62).open(path) as stream:
         while piece := stream.read(1 << 20):
@@ -117,27 +117,27 @@ def git_hash(path: Path) -> str:
 
 
 def _by_http(file: Announced, stream: BinaryIO, headers: dict[str, str], most: int) -> None:
-    """Append what the partial file lacks, again after each broken connection."""
+    """Append the missing bytes to the partial file, with a new request after each broken connection."""
     patience, rate = Patience(file.what), least_rate()
     while True:
         have = stream.tell()
-        if have > most or file.size is None:  # without a size, nobody knows whether a rest is the whole
+        if have > most or file.size is None:  # without a size, a partial file cannot be completed
             have = _empty(stream)
         try:
             if have != file.size:
                 _attempt(file, stream, headers, most, rate)
             return
-        except Exception as error:  # noqa: BLE001  # Patience raises it unless it is transient
+        except Exception as error:  # noqa: BLE001  # Patience re-raises it unless it is transient
             if stream.tell() - have >= _PROGRESS:
                 patience.progressed()
             patience.wait(error)
 
 
 def _attempt(file: Announced, stream: BinaryIO, headers: dict[str, str], most: int, rate: float) -> None:
-    """Make one request and append its body; the first byte beyond ``most`` ends it."""
+    """Make one request and append its body, up to ``most`` bytes."""
     have = stream.tell()
     if have:
-        _log.info("going on at %s of %s bytes", f"{have:,}", f"{file.size:,}")
+        _log.info("resuming at %s of %s bytes", f"{have:,}", f"{file.size:,}")
         headers = headers | {"Range": f"bytes={have}-"}
     with Answer(file.url, headers, file.what) as answer:
         try:
@@ -160,7 +160,7 @@ def _attempt(file: Announced, stream: BinaryIO, headers: dict[str, str], most: i
 
 
 def _write(stream: BinaryIO, piece: bytes) -> None:
-    """Write all of it: an unbuffered file takes less where the disk is about to be full, and says so the next time."""
+    """Write a whole chunk: an unbuffered file may write less if the disk is nearly full, and fails only next time."""
     rest = memoryview(piece)
     while rest:
         rest = rest[stream.write(rest) :]
@@ -172,24 +172,24 @@ def _empty(stream: BinaryIO) -> int:
 
 
 def _bar(file: Announced, have: int) -> Any:
-    """The client's own progress bar, with its own switches; only on a terminal, and only for what takes a while."""
+    """Return the client's progress bar, with its settings; only on a terminal and for large files."""
     hidden = None if (file.size or 0) >= _SHOWN_FROM else True
     bar: Any = tqdm
     return bar(total=file.size, initial=have, unit="B", unit_scale=True, desc=file.filename, disable=hidden)
 
 
 class _Pace:
-    """The bytes of the last `WINDOW` seconds, held against the least rate."""
+    """Compares the bytes of the last `WINDOW` seconds with the minimum rate."""
 
     def __init__(self, file: Announced, rate: float) -> None:
         self._file, self._rate = file, rate
         self._since, self._bytes = time.monotonic(), 0
 
     def count(self, count: int) -> None:
-        """Count what arrived.
+        """Count received bytes.
 
         Raises:
-            DownloadError: it is too little for the time that passed.
+            DownloadError: the rate is too low.
         """
         self._bytes += count
         seconds = time.monotonic() - self._since
@@ -199,13 +199,13 @@ class _Pace:
             raise DownloadError(
                 f"{self._file.what} arrives at {self._bytes / seconds:.0f} bytes per second, "
                 f"less than {self._rate:g}.\n"
-                "What arrived is kept: run it again to go on. Another limit: ADEPT_MIN_DOWNLOAD_RATE (0: none)"
+                "The partial file is kept: run it again to resume. Another limit: ADEPT_MIN_DOWNLOAD_RATE (0: none)"
             )
         self._since, self._bytes = time.monotonic(), 0
 
 
 def least_rate() -> float:
-    """Return the least rate of a download in bytes per second: ``ADEPT_MIN_DOWNLOAD_RATE``, or the default.
+    """Return the minimum rate of a download in bytes per second: ``ADEPT_MIN_DOWNLOAD_RATE``, or the default.
 
     Raises:
         DownloadError: the variable is not a number.
@@ -215,20 +215,20 @@ def least_rate() -> float:
         return max(0.0, float(text)) if text else LEAST_RATE
     except ValueError:
         raise DownloadError(
-            f"ADEPT_MIN_DOWNLOAD_RATE is {text[:40]!r}; it is a number of bytes per second.\n"
+            f"ADEPT_MIN_DOWNLOAD_RATE is {text[:40]!r}; it must be a number of bytes per second.\n"
             f"Unset it for the default, {LEAST_RATE:g}, or use 0 for no limit."
         ) from None
 
 
 def _check_count(file: Announced, count: int, most: int) -> None:
-    """Refuse one byte too many.
+    """Refuse more bytes than allowed.
 
     Raises:
         IntegrityError: there are more than ``most``.
     """
     if count > most:
-        than = f"the {most:,} announced" if file.size is not None else f"{most:,}, which is all that is accepted"
+        than = f"the {most:,} announced" if file.size is not None else f"the {most:,} allowed"
         raise IntegrityError(
-            f"{file.what} has more bytes than {than}; nothing of it was kept.\n"
-            "A proxy, a mirror or the Hub itself is wrong about it: try another network, or ask its owner."
+            f"{file.what} has more bytes than {than}; it was discarded.\n"
+            "A proxy, a mirror or the Hub itself sends wrong metadata: try another network, or ask the owner."
         )

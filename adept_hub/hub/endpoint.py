@@ -1,4 +1,4 @@
-"""The address of the Hub that the environment names, checked before the client is imported with it."""
+"""Check HF_ENDPOINT before the client is imported."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from adept_hub.words.messages import redact
 
 
 def check_endpoint(error: type[AdeptError]) -> None:
-    """Refuse an HF_ENDPOINT that cannot be parsed; huggingface_hub raises ValueError, when it is imported already.
+    """Refuse an HF_ENDPOINT that cannot be parsed, for which huggingface_hub raises ValueError on import.
 
     Raises:
         AdeptError: of class ``error``.

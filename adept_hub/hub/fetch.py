@@ -1,4 +1,4 @@
-"""A source becomes a local checkpoint folder: bundled, local or from the Hub, its config read."""
+"""Resolve a source to a local checkpoint folder: bundled, local or from the Hub."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FetchOptions:
-    """Options of every call that may fetch; None leaves each to huggingface_hub's own environment variables.
+    """Options of all calls that may download; None: the value of huggingface_hub's environment variable.
 
-    ``force`` downloads what is cached already again.
+    ``force`` downloads files again that are already cached.
     """
 
     revision: str | None = None
@@ -44,7 +44,7 @@ FetchOptions.__init__ = checked(FetchOptions.__init__)  # type: ignore[method-as
 
 @dataclass(frozen=True)
 class Fetched:
-    """A checkpoint folder on this machine. ``origin`` says in words where it came from."""
+    """A local checkpoint folder and its config; ``origin`` describes where it came from."""
 
     folder: Path
     config: CheckpointConfig
@@ -53,28 +53,28 @@ class Fetched:
 
 @checked
 def fetch(source: str | os.PathLike[str], options: FetchOptions | None = None) -> Fetched:
-    """Find or download the checkpoint that ``source`` names.
+    """Find or download the checkpoint of a source.
 
     Raises:
-        SourceError: not a source, a path that does not exist, or a revision of what has none.
-        UnknownModelError, UnpublishedWeightsError: about a name.
-        DownloadError: the Hub could not be reached, refused, or the files are not cached and offline was asked for.
-        CheckpointError: what was found is no checkpoint folder.
-        IntegrityError: its config does not promise the digest that the registry does.
+        SourceError: the source is not valid, the path does not exist, or a revision was given for a folder.
+        UnknownModelError, UnpublishedWeightsError: the name is not registered, or has no published weights.
+        DownloadError: the Hub could not be reached or refused the request, or offline and not cached.
+        CheckpointError: the folder is not a checkpoint.
+        IntegrityError: the config does not match the digest in the registry.
     """
     options = options or FetchOptions()
     parsed = parse_source(source)
     if isinstance(parsed, LocalSource):
         _refuse_revision(source, options, "a folder has no revisions")
         if not exists(parsed.path):
-            raise SourceError(f"{parsed.path} {what_is(parsed.path)}.\nGive a checkpoint folder, or a name: adept list")
+            raise SourceError(f"{parsed.path} {what_is(parsed.path)}.\nPass a checkpoint folder, or a name: adept list")
         folder = checkpoint_folder(parsed.path)
         return Fetched(folder, read_config(folder), str(folder))
     if isinstance(parsed, HubSource):
         if options.revision is not None and parsed.revision not in (None, options.revision):
             raise SourceError(
-                f"{source} names one revision and revision={options.revision!r} another.\n"
-                f"Give one of them: hf-hub:{parsed.repo}@{options.revision}"
+                f"{source} has another revision than revision={options.revision!r}.\n"
+                f"Specify only one: hf-hub:{parsed.repo}@{options.revision}"
             )
         revision = parsed.revision if options.revision is None else options.revision
         return _from_hub(parsed.repo, revision, options)
@@ -82,25 +82,27 @@ def fetch(source: str | os.PathLike[str], options: FetchOptions | None = None) -
 
 
 def checkpoint_folder(path: Path) -> Path:
-    """Return the checkpoint folder that ``path`` is, or that the run in ``path`` left.
+    """Return the checkpoint folder at ``path``, or that of the run at ``path``.
 
-    A run of ``adept pretrain`` leaves ``export/``; one of ``adept finetune`` leaves ``best/``, or ``last/`` alone where
-    there was nothing to choose by. Any other path is returned as it is.
+    A run of ``adept pretrain`` has ``export/``; one of ``adept finetune`` has ``best/``, or only ``last/`` without
+    validation data. Any other path is returned unchanged.
 
     Raises:
-        SourceError: the run has no checkpoint yet, or two that may be meant.
+        SourceError: the run has no checkpoint yet, or two that could be meant.
     """
     if (path / CONFIG).is_file():
         return path
-    found = [path / name for name in ("export", "best", "last") if (path / name / CONFIG).is_file()]
-    if path / "export" in found and len(found) > 1:
-        raise SourceError(f"{path} has a pre-trained and a fine-tuned checkpoint.\nName one: {found[0]} or {found[1]}")
-    if found:
-        return found[0]
+    folders = [path / name for name in ("export", "best", "last") if (path / name / CONFIG).is_file()]
+    if path / "export" in folders and len(folders) > 1:
+        raise SourceError(
+            f"{path} has a pre-trained and a fine-tuned checkpoint.\nSpecify one: {folders[0]} or {folders[1]}"
+        )
+    if folders:
+        return folders[0]
     if (path / "log.jsonl").is_file():
         raise SourceError(
-            f"{path} is a run without a checkpoint: it has not ended, or ended by an error.\n"
-            "Continue it: the command that began it, with --resume"
+            f"{path} is a run without a checkpoint: it has not finished, or failed.\n"
+            "Continue it: the same command with --resume"
         )
     return path
 
@@ -108,30 +110,30 @@ def checkpoint_folder(path: Path) -> Path:
 def _refuse_revision(source: object, options: FetchOptions, why: str) -> None:
     if options.revision is not None:
         raise SourceError(
-            f"{source} cannot be had at revision {options.revision!r}: {why}.\n"
-            "Leave the revision out, or name a repository: hf-hub:org/repo"
+            f"{source} is not available at revision {options.revision!r}: {why}.\n"
+            "Omit the revision, or specify a repository: hf-hub:org/repo"
         )
 
 
 def _named(source: NamedSource, options: FetchOptions) -> Fetched:
     info = registry().resolve_pretrained(source.name)
     location = info.location
-    assert location is not None, "resolve_pretrained gives published entries only"
+    assert location is not None, "resolve_pretrained returns published entries only"
     if info.folder is not None:
         _refuse_revision(source.name, options, "it is part of an installed package")
         if not info.folder.is_dir():
-            raise SourceError(f"The folder of {info.name}, {info.folder}, is not there.\nInstall its package again.")
+            raise SourceError(f"The folder of {info.name}, {info.folder}, does not exist.\nInstall its package again.")
         config = read_config(info.folder)
         _check_promise(info, info.folder, config)
         origin = "the installed package" if info.base == BUNDLED else str(info.folder)
         return Fetched(info.folder, config, origin)
     if options.revision is not None and options.revision != location.revision:
-        return _from_hub(location.repo, options.revision, options)  # another revision than the registry vouches for
+        return _from_hub(location.repo, options.revision, options)  # a revision that the registry does not pin
     return _from_hub(location.repo, location.revision, options, info)
 
 
 def _from_hub(repo: str, revision: str | None, options: FetchOptions, info: ModelInfo | None = None) -> Fetched:
-    """Config first: what it promises is compared with the registry and the Hub before the weights are downloaded."""
+    """Download the config first: its digest is compared with the registry and the Hub before the weights follow."""
     check_endpoint(DownloadError)
     from adept_hub.hub.client import HubOptions, cached_file, download_file
 
@@ -144,23 +146,23 @@ def _from_hub(repo: str, revision: str | None, options: FetchOptions, info: Mode
         _check_promise(info, folder, config)
     commit = folder.name if is_commit(folder.name) else revision
     if hub.requests_allowed and cached_file(repo, WEIGHTS, commit, hub) is None:
-        _fetch_card(repo, commit, hub)  # before the weights: a download that is killed in between is gone on with
+        _fetch_card(repo, commit, hub)  # before the weights, so that it is present once they are
     download_file(repo, WEIGHTS, commit, hub, MAX_WEIGHT_BYTES, (config.sha256, config.size))
     return Fetched(folder, config, f"hf-hub:{repo}@{(commit or 'main')[:12]}")
 
 
 def _fetch_card(repo: str, commit: str | None, hub: HubOptions) -> None:
-    """Fetch the card beside the weights, for people; a repository without a usable one is still a checkpoint.
+    """Download the card for users; a repository without a usable one is still a checkpoint.
 
     Raises:
-        IntegrityError: it is not what the Hub announces; the network or the Hub is not to be trusted.
+        IntegrityError: the card does not match its metadata, so that the network or the Hub cannot be trusted.
     """
     from adept_hub.hub.client import download_file
 
     try:
         download_file(repo, CARD, commit, hub, MAX_CARD_BYTES)
     except (DownloadError, FileTooLargeError) as error:
-        _log.warning("%s comes without its card: %s", repo, str(error).splitlines()[0])
+        _log.warning("the card of %s was not downloaded: %s", repo, str(error).splitlines()[0])
     except IntegrityError:
         raise
     except CheckpointError as error:
@@ -168,17 +170,17 @@ def _fetch_card(repo: str, commit: str | None, hub: HubOptions) -> None:
 
 
 def _check_promise(info: ModelInfo, folder: Path, config: CheckpointConfig) -> None:
-    """Hold a checkpoint's config against the registry, which is the one that is trusted.
+    """Compare a checkpoint's config with the registry, which is trusted.
 
     Raises:
-        IntegrityError: it promises other weights, or is not the config that was registered.
+        IntegrityError: the config has the digest of other weights, or is not the registered one.
     """
     same_weights = (config.sha256, config.size) == (info.sha256, info.size)
     same_config = not info.config_sha256 or sha256_file(folder / CONFIG) == info.config_sha256
     if same_weights and same_config:
         return
-    what = "is not the one that the registry knows" if same_weights else "promises other weights than the registry does"
+    what = "is not the registered config" if same_weights else "has the digest of other weights than the registry"
     raise IntegrityError(
         f"{folder / CONFIG} {what} for {info.name!r}.\n"
-        f"It was changed, or belongs to another version of adept-hub. {again(folder / CONFIG)}"
+        f"It was modified, or belongs to another version of adept-hub. {again(folder / CONFIG)}"
     )

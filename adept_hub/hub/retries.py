@@ -1,4 +1,4 @@
-"""Requests that are made again while that can help, and that end."""
+"""Retry requests a limited number of times while that can help."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ from adept_hub.hub.errors import first_line, is_transient, root_of
 
 T = TypeVar("T")
 
-#: Attempts that bring next to nothing, one after the other, before a request fails.
+#: Maximum number of consecutive attempts without progress.
 ATTEMPTS = 5
-#: Seconds for a server to begin its answer, redirects included, however slowly the headers drip.
+#: Maximum seconds until the response begins, including redirects and slow headers.
 OPENING = 120.0
 
 _log = logging.getLogger(__name__)
 
 
 class Patience:
-    """How often a request is made again, and how long it waits before; one line each time."""
+    """Counts the attempts of a request, waits between them and logs one line for each."""
 
     def __init__(self, what: str) -> None:
         self._what = what
         self._failures = 0
 
     def progressed(self) -> None:
-        """Start to count anew: the last attempt brought something."""
+        """Reset the count after an attempt with progress."""
         self._failures = 0
 
     def wait(self, error: Exception) -> None:
         """Log the error and wait before the next attempt.
 
         Raises:
-            Exception: ``error`` itself, if another attempt cannot help, or enough were made.
+            Exception: ``error`` itself, if a retry cannot help, or after too many attempts.
         """
         self._failures += 1
         if not is_transient(error) or self._failures >= ATTEMPTS:
             raise error
         seconds = min(LONGEST_WAIT, max(2.0 ** (self._failures - 1), getattr(error, "wait", 0.0)))
         why = first_line(root_of(error))
-        _log.warning("%s: %s; again in %.0f s (%d of %d)", self._what, why, seconds, self._failures, ATTEMPTS - 1)
+        _log.warning("%s: %s; retrying in %.0f s (%d of %d)", self._what, why, seconds, self._failures, ATTEMPTS - 1)
         time.sleep(seconds)
 
 
 def patiently(what: str, request: Callable[[], T]) -> T:
-    """Make a request, again while it fails for a reason that may pass."""
+    """Make a request, and retry it after transient errors."""
     patience = Patience(what)
     while True:
         try:
@@ -61,10 +61,10 @@ def patiently(what: str, request: Callable[[], T]) -> T:
 
 
 def within(seconds: float, work: Callable[[], T]) -> T:
-    """Run ``work`` for at most so long; a socket's timeout bounds the time between two bytes only.
+    """Run ``work`` with a timeout; a socket's timeout limits only the time between two bytes.
 
     Raises:
-        DownloadError: it took longer. Its thread is left to end by itself.
+        DownloadError: it took longer; its thread keeps running until it ends.
     """
     outcome: list[T] = []
     failure: list[BaseException] = []
@@ -72,7 +72,7 @@ def within(seconds: float, work: Callable[[], T]) -> T:
     def run() -> None:
         try:
             outcome.append(work())
-        except BaseException as error:  # noqa: BLE001  # raised again by the caller's thread
+        except BaseException as error:  # noqa: BLE001  # re-raised in the caller's thread
             failure.append(error)
 
     thread = threading.Thread(target=run, daemon=True)
@@ -82,7 +82,7 @@ def within(seconds: float, work: Callable[[], T]) -> T:
         raise failure[0]
     if not outcome:
         raise DownloadError(
-            f"The Hub ({constants.ENDPOINT}) did not answer a request within {seconds:.0f} s.\n"
+            f"The Hub ({constants.ENDPOINT}) did not respond within {seconds:.0f} s.\n"
             "Check the network, HF_ENDPOINT and the proxy, or try again later."
         )
     return outcome[0]

@@ -1,1 +1,1 @@
-"""Doors for other tools' own configs: ``adept://NAME`` where a file of weights is expected."""
+"""URL handlers for other tools' configs: ``adept://NAME`` instead of a weights file."""

@@ -1,7 +1,7 @@
-"""``MODEL.WEIGHTS: "adept://adept_joint"`` in Detectron2, once this module has been imported.
+"""URL handler for ``MODEL.WEIGHTS: "adept://adept_joint"`` in Detectron2, registered when this module is imported.
 
-Weights are half of the matter: begin with the config of ``adept export``, or ask ``adept doctor`` about your own.
-A Cascade R-CNN wants ``adept://adept_joint#detector=cascade_rcnn``.
+The config must match the weights: start from that of ``adept export``, or check your own with ``adept doctor``. For a
+Cascade R-CNN use ``adept://adept_joint#detector=cascade_rcnn``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from adept_hub.integrations.url_handler import PREFIX, cached_weights
 
 
 class AdeptHandler(PathHandler):  # type: ignore[misc]  # iopath is untyped
-    """iopath's handler of ``adept://``: fetch, verify, convert, and hand over a local file, to be read only."""
+    """iopath's handler for ``adept://``: fetch, verify and convert into a local, read-only file."""
 
     def _get_supported_prefixes(self) -> list[str]:
         return [PREFIX]
@@ -29,8 +29,8 @@ class AdeptHandler(PathHandler):  # type: ignore[misc]  # iopath is untyped
         self._check_kwargs(kwargs)
         if set(mode) - set("rbt"):
             raise SourceError(
-                f"{path} can only be read, not opened with mode {mode!r}.\n"
-                "A copy of your own: adept export SOURCE --to detectron2 --out DIR"
+                f"{path} is read-only, so it cannot be opened with mode {mode!r}.\n"
+                "To get a copy: adept export SOURCE --to detectron2 --out DIR"
             )
         return open(self._get_local_path(path), mode, buffering)  # noqa: PTH123  # the caller closes it
 

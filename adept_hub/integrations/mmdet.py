@@ -1,11 +1,12 @@
-"""``load_from="adept://adept_joint"`` and ``init_cfg=dict(type="Pretrained", checkpoint=...)`` in MMEngine.
+"""URL handler for ``load_from="adept://adept_joint"`` and ``init_cfg=dict(type="Pretrained", checkpoint=...)``.
 
-They work once this module has been imported, which a config does by itself:
-``custom_imports = dict(imports=["adept_hub.integrations.mmdet"])``. Weights are half of the matter: begin with the
-config of ``adept export``, or ask ``adept doctor`` about your own. A Cascade R-CNN wants
+It is registered in MMEngine when this module is imported, which a config can do:
+``custom_imports = dict(imports=["adept_hub.integrations.mmdet"])``. The config must match the weights: start from that
+of ``adept export``, or check your own with ``adept doctor``. For a Cascade R-CNN use
 ``adept://adept_joint#detector=cascade_rcnn``.
 
-It also registers the norm ``FrozenBN`` (torchvision's FrozenBatchNorm2d), which MMDetection lacks outside its backbone.
+This module also registers the norm ``FrozenBN`` (torchvision's FrozenBatchNorm2d), which MMDetection supports only in
+its backbone.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from adept_hub.integrations.url_handler import PREFIX, cached_weights
 @CheckpointLoader.register_scheme(prefixes=PREFIX, force=True)  # type: ignore[untyped-decorator]  # mmengine is untyped
 @checked
 def load_from_adept(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """The checkpoint as MMEngine expects it: ``state_dict`` and ``meta``."""
+    """Load the checkpoint in MMEngine's format: ``state_dict`` and ``meta``."""
     found: dict[str, Any] = torch.load(cached_weights(filename, "mmdet"), map_location, weights_only=True)
     return found
 

@@ -1,1 +1,1 @@
-"""Bytes from elsewhere: read within bounds, or refused with one error."""
+"""Bounded reading of files and network responses, and atomic writing."""

@@ -1,4 +1,4 @@
-"""Tar files: their members' places, one after the other, and the bytes of one; nothing is ever unpacked to a disk."""
+"""Read tar files member by member, without unpacking to disk."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from adept_hub.errors import AdeptError
 from adept_hub.io.read import BoundedReader, read_at_most
 
 
-def tar_members(door: BoundedReader, path: Path) -> Iterator[tarfile.TarInfo]:
-    """Yield the regular files of an uncompressed tar file, each after the one before.
+def tar_members(reader: BoundedReader, path: Path) -> Iterator[tarfile.TarInfo]:
+    """Yield the regular files of an uncompressed tar file in their order.
 
-    Links, devices and folders are passed over. A negative size would lead back to an earlier member, without end.
+    Links, devices and folders are skipped. A negative size, which would cause an endless loop over earlier members, is
+    refused.
 
     Args:
-        door: for files of this kind.
+        reader: the reader for files of this kind.
         path: the tar file.
 
     Raises:
-        AdeptError: of the door's class: not a regular file, damaged, or compressed.
+        AdeptError: of the reader's class: not a regular file, damaged, or compressed.
     """
     called, before = f"The shard {path}", -1
     try:
         with (
-            door.open(path, called) as stream,
+            reader.open(path, called) as stream,
             tarfile.open(fileobj=stream, mode="r:", encoding="utf-8", errors="surrogateescape") as tar,
         ):
             for member in tar:
@@ -37,27 +38,27 @@ def tar_members(door: BoundedReader, path: Path) -> Iterator[tarfile.TarInfo]:
     except AdeptError:
         raise
     except (OSError, tarfile.TarError, ValueError, ArithmeticError, RecursionError, MemoryError) as error:
-        raise door.refuse(called, f"cannot be read ({error})") from error
+        raise reader.refuse(called, f"cannot be read ({error})") from error
 
 
-def read_span(door: BoundedReader, path: Path, called: str, offset: int, length: int) -> bytes:
-    """Return a part of a file, such as one member of a tar file.
+def read_span(reader: BoundedReader, path: Path, called: str, offset: int, length: int) -> bytes:
+    """Return a span of a file, such as one member of a tar file.
 
     Args:
-        door: for files of this kind; its limit is on the whole file, so check ``length`` before.
+        reader: the reader for files of this kind; its limit applies to the whole file, so check ``length`` before.
         path: the file.
-        called: what the part is called in messages.
-        offset, length: where it is, bytes.
+        called: the name of the span in messages.
+        offset, length: the position of the span, in bytes.
 
     Raises:
-        AdeptError: of the door's class: the file cannot be read, or ends before the part does.
+        AdeptError: of the reader's class: the file cannot be read, or ends before the span does.
     """
-    with door.open(path, called) as stream:
+    with reader.open(path, called) as stream:
         try:
             stream.seek(offset)
             content = read_at_most(stream, length)
         except OSError as error:
-            raise door.refuse(called, f"cannot be read ({error.strerror})") from error
+            raise reader.refuse(called, f"cannot be read ({error.strerror})") from error
     if len(content) != length:
-        raise door.refuse(called, f"cannot be read: {path.name} is truncated")
+        raise reader.refuse(called, f"cannot be read: {path.name} is truncated")
     return content

@@ -1,4 +1,4 @@
-"""Config files of other frameworks as plain values; nothing that stands in them is executed."""
+"""Read config files of other frameworks as plain values, without executing anything in them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from adept_hub.errors import CheckpointError, MissingExtraError
 from adept_hub.io.paths import expanded, is_file, resolved, what_is
 from adept_hub.io.read import BoundedReader
 
-_DOOR = BoundedReader(CheckpointError)
+_READER = BoundedReader(CheckpointError)
 
-#: A chain of bases longer than this is a loop, or no config that a person wrote.
+#: A longer chain of bases is a loop, or not a config that a person wrote.
 _MAX_BASES = 50
 
 
 def read_plain_config(path: Path, base_key: str, run_python: Callable[[Path], Mapping[str, Any]]) -> dict[str, Any]:
-    """Read a YAML or JSON config with every config that it is based on.
+    """Read a YAML or JSON config with all of its bases.
 
     Args:
         path: the file. YAML tags that would build Python objects are refused.
-        base_key: the field that names one base or a list of them, relative to the file.
-        run_python: called with the path of a base that is a Python file.
+        base_key: the field with the path of one base or a list of paths, relative to the file.
+        run_python: called with the path of each base that is a Python file.
 
     Returns:
         The merged values, without ``base_key``. A mapping with ``_delete_: true`` replaces its base.
@@ -39,7 +39,7 @@ def _read(
 ) -> dict[str, Any]:
     if path.suffix == ".py":
         return dict(run_python(path))
-    if not is_file(path):  # nor a link to itself, which cannot be resolved
+    if not is_file(path):  # including a link to itself, which cannot be resolved
         based = f" (a base of {above[-1]})" if above else ""
         raise CheckpointError(f"{path}{based} {what_is(path)}; a config file is needed.")
     file = resolved(path)
@@ -59,7 +59,7 @@ def _read(
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        data = _DOOR.json(path) if path.suffix == ".json" else _DOOR.yaml(path)
+        data = _READER.json(path) if path.suffix == ".json" else _READER.yaml(path)
     except ModuleNotFoundError as error:
         raise MissingExtraError("Reading a config", "train", "pyyaml") from error
     if not isinstance(data, dict):
@@ -68,7 +68,7 @@ def _parse(path: Path) -> dict[str, Any]:
 
 
 def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``over`` laid over ``base``, mapping by mapping; ``_delete_: true`` in ``over`` drops the base's."""
+    """Merge ``over`` into ``base``, mapping by mapping; ``_delete_: true`` in ``over`` replaces the base's mapping."""
     if over.get("_delete_") is True:
         return {key: item for key, item in over.items() if key != "_delete_"}
     merged = dict(base)
@@ -83,6 +83,6 @@ def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def refuse_python(path: Path) -> Mapping[str, Any]:
     raise CheckpointError(
-        f"{path} is a Python config: reading it means running it.\n"
-        "If you trust it, add --run-config (in Python: run_config=True); .yaml and .json configs are never run."
+        f"{path} is a Python config: reading it would execute it.\n"
+        "If you trust it, add --run-config (in Python: run_config=True); .yaml and .json configs are never executed."
     )

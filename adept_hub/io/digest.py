@@ -1,4 +1,4 @@
-"""SHA-256 of files, computed once: a file that has not changed since is not read again."""
+"""SHA-256 digests of files, cached so that an unchanged file is read only once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from adept_hub.io.write import atomic_file
 if TYPE_CHECKING:
     from io import BufferedReader
 
-#: More than any checkpoint or training state has; a sparse file can claim it.
+#: Larger than any checkpoint or training state; a sparse file can claim any size.
 _MAX_BYTES = 1 << 40
 
 
@@ -26,22 +26,22 @@ def sha256_file(path: Path) -> str:
     """Return the SHA-256 of a file's content, hexadecimal.
 
     Raises:
-        IntegrityError: it cannot be read, or is not a regular file.
+        IntegrityError: the file cannot be read, or is not a regular file.
     """
     with BoundedReader(IntegrityError, _MAX_BYTES).open(path) as stream:
         return hashlib.file_digest(cast("BufferedReader", stream), "sha256").hexdigest()
 
 
 def cache_dir() -> Path:
-    """Where small facts about files are kept: ``$ADEPT_CACHE``, or ``~/.cache/adept_hub``."""
+    """Return the folder of cached digests: ``$ADEPT_CACHE``, or ``~/.cache/adept_hub``."""
     root = os.environ.get("ADEPT_CACHE")
     return Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "adept_hub"
 
 
 def cached_blob(path: Path) -> Path | None:
-    """Return the file behind ``path`` in the Hub's cache, which is fetched again once it is gone; None elsewhere.
+    """Return the blob behind ``path`` in the Hub's cache, which is downloaded again if removed; None for other paths.
 
-    In ``models--ORG--NAME``, ``snapshots/COMMIT/FILE`` is a link to ``blobs/ETAG``, or a copy where links do not work.
+    In ``models--ORG--NAME``, ``snapshots/COMMIT/FILE`` is a link to ``blobs/ETAG``, or a copy if links do not work.
     """
     repo = path.absolute().parent.parent.parent
     if path.absolute().parent.parent.name != "snapshots" or not repo.name.startswith("models--"):
@@ -54,9 +54,9 @@ def cached_blob(path: Path) -> Path | None:
 
 
 def home_of(path: Path) -> Path | None:
-    """Return the folder that a checkpoint's file may not leave by a link: its own, or that of the Hub's blobs.
+    """Return the folder that must contain a checkpoint's file after links: its own, or that of the Hub's blobs.
 
-    None of a file of this package, whose files an installer may link.
+    None for a file of this package, since an installer may link its files.
     """
     if path.absolute().is_relative_to(Path(__file__).parent):
         return None
@@ -65,30 +65,30 @@ def home_of(path: Path) -> Path | None:
 
 
 def again(path: Path) -> str:
-    """Return what to do about a damaged file: only what can be fetched again is removed by a command.
+    """Return the remedy for a damaged file; only a file that can be downloaded again is removed by a command.
 
-    In the Hub's cache it is the blob that has to go, or it would be linked again; elsewhere, a link may lead to
-    anything, and is named by its own name.
+    In the Hub's cache the blob has to be removed, or it would be linked again; elsewhere a link may have any target,
+    so that the link itself is named.
     """
     blob = cached_blob(path)
     if blob is not None:
         return f"Remove it and fetch it again: rm {shlex.quote(str(blob))}"
-    return f"Put a whole one in its place: {shlex.quote(str(path))}"
+    return f"Replace it by a complete copy: {shlex.quote(str(path))}"
 
 
 def verify(path: Path, sha256: str, size: int, *, force: bool = False) -> None:
-    """Check a file against its promised digest; a success is remembered by inode, size and modification time.
+    """Check a file against its expected digest; a success is cached by inode, size and modification time.
 
     Args:
         path: the file.
-        sha256: the promised digest, hexadecimal.
-        size: the promised size in bytes.
-        force: read the file even if an unchanged one was verified before.
+        sha256: the expected digest, hexadecimal.
+        size: the expected size in bytes.
+        force: read the file even if it was verified before and has not changed.
 
     Raises:
         IntegrityError: size or content differ.
     """
-    remedy = f"It is truncated, was changed or is another file. {again(path)}"
+    remedy = f"It is truncated, was modified or is another file. {again(path)}"
     actual = path.stat().st_size  # follows the links of huggingface_hub's cache
     if actual != size:
         raise IntegrityError(f"{path} has {actual} bytes instead of {size}.\n{remedy}")
@@ -98,7 +98,7 @@ def verify(path: Path, sha256: str, size: int, *, force: bool = False) -> None:
     found = sha256_file(path)
     if found != sha256:
         raise IntegrityError(f"{path} has SHA-256 {found[:16]}... instead of {sha256[:16]}...\n{remedy}")
-    if _identity(path) == identity:  # not what was written while it was read
+    if _identity(path) == identity:  # it was not modified while it was read
         _remember(stamp, identity)
 
 
@@ -123,5 +123,5 @@ def _remember(stamp: Path, identity: str) -> None:
     try:
         with atomic_file(stamp) as temporary:
             temporary.write_text(identity)
-    except (OSError, AdeptError):  # a read-only home costs a second reading, no more
+    except (OSError, AdeptError):  # with a read-only home the file is only read again
         return

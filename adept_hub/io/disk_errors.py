@@ -1,4 +1,4 @@
-"""The one translation of what a full disk or a location that cannot be written makes the libraries raise."""
+"""Translate the exceptions that libraries raise for a full disk or a location that cannot be written."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _DENIED = (
     errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EISDIR, errno.ELOOP,
 )  # fmt: skip
 _SHAPES = (errno.EEXIST, errno.ENOTDIR, errno.ELOOP)
-#: What torch's writer raises for a failed write of any cause, and numpy's for a short one.
+#: Messages of torch's writer for any failed write, and of numpy's for a short one.
 _TORCH = re.compile(r"unexpected pos \d+ vs \d+|PytorchStreamWriter failed|file write failed|iostream error")
 _NUMPY = re.compile(r"\d+ requested and \d+ written")
 _SAFETENSORS = re.compile(r"\(os error (\d+)\)")
-#: While a file or folder is written it is called ``.NAME.adept-tmp-x1y2z3w4``.
+#: A file or folder that is being written has the name ``.NAME.adept-tmp-x1y2z3w4``.
 TEMPORARY = ".adept-tmp-"
 _NAMED = re.compile(r"\.(.+)\.adept-tmp-[a-z0-9_]{8}")
 
 
 @contextlib.contextmanager
 def disk_errors(target: Path) -> Iterator[None]:
-    """Turn a full disk, an exceeded quota or a location that cannot be written into the user's own error.
+    """Raise a `DiskFullError` for a full disk, an exceeded quota or a location that cannot be written.
 
     Raises:
-        DiskFullError: nothing could be written below ``target``, whichever library noticed.
+        DiskFullError: writing to ``target`` failed, in any library.
     """
     try:
         yield
@@ -43,21 +43,21 @@ def disk_errors(target: Path) -> Iterator[None]:
         if cause is not None and cause.errno in FULL:
             raise DiskFullError(
                 f"No space left while writing {target} ({cause.strerror}); nothing new is under that name.\n"
-                f"Free some space (df -h {shlex.quote(str(target.parent))}) or choose another place, "
+                f"Free some space (df -h {shlex.quote(str(target.parent))}) or choose another location, "
                 "and run the same command again."
             ) from error
         if cause is not None and cause.errno in _DENIED and _concerns(cause, target):
             blocked = next((path for path in (target, *target.parents) if os.path.lexists(path)), target)
             if cause.errno in _SHAPES and not blocked.is_dir():
-                raise DiskFullError(f"{not_a('a folder', blocked)}\nChoose another place.") from error
+                raise DiskFullError(f"{not_a('a folder', blocked)}\nChoose another location.") from error
             raise DiskFullError(
-                f"{target} cannot be written: {cause.strerror}.\nChoose a place that you may write to."
+                f"{target} cannot be written: {cause.strerror}.\nChoose a location with write permission."
             ) from error
         raise
 
 
 def _final(target: Path) -> Path:
-    """The name that a user knows: of a file in a temporary folder, the folder's name to be."""
+    """Return the name that the user specified: for a file in a temporary folder, that folder's final name."""
     for path in (target, *target.parents):
         if found := _NAMED.fullmatch(path.name):
             return path.with_name(found[1])
@@ -65,7 +65,7 @@ def _final(target: Path) -> Path:
 
 
 def _concerns(error: OSError, target: Path) -> bool:
-    """Whether an error is about ``target`` or a folder above it, and not about a file that was read meanwhile."""
+    """Check whether an error concerns ``target`` or a folder above it, not a file that was read in the meantime."""
     if not isinstance(error.filename, str):
         return True
     named, home = Path(error.filename).absolute(), target.parent.absolute()
@@ -74,10 +74,10 @@ def _concerns(error: OSError, target: Path) -> bool:
 
 def _system_error(error: Exception) -> OSError | None:
     """Return the operating system's error behind an exception of torch, safetensors, pyarrow or numpy."""
-    if isinstance(error, OSError):  # pyarrow's are OSErrors with a number
+    if isinstance(error, OSError):  # pyarrow raises OSError with an errno
         return OSError(errno.ENOSPC, "a write was cut short") if _NUMPY.search(str(error)) else error
     if type(error).__name__ == "SafetensorError" and (found := _SAFETENSORS.search(str(error))):
         return OSError(int(found[1]), os.strerror(int(found[1])))
-    if isinstance(error, RuntimeError) and _TORCH.search(str(error)):  # it does not say why
+    if isinstance(error, RuntimeError) and _TORCH.search(str(error)):  # without a reason
         return OSError(errno.ENOSPC, "a write failed: the disk is full, or a quota or limit is reached")
     return None

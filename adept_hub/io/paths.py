@@ -1,4 +1,4 @@
-"""Paths that a user or a file names: of any length, with any characters, of anyone's home."""
+"""Handle untrusted paths: of any length, with any characters, with ``~`` and links."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _KINDS = {
 
 
 def is_file(path: Path) -> bool:
-    """Return whether there is such a regular file; a name that no file can have is none."""
+    """Check for an existing regular file; False for a name that no file can have."""
     try:
         return path.is_file()
-    except (OSError, ValueError):  # too long, a zero byte, or characters that the system has not
+    except (OSError, ValueError):  # too long, a null character, or characters that the system does not support
         return False
 
 
 def is_dir(path: Path) -> bool:
-    """Return whether there is such a folder; a name that no folder can have is none."""
+    """Check for an existing folder; False for a name that no folder can have."""
     try:
         return path.is_dir()
     except (OSError, ValueError):
@@ -32,7 +32,7 @@ def is_dir(path: Path) -> bool:
 
 
 def exists(path: Path) -> bool:
-    """Return whether there is anything under that name."""
+    """Check whether a path exists."""
     try:
         return path.exists()
     except (OSError, ValueError):
@@ -40,21 +40,21 @@ def exists(path: Path) -> bool:
 
 
 def what_is(path: Path) -> str:
-    """Return what has that name, as the end of a sentence: ``"is a named pipe"``, ``"does not exist"``, ..."""
+    """Describe what a path is, as the end of a sentence: ``"is a named pipe"``, ``"does not exist"``, ..."""
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        return "is a link to nothing" if path.is_symlink() else "does not exist"
+        return "is a broken link" if path.is_symlink() else "does not exist"
     except OSError as error:
         is_loop = error.errno == errno.ELOOP
-        return "is a link that leads back to itself" if is_loop else f"cannot be read ({error.strerror})"
+        return "is a link that points to itself" if is_loop else f"cannot be read ({error.strerror})"
     except ValueError:
         return "is not a valid path: it contains a null character"
     return f"is {_KINDS.get(stat.S_IFMT(mode), 'not a regular file')}"
 
 
 def not_a(wanted: str, path: Path) -> str:
-    """Return the sentence on a path that should be ``wanted``, with its article: what it is instead, if anything."""
+    """Return a sentence on a path that should be ``wanted`` (with its article): what it is instead."""
     found = what_is(path)
     if found == "does not exist":
         return f"There is no {wanted.partition(' ')[2]} {path}."
@@ -63,7 +63,7 @@ def not_a(wanted: str, path: Path) -> str:
 
 
 def resolved(path: Path) -> Path:
-    """Return an absolute path without links, as far as they lead; `Path.resolve` raises where they never end."""
+    """Return an absolute path with links resolved as far as possible; `Path.resolve` raises for a loop."""
     return Path(os.path.realpath(path))
 
 
@@ -71,7 +71,7 @@ def expanded(text: str | Path, error: type[AdeptError]) -> Path:
     """Return a path with ``~`` and ``~user`` replaced.
 
     Raises:
-        AdeptError: of class ``error``: there is no such user.
+        AdeptError: of class ``error``: the user does not exist.
     """
     try:
         return Path(text).expanduser()

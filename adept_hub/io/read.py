@@ -1,7 +1,7 @@
-"""The one door for bytes that a user or a network named: regular files only, bounded before they are read.
+"""Read untrusted files: regular files only, with a limit on their size before they are read.
 
-A `BoundedReader` is made for a kind of file, with the class of the error that its users know (`CheckpointError`,
-`DataError`, ...), and raises nothing else.
+A `BoundedReader` is created for a kind of file with the class of its error (`CheckpointError`, `DataError`, ...), and
+raises no other. All reading of files that a user or the network names goes through this module.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from adept_hub.io.paths import resolved, what_is
 if TYPE_CHECKING:
     from xml.etree import ElementTree
 
-#: Upper bounds by kind of file, bytes.
+#: Maximum size by kind of file, in bytes.
 MAX_SETTINGS = 4 << 20
 MAX_LOG = 1 << 30
 MAX_ANNOTATIONS = 4 << 30
 MAX_IMAGE = 512 << 20
 
-#: What parsing of damaged or hostile text can raise beside its own errors.
+#: Exceptions of parsers for damaged or hostile text, besides their own.
 _DEPTH = (RecursionError, OverflowError, MemoryError, LookupError, TypeError, AttributeError)
 
 
 class BoundedReader:
-    """How a kind of file is read.
+    """Reads one kind of file.
 
     Args:
-        error: the class that is raised for whatever is wrong with the file.
-        limit: largest accepted size, bytes.
-        inside: folder that the file must lie in after links are resolved; None: anywhere.
-        remedy: last line of every message: what to type next.
-        surrogates: whether JSON may have lone surrogates, as records of our own have for file names that are not UTF-8.
+        error: the class of all errors.
+        limit: maximum size, bytes.
+        inside: the folder that must contain the file after links are resolved; None: anywhere.
+        remedy: the last line of every message: what to type next.
+        surrogates: accept lone surrogates in JSON, which our own records contain for file names that are not UTF-8.
     """
 
-    # Not a dataclass: importing those would take a third of the time of `adept list`.
+    # Not a dataclass: importing dataclasses would take a third of the time of `adept list`.
     def __init__(
         self,
         error: type[AdeptError],
@@ -55,17 +55,17 @@ class BoundedReader:
 
     @contextlib.contextmanager
     def open(self, path: Path, called: str | None = None) -> Iterator[BinaryIO]:
-        """Open a regular file for reading, without waiting for a pipe or device.
+        """Open a regular file for reading, without blocking on a pipe or device.
 
         Args:
             path: the file.
             called: its name in messages; None: the path.
 
         Yields:
-            The stream, at the first byte. At most ``limit`` bytes are behind it at that moment.
+            The stream, at the first byte, of a file that has at most ``limit`` bytes at that moment.
 
         Raises:
-            AdeptError: of class ``error``: missing, unreadable, irregular, outside of ``inside``, or too large.
+            AdeptError: of class ``error``: missing, unreadable, not a regular file, outside ``inside``, or too large.
         """
         name = path if called is None else called
         try:
@@ -87,7 +87,7 @@ class BoundedReader:
             yield stream
 
     def read(self, path: Path, called: str | None = None) -> bytes:
-        """Return the content of a file; of one that is too large nothing is read. Arguments as for `open`."""
+        """Return the content of a file; a file that is too large is not read. Arguments as for `open`."""
         name = path if called is None else called
         with self.open(path, called) as stream:
             try:
@@ -101,7 +101,7 @@ class BoundedReader:
         return content
 
     def check(self, path: Path) -> None:
-        """Refuse what `open` would, of a file that a library opens by its name."""
+        """Raise the errors of `open` for a file that a library will open by its path."""
         with self.open(path):
             pass
 
@@ -117,7 +117,7 @@ class BoundedReader:
 
         Args:
             path: the file.
-            lenient: take what Python's own parser takes, where the caller reports NaN and the like by their place.
+            lenient: accept what Python's own parser accepts, for a caller that reports NaN and the like by position.
         """
         content = self.read(path)
         try:
@@ -138,7 +138,7 @@ class BoundedReader:
             raise self.refuse(path, f"is not valid YAML ({_first_line(error)})") from error
 
     def xml(self, path: Path) -> ElementTree.Element:
-        """Return the root of an XML file. Entities other than XML's own five are refused by the parser."""
+        """Return the root of an XML file; the parser refuses all entities but the five predefined ones."""
         from xml.etree import ElementTree
 
         content = self.read(path)
@@ -148,7 +148,7 @@ class BoundedReader:
             raise self.refuse(path, f"is not valid XML ({_first_line(error)})") from error
 
     def json_lines(self, path: Path) -> tuple[list[dict[str, Any]], int]:
-        """Return the objects of a log, one per line, and the number of lines that hold none (torn by a crash, say)."""
+        """Return the objects of a log, one per line, and the number of other lines (such as one torn by a crash)."""
         records: list[dict[str, Any]] = []
         torn = 0
         for line in self.read(path).split(b"\n"):
@@ -165,28 +165,28 @@ class BoundedReader:
         return records, torn
 
     def refuse(self, path: Path | str, why: str) -> AdeptError:
-        """Return the error for a file, to be raised: what is wrong with it, and the remedy."""
+        """Return an error to raise for a file: the reason and the remedy."""
         name = str(path) if len(str(path)) <= 300 else f"{str(path)[:140]} ... {str(path)[-140:]}"
         printable = name.encode("utf-8", "backslashreplace").decode()
         return self.error(f"{printable} {why}." + (f"\n{self.remedy}" if self.remedy else ""))
 
 
 def _unopened(path: Path, error: Exception) -> str:
-    """Return why a file cannot be opened; of a socket or a link to nothing the system would state another reason."""
-    found = what_is(path)
-    if found.startswith(("is a link", "is not")):
-        return found
-    if found == "is a socket":
-        return f"{found}, not a regular file"
+    """Return why a file cannot be opened; for a socket or a broken link the system reports another reason."""
+    kind = what_is(path)
+    if kind.startswith(("is a link", "is a broken link", "is not")):
+        return kind
+    if kind == "is a socket":
+        return f"{kind}, not a regular file"
     return f"cannot be read ({getattr(error, 'strerror', None) or error})"
 
 
 def read_at_most(stream: BinaryIO, count: int) -> bytes:
-    """Return at most ``count`` bytes of what is left of a file; ``stream.read(count)`` first takes as much memory."""
+    """Return at most ``count`` of the remaining bytes of a file; ``stream.read(count)`` allocates them all first."""
     left = os.fstat(stream.fileno()).st_size - stream.tell()
     content = stream.read(min(max(left, 0) + 1, count))
     while len(content) < count and (more := stream.read(min(1 << 20, count - len(content)))):
-        content += more  # it grew meanwhile, or does not state its size
+        content += more  # the file grew, or does not report its size
     return content
 
 
@@ -198,13 +198,13 @@ def parse_json(
     remedy: str = "",
     surrogates: bool = False,
 ) -> Any:
-    """Return the values of JSON text that is no file: a header, a metadata field, a server's answer.
+    """Return the values of JSON text that is not a file: a header, a metadata field, a server's response.
 
     Args:
         content: the text.
-        where: what it is called in the message.
+        where: its name in the message.
         error: the class of the error.
-        remedy: last line of the message: what to type next.
+        remedy: the last line of the message: what to type next.
         surrogates: as for `adept_hub.io.strict_json.loads`.
 
     Raises:
@@ -218,7 +218,7 @@ def parse_json(
 
 
 def parse_yaml(text: str, where: str, error: type[AdeptError]) -> Any:
-    """Return the values of YAML text that is no file: a setting of the command line.
+    """Return the values of YAML text that is not a file: a setting of the command line.
 
     Raises:
         AdeptError: of class ``error``: not valid YAML, or nested too deeply.

@@ -1,4 +1,4 @@
-"""Frozen dataclasses from plain JSON or YAML values and back, strictly: an unknown or missing field raises."""
+"""Convert plain JSON or YAML values to frozen dataclasses and back, strictly: an unknown or missing field raises."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """What a number may be, declared at its field: ``seed: Annotated[int, Range(0, 2**63 - 1)] = 0``.
+    """The range of a number, declared with its field: ``seed: Annotated[int, Range(0, 2**63 - 1)] = 0``.
 
     Attributes:
-        low: least value.
-        high: greatest value.
+        low: minimum.
+        high: maximum.
         above: ``low`` itself is excluded.
         below: ``high`` itself is excluded.
     """
@@ -33,7 +33,7 @@ class Range:
     below: bool = False
 
     def holds(self, value: float) -> bool:
-        """Return whether a value lies within; NaN does not."""
+        """Check whether a value is within the range; NaN is not."""
         return (self.low < value if self.above else self.low <= value) and (
             value < self.high if self.below else value <= self.high
         )
@@ -46,7 +46,7 @@ class Range:
 
 @dataclasses.dataclass(frozen=True)
 class Length:
-    """How many values a list may have: ``sides: Annotated[tuple[int, ...], Length(1, 100)]``."""
+    """The length of a list: ``sides: Annotated[tuple[int, ...], Length(1, 100)]``."""
 
     low: int
     high: int
@@ -61,7 +61,7 @@ def _power(value: int) -> str:
 
 
 def to_dict(value: Any) -> Any:
-    """A dataclass as plain JSON values (tuples become lists)."""
+    """Convert a dataclass to plain JSON values (tuples become lists)."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_dict(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, (tuple, list)):
@@ -72,17 +72,17 @@ def to_dict(value: Any) -> Any:
 
 
 def from_dict(cls: type[T], data: object, where: str = "config", error: type[AdeptError] = CheckpointError) -> T:
-    """The dataclass ``cls`` from plain JSON values; the exact inverse of `to_dict`.
+    """Build the dataclass ``cls`` from plain JSON values; the exact inverse of `to_dict`.
 
     Args:
-        cls: a frozen dataclass, nested as deep as you like.
+        cls: a frozen dataclass, nested to any depth.
         data: the mapping.
-        where: what the mapping is called in messages (a file's path, say).
+        where: the name of the mapping in messages, such as a file's path.
         error: the class of the error.
 
     Raises:
         error: a field is unknown, missing, of the wrong type or outside its `Range` or `Length`, or a number is not
-            finite; the message names it with its path.
+            finite; the message has the path of the field.
     """
     try:
         return _build(cls, data, where)
@@ -108,7 +108,7 @@ def check_path(cls: type[Any], path: str, where: str, error: type[AdeptError]) -
     """Refuse a ``section.field`` that nested dataclasses do not have.
 
     Raises:
-        error: with the nearest that they have; ``where`` begins the message.
+        error: the message begins with ``where`` and suggests the closest fields.
     """
     paths = field_paths(cls)
     if any(path == known or known.startswith(f"{path}.") or path.startswith(f"{known}.") for known in paths):
@@ -129,13 +129,13 @@ class _Mismatch(Exception):  # noqa: N818  # never leaves this module
 
 
 class _Bounds(_Mismatch):
-    """A value of the right type that is out of bounds: its path, and what is wrong with it."""
+    """A value of the right type that is out of range: its path and the reason."""
 
 
 def _build(cls: type[T], data: object, where: str) -> T:
     if not isinstance(data, dict):
         raise _Mismatch(f"{where}: expected a mapping, found {type(data).__name__}.")
-    hints, fields = _declared(cls)  # type: ignore[arg-type]  # mypy holds no class for hashable
+    hints, fields = _declared(cls)  # type: ignore[arg-type]  # mypy does not treat a class as hashable
     if unknown := sorted(map(str, set(data) - set(fields))):
         hint = did_you_mean(unknown[0], fields)
         raise _Mismatch(f"{where}: unknown field {reprlib.repr(unknown[0])}. Known: {', '.join(fields)}.{hint}")
@@ -165,7 +165,7 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
         if value not in args or isinstance(value, bool) != isinstance(args[0], bool):
             meant = did_you_mean(value, [arg for arg in args if isinstance(arg, str)])
             raise _Mismatch(f"{where}: {reprlib.repr(value)} is not one of {', '.join(map(repr, args))}.{meant}")
-        return args[args.index(value)]  # 18.0 equals 18, and must become it
+        return args[args.index(value)]  # 18.0 becomes 18
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in args:
             return None
@@ -190,7 +190,7 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
 
 
 def _bounded(value: Any, bounds: tuple[Any, ...], where: str) -> Any:
-    """The value itself, if it lies within what its field declares; null, where allowed, does."""
+    """Return the value if it is within the field's bounds, or an allowed null."""
     for bound in bounds:
         if isinstance(bound, Range) and value is not None and not bound.holds(value):
             raise _Bounds(where, f"is {reprlib.repr(value)}; it must be {bound}")

@@ -1,4 +1,4 @@
-"""JSON as its standard has it: UTF-8, no NaN, no infinity and, where asked, no name twice in one object."""
+"""Parse JSON by its standard: UTF-8, no NaN, no infinity and, if requested, no duplicate names in an object."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import json
 import re
 from typing import Any, NoReturn
 
-#: Half of a character outside the basic plane, written as an escape; with its other half it is sound.
+#: An escaped surrogate, which is valid only as half of a pair.
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
-#: Python's parser follows a thousand levels, and `copy`, `dataclasses` and `json.dumps` a few hundred.
+#: Python's parser handles a thousand levels, but `copy`, `dataclasses` and `json.dumps` only a few hundred.
 _MAX_DEPTH = 100
 
 
@@ -18,14 +18,15 @@ def loads(content: bytes | str, *, unique: bool = True, surrogates: bool = False
     """Return the values in a JSON text.
 
     Args:
-        content: text, or UTF-8 with or without its byte order mark.
-        unique: refuse an object that says one name twice, of which Python would keep the last and others the first,
-            numbers beyond a float, which Python would make infinite, and values that are nested more deeply than what
-            reads them can follow. It takes twice the time, which shows in files of megabytes.
+        content: text, or UTF-8 with or without a byte order mark.
+        unique: also refuse duplicate names in an object, of which Python would keep the last and other parsers the
+            first, numbers beyond the range of a float, which Python would make infinite, and nesting that is too deep
+            for later steps. It doubles the time, which matters for files of megabytes.
         surrogates: accept lone surrogates, which cannot be written as UTF-8 again.
 
     Raises:
-        ValueError: not UTF-8, not JSON, NaN or infinity, a name twice, a lone surrogate, or a number that is too large.
+        ValueError: not UTF-8, not JSON, NaN or infinity, a duplicate name, a lone surrogate, or a number that is too
+            large.
         RecursionError: nested too deeply.
     """
     text = content if isinstance(content, str) else content.removeprefix(codecs.BOM_UTF8).decode()
@@ -41,7 +42,7 @@ def loads(content: bytes | str, *, unique: bool = True, surrogates: bool = False
 
 
 def loads_leniently(content: bytes) -> Any:
-    """Return the values in a JSON text as Python reads it: NaN is a number, and the last of a name counts.
+    """Return the values in a JSON text as Python's parser does: NaN is a number, and the last duplicate name counts.
 
     Raises:
         ValueError: not JSON.
@@ -65,7 +66,7 @@ def _check_depth(values: Any) -> None:
 
 
 def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a valid number")
 
 
 def _float(digits: str) -> float:
@@ -86,7 +87,7 @@ def _check_unicode(values: Any) -> None:
     try:
         json.dumps(values, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise ValueError("a text holds a lone surrogate") from None
+        raise ValueError("a string contains a lone surrogate") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -94,5 +95,5 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the name {twice[:80]!r} stands twice in one object")
+        raise ValueError(f"the name {twice[:80]!r} is repeated in an object")
     return values

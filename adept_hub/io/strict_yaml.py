@@ -1,4 +1,4 @@
-"""YAML of plain values, never objects, and no name twice in one mapping, of which PyYAML would keep the last."""
+"""Parse YAML of plain values, never objects, without duplicate keys, of which PyYAML would keep the last."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 _MAX_FLOW_DEPTH = 200
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
-#: Of a number: Python writes no longer ones, and PyYAML's time for 1:30:00:... grows with the square of the length.
+#: Maximum length of a number: Python writes none that is longer, and PyYAML is quadratic for 1:30:00:...
 _MAX_DIGITS = 4300
-#: Values once every alias is written out; a few lines of aliases of aliases would be billions.
+#: Maximum number of values with all aliases expanded; a few lines of nested aliases could yield billions.
 _MAX_VALUES = 10_000_000
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -21,9 +21,9 @@ def loads(text: str) -> Any:
     """Return the values of a YAML text.
 
     Raises:
-        yaml.YAMLError: not YAML, a value that is no plain one, a lone surrogate, a name twice, or values that contain
+        yaml.YAMLError: not YAML, a value that is not plain, a lone surrogate, a duplicate key, or values that contain
             themselves.
-        ValueError: a value that is not of the type that its tag states, or a number beyond all bounds.
+        ValueError: a value that does not match its tag, or a number that is too long.
         RecursionError: nested too deeply.
     """
     import yaml
@@ -37,23 +37,25 @@ def loads(text: str) -> Any:
             if node.tag in _NUMBERS and len(node.value) > _MAX_DIGITS:
                 raise ValueError(f"a number of {len(node.value):,} characters")
             if isinstance(node.value, str) and _SURROGATE.search(node.value):
-                raise yaml.constructor.ConstructorError(None, None, "a text holds a lone surrogate", node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a string contains a lone surrogate", node.start_mark
+                )
             return super().construct_scalar(node)
 
         def construct_document(self, node: yaml.Node) -> Any:
             _check_aliases(node)
             return super().construct_document(node)
 
-    if _flow_depth(text) > _MAX_FLOW_DEPTH:  # before PyYAML, whose time grows with the square of it
+    if _flow_depth(text) > _MAX_FLOW_DEPTH:  # checked before, since PyYAML is quadratic in it
         raise RecursionError("nested too deeply")
     try:
         return yaml.load(text, Loader)  # a SafeLoader
     except (ArithmeticError, LookupError, AttributeError, TypeError) as error:  # !!bool x, !!timestamp x, 1:00:...:0.5
-        raise ValueError(f"a value that is not of its type ({type(error).__name__})") from error
+        raise ValueError(f"a value does not match its type ({type(error).__name__})") from error
 
 
 def _flow_depth(text: str) -> int:
-    """How deep brackets and braces are nested at most; those within quotes count as well."""
+    """Return the maximum depth of brackets and braces, including those in quotes."""
     depth = deepest = 0
     for found in re.finditer(r"[\[{\]}]", text):
         depth = depth + 1 if found[0] in "[{" else max(depth - 1, 0)
@@ -62,7 +64,7 @@ def _flow_depth(text: str) -> int:
 
 
 def _check_aliases(root: yaml.Node) -> None:
-    """Refuse what contains itself, and what would be too much once every alias is written out."""
+    """Refuse values that contain themselves, and too many values with all aliases expanded."""
     import yaml
 
     counts: dict[int, int] = {}
@@ -74,7 +76,7 @@ def _check_aliases(root: yaml.Node) -> None:
             if known == 0:
                 raise yaml.constructor.ConstructorError(None, None, "values that contain themselves", node.start_mark)
             return known
-        counts[id(node)] = 0  # while it is counted
+        counts[id(node)] = 0  # marks a node that is being counted
         pairs = isinstance(node, yaml.MappingNode)
         total = 1 + sum(count(item) for value in node.value for item in (value if pairs else (value,)))
         if total > _MAX_VALUES:
@@ -90,10 +92,10 @@ def _check_unique(node: yaml.MappingNode) -> None:
 
     seen: set[tuple[str, str]] = set()
     for key, _ in node.value:
-        # Keys that are not scalars are refused or told apart by PyYAML itself; << may stand more than once.
+        # PyYAML itself handles keys that are not scalars; << may be repeated.
         if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
             if (key.tag, key.value) in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"{key.value[:80]!r} stands twice in one mapping", key.start_mark
+                    None, None, f"{key.value[:80]!r} is repeated in a mapping", key.start_mark
                 )
             seen.add((key.tag, key.value))

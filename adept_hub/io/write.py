@@ -1,4 +1,4 @@
-"""Outputs that appear whole or not at all."""
+"""Write files and folders atomically."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from adept_hub.io.paths import resolved, what_is
 
 try:
     import fcntl
-except ImportError:  # Windows: what a killed process leaves stays until it is removed by hand
+except ImportError:  # Windows: leftovers of a killed process remain until they are removed by hand
     fcntl = None  # type: ignore[assignment]
 
-#: What a new file or folder replaces is set aside as ``.NAME.adept-old-...``, beside its temporary name.
+#: A file or folder that is being replaced is renamed to ``.NAME.adept-old-...``, next to the temporary one.
 _OLD = ".adept-old-"
 _LEAVING = re.compile(r"\..*\.adept-(tmp|old)-[a-z0-9_]{8}")
-#: Folders in which this process has looked for leavings already.
+#: Folders in which this process has already looked for leftovers.
 _swept: set[Path] = set()
 
 
 @contextlib.contextmanager
 def atomic_file(target: Path) -> Iterator[Path]:
-    """A temporary path beside ``target`` that becomes it on success and is removed on failure."""
+    """Yield a temporary path next to ``target``, which replaces it on success and is removed on failure."""
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         _sweep(target.parent)
@@ -45,16 +45,16 @@ def atomic_file(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """A temporary folder beside ``target`` that becomes it on success and is removed on failure.
+    """Yield a temporary folder next to ``target``, which replaces it on success and is removed on failure.
 
-    Of several processes that write the same folder without ``overwrite`` the first to finish wins.
+    If several processes write the same folder without ``overwrite``, the first to finish wins.
 
     Raises:
-        OutputExistsError: ``target`` exists, is not an empty folder and ``overwrite`` is false, at the start or,
-            because another process was faster, at the end.
-        DiskFullError: it cannot be written.
+        OutputExistsError: ``target`` exists and is not an empty folder, and ``overwrite`` is false; at the start or,
+            if another process was faster, at the end.
+        DiskFullError: the folder cannot be written.
     """
-    real = resolved(target)  # beside the folder, not beside a link to it, which may be on another disk
+    real = resolved(target)  # next to the folder, not to a link, which may be on another disk
     with disk_errors(target):
         real.parent.mkdir(parents=True, exist_ok=True)
         _sweep(real.parent)
@@ -63,7 +63,7 @@ def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
         with _temporary(real, _make_folder) as temporary:
             yield temporary
             temporary.chmod(0o777 & ~_umask())
-            for path in temporary.rglob("*"):  # some writers (safetensors) make files that only the owner may read
+            for path in temporary.rglob("*"):  # some writers (safetensors) create files that only the owner may read
                 path.chmod((0o777 if path.is_dir() else 0o666) & ~_umask())
                 _sync(path)
             _sync(temporary)
@@ -73,15 +73,15 @@ def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
                         raise _exists(target)
                     _set_aside(real)
                 _sync(real.parent)
-            finally:  # removed if the new is in its place, put back if not
+            finally:  # remove the old one if the new one is there, else restore it
                 _clear(real.parent, f".{real.name}{_OLD}")
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line to a file; one that a killed process left torn is closed first, so that it takes no other with it.
+    """Append a line to a file; an incomplete line of a killed process is terminated first.
 
     Raises:
-        DiskFullError: it cannot be written.
+        DiskFullError: the file cannot be written.
     """
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,13 +95,13 @@ def append_line(path: Path, line: str) -> None:
 
 
 def clear_leavings(folder: Path, *patterns: str) -> None:
-    """Remove what killed processes left half-written in a folder that this process owns (`adept_hub.io.folder_lock`).
+    """Remove the incomplete files of killed processes from a folder that this process owns (`folder_lock`).
 
-    What a killed process had set aside to replace it is put back if nothing took its place.
+    A file or folder that a killed process was replacing is restored if there is no new one.
 
     Args:
-        folder: where; its sub-folders are left alone.
-        patterns: of more names to remove, as `Path.glob` takes them.
+        folder: the folder; its subfolders are left alone.
+        patterns: `Path.glob` patterns of further names to remove.
     """
     for pattern in patterns:
         for path in folder.glob(pattern):
@@ -112,23 +112,23 @@ def clear_leavings(folder: Path, *patterns: str) -> None:
 
 def _exists(target: Path) -> OutputExistsError:
     if not target.is_dir() and not target.is_file():
-        return OutputExistsError(f"{target} {what_is(target)}, not a folder.\nChoose another place.")
-    what = "is already there, and is not empty" if target.is_dir() else "is already there"
+        return OutputExistsError(f"{target} {what_is(target)}, not a folder.\nChoose another location.")
+    what = "already exists and is not empty" if target.is_dir() else "already exists"
     return OutputExistsError(
-        f"{target} {what}.\nChoose another place, or remove it first: rm -r {shlex.quote(str(target))}"
+        f"{target} {what}.\nChoose another location, or remove it first: rm -r {shlex.quote(str(target))}"
     )
 
 
 @contextlib.contextmanager
 def _temporary(target: Path, make: Callable[[Path, str], Path]) -> Iterator[Path]:
-    """A temporary name beside ``target``, held by a lock that ends with its process, and removed at the end."""
+    """Yield a temporary path next to ``target``, locked until its process ends, and removed at the end."""
     while True:
         path = make(target.parent, f".{target.name}{TEMPORARY}")
         with contextlib.suppress(FileNotFoundError):
             held = os.open(path, os.O_RDONLY)
             if _take(held) is not False and _is(path, held):
                 break
-            os.close(held)  # another process took it for a leaving before it was held
+            os.close(held)  # another process removed it as a leftover before it was locked
     try:
         yield path
     finally:
@@ -147,7 +147,7 @@ def _make_folder(folder: Path, prefix: str) -> Path:
 
 
 def _take(handle: int) -> bool | None:
-    """Take the lock of an open file or folder: whether it was free, None where there are no such locks."""
+    """Take the lock of an open file or folder; return whether it was free, or None without support for locks."""
     if fcntl is None:
         return None
     try:
@@ -173,12 +173,12 @@ def _sweep(folder: Path) -> None:
 
 
 def _clear(folder: Path, prefix: str, *, held: bool = True) -> None:
-    """Remove leavings of dead processes from a folder, by name, and put back what they had set aside.
+    """Remove leftovers of dead processes from a folder, by name, and restore what they were replacing.
 
     Args:
-        held: leave those alone that a process may still hold.
+        held: skip those that a process may still have locked.
     """
-    with contextlib.suppress(OSError):  # a folder that cannot be listed or written: it is only about tidiness
+    with contextlib.suppress(OSError):  # the folder cannot be listed or written; leftovers do no harm
         for path in [p for p in folder.iterdir() if p.name.startswith(prefix) and _LEAVING.fullmatch(p.name)]:
             if _OLD in path.name:
                 _put_back(path)
@@ -198,7 +198,7 @@ def _is_free(path: Path) -> bool:
 
 
 def _rename(temporary: Path, target: Path) -> bool:
-    """Rename a folder onto nothing or an empty folder; False if something is there."""
+    """Rename a folder to a path that does not exist or is an empty folder; return False if it is not empty."""
     try:
         temporary.rename(target)
     except OSError as error:
@@ -209,14 +209,14 @@ def _rename(temporary: Path, target: Path) -> bool:
 
 
 def _set_aside(target: Path) -> None:
-    """Move what is to be replaced into a hidden folder; a process killed here leaves it to be put back."""
+    """Move the old content into a hidden folder, from which it is restored if this process is killed."""
     old = Path(tempfile.mkdtemp(prefix=f".{target.name}{_OLD}", dir=target.parent))
     with contextlib.suppress(FileNotFoundError):  # another process was faster
         target.rename(old / target.name)
 
 
 def _put_back(old: Path) -> None:
-    """Return what was set aside to its place if that is empty, and remove the rest."""
+    """Restore the old content if there is no new one, and remove the rest."""
     for content in list(old.iterdir()) if old.is_dir() else []:
         if not (old.parent / content.name).exists():
             content.rename(old.parent / content.name)
@@ -232,10 +232,10 @@ def _remove(path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Have the disk keep a file's content before its name: after a loss of power a name would else be of nothing."""
+    """Flush a file to disk before it is renamed, so that a power loss cannot leave an empty file under the name."""
     try:
         handle = os.open(path, os.O_RDONLY)
-    except OSError:  # Windows opens no folders
+    except OSError:  # Windows cannot open folders
         return
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""What a load did, derived from the tensors that were read back from the model."""
+"""The rows and notes of a load report, derived from tensors that were read back from the model."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _SOME = 3
 
 
 def part_rows(model: nn.Module, held: Sequence[Held], tensors: Mapping[str, Tensor], rest: str) -> list[PartReport]:
-    """Return one row per part and one, called ``rest``, for everything that belongs to none.
+    """Return one row per part and one, named ``rest``, for all other tensors.
 
     Args:
-        model: that was loaded into.
-        held: of `adept_hub.loading.transfer.verify`.
-        tensors: the canonical tensors of the promised parts, as the checkpoint has them.
-        rest: what the last row is called.
+        model: the model after the load.
+        held: the result of `adept_hub.loading.transfer.verify`.
+        tensors: the canonical tensors of the requested parts, as stored in the checkpoint.
+        rest: the name of the last row.
     """
     own = own_tensors(model)
     known = recognize(own)
@@ -56,20 +56,20 @@ def part_rows(model: nn.Module, held: Sequence[Held], tensors: Mapping[str, Tens
 
 
 def notes(model: nn.Module, held: Sequence[Held], also_changed: Iterable[str]) -> tuple[str, ...]:
-    """Return what a user would not expect: values that were rounded, changed with others, or are still missing."""
+    """Return side effects that a user may not expect: tensors that were rounded, changed too, or have no values."""
     rounded = [one for one in held if one.memory.is_floating_point() and one.memory.itemsize < one.step.tensor.itemsize]
-    told = []
+    lines = []
     if rounded:
         precisions = sorted({str(one.memory.dtype).removeprefix("torch.") for one in rounded})
-        told.append(f"{len(rounded)} tensors were rounded to {' and '.join(precisions)}, the model's precision")
+        lines.append(f"{len(rounded)} tensors were rounded to {' and '.join(precisions)}, the model's precision")
     for name in also_changed:
-        told.append(f"{name} changed too: it shares its memory with a tensor that was loaded")
+        lines.append(f"{name} changed too: it shares its memory with a tensor that was loaded")
     if empty := [name for name, tensor in own_tensors(model).values() if local(tensor).is_meta]:
-        told.append(f"{len(empty)} tensors are on the meta device and hold no values: {', '.join(empty[:_SOME])}, ...")
-    return tuple(told)
+        lines.append(f"{len(empty)} tensors are on the meta device and have no values: {', '.join(empty[:_SOME])}, ...")
+    return tuple(lines)
 
 
 def _why(key: str) -> str:
     if key.endswith(".num_batches_tracked"):
-        return "the model's norms are frozen or folded, and count no batches"
-    return "folded into the convolution before it"
+        return "the model's norms are frozen or folded, and do not count batches"
+    return "folded into the preceding convolution"

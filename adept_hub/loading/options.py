@@ -10,7 +10,7 @@ from adept_hub.models.options import DetectorOptions
 
 
 class LoadOptions(DetectorOptions, total=False):
-    """Names and types; a test compares them with the signature."""
+    """Names and types of the keywords; a test compares them with the signature."""
 
     num_classes: int
     detector: Detector

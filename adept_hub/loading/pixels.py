@@ -1,4 +1,4 @@
-"""How a user's own model turns an image into its network's input, read off the model itself."""
+"""Preprocessing of a user's own model, read from the model itself."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from adept_hub.spec import CheckpointConfig
 
 
 def pixel_facts(model: nn.Module, framework: Framework) -> Facts:
-    """Return mean, std (0-255) and channel order of a detector behind any wrapper; what it does not hold is None."""
+    """Return mean, std (0-255) and channel order of a detector inside any wrapper; None for what it does not define."""
     found = (facts for module in model.modules() if (facts := framework.read_pixels(module)))
     return next(found, Facts())
 
 
 def pixel_notes(model: nn.Module, framework: Framework, config: CheckpointConfig) -> tuple[str, ...]:
-    """Return one sentence for each disagreement between the model's pixels and those that the weights learned on."""
+    """Return one sentence for each difference between the model's preprocessing and that of the weights."""
     return tuple(
-        f"{finding.code} of the model's pixels is {finding.found}, the weights need {finding.wanted}: {finding.remedy}"
+        f"the model's {finding.code} is {finding.found}, but the weights need {finding.wanted}: {finding.remedy}"
         for finding in diagnose(pixel_facts(model, framework), config, framework)
     )

@@ -1,4 +1,4 @@
-"""Copy tensors into a model: what can be known is checked first, a failure is undone, and the result is read back."""
+"""Copy tensors into a model: check first, undo a failed copy, and read the result back."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from adept_hub.models.wrapped import (
 )
 
 _PLAIN = "Load into the plain model, before another library wraps or changes it."
-_META = "Build the model without torch.device('meta'), or give it memory first: model.to_empty(device='cpu')"
+_META = "Build the model without torch.device('meta'), or allocate it first: model.to_empty(device='cpu')"
 
 _FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 _TENSORS = ("Tensor", "Parameter", "Buffer")
 
 
 class Held(NamedTuple):
-    """One tensor of a model that holds what it should: the plan's step, the model's name for it, its memory here."""
+    """One verified tensor of a model: the plan's step, the model's name for it, and its memory in this process."""
 
     step: TensorCopy
     name: str
@@ -40,7 +40,7 @@ class Held(NamedTuple):
 
 @dataclass(frozen=True)
 class TensorWrite:
-    """One tensor to be written: the plan's step, the model's tensor, the memory here and what it will hold."""
+    """One tensor to write: the plan's step, the model's tensor, its memory in this process, and the new value."""
 
     step: TensorCopy
     own: Own
@@ -50,19 +50,19 @@ class TensorWrite:
 
 @contextmanager
 def plainly() -> Iterator[None]:
-    """Load as if nothing had been changed about torch: on the CPU, with values, without gradients.
+    """Enter torch's default state: on the CPU, with real values, without gradients.
 
-    Otherwise ``torch.device("meta")`` or ``torch.inference_mode()`` around a call would make tensors that have no
+    Otherwise ``torch.device("meta")`` or ``torch.inference_mode()`` around a call would create tensors that have no
     values or can never be trained.
     """
-    # Only where it changes anything: a device as a context costs a Python call for each of torch's.
+    # Only if needed: a device context adds a Python call to every call of torch.
     elsewhere = torch.get_default_device().type != "cpu"
     with torch.device("cpu") if elsewhere else nullcontext(), torch.inference_mode(False), torch.no_grad():
         yield
 
 
 class Transfer(NamedTuple):
-    """What was written, and other tensors of the model that changed with it because they share its memory."""
+    """The written tensors, and the model's other tensors that changed too because they share memory."""
 
     held: list[Held]
     also_changed: list[str]
@@ -72,15 +72,15 @@ def transfer(model: nn.Module, plan: Sequence[TensorCopy]) -> Transfer:
     """Copy every step of a plan into the model's own tensors, or leave the model as it was.
 
     Args:
-        model: whose `adept_hub.models.wrapped.own_tensors` the plan's targets are.
-        plan: of `adept_hub.convert.plan.plan_for_model`.
+        model: the model whose `adept_hub.models.wrapped.own_tensors` are the plan's targets.
+        plan: the result of `adept_hub.convert.plan.plan_for_model`.
 
     Returns:
-        What was written, each compared with the model's own tensor afterwards.
+        The written tensors, each compared with the model's own tensor afterwards.
 
     Raises:
-        UnsupportedModelError: a tensor cannot take its value; nothing was touched.
-        IncompleteLoadError: copying failed, or the model does not hold what was copied; the model is as it was.
+        UnsupportedModelError: a tensor cannot take its value; nothing was written.
+        IncompleteLoadError: copying failed, or the model does not have the copied values; the model was restored.
     """
     cells = prepare(model, plan)
     before, beside = [cell.memory.clone() for cell in cells], _neighbors(model, cells)
@@ -103,10 +103,10 @@ def transfer(model: nn.Module, plan: Sequence[TensorCopy]) -> Transfer:
 
 
 def prepare(model: nn.Module, plan: Sequence[TensorCopy]) -> list[TensorWrite]:
-    """Find the memory of every step and the value it will hold, in the model's own precision.
+    """Find the memory and the new value of every step, in the model's precision.
 
     Raises:
-        UnsupportedModelError: what cannot be written, and what to do about it.
+        UnsupportedModelError: a tensor cannot be written; the message has the remedy.
     """
     own = own_tensors(model)
     _check_kinds({own[step.target].name: own[step.target].tensor for step in plan})
@@ -121,22 +121,22 @@ def prepare(model: nn.Module, plan: Sequence[TensorCopy]) -> list[TensorWrite]:
 
 
 def verify(model: nn.Module, plan: Sequence[TensorCopy]) -> list[Held]:
-    """Compare the model's own tensors, read anew, with what they should hold; return them.
+    """Read the model's tensors again, compare them with their expected values, and return them.
 
     Raises:
-        IncompleteLoadError: one holds something else, or nothing.
+        IncompleteLoadError: a tensor has another value, or no values.
     """
     own, found = own_tensors(model), []
     for step in plan:
         name, tensor = own[step.target]
         held = local(tensor)
         if held.is_meta:
-            raise IncompleteLoadError(f"{name!r} is on the meta device and holds no values.\n{_META}")
+            raise IncompleteLoadError(f"{name!r} is on the meta device and has no values.\n{_META}")
         expected = local_share(step.tensor.to(held.dtype), tensor)
         if not _same(held, expected.to(held.device)):
             raise IncompleteLoadError(
-                f"{name!r} does not hold the checkpoint's values after loading: its memory was written to by another "
-                f"tensor or a hook.\n{_PLAIN}"
+                f"{name!r} does not have the checkpoint's values after loading: another tensor or a hook wrote to its "
+                f"memory.\n{_PLAIN}"
             )
         found.append(Held(step, name, held))
     return found
@@ -155,7 +155,7 @@ def _restore(cells: Sequence[TensorWrite], before: Sequence[Tensor], error: Base
     except RuntimeError as second:
         raise IncompleteLoadError(
             f"Copying failed ({error}), and so did restoring {cell.own.name!r} ({second}).\n"
-            "The model is half loaded: build it again."
+            "The model is partially loaded: build it again."
         ) from error
 
 
@@ -163,7 +163,7 @@ def _check_kinds(tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         kind = type(tensor).__name__
         if local(tensor).is_meta:
-            raise UnsupportedModelError(f"{name!r} is on the meta device, where tensors hold no values.\n{_META}")
+            raise UnsupportedModelError(f"{name!r} is on the meta device, where tensors have no values.\n{_META}")
         if kind not in _TENSORS and not is_sharded(tensor):
             raise UnsupportedModelError(
                 f"{name!r} is a {kind}, which cannot be copied into.\nLoad before the model is converted or quantized."
@@ -175,7 +175,7 @@ def _check_kinds(tensors: Mapping[str, Tensor]) -> None:
 
 
 def _converted(step: TensorCopy, tensor: Tensor, name: str) -> Tensor:
-    """The value in the precision that the model has there."""
+    """Convert the value to the precision of the model's tensor."""
     value, dtype = step.tensor, tensor.dtype
     if value.dtype == dtype:
         return value
@@ -199,27 +199,27 @@ def _check_memory(model: nn.Module, memory: Mapping[str, Tensor]) -> None:
     for name, tensor in memory.items():
         if tensor.is_inference():
             raise UnsupportedModelError(
-                f"{name!r} was made under torch.inference_mode() and can never be trained.\nBuild the model outside it."
+                f"{name!r} was created in torch.inference_mode() and can never be trained.\nBuild the model outside it."
             )
         if any(size > 1 and stride == 0 for size, stride in zip(tensor.shape, tensor.stride(), strict=True)):
             raise UnsupportedModelError(
-                f"{name!r} is expanded: several of its values share one place in memory.\n"
-                "Give the model a tensor of its own there: .clone()"
+                f"{name!r} is expanded: several of its elements share memory.\n"
+                "Replace it in the model by a copy: .clone()"
             )
         if tensor.numel() and view_of(tensor) not in live:
             raise UnsupportedModelError(
-                f"The model's state_dict() gives a copy of {name!r} instead of the tensor that the model computes with."
+                f"The model's state_dict() returns a copy of {name!r} instead of the tensor that the model uses."
                 f"\n{_PLAIN}"
             )
     if closed := memory_is_read_only(memory):
         raise UnsupportedModelError(
-            f"{closed[0]!r} lies in read-only memory, such as a memory map that was opened for reading.\n"
+            f"{closed[0]!r} is in read-only memory, such as a memory map that was opened for reading.\n"
             "Copy the model's tensors first: copy.deepcopy(model)"
         )
 
 
 def _check_ties(cells: Sequence[TensorWrite]) -> None:
-    """One tensor under two names can hold one value only; other overlaps show when the tensors are read back."""
+    """Refuse two values for one tensor under two names; other overlaps are detected when tensors are read back."""
     first: dict[tuple[object, ...], TensorWrite] = {}
     for cell in cells:
         if cell.memory.numel() == 0:
@@ -228,12 +228,12 @@ def _check_ties(cells: Sequence[TensorWrite]) -> None:
         if other.value is not cell.value and not _same(other.value, cell.value):
             raise UnsupportedModelError(
                 f"{other.own.name!r} and {cell.own.name!r} are one tensor in your model, but two different ones in the "
-                "checkpoint.\nUntie them, or promise less with parts=."
+                "checkpoint.\nUntie them, or load fewer parts with parts=."
             )
 
 
 def _neighbors(model: nn.Module, cells: Sequence[TensorWrite]) -> dict[str, Tensor]:
-    """Copies of the model's other tensors that share memory with those of a plan."""
+    """Copy the model's other tensors that share memory with those of a plan."""
     taken = {cell.own.name for cell in cells}
     others = {name: local(t) for name, t in own_tensors(model).values() if name not in taken and not local(t).is_meta}
     shared = overlapping(others, [cell.memory for cell in cells])

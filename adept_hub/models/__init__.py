@@ -1,4 +1,4 @@
-"""The canonical architecture on torchvision's own parts; importing this package imports torch."""
+"""The canonical architecture, built from torchvision's modules; importing this package imports torch."""
 
 from __future__ import annotations
 

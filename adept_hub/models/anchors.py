@@ -1,4 +1,4 @@
-"""Anchors exactly as Detectron2 and MMDetection place them: unrounded, at fixed strides."""
+"""Generate anchors exactly as Detectron2 and MMDetection do: unrounded, at fixed strides."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 
 class ExactAnchorGenerator(AnchorGenerator):  # type: ignore[misc]  # torchvision is untyped
-    """torchvision's generator without its two deviations.
+    """torchvision's anchor generator without rounding and with fixed strides.
 
-    torchvision rounds cell anchors to whole pixels, and takes each level's stride as image size // grid size, which
-    is wrong for P6 whenever P5 has an odd side (224 px: 56 for 64). Anchors are float32 xyxy in pixels of the padded
+    torchvision rounds cell anchors to whole pixels and computes each level's stride as image size // grid size, which
+    is wrong for P6 if P5 has an odd side (224 px: 56 instead of 64). Anchors are float32 xyxy in pixels of the padded
     network input, centered on (column * stride, row * stride).
 
     Args:
         sizes: square-root area of the anchors of each level, pixels.
         ratios: height / width, in channel order.
-        strides: pixels between neighboring places of each level.
+        strides: pixels between neighboring locations of each level.
     """
 
     def __init__(self, sizes: tuple[float, ...], ratios: tuple[float, ...], strides: tuple[int, ...]) -> None:
@@ -33,7 +33,7 @@ class ExactAnchorGenerator(AnchorGenerator):  # type: ignore[misc]  # torchvisio
         dtype: torch.dtype = torch.float32,
         device: torch.device | None = None,
     ) -> Tensor:
-        """Cell anchors (len(ratios) * len(scales), 4) around the origin, unrounded."""
+        """Return the unrounded cell anchors (len(ratios) * len(scales), 4) around the origin."""
         device = device or torch.device("cpu")
         scale = torch.tensor(scales, dtype=torch.float64, device=device)
         root = torch.tensor(aspect_ratios, dtype=torch.float64, device=device).sqrt()
@@ -42,7 +42,7 @@ class ExactAnchorGenerator(AnchorGenerator):  # type: ignore[misc]  # torchvisio
         return (torch.stack([-w, -h, w, h], dim=1) / 2).to(dtype)
 
     def grid_anchors(self, grid_sizes: list[list[int]], strides: list[list[Tensor]]) -> list[Tensor]:
-        """Anchors of each level (H * W * A, 4), rows first; the strides derived by torchvision are not used."""
+        """Return the anchors (H * W * A, 4) of each level, row by row; torchvision's ``strides`` are ignored."""
         fixed = [
             [torch.tensor(s, device=cell.device)] * 2 for s, cell in zip(self.strides, self.cell_anchors, strict=True)
         ]

@@ -1,9 +1,9 @@
-"""Cascade R-CNN's three-stage RoI heads in torchvision's interface; torchvision has none.
+"""Three-stage RoI heads of Cascade R-CNN, which torchvision lacks, with torchvision's interface.
 
 The algorithm is Detectron2's ``CascadeROIHeads`` (class-agnostic boxes, IoU 0.5 / 0.6 / 0.7), after Cai and
 Vasconcelos, "Cascade R-CNN", 2018, section 4.
 
-Legend: R boxes of the whole batch, C classes with the background (first, as torchvision has it), D head features.
+Legend: R boxes of the whole batch, C classes including the background (first, as in torchvision), D head features.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.ops import batched_nms, box_iou, clip_boxes_to_image
 
-#: A box is foreground for a stage from this IoU on, and its deltas are scaled by these weights.
+#: Minimum IoU of each stage's foreground boxes, and the weights by which each stage's deltas are scaled.
 STAGE_IOUS = (0.5, 0.6, 0.7)
 STAGE_WEIGHTS = ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (30.0, 30.0, 15.0, 15.0))
 
 
 class AgnosticPredictor(nn.Module):
-    """Class logits (R, C) and one box's deltas (R, 4), whatever its class."""
+    """Predictor of class logits (R, C) and class-agnostic box deltas (R, 4)."""
 
     def __init__(self, in_channels: int, num_classes: int) -> None:
         super().__init__()
@@ -36,33 +36,33 @@ class AgnosticPredictor(nn.Module):
         nn.init.zeros_(self.bbox_pred.bias)
 
     def forward(self, features_RD: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits and deltas of pooled features."""
+        """Return the logits and deltas of head features."""
         return self.cls_score(features_RD), self.bbox_pred(features_RD)
 
 
 class ScaleGradient(torch.autograd.Function):
-    """The identity, whose gradient is multiplied by a factor."""
+    """Identity that multiplies the gradient by a factor."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, factor: float) -> Tensor:
-        """The features themselves."""
+        """Return the features unchanged."""
         ctx.factor = factor
         return features.view_as(features)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        """The scaled gradient."""
+        """Scale the gradient."""
         return gradient * ctx.factor, None
 
 
 class CascadeRoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision is untyped
-    """Three box heads in a row, each refining the boxes of the one before.
+    """A sequence of three box heads, each of which refines the boxes of the previous one.
 
     Args:
-        single: the RoI heads of a Faster R-CNN, whose pooler, sampling and thresholds are taken over. Its box head
-            becomes the first stage's; the others start as copies of it.
-        in_channels: features that the box head gives.
-        num_classes: classes with the background.
+        single: the RoI heads of a Faster R-CNN, whose pooler, sampling and thresholds are reused. Its box head becomes
+            that of the first stage; the others start as copies of it.
+        in_channels: number of output features of the box head.
+        num_classes: number of classes including the background.
     """
 
     def __init__(self, single: RoIHeads, in_channels: int, num_classes: int) -> None:
@@ -82,13 +82,13 @@ class CascadeRoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision is untyped
         image_shapes: list[tuple[int, int]],
         targets: list[dict[str, Tensor]] | None = None,
     ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
-        """Detections in evaluation mode, losses of every stage in training mode.
+        """Compute detections in evaluation mode, or the losses of all stages in training mode.
 
         Args:
             features: the pyramid.
             proposals: xyxy boxes of each image, pixels of the padded network input.
             image_shapes: (height, width) of each image before padding.
-            targets: ``boxes`` and ``labels`` of each image; in training mode.
+            targets: ``boxes`` and ``labels`` of each image; only in training mode.
         """
         if self.training:
             proposals, _, _, _ = self.select_training_samples(proposals, targets)
@@ -109,9 +109,9 @@ class CascadeRoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision is untyped
     def run_stage(
         self, stage: int, features: dict[str, Tensor], proposals: list[Tensor], image_shapes: list[tuple[int, int]]
     ) -> tuple[Tensor, Tensor]:
-        """Class logits (R, C) and deltas (R, 4) of one stage."""
+        """Return the class logits (R, C) and deltas (R, 4) of one stage."""
         pooled = self.box_roi_pool(features, proposals, image_shapes)
-        # The losses of the stages are added; their gradients on the shared features are averaged.
+        # The losses of the stages are summed, but their gradients on the shared features are averaged.
         pooled = ScaleGradient.apply(pooled, 1 / len(self.box_head))
         logits_RC, deltas_R4 = self.box_predictor[stage](self.box_head[stage](pooled))
         return logits_RC, deltas_R4
@@ -124,7 +124,7 @@ class CascadeRoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision is untyped
         proposals: list[Tensor],
         targets: list[dict[str, Tensor]],
     ) -> dict[str, Tensor]:
-        """Cross-entropy over all boxes, and L1 over the foreground's deltas divided by the number of all boxes."""
+        """Compute cross-entropy over all boxes, and L1 over foreground deltas divided by the number of all boxes."""
         labels, matched = zip(*(self.match(stage, b, t) for b, t in zip(proposals, targets, strict=True)), strict=True)
         labels_R, matched_R4 = torch.cat(labels), torch.cat(matched)
         goal_R4 = self.box_coders[stage].encode_single(matched_R4, torch.cat(proposals))
@@ -136,7 +136,7 @@ class CascadeRoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision is untyped
         }
 
     def match(self, stage: int, boxes_R4: Tensor, target: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Label (0: background) and matched ground truth of each box, at the stage's IoU."""
+        """Return the label (0: background) and the matched ground truth of each box at the stage's IoU threshold."""
         if len(target["boxes"]) == 0:
             return boxes_R4.new_zeros(len(boxes_R4), dtype=torch.int64), boxes_R4
         iou_R, index_R = box_iou(boxes_R4, target["boxes"]).max(dim=1)
@@ -146,17 +146,17 @@ class CascadeRoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision is untyped
     def refine(
         self, stage: int, deltas_R4: Tensor, proposals: list[Tensor], image_shapes: list[tuple[int, int]]
     ) -> list[Tensor]:
-        """The boxes that the next stage (or the user) gets: decoded, clipped, in training without empty ones."""
+        """Return the refined boxes: decoded, clipped, and in training mode without empty ones."""
         boxes_R4 = self.box_coders[stage].decode_single(deltas_R4, torch.cat(proposals))
         refined = []
         for boxes, shape in zip(torch.split(boxes_R4, [len(b) for b in proposals]), image_shapes, strict=True):
             clipped = clip_boxes_to_image(boxes, shape)
-            # Not in evaluation: the scores of all stages belong to the same boxes.
+            # Not in evaluation mode, where the scores of all stages must refer to the same boxes.
             refined.append(clipped[(clipped[:, 2:] > clipped[:, :2]).all(dim=1)] if self.training else clipped)
         return refined
 
     def detections(self, boxes_R4: Tensor, scores_RC: Tensor) -> dict[str, Tensor]:
-        """The best boxes of one image after non-maximum suppression of each class."""
+        """Return the best boxes of one image after non-maximum suppression per class."""
         index, label = torch.where(scores_RC[:, 1:] > self.score_thresh)
         boxes, scores, labels = boxes_R4[index], scores_RC[index, label + 1], label + 1
         keep = batched_nms(boxes, scores, labels, self.nms_thresh)[: self.detections_per_img]

@@ -1,4 +1,4 @@
-"""The exact tensors that a spec promises: nothing may be missing, surplus or of another shape."""
+"""The exact tensors of a spec: none may be missing, unexpected or of another shape."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from adept_hub.spec import PARTS, DetectorSpec
 
 
 def part_of(key: str) -> str:
-    """The part of a canonical key, its first component.
+    """Return the part of a canonical key, its first component.
 
     Raises:
-        UnknownKeyError: the key begins with none of the four parts.
+        UnknownKeyError: the first component is not a part.
     """
     part = key.split(".", 1)[0]
     if part not in PARTS:
-        raise UnknownKeyError(f"The tensor {key!r} belongs to no part: canonical keys begin with {', '.join(PARTS)}.")
+        raise UnknownKeyError(f"{key!r} does not belong to a part: canonical keys begin with {', '.join(PARTS)}.")
     return part
 
 
 @functools.lru_cache(maxsize=16)
 def expected_tensors(spec: DetectorSpec) -> Mapping[str, tuple[tuple[int, ...], torch.dtype]]:
-    """Shape and dtype of every canonical tensor of ``spec``, in the order of the module."""
+    """Return the shape and dtype of every canonical tensor of ``spec``, in the order of the module."""
     with skeleton():
         parts = DetectorParts(spec)
     return {key: (tuple(value.shape), value.dtype) for key, value in parts.state_dict().items()}
@@ -36,7 +36,7 @@ def expected_tensors(spec: DetectorSpec) -> Mapping[str, tuple[tuple[int, ...], 
 def check_tensors(
     shapes: Mapping[str, tuple[int, ...]], spec: DetectorSpec, parts: Iterable[str] = PARTS, where: str = "checkpoint"
 ) -> None:
-    """Compare the names and shapes of a checkpoint's tensors with those that ``spec`` promises for ``parts``.
+    """Compare the names and shapes of a checkpoint's tensors with those of ``spec`` for ``parts``.
 
     Raises:
         UnknownKeyError: a tensor that the architecture does not have.
@@ -47,7 +47,7 @@ def check_tensors(
     if surplus := [key for key in shapes if key not in promised]:
         raise UnknownKeyError(
             f"{where}: {len(surplus)} tensor(s) do not belong to a ResNet-{spec.depth} detector of this config, "
-            f"first {surplus[0]!r}.\nThe file and its config.json do not belong together."
+            f"first {surplus[0]!r}.\nThe file and its config.json do not match."
         )
     missing = [key for key in promised if key not in shapes]
     if missing:
@@ -55,8 +55,10 @@ def check_tensors(
         what = f"the whole {' and '.join(lost)}" if lost else f"{missing[0]!r}"
         raise IncompleteLoadError(
             f"{where}: {len(missing)} of {len(promised)} tensors are missing: {what}.\n"
-            "The file is not a whole checkpoint: fetch or export it again, or promise less with parts=."
+            "The file is not a complete checkpoint: fetch or export it again, or load fewer parts with parts=."
         )
     for key, (shape, _) in promised.items():
         if tuple(shapes[key]) != shape:
-            raise ShapeMismatchError(f"{where}: {key!r} has shape {tuple(shapes[key])}, the config promises {shape}.")
+            raise ShapeMismatchError(
+                f"{where}: {key!r} has shape {tuple(shapes[key])}, but the config requires {shape}."
+            )

@@ -1,4 +1,4 @@
-"""The four parts put together as a torchvision GeneralizedRCNN, ready to fine-tune."""
+"""Assemble the four parts into a torchvision GeneralizedRCNN, ready to fine-tune."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from adept_hub.models.pooling import CANONICAL_SIZE, PyramidRoIAlign, canonical_
 from adept_hub.models.transform import AntialiasedTransform
 from adept_hub.spec import DETECTORS, Preprocessing
 
-#: Downstream anchors of Detectron2's and MMDetection's FPN configs: 8 x the stride on P2-P6.
+#: Anchors of Detectron2's and MMDetection's FPN configs: 8 x the stride on P2-P6.
 DOWNSTREAM_ANCHOR_SIZES = (32.0, 64.0, 128.0, 256.0, 512.0)
 DOWNSTREAM_STRIDES = (*STRIDES, 64)
 MASK_CONV_CHANNELS = 256
 
 
 class PyramidBackbone(nn.Module):
-    """Backbone and FPN as torchvision's detectors expect them: images in, an ordered dict of P2-P5 and P6 out."""
+    """Backbone and FPN with the interface of torchvision's detectors: images in, an ordered dict of P2-P6 out."""
 
     def __init__(self, body: nn.Module, fpn: nn.Module, out_channels: int) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class PyramidBackbone(nn.Module):
         self.out_channels = out_channels
 
     def forward(self, images_NCHW: Tensor) -> dict[str, Tensor]:
-        """P2-P5 by FPN, and P6 as P5 subsampled by two."""
+        """Compute P2-P5 by the FPN, and P6 as P5 subsampled by two."""
         stages = self.body(images_NCHW)
         maps = self.fpn(OrderedDict(zip(LEVELS, stages.values(), strict=True)))
         p5 = maps["p5"]
@@ -59,24 +59,24 @@ def assemble_detector(
     levels: str = "stock",
     **options: Unpack[TorchvisionOptions],
 ) -> GeneralizedRCNN:
-    """A Faster, Mask or Cascade R-CNN that holds ``parts`` themselves, and fresh class, box and mask predictors.
+    """Assemble a Faster, Mask or Cascade R-CNN from ``parts`` and new class, box and mask predictors.
 
     Args:
-        parts: the four parts; their tensors become the detector's (Cascade's later stages hold copies of the head).
-        num_classes: classes with the background, as torchvision counts them.
+        parts: the four parts, used without a copy (but Cascade's later stages have copies of the head).
+        num_classes: number of classes including the background, as in torchvision.
         detector: ``faster_rcnn``, ``mask_rcnn`` or ``cascade_rcnn``.
-        preprocessing: mean and std of RGB in [0, 1] for the detector's own transform.
+        preprocessing: mean and std of RGB in [0, 1] for the detector's transform.
         anchor_sizes: square-root areas in pixels of the network input, for P2-P6.
-        levels: which level a box is pooled from: ``stock`` (a box of 224 px from P4, as in every framework) or
-            ``pretraining`` (the rule of pre-training, about one level coarser).
+        levels: the rule that assigns boxes to levels: ``stock`` (a box of 224 px to P4, as in every framework) or
+            ``pretraining`` (that of pre-training, about one level coarser).
         **options: those of torchvision's FasterRCNN and MaskRCNN (``min_size``, ``rpn_post_nms_top_n_test``, ...).
 
     Returns:
-        The detector; its images are a list of float32 RGB tensors (3, H, W) in [0, 1], boxes xyxy in their pixels.
+        The detector. It takes a list of float32 RGB images (3, H, W) in [0, 1]; boxes are xyxy in their pixels.
 
     Raises:
-        UnsupportedDetectorError: ``detector`` or ``levels`` is not one of those above.
-        UnknownOptionError: torchvision's detectors have no such option, or the checkpoint decides it.
+        UnsupportedDetectorError: ``detector`` or ``levels`` is not valid.
+        UnknownOptionError: torchvision's detectors have no such option, or the checkpoint determines it.
     """
     check_choice("detector", detector, DETECTORS, UnsupportedDetectorError)
     check_choice("levels", levels, ("stock", "pretraining"), UnsupportedDetectorError)
@@ -116,8 +116,10 @@ def assemble_detector(
 
 
 def _box_predictor(channels: int, num_classes: int) -> FastRCNNPredictor:
-    """torchvision's predictor with Detectron2's start: pre-trained features are long, and torchvision's larger
-    initial weights would begin with a box loss several times as high.
+    """Build torchvision's predictor with Detectron2's initialization.
+
+    Pre-trained features have a large norm, so that torchvision's larger initial weights would start with a box loss
+    several times as high.
     """
     predictor = FastRCNNPredictor(channels, num_classes)
     for layer, std in ((predictor.cls_score, 0.01), (predictor.bbox_pred, 0.001)):

@@ -1,7 +1,7 @@
-"""Options that a call passes on to torchvision's detectors, by name and type.
+"""Names and types of the options that a call passes on to torchvision's detectors.
 
-torchvision itself accepts any other keyword and ignores it. What agrees with the weights (mean, std, anchors, heads) is
-not among them: the checkpoint decides it.
+torchvision itself accepts any other keyword and ignores it. Options that must match the weights (mean, std, anchors,
+heads) are not included: the checkpoint determines them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class TorchvisionOptions(TypedDict, total=False):
 
 
 class DetectorOptions(TorchvisionOptions, total=False):
-    """The same, and those of `adept_hub.models.assemble_detector`."""
+    """Keywords of torchvision's detectors and of `adept_hub.models.assemble_detector`."""
 
     anchor_sizes: Sequence[float]
     levels: str

@@ -17,7 +17,7 @@ from torchvision.ops import FeaturePyramidNetwork
 
 from adept_hub.spec import DetectorSpec
 
-#: Pyramid levels that carry weights, finest first; strides 4, 8, 16, 32.
+#: Pyramid levels with weights, finest first; strides 4, 8, 16, 32.
 LEVELS = ("p2", "p3", "p4", "p5")
 STRIDES = (4, 8, 16, 32)
 
@@ -30,11 +30,11 @@ _RESNETS: dict[int, Callable[..., resnet.ResNet]] = {
 
 
 class DetectorParts(nn.Module):
-    """Backbone, FPN, RPN head and RoI head of one spec, with trainable batch norms everywhere but in the RPN.
+    """Backbone, FPN, RPN head and RoI head of one spec, with trainable batch norms in all parts but the RPN.
 
-    ``state_dict()`` keys begin with ``backbone.``, ``fpn.``, ``rpn.`` and ``head.``; inside a part they are
-    torchvision's. Initialization: the last norm of every residual block is zero (SoCo, ``resnet.py``), the FPN is
-    Kaiming-uniform, the RPN N(0, 0.01) with zero biases.
+    ``state_dict()`` keys begin with ``backbone.``, ``fpn.``, ``rpn.`` and ``head.``, followed by torchvision's names.
+    Initialization: the last norm of every residual block is zero (SoCo, ``resnet.py``), the FPN is Kaiming-uniform,
+    the RPN N(0, 0.01) with zero biases.
     """
 
     def __init__(self, spec: DetectorSpec) -> None:
@@ -52,22 +52,22 @@ class DetectorParts(nn.Module):
         )
 
     def pyramid(self, images_NCHW: Tensor) -> list[Tensor]:
-        """P2-P5 of normalized images: four tensors (N, fpn_channels, ceil(H / stride), ceil(W / stride))."""
+        """Compute P2-P5 of normalized images: four tensors (N, fpn_channels, ceil(H / stride), ceil(W / stride))."""
         stages = self.backbone(images_NCHW)
         maps: OrderedDict[str, Tensor] = self.fpn(OrderedDict(zip(LEVELS, stages.values(), strict=True)))
         return list(maps.values())
 
     def rpn_outputs(self, feats_NCHW: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Objectness logits (N, A, H, W) and deltas (N, 4A, H, W), a pair of lists over the given levels."""
+        """Compute objectness logits (N, A, H, W) and deltas (N, 4A, H, W), two lists over the given levels."""
         logits, deltas = self.rpn(feats_NCHW)
         return logits, deltas
 
     def head_features(self, rois_KC77: Tensor) -> Tensor:
-        """RoI head features (K, head_fc_channels) of pooled boxes (K, fpn_channels, 7, 7)."""
+        """Compute RoI head features (K, head_fc_channels) of pooled boxes (K, fpn_channels, 7, 7)."""
         features_KD: Tensor = self.head(rois_KC77)
         return features_KD
 
     def forward(self, images_NCHW: Tensor) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """The pyramid and the RPN's logits and deltas on it."""
+        """Compute the pyramid and the RPN's logits and deltas on it."""
         feats = self.pyramid(images_NCHW)
         return feats, *self.rpn_outputs(feats)

@@ -1,4 +1,4 @@
-"""RoIAlign over the pyramid, as Detectron2 and MMDetection do it, in torchvision's interface.
+"""RoIAlign over the pyramid as in Detectron2 and MMDetection, with torchvision's interface.
 
 Legend: K boxes of the whole batch, C channels.
 """
@@ -12,12 +12,12 @@ from torchvision.ops import MultiScaleRoIAlign, roi_align
 from adept_hub.errors import UnsupportedDetectorError
 from adept_hub.spec import LevelSpec
 
-#: A box of this square-root area (pixels of the network input) belongs to P4 (FPN, Eq. 1).
+#: A box of this square-root area (pixels of the network input) is assigned to P4 (FPN, Eq. 1).
 CANONICAL_SIZE = 224.0
 
 
 def canonical_size_of(levels: LevelSpec) -> float:
-    """The size in FPN's rule that assigns boxes as ``levels`` does, but for boxes of exactly a limit's size.
+    """Return the canonical size with which FPN's rule assigns boxes as ``levels``, but for boxes exactly at a limit.
 
     Raises:
         UnsupportedDetectorError: the limits are not an octave apart, which FPN's rule cannot express.
@@ -25,14 +25,14 @@ def canonical_size_of(levels: LevelSpec) -> float:
     finest, canonical, coarsest = levels.upper[:3]
     if (2 * finest, 2 * canonical) != (canonical, coarsest):
         raise UnsupportedDetectorError(
-            f"Level limits of {levels.upper} px are not an octave apart: no framework's pooler can express them.\n"
-            "Leave levels='stock'."
+            f"Level limits of {levels.upper} px are not an octave apart: no framework's pooler supports them.\n"
+            "Use levels='stock'."
         )
     return canonical
 
 
 def canonical_levels(boxes_K4: Tensor, num_levels: int, canonical_size: float = CANONICAL_SIZE) -> Tensor:
-    """Index (K,) int64 of the level of each xyxy box by FPN's rule: floor(4 + log2(sqrt(wh) / canonical)), P2 = 0."""
+    """Return the level (K,) int64, P2 = 0, of each xyxy box by FPN's rule: floor(4 + log2(sqrt(wh) / canonical))."""
     wh = boxes_K4[:, 2:] - boxes_K4[:, :2]
     size_K = wh.prod(dim=1).clamp(min=0).sqrt()
     levels_K = torch.floor(4 + torch.log2(size_K / canonical_size + 1e-8)) - 2
@@ -42,14 +42,14 @@ def canonical_levels(boxes_K4: Tensor, num_levels: int, canonical_size: float = 
 class PyramidRoIAlign(MultiScaleRoIAlign):  # type: ignore[misc]  # torchvision is untyped
     """RoIAlign with half-pixel alignment and adaptive sampling at fixed strides.
 
-    torchvision's own MultiScaleRoIAlign has no alignment option and samples 2 x 2 points, which is not what the RoI
-    head was pre-trained with (SoCo: aligned, adaptive).
+    torchvision's MultiScaleRoIAlign has no option for alignment and samples 2 x 2 points, unlike the pre-training of
+    the RoI head (SoCo: aligned, adaptive).
 
     Args:
         featmap_names: levels to pool from, P2 first.
         output_size: side of the pooled features.
-        strides: pixels between neighboring places of each level.
-        canonical_size: square-root area (pixels) from which on a box belongs to P4.
+        strides: pixels between neighboring locations of each level.
+        canonical_size: minimum square-root area (pixels) of a box on P4.
     """
 
     def __init__(
@@ -64,10 +64,10 @@ class PyramidRoIAlign(MultiScaleRoIAlign):  # type: ignore[misc]  # torchvision 
         self.canonical_size = canonical_size
 
     def forward(self, x: dict[str, Tensor], boxes: list[Tensor], image_shapes: list[tuple[int, int]]) -> Tensor:
-        """Pooled features (K, C, output_size, output_size) of xyxy boxes in pixels of the padded network input."""
+        """Pool features (K, C, output_size, output_size) of xyxy boxes in pixels of the padded network input."""
         feats = [x[name] for name in self.featmap_names]
         boxes_K4 = torch.cat(boxes)
-        # Not len(): a trace for ONNX would make a constant of it.
+        # Not len(), which would become a constant in a trace for ONNX.
         image_K1 = torch.cat([b.new_full((b.shape[0], 1), i) for i, b in enumerate(boxes)])
         rois_K5 = torch.cat([image_K1, boxes_K4], dim=1)
         levels_K = canonical_levels(boxes_K4, len(feats), self.canonical_size)

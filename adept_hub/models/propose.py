@@ -1,4 +1,4 @@
-"""The RPN of a detector alone: images in, class-agnostic regions and their objectness out.
+"""Run only the RPN of a detector: images in, class-agnostic proposals and their objectness out.
 
 Legend: K proposals of one image.
 """
@@ -17,7 +17,7 @@ from torchvision.models.detection.transform import resize_boxes
 
 @dataclass(frozen=True)
 class Proposals:
-    """Boxes float32 xyxy in pixels of the image given, continuous, best first; scores are sigmoids of objectness."""
+    """Boxes float32 xyxy in pixels of the input image, best first; scores are sigmoids of objectness."""
 
     boxes_K4: Tensor
     scores_K: Tensor
@@ -25,17 +25,17 @@ class Proposals:
 
 @torch.inference_mode()
 def propose(model: GeneralizedRCNN, images: Sequence[Tensor]) -> list[Proposals]:
-    """Proposals of a torchvision detector in evaluation mode, decoded, clipped and suppressed as its RPN is set to do.
+    """Propose regions with a torchvision detector's RPN: decoded, clipped and after NMS with its settings.
 
     Args:
-        model: a torchvision two-stage detector, as `adept_hub.load_pretrained` gives; its mode is left as it is.
+        model: a torchvision two-stage detector in evaluation mode, such as that of `adept_hub.load_pretrained`.
         images: float32 RGB (3, H, W) in [0, 1].
 
     Returns:
-        For each image at most ``rpn_post_nms_top_n_test`` proposals.
+        At most ``rpn_post_nms_top_n_test`` proposals per image.
 
     Raises:
-        ValueError: the model is in training mode, where batch norms would see the images.
+        ValueError: the model is in training mode, in which batch norms would be updated.
     """
     if model.training:
         raise ValueError("propose() needs a model in evaluation mode: call model.eval() first")

@@ -1,4 +1,4 @@
-"""Modules without values, for those that are about to receive every value from a file."""
+"""Build modules without values, if all values will be loaded from a file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _INITIALIZERS = frozenset(
 
 
 class _SkipInitializers(TorchFunctionMode):
-    """On the meta device these compute nothing, but slowly: half of the time that building a ResNet-50 takes."""
+    """Skips initializers, which on the meta device do nothing but take half of the time to build a ResNet-50."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -37,7 +37,7 @@ class _SkipInitializers(TorchFunctionMode):
 
 @contextmanager
 def skeleton() -> Iterator[None]:
-    """Within this context modules are built on the meta device, with shapes and dtypes but neither memory nor values.
+    """Build modules on the meta device in this context, with shapes and dtypes but neither memory nor values.
 
     Every tensor must be assigned afterwards (``load_state_dict(strict=True, assign=True)``).
     """

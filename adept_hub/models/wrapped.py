@@ -1,4 +1,4 @@
-"""A model's own tensors, behind whatever wraps it: torch.compile, DDP, activation checkpointing, FSDP2."""
+"""Access the tensors of a wrapped model: torch.compile, DDP, activation checkpointing, FSDP2."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from adept_hub.errors import UnsupportedModelError
 
-#: Components that wrappers put into names, in front or between.
+#: Components that wrappers insert into names, at the start or in the middle.
 _WRAPPERS = ("_orig_mod", "_checkpoint_wrapped_module")
-#: Classes that hold a whole model as ``.module``.
+#: Classes that wrap a whole model as ``.module``.
 _OUTER = ("DistributedDataParallel", "DataParallel", "_FabricModule")
 
 
@@ -24,7 +24,7 @@ class Own(NamedTuple):
 
 
 def plain_name(name: str) -> str:
-    """Return a name without what torch.compile and activation checkpointing put into it."""
+    """Return a name without the components that torch.compile and activation checkpointing insert."""
     return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
 
 
@@ -32,7 +32,7 @@ def own_tensors(model: nn.Module) -> dict[str, Own]:
     """Return the tensors of ``model.state_dict()`` by their plain names.
 
     Raises:
-        UnsupportedModelError: FSDP1 or DeepSpeed hold the tensors, or a lazy module has none yet.
+        UnsupportedModelError: the model is wrapped by FSDP1 or DeepSpeed, or has a lazy module without tensors.
     """
     if any(type(module).__name__ == "FullyShardedDataParallel" for module in model.modules()):
         raise UnsupportedModelError(
@@ -54,7 +54,7 @@ def own_tensors(model: nn.Module) -> dict[str, Own]:
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the model that torch.compile, DistributedDataParallel, DataParallel or Lightning Fabric wrap."""
+    """Return the model inside torch.compile, DistributedDataParallel, DataParallel or Lightning Fabric."""
     while True:
         inner = getattr(model, "_orig_mod", None)
         if type(model).__name__ in _OUTER:
@@ -65,20 +65,20 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def whole_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Return the tensors of a model by their plain names, for writing them.
+    """Return the tensors of a model by their plain names, to be saved.
 
     Raises:
-        UnsupportedModelError: some hold no values, or a part of them only.
+        UnsupportedModelError: a tensor has no values, or is sharded.
     """
     own = own_tensors(model)
     if empty := [name for name, tensor in own.values() if local(tensor).is_meta]:
         raise UnsupportedModelError(
-            f"{len(empty)} tensors are on the meta device and hold no values, first {empty[0]!r}.\n"
+            f"{len(empty)} tensors are on the meta device and have no values, first {empty[0]!r}.\n"
             "Load or train the model before saving it."
         )
     if shards := [name for name, tensor in own.values() if is_sharded(tensor)]:
         raise UnsupportedModelError(
-            f"{len(shards)} tensors are sharded, first {shards[0]!r}: each process holds a part of them.\n"
+            f"{len(shards)} tensors are sharded, first {shards[0]!r}: each process has a part of them.\n"
             "Gather them into a plain detector: torch.distributed.checkpoint.state_dict.get_model_state_dict(model, "
             "options=StateDictOptions(full_state_dict=True))"
         )
@@ -86,18 +86,18 @@ def whole_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def is_sharded(tensor: Tensor) -> bool:
-    """Whether a tensor is a DTensor, of which this process holds a part (FSDP2, tensor parallelism)."""
+    """Check for a DTensor, of which this process has only a part (FSDP2, tensor parallelism)."""
     return hasattr(tensor, "device_mesh") and hasattr(tensor, "placements")
 
 
 def local(tensor: Tensor) -> Tensor:
-    """Return what this process holds of a tensor, as memory that can be written to."""
+    """Return this process's part of a tensor, as writable memory."""
     held: Tensor = tensor.to_local() if is_sharded(tensor) else tensor  # type: ignore[attr-defined]  # a DTensor's
     return held
 
 
 def local_share(value: Tensor, like: Tensor) -> Tensor:
-    """Return this process's share of a whole ``value`` that is to be laid out as ``like``.
+    """Return this process's part of a complete ``value`` that is distributed like ``like``.
 
     Raises:
         UnsupportedModelError: ``like`` is a DTensor of partial sums.
@@ -109,26 +109,26 @@ def local_share(value: Tensor, like: Tensor) -> Tensor:
     from torch.distributed.tensor import distribute_tensor
 
     if any(placement.is_partial() for placement in like.placements):  # type: ignore[attr-defined]  # a DTensor's
-        raise UnsupportedModelError("The model holds partial sums (DTensor, Partial).\nLoad before distributing it.")
-    # Every process has read the file: none needs another's copy, and none waits for one that failed.
+        raise UnsupportedModelError("The model has partial sums (DTensor, Partial).\nLoad before distributing it.")
+    # Every process has read the file, so that none has to wait for another, which may have failed.
     alone = {"src_data_rank": None} if "src_data_rank" in inspect.signature(distribute_tensor).parameters else {}
     return local(distribute_tensor(value, like.device_mesh, like.placements, **alone))  # type: ignore[attr-defined]
 
 
 def view_of(tensor: Tensor) -> tuple[object, ...]:
-    """Return what two names of the same memory have in common: device, address, shape and strides."""
+    """Return device, address, shape and strides, which are equal for two names of the same tensor."""
     return (tensor.device, tensor.data_ptr(), tuple(tensor.shape), tensor.stride())
 
 
 def extent(tensor: Tensor) -> tuple[torch.device, int, int]:
-    """Return device, first and one past the last byte of a tensor's memory."""
+    """Return device, first byte and end (exclusive) of a tensor's memory."""
     reach = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True)) + 1
     start = tensor.data_ptr()
     return (tensor.device, start, start + (reach * tensor.element_size() if tensor.numel() else 0))
 
 
 def overlapping(tensors: Mapping[str, Tensor], others: Iterable[Tensor]) -> list[str]:
-    """Return the names of ``tensors`` whose memory meets that of one of ``others``."""
+    """Return the names of ``tensors`` whose memory overlaps that of any of ``others``."""
     places = [extent(other) for other in others]
     found = []
     for name, tensor in tensors.items():
@@ -139,9 +139,9 @@ def overlapping(tensors: Mapping[str, Tensor], others: Iterable[Tensor]) -> list
 
 
 def memory_is_read_only(tensors: Mapping[str, Tensor]) -> list[str]:
-    """Return the names of tensors in memory that must not be written to, such as a NumPy memory map opened to read.
+    """Return the names of tensors in read-only memory, such as a NumPy memory map opened for reading.
 
-    Nothing in torch knows it, and writing would end the process; Linux does know.
+    torch cannot detect this, and writing would end the process; Linux lists such memory.
     """
     try:
         with open("/proc/self/maps", encoding="utf-8", errors="replace") as lines:  # noqa: PTH123  # not a real file

@@ -1,1 +1,1 @@
-"""From a detector in memory to a checkpoint folder, and from there to the Hub."""
+"""Save a detector as a checkpoint folder, and push the folder to the Hub."""

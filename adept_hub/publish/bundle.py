@@ -1,4 +1,4 @@
-"""For maintainers: put a checkpoint folder into the package and its entry into models.json.
+"""Bundle a checkpoint with the package and add its entry to models.json (for maintainers).
 
 ``python -m adept_hub.publish.bundle RUN/export [--alias adept_joint]``, then ``make cards``.
 """
@@ -23,34 +23,34 @@ from adept_hub.publish.release import check_publishable
 from adept_hub.registry import BUNDLED, MODELS
 from adept_hub.registry.reader import MAX_REGISTRY_BYTES, parse_registry, read_registry
 
-#: What the package may carry in one checkpoint.
+#: Maximum size of one bundled checkpoint.
 MAX_BYTES = 40_000_000
 MAX_PICTURE_BYTES = 1_000_000
 
 
 def bundle(checkpoint: Path, alias: str = "", *, models: Path = MODELS, bundled: Path = BUNDLED) -> str:
-    """Copy a checkpoint beside the registry and enter it; an earlier entry of the same name is replaced.
+    """Copy a checkpoint next to the registry and register it; an earlier entry of the same name is replaced.
 
     Args:
-        checkpoint: the folder; pictures come along, from its ``pictures/`` and its run's.
-        alias: a name of ``defaults`` that shall stand for it.
+        checkpoint: the folder; the pictures in its ``pictures/`` and in its run's are copied, too.
+        alias: a name of ``defaults`` that will stand for it.
         models, bundled: the registry file and the folder of its checkpoints.
 
     Returns:
         The checkpoint's name.
 
     Raises:
-        PublishError: it or its pictures are too large, or it is not fit to be published.
-        RegistryError: the registry would not be valid with it.
+        PublishError: the checkpoint or its pictures are too large, or it cannot be published as it is.
+        RegistryError: the resulting registry would be invalid.
     """
     config = check_publishable(checkpoint)
     if config.size > MAX_BYTES:
-        raise PublishError(f"{config.name} has {config.size:,} bytes; the package carries {MAX_BYTES:,} at most.")
+        raise PublishError(f"{config.name} has {config.size:,} bytes; a bundled checkpoint may have {MAX_BYTES:,}.")
     pictures = [p for root in folders_of(checkpoint) for pattern in PICTURES for p in sorted(root.glob(pattern))]
     for picture in pictures:
         check_inside(picture, picture.parent.parent)
     if sum(picture.stat().st_size for picture in pictures) > MAX_PICTURE_BYTES:
-        raise PublishError(f"The pictures of {config.name} have more than {MAX_PICTURE_BYTES:,} bytes together.")
+        raise PublishError(f"The pictures of {config.name} have more than {MAX_PICTURE_BYTES:,} bytes in total.")
     read_registry((models, bundled))
     data: dict[str, Any] = BoundedReader(RegistryError, MAX_REGISTRY_BYTES).json(models)
     with atomic_folder(bundled / config.name, overwrite=True) as folder:
@@ -66,7 +66,7 @@ def bundle(checkpoint: Path, alias: str = "", *, models: Path = MODELS, bundled:
         entry = parse_registry(data, str(models))[config.name]
         if (entry.spec, entry.method) != (config.spec, config.provenance.method):
             raise PublishError(
-                f"{config.name} is not of the architecture {split_name(config.name)[0]}, as its name says."
+                f"{config.name} does not have the architecture {split_name(config.name)[0]} of its name."
             )
         with atomic_file(models) as temporary:
             temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
@@ -74,7 +74,7 @@ def bundle(checkpoint: Path, alias: str = "", *, models: Path = MODELS, bundled:
 
 
 def main() -> int:
-    """Read the command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--alias", default="")

@@ -1,4 +1,4 @@
-"""A detector in memory becomes a checkpoint folder, and a checkpoint folder one commit on the Hub."""
+"""Save a detector as a checkpoint folder, and push a checkpoint folder to the Hub as one commit."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 
 PathLike = str | os.PathLike[str]
 
-#: Of a model whose origin is not known; `push_to_hub` refuses it.
+#: Provenance of a model of unknown origin; `push_to_hub` refuses it.
 UNKNOWN = Provenance(method="scratch", data="", images=0, epochs=0.0, exported_network="none")
 
 
 @dataclass(frozen=True)
 class Published:
-    """What went up, or would go up where ``commit`` is empty: paths in the repository and their bytes."""
+    """The uploaded files, or with an empty ``commit`` those of a dry run: paths in the repository and their sizes."""
 
     repo: str
     files: tuple[tuple[str, int], ...]
@@ -51,7 +51,7 @@ class Published:
 
     @property
     def source(self) -> str:
-        """What loads exactly this: pinned by its commit."""
+        """The source that loads exactly these files, pinned to the commit."""
         return f"hf-hub:{self.repo}" + (f"@{self.commit}" if self.commit else "")
 
 
@@ -72,26 +72,27 @@ def save_pretrained(
 
     Args:
         model: a torchvision GeneralizedRCNN of the canonical architecture: from `adept_hub.load_pretrained`,
-            `adept_hub.create_model`, or any other with the same tensors; wrapped by torch.compile or DDP, too.
-        folder: where; must not exist, or be empty, unless ``overwrite``.
+            `adept_hub.create_model`, or any other with the same tensors; also wrapped by torch.compile or DDP.
+        folder: the output folder; it must not exist, or be empty, unless ``overwrite``.
         name: ``architecture.tag``.
-        parts: the parts to save, one as a string or several; by default those of the checkpoint that the model came
-            from, else all four.
-        provenance: how the weights came to be; by default that of the checkpoint that the model came from. Either way
-            that checkpoint is recorded as what they started from, since training may have gone on.
-        license: of the weights, as the Hub writes it (``apache-2.0``); by default that checkpoint's.
-        relicense: claim the right to grant a ``license`` that is not known to be at least as restrictive as that
-            checkpoint's.
+        parts: the parts to save, as a string or an iterable; default: those of the checkpoint from which the model was
+            loaded, else all four.
+        provenance: the provenance of the weights; default: that of the checkpoint from which the model was loaded.
+            Either way that checkpoint is recorded as the start, since the model may have been trained further.
+        license: the license of the weights as a Hub identifier (``apache-2.0``); default: that checkpoint's.
+        relicense: claim the right to grant a ``license`` that may be less restrictive than that checkpoint's.
         half: store weights as float16.
+        overwrite: replace an existing folder.
 
     Returns:
         The config as written.
 
     Raises:
-        UnknownKeyError, UnsupportedModelError: the model is of another architecture.
-        IncompleteLoadError, ShapeMismatchError: a part is not whole.
-        OutputExistsError, DiskFullError, CheckpointError: about the folder, or a value that is not finite.
-        LicenseError: ``license`` is more permissive than that of the checkpoint that the model came from.
+        UnknownKeyError, UnsupportedModelError: the model has another architecture.
+        IncompleteLoadError, ShapeMismatchError: a part is incomplete.
+        OutputExistsError, DiskFullError: the folder is not empty, or cannot be written.
+        CheckpointError: a tensor has a value that is not finite.
+        LicenseError: ``license`` may be less restrictive than that of the checkpoint from which the model was loaded.
 
     Example:
         >>> import adept_hub, tempfile
@@ -108,7 +109,7 @@ def save_pretrained(
     wanted = chosen_parts(parts if parts is not None else origin.parts if origin else PARTS)
     state = {key: t for key, t in whole_tensors(model).items() if "rpn" in wanted or not key.startswith("rpn.")}
     cascade = any(key.startswith("roi_heads.box_head.0.") and key.count(".") > 4 for key in state)
-    # The model's and not its origin's: it may have been loaded with other anchors, and its RPN trained on them.
+    # The model's anchors, not the checkpoint's: it may have been loaded with others and its RPN trained on those.
     anchors = anchors_of(model) if any(key.startswith("rpn.") for key in state) else None
     tensors = import_state(state, TORCHVISION, "cascade_rcnn" if cascade else "faster_rcnn", anchors)
     tensors = {key: tensor for key, tensor in tensors.items() if part_of(key) in wanted}
@@ -116,7 +117,7 @@ def save_pretrained(
     if origin is not None:
         spec = replace(origin.spec, anchors=anchors or origin.spec.anchors)
     if provenance is None:
-        # Metrics are those of the origin's own weights.
+        # The metrics belong to the original weights.
         provenance = replace(origin.provenance, metrics=()) if origin else UNKNOWN
     starts = origin.as_starts() if origin else provenance.starts
     given, claimed = inherit(starts[-1] if starts else None, license or "unstated", relicense=relicense)
@@ -147,31 +148,32 @@ def push_to_hub(
     message: str = "",
     dry_run: bool = False,
 ) -> Published:
-    """Publish a checkpoint folder, or a run that holds one in ``export/``, as one commit on the Hub.
+    """Push a checkpoint folder, or the ``export/`` of a run, to the Hub as one commit.
 
-    Up go the weights, the config, the generated card with the hand-written part of the one that is there, evaluation
-    results in both of the Hub's forms, and a run's recipe, log and pictures. The repository is created if need be.
+    The commit has the weights, the config, the generated card with the hand-written part of the existing one,
+    evaluation results in both of the Hub's formats, and a run's recipe, log and pictures. The repository is created if
+    it does not exist.
 
     Args:
         folder: a checkpoint folder, or a run of ``adept pretrain``.
         repo: ``org/name``.
-        private: only those whom the owner lets in may read it.
-        create_pr: propose the commit as a pull request.
-        revision: the branch; it is created if need be.
-        token: by default HF_TOKEN or the stored login.
-        message: the commit's first line.
-        dry_run: say what would go up, without any request.
+        private: create a private repository.
+        create_pr: open a pull request with the commit.
+        revision: the branch; created if it does not exist.
+        token: default: HF_TOKEN or the stored login.
+        message: the first line of the commit message.
+        dry_run: only list what would be uploaded, without any request.
 
     Raises:
-        PublishError: no license, no provenance, or the repository would not take it.
-        CheckpointError: the folder is no checkpoint, or does not load.
-        SourceError: ``repo`` or ``revision`` is not of its form.
-        DownloadError: the Hub could not be reached, or refused.
+        PublishError: the license or the provenance is missing, or the repository rejected the commit.
+        CheckpointError: the folder is not a checkpoint, or cannot be loaded.
+        SourceError: ``repo`` or ``revision`` is not valid.
+        DownloadError: the Hub could not be reached, or refused the request.
     """
     check_repo(repo)
     if revision is not None:
         check_revision(revision)
-    check_endpoint(DownloadError)  # before the card is made, with the client's own classes
+    check_endpoint(DownloadError)  # before the card is rendered with the client's classes
     release = collect_release(Path(folder), repo)
     if dry_run:
         return Published(repo, release.listing())
@@ -180,7 +182,7 @@ def push_to_hub(
     from adept_hub.hub.client_log import one_line_per_retry
     from adept_hub.hub.errors import TRANSPORT, explain
 
-    refusals: tuple[type[Exception], ...] = (*TRANSPORT, RuntimeError, DownloadError)  # RuntimeError is LFS's
+    refusals: tuple[type[Exception], ...] = (*TRANSPORT, RuntimeError, DownloadError)  # LFS raises RuntimeError
     try:
         with one_line_per_retry(repo):
             return _commit(HfApi(token=token), release, repo, private, create_pr, revision, message)
@@ -207,10 +209,10 @@ def _commit(
             revision=revision,
             parent_commit=None if create_pr else parent,
         )
-    except KeyError as error:  # the client's, where the answer to create_pr tells of no pull request
+    except KeyError as error:  # the client's, if the response to create_pr has no pull request
         raise PublishError(
-            f"{api.endpoint} made no pull request of the commit to {repo}: it may stand on the branch itself.\n"
-            f"Look: {api.endpoint}/{repo}/commits/{revision or 'main'}"
+            f"{api.endpoint} opened no pull request for {repo}: the commit may be on the branch itself.\n"
+            f"Check: {api.endpoint}/{repo}/commits/{revision or 'main'}"
         ) from error
     return Published(repo, release.listing(), str(made.commit_url), made.oid, made.pr_url or "")
 
@@ -221,20 +223,20 @@ def _prepare_repository(api: HfApi, repo: str, private: bool, revision: str | No
     try:
         public = not api.repo_info(repo).private
     except HfHubHTTPError as error:
-        if error.response.status_code not in (401, 404):  # the Hub's two words for a repository that one cannot see
+        if error.response.status_code not in (401, 404):  # the Hub uses both for a repository that the user cannot see
             raise
         api.create_repo(repo, private=private, exist_ok=True)
         public = private and not api.repo_info(repo).private  # not every Hub has private repositories
     if private and public:
         raise PublishError(
-            f"{repo} is public, and private was asked for.\nPublish without --private, or choose another repository."
+            f"{repo} is public, but private was requested.\nPublish without --private, or choose another repository."
         )
     if revision not in (None, "main") and not create_pr:
         api.create_branch(repo, branch=revision, exist_ok=True)
 
 
 def _remote_handwritten(api: HfApi, repo: str, commit: str | None) -> str:
-    """The hand-written part of the card that is there; empty where there is none."""
+    """Return the hand-written part of the published card; empty if there is none."""
     from adept_hub.hub.client import HubOptions, download_file
 
     with tempfile.TemporaryDirectory() as cache:
@@ -249,5 +251,5 @@ def _as_publish_error(error: AdeptError, repo: str) -> PublishError:
     first = str(error).splitlines()[0]
     return PublishError(
         f"{repo} was not changed: {first}\n"
-        "Check the name, the network and that you may write there: hf auth login (or set HF_TOKEN)"
+        "Check the name, the network and your write access: hf auth login (or set HF_TOKEN)"
     )

@@ -1,4 +1,4 @@
-"""What goes up with a checkpoint, and what keeps one from going up."""
+"""Collect the files to publish with a checkpoint, and check that it can be published."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from adept_hub.io.digest import verify
 from adept_hub.io.read import BoundedReader
 from adept_hub.spec import METHODS, CheckpointConfig
 
-#: Beside the checkpoint, or in the run that it came from: recipe, training log, measurements, pictures.
+#: Files next to the checkpoint, or in its run: recipe, training log, measurements, pictures.
 EXTRAS = ("recipe.yaml", "log.jsonl", "results/*.csv", "results/*.json", *PICTURES)
 MAX_EXTRA_BYTES = 64 << 20
 
@@ -32,13 +32,13 @@ class Release:
     files: dict[str, Path | bytes]
 
     def with_handwritten(self, remote: str) -> Release:
-        """With the hand-written part of the card that is published, unless the local card has one of its own."""
+        """Return a release with the published card's hand-written part, unless the local card has one."""
         text = self.handwritten or remote
         card = render_card(self.config, source=self.source, handwritten=text, pictures=self._pictures())
         return replace(self, handwritten=text, files=self.files | {CARD: card.encode()})
 
     def listing(self) -> tuple[tuple[str, int], ...]:
-        """Paths and bytes, in order."""
+        """List paths and sizes in bytes, in order."""
         sizes = {path: len(c) if isinstance(c, bytes) else c.stat().st_size for path, c in self.files.items()}
         return tuple(sorted(sizes.items()))
 
@@ -47,11 +47,12 @@ class Release:
 
 
 def collect_release(folder: Path, repo: str) -> Release:
-    """Everything that is published of a checkpoint folder, or of a run that holds one in ``export/``.
+    """Collect all files to publish of a checkpoint folder, or of a run with one in ``export/``.
 
     Raises:
-        CheckpointError: no checkpoint, or one that does not load.
-        PublishError: it is not fit to be published, or figures beside it are none or those of another.
+        CheckpointError: the folder is not a checkpoint, or cannot be loaded.
+        PublishError: the checkpoint cannot be published as it is, or metrics next to it are invalid or belong to
+            another checkpoint.
     """
     is_run = not (folder / CONFIG).is_file() and (folder / "export" / CONFIG).is_file()
     checkpoint = folder / "export" if is_run else folder
@@ -74,12 +75,12 @@ def collect_release(folder: Path, repo: str) -> Release:
 
 
 def check_publishable(checkpoint: Path) -> CheckpointConfig:
-    """The config of a checkpoint that others may load, knowing what it is and what they may do with it.
+    """Return the config of a checkpoint that can be published: it loads, and has a license and provenance.
 
     Raises:
-        CheckpointError: it does not load: a file is missing, damaged, or not what the config promises.
-        PublishError: it has no license or no provenance, or a more permissive license than what it started from; or a
-            file of it is a link out of the folder.
+        CheckpointError: the checkpoint cannot be loaded: a file is missing, damaged, or does not match the config.
+        PublishError: the license or the provenance is missing, the license may be less restrictive than that of the
+            checkpoint from which training started, or a file is a link out of the folder.
     """
     for name in (CONFIG, WEIGHTS):
         check_inside(checkpoint / name, checkpoint)
@@ -88,39 +89,39 @@ def check_publishable(checkpoint: Path) -> CheckpointConfig:
     if not is_stated(config.license):
         raise PublishError(
             f"{checkpoint} has no license, so nobody could use it.\n"
-            f'State it in {checkpoint / CONFIG}: "license": "apache-2.0" (or in the recipe: export.license)'
+            f'Specify it in {checkpoint / CONFIG}: "license": "apache-2.0" (or in the recipe: export.license)'
         )
     start = provenance.starts[-1] if provenance.starts else None
     if start and not provenance.relicensed and not as_restrictive(config.license, start.license):
         was = f"under {start.license}" if is_stated(start.license) else "under a license that is not stated"
         raise PublishError(
-            f"{checkpoint} started from {start.name}, {was}; its own, {config.license}, is not known to be at least as "
-            f'restrictive.\nIf you have the right to grant it, say so in {checkpoint / CONFIG}, in "provenance": '
+            f"{checkpoint} started from {start.name}, {was}; its own license, {config.license}, is not known to be at "
+            f'least as restrictive.\nIf you have the right to grant it, set in {checkpoint / CONFIG}, in "provenance": '
             '"relicensed": true'
         )
     lacking = [
         what
         for what, missing in (
-            ("its method", provenance.method not in METHODS or provenance.method == "scratch"),
-            ("the data it was trained on", not is_stated(provenance.data)),
-            ("how many images it was trained on", provenance.images <= 0),
+            ("the method", provenance.method not in METHODS or provenance.method == "scratch"),
+            ("the training data", not is_stated(provenance.data)),
+            ("the number of training images", provenance.images <= 0),
         )
         if missing
     ]
     if lacking:
         raise PublishError(
-            f"{checkpoint} does not say {' and '.join(lacking)}; weights without provenance are not published.\n"
+            f"{checkpoint} does not specify {' and '.join(lacking)}; weights without provenance are not published.\n"
             "save_pretrained(model, folder, name=..., provenance=adept_hub.spec.Provenance(...))"
         )
     if not (checkpoint / WEIGHTS).is_file():
         raise CheckpointError(f"{checkpoint} has no {WEIGHTS}.\nExport it again.")
     verify(checkpoint / WEIGHTS, config.sha256, config.size, force=True)
-    read_tensors(checkpoint, config)  # they are whole, and finite
+    read_tensors(checkpoint, config)  # checks that they are complete and finite
     return config
 
 
 def _extras(root: Path) -> dict[str, Path | bytes]:
-    """The extra files below ``root``; links out of it and files beyond all bounds are left to be seen, not taken."""
+    """Find the extra files below ``root``; links out of it are skipped, files that are too large refused."""
     found: dict[str, Path | bytes] = {}
     for path in sorted(p for pattern in EXTRAS for p in root.glob(pattern)):
         check_inside(path, root)

@@ -1,9 +1,9 @@
-"""What models exist: models.json, others' registries, and timm's two questions about them.
+"""The model registry: models.json, users' own registries, and timm-like functions to query them.
 
-Imports neither torch nor the network. Others add their own models by a JSON file of the same form: named in the
-environment variable ``ADEPT_REGISTRY`` (several: separated as in ``PATH``), or by an entry point of the group
-``adept_hub.registries`` whose object is the file's path or a function that returns it. A ``bundled`` location is then
-a folder beside that file.
+This module neither imports torch nor uses the network. To register further models, write a JSON file of the same
+schema and add its path to the environment variable ``ADEPT_REGISTRY`` (several paths: separated as in ``PATH``), or
+declare an entry point of the group ``adept_hub.registries`` whose object is the path or a function that returns it. A
+``bundled`` location is then a folder next to that file.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
     "registry_files",
 ]
 
-#: Folder of the checkpoints that travel inside the package.
+#: Folder of the checkpoints that are bundled with the package.
 BUNDLED = Path(__file__).parent.parent / "bundled"
 MODELS = Path(__file__).with_name("models.json")
 GROUP = "adept_hub.registries"
@@ -49,16 +49,16 @@ _read_once = functools.lru_cache(maxsize=4)(read_registry)
 
 
 def registry() -> Registry:
-    """The package's own registry and those of the user.
+    """Return the package's registry merged with those of the user.
 
     Raises:
-        RegistryError: one of them cannot be read, or takes a name of another.
+        RegistryError: a file cannot be read, or reuses a name of another one.
     """
     return _read_once(*registry_files())
 
 
 def registry_files() -> tuple[tuple[Path, Path], ...]:
-    """Every registry file and the folder that its bundled checkpoints are in; the package's own is the first."""
+    """Return every registry file with the folder of its bundled checkpoints, the package's own first."""
     named = os.environ.get("ADEPT_REGISTRY", "")
     own = (expanded(text, RegistryError).absolute() for text in named.split(os.pathsep) if text)
     return (MODELS, BUNDLED), *((path, path.parent) for path in (*_installed(), *own))
@@ -66,7 +66,7 @@ def registry_files() -> tuple[tuple[Path, Path], ...]:
 
 @functools.cache
 def _installed() -> tuple[Path, ...]:
-    """Registry files of installed packages, by the name of their entry points."""
+    """Return the registry files of installed packages, sorted by the names of their entry points."""
     files = []
     for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name):
         value = entry.load()
@@ -85,17 +85,17 @@ def list_models(
     method: str | None = None,
     pretrained: bool = False,
 ) -> list[str]:
-    """Names of models in alphabetical order; patterns as in timm.
+    """List the names of models in alphabetical order, with patterns as in timm.
 
     Args:
-        filter: a pattern with ``*`` and ``?``, or several, of which one must match; with ``pretrained`` they are
-            matched with and without the tag. Empty: every name.
-        exclude_filters: patterns of names that are left out, matched likewise.
-        method: only this method (``adept_joint``, ``adept_separate``, ``soco``, ...).
-        pretrained: names with tags whose weights are published; otherwise architectures.
+        filter: a pattern with ``*`` and ``?``, or several of which at least one must match; with ``pretrained`` each is
+            matched with and without the tag. Empty: all names.
+        exclude_filters: patterns of names to exclude, matched in the same way.
+        method: only models of this method (``adept_joint``, ``adept_separate``, ``soco``, ...).
+        pretrained: list names with tags whose weights are published; otherwise architectures.
 
     Raises:
-        OptionValueError: no model has, or could have, this method.
+        OptionValueError: the method does not exist.
 
     Example:
         >>> import adept_hub
@@ -117,20 +117,20 @@ def list_models(
 
 @checked
 def list_pretrained(filter: str | Iterable[str] = "", *, exclude_filters: str | Iterable[str] = ()) -> list[str]:  # noqa: A002
-    """`list_models` with ``pretrained=True``, as in timm."""
+    """List the names of published weights: `list_models` with ``pretrained=True``, as in timm."""
     return list_models(filter, exclude_filters=exclude_filters, pretrained=True)
 
 
 @checked
 def is_model(name: str) -> bool:
-    """Whether `model_info` knows a name: a full one, an alias, an architecture or a deprecated one."""
+    """Check whether a name is registered: a full name, an alias, an architecture or a deprecated name."""
     known = registry()
     return name in known or name in known.defaults or name in known.deprecated
 
 
 @checked
 def is_model_pretrained(name: str) -> bool:
-    """Whether `adept_hub.load_pretrained` finds published weights under a name."""
+    """Check whether a name has published weights that `adept_hub.load_pretrained` can load."""
     try:
         return registry().resolve_pretrained(name).pretrained
     except (UnknownModelError, UnpublishedWeightsError):
@@ -145,10 +145,10 @@ def _matcher(patterns: str | Iterable[str]) -> Callable[[str], object] | None:
 
 @checked
 def model_info(name: str) -> ModelInfo:
-    """All that the registry knows of a model.
+    """Return the registry's entry for a model.
 
     Raises:
-        UnknownModelError: no such name; the nearest are shown.
+        UnknownModelError: the name is not registered; the message suggests the closest ones.
 
     Example:
         >>> import adept_hub

@@ -1,4 +1,4 @@
-"""What one entry of a registry says, in frozen dataclasses."""
+"""Entries of a registry as frozen dataclasses."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from adept_hub.errors import RegistryError, SourceError
 from adept_hub.names import check_repo, is_commit, split_name
 from adept_hub.spec import DetectorSpec, Metric, Preprocessing
 
-#: Names that Windows keeps for itself in every folder, with and without a suffix.
+#: File names that are reserved on Windows in every folder, with and without a suffix.
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Location:
-    """Where the files of a checkpoint are: a folder beside the registry file, or the Hub at a pinned commit."""
+    """The location of a checkpoint: a folder next to the registry file, or a pinned commit on the Hub."""
 
     bundled: str = ""
     repo: str = ""
@@ -28,9 +28,9 @@ class Location:
 class ModelInfo:
     """One entry of the registry: an architecture, or an architecture with a tag and published weights.
 
-    ``size`` is that of model.safetensors in bytes, ``sha256`` its digest, ``config_sha256`` that of config.json; all
-    are empty without weights. ``base`` is the folder that a bundled location is relative to. ``preprocessing`` is what
-    the weights were trained with, which a model without weights gets, too.
+    ``size`` is the size of model.safetensors in bytes, ``sha256`` its digest, ``config_sha256`` that of config.json;
+    all are empty without weights. A bundled location is relative to the folder ``base``. ``preprocessing`` is that of
+    the weights; a model that is built without weights uses it, too.
     """
 
     name: str
@@ -57,17 +57,17 @@ class ModelInfo:
 
     @property
     def tag(self) -> str:
-        """What the weights were trained on; empty for an architecture alone."""
+        """The tag, which names the training data; empty for an architecture."""
         return split_name(self.name)[1]
 
     @property
     def pretrained(self) -> bool:
-        """Whether weights are published."""
+        """True if weights are published."""
         return self.location is not None
 
     @property
     def folder(self) -> Path | None:
-        """The checkpoint folder, where it is beside the registry file."""
+        """The checkpoint folder, if the location is bundled."""
         if self.location is None or not self.location.bundled or self.base is None:
             return None
         return self.base / self.location.bundled
@@ -85,7 +85,7 @@ class ArchitectureEntry:
 
 @dataclass(frozen=True)
 class CheckpointEntry:
-    """A checkpoint of models.json; without a location it is listed as an architecture's tag and not as published."""
+    """A checkpoint of models.json; without a location it is listed as a tag without published weights."""
 
     sha256: str = ""
     size: int = 0
@@ -101,46 +101,47 @@ class CheckpointEntry:
 
 
 def check_entry(entry: CheckpointEntry, where: str) -> None:
-    """Refuse a published entry that does not say exactly which bytes it means.
+    """Refuse a published entry that does not identify its files exactly.
 
     Raises:
-        RegistryError: an infinite number, no digest, no size, a path that leaves its folder, or a revision that is no
-            commit.
+        RegistryError: the entry has an infinite number, no digest, no size, a path outside its folder, or a revision
+            that is not a commit.
     """
     if not all(map(math.isfinite, (entry.epochs, *(metric.value for metric in entry.metrics)))):
-        raise RegistryError(f"{where}: a number that is not finite.")
+        raise RegistryError(f"{where}: a number is not finite.")
     pixels = entry.preprocessing
     if not all(map(math.isfinite, (*pixels.mean, *pixels.std))) or min(pixels.std) <= 0:
-        raise RegistryError(f"{where}: the preprocessing has a value that is not finite, or a std that is not above 0.")
-    place = entry.location
-    if place is None:
+        raise RegistryError(f"{where}: preprocessing has a value that is not finite, or a std that is not positive.")
+    location = entry.location
+    if location is None:
         return
     if not re.fullmatch(r"[0-9a-f]{64}", entry.sha256) or entry.size <= 0:
         raise RegistryError(f"{where}: published weights need the sha256 and size of model.safetensors.")
     if not re.fullmatch(r"[0-9a-f]{64}|", entry.config_sha256):
-        raise RegistryError(f"{where}: config_sha256 is no SHA-256.")
-    if bool(place.bundled) == bool(place.repo):
+        raise RegistryError(f"{where}: config_sha256 is not a valid SHA-256.")
+    if bool(location.bundled) == bool(location.repo):
         raise RegistryError(f"{where}: a location is either a bundled folder or a repo with a revision.")
-    if place.bundled:
-        _check_folder(place.bundled, where)
+    if location.bundled:
+        _check_folder(location.bundled, where)
         return
     try:
-        check_repo(place.repo)
+        check_repo(location.repo)
     except SourceError as error:
         raise RegistryError(f"{where}: {error}") from error
-    if not is_commit(place.revision):
-        raise RegistryError(f"{where}: the revision {place.revision!r} is no commit SHA; a branch can change.")
+    if not is_commit(location.revision):
+        raise RegistryError(f"{where}: the revision {location.revision!r} is not a commit SHA; a branch can change.")
 
 
 def _check_folder(folder: str, where: str) -> None:
-    """Refuse a folder that leaves the registry's own, here or on another system.
+    """Refuse a folder outside the registry's folder, on this or any other system.
 
     Raises:
-        RegistryError: it is absolute, goes up, names a device or a stream of Windows, or holds what cannot be seen.
+        RegistryError: the path is absolute, contains "..", names a device or a stream of Windows, or contains
+            unprintable characters.
     """
     parts = PurePosixPath(folder.replace("\\", "/")).parts
     if ".." in parts or parts[0][:1] in ("/", "~") or ":" in folder:
-        raise RegistryError(f"{where}: the folder {folder[:200]!r} leaves the registry's own.")
+        raise RegistryError(f"{where}: the folder {folder[:200]!r} is outside the registry's folder.")
     odd = any(part.rstrip(". ") != part or _DEVICE.fullmatch(part) for part in parts)
     if odd or not folder.isprintable():
-        raise RegistryError(f"{where}: {folder[:200]!r} is no name of a folder on every system.")
+        raise RegistryError(f"{where}: {folder[:200]!r} is not a valid folder name on every system.")

@@ -1,4 +1,4 @@
-"""models.json as typed, immutable values, every entry checked when the file is read."""
+"""Read models.json into typed, immutable values; every entry is checked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from adept_hub.registry.training import training_command
 from adept_hub.spec import FORMAT_VERSION
 
 MAX_REGISTRY_BYTES = 16 << 20
-_READER = BoundedReader(RegistryError, MAX_REGISTRY_BYTES, remedy="Name a JSON file in ADEPT_REGISTRY.")
+_READER = BoundedReader(RegistryError, MAX_REGISTRY_BYTES, remedy="Set ADEPT_REGISTRY to the path of a JSON file.")
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class RegistryFile:
     Attributes:
         architectures: entries by name.
         checkpoints: entries by ``architecture.tag``.
-        defaults: names that stand for others (``adept_joint``, an architecture for its default tag).
-        deprecated: names that still work and warn, with their replacements.
+        defaults: aliases (``adept_joint``; an architecture for its default tag) and the names that they stand for.
+        deprecated: names that still work, with a warning, and their replacements.
     """
 
     format_version: int
@@ -38,9 +38,9 @@ class RegistryFile:
 
 
 class Registry(Mapping[str, ModelInfo]):
-    """Every entry by its full name, from one or several files; the first file is the package's own.
+    """Entries by full name, from one or several files; the first file is the package's own.
 
-    ``defaults`` and ``deprecated`` are those of `RegistryFile`, over all files.
+    ``defaults`` and ``deprecated`` are those of `RegistryFile`, merged over all files.
     """
 
     def __init__(self) -> None:
@@ -53,12 +53,12 @@ class Registry(Mapping[str, ModelInfo]):
 
         Args:
             data: the file's JSON values.
-            where: what the file is called in messages.
+            where: the file's name in messages.
             base: the folder of its bundled checkpoints.
 
         Raises:
-            RegistryError: a field is unknown, missing or of the wrong type, a name is taken or leads nowhere, or an
-                entry does not state which bytes it means.
+            RegistryError: a field is unknown, missing or of the wrong type, a name is taken, an alias has no entry, or
+                an entry does not identify its files exactly.
         """
         version = data.get("format_version") if isinstance(data, dict) else FORMAT_VERSION
         if version != FORMAT_VERSION:
@@ -78,7 +78,7 @@ class Registry(Mapping[str, ModelInfo]):
             self._entries[name] = self._checkpoint(name, checkpoint, f"{where}: {name[:200]}", base, aliases)
         for names in (file.defaults, file.deprecated):
             if lost := [f"{name} -> {target}" for name, target in names.items() if target not in self._entries]:
-                raise RegistryError(f"{where}: {lost[0]} leads to no entry.")
+                raise RegistryError(f"{where}: {lost[0]}: there is no such entry.")
         self.defaults |= file.defaults
         self.deprecated |= file.deprecated
 
@@ -87,7 +87,7 @@ class Registry(Mapping[str, ModelInfo]):
     ) -> ModelInfo:
         architecture = self._entries.get(name.partition(".")[0])
         if not is_name(name) or architecture is None or architecture.name == name:
-            raise RegistryError(f"{where}: this is not a tag of a known architecture (architecture.tag in lower case).")
+            raise RegistryError(f"{where} is not a tag of a registered architecture (architecture.tag in lower case).")
         check_entry(entry, where)
         fields = {**vars(entry), "summary": entry.summary or architecture.summary}
         return ModelInfo(
@@ -104,10 +104,10 @@ class Registry(Mapping[str, ModelInfo]):
         return len(self._entries)
 
     def resolve(self, name: str) -> ModelInfo:
-        """Return the entry that a user's name means: a full name, an alias, an architecture or a deprecated name.
+        """Return the entry of a full name, an alias, an architecture or a deprecated name.
 
         Raises:
-            UnknownModelError: no such name; the nearest are shown.
+            UnknownModelError: the name is not registered; the message suggests the closest ones.
         """
         if name in self.deprecated:
             target = self.deprecated[name]
@@ -119,10 +119,10 @@ class Registry(Mapping[str, ModelInfo]):
         return self[target]
 
     def resolve_pretrained(self, name: str) -> ModelInfo:
-        """Like `resolve`, for a name whose weights are needed; an architecture means its first published tag.
+        """Return the entry with published weights of a name; an architecture stands for its first published tag.
 
         Raises:
-            UnpublishedWeightsError: the architecture exists, weights of it are not published.
+            UnpublishedWeightsError: the architecture exists, but has no published weights.
         """
         info = self.resolve(name)
         if not info.tag:
@@ -153,10 +153,10 @@ def read_registry(*files: tuple[Path, Path]) -> Registry:
     """Read one registry from several files.
 
     Args:
-        files: a JSON file and the folder that its bundled checkpoints are in, each.
+        files: pairs of a JSON file and the folder of its bundled checkpoints.
 
     Raises:
-        RegistryError: a file is missing, not a regular file, too large, not JSON, or see `Registry.add`.
+        RegistryError: a file is missing, not a regular file, too large or not JSON; see also `Registry.add`.
     """
     merged = Registry()
     for path, base in files:

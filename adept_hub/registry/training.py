@@ -1,4 +1,4 @@
-"""How an architecture of the registry is pre-trained."""
+"""Commands that pre-train the architectures of the registry."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict
 from adept_hub.spec import DetectorSpec
 from adept_hub.words.command_line import command_line
 
-#: Shipped recipes of the paper's architecture, by method, and the one for the small architecture and few images.
+#: Bundled recipes of the paper's architecture by method, and the one for the small architecture and few images.
 _RECIPES = {
     "adept_joint": "adept_joint_r50_100ep",
     "adept_separate": "adept_separate_r50_100ep",
@@ -19,18 +19,18 @@ _SMALL = DetectorSpec(depth=18, fpn_channels=128, head_conv_channels=128, head_f
 
 
 def training_command(method: str, spec: DetectorSpec, init: object = None) -> str:
-    """Return the command that pre-trains an architecture; IMAGES is the user's to fill in.
+    """Return the command that pre-trains an architecture, with IMAGES for the user to fill in.
 
     Args:
-        method: of `adept_hub.spec.METHODS`.
+        method: one of `adept_hub.spec.METHODS`.
         spec: the architecture.
-        init: a source to start from; by default nothing, but what another run left for ``adept_separate``.
+        init: a source to start from; default: none, except for ``adept_separate``, which starts from a SoCo run.
     """
     small = spec == _SMALL or method not in _RECIPES
     recipe, base = (_SMALL_RECIPE, _SMALL) if small else (_RECIPES[method], DetectorSpec())
     words = ["pretrain", "--images", "IMAGES", "--recipe", recipe, "--method", method]
     if init is None and method == "adept_separate":
-        init = "runs/soco"  # it trains an RPN on what another run left: SoCo's, of the same architecture
+        init = "runs/soco"  # it trains only the RPN, on the other parts of a SoCo run of the same architecture
     words += ["--init", str(init)] if init is not None else []
     known = asdict(base)
     for name, value in asdict(spec).items():

@@ -1,1 +1,1 @@
-"""Text for people: messages made safe to print, commands made safe to paste, and spelling suggestions."""
+"""Text for users: messages that are safe to print, commands that are safe to paste, and spelling suggestions."""

@@ -1,6 +1,6 @@
-"""Text as it leaves: without secrets, without control characters, and with no value longer than a few lines.
+"""Clean all text that is printed: no secrets, no control characters, no value longer than a few lines.
 
-`adept_hub.errors.AdeptError`, the log handler and the streams of the command line pass what they print through here.
+`adept_hub.errors.AdeptError`, the log handler and the command line's streams use it for everything that they print.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 
-#: Of one value in a message; commands stay whole, or they could not be pasted.
+#: Maximum length of one value in a message; commands are not shortened, since they could not be pasted then.
 LONGEST_VALUE = 300
 _LONGEST_PROSE = 1000
 _LONGEST = 100_000
@@ -19,19 +19,19 @@ _BEARER = re.compile(r"(?i)\b(bearer\s+)[\w.~+/=-]{8,}")
 _SIGNED = re.compile(r"(?i)([?&][\w-]*(?:signature|credential|token|key-pair-id)=)[^&\s\"'<>]+")
 _TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
 
-#: C0, DEL and C1 (escape sequences), the separators that end a line, and what turns the direction of writing.
+#: C0, DEL and C1 (escape sequences), line separators, and characters that change the direction of writing.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
 _QUOTED = re.compile(r"(?<!\w)('(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\")(?!\w)")
 _COMMAND = re.compile(r"(?:^|(?<=[:;] )|(?<=\())(?:adept|cp|df|export|hf|make|mkdir|pip|python|rm)\s")
 
 
 def clean(text: str) -> str:
-    """Return a message without secrets and control characters, its values shortened."""
+    """Return a message without secrets and control characters, and with long values shortened."""
     return shorten(printable(redact(text[:_LONGEST])))
 
 
 def redact(text: str) -> str:
-    """Mask access tokens, the user and password of a URL, and the signature of a signed one."""
+    """Mask access tokens, a URL's user and password, and a signed URL's signature."""
     text = _TOKEN.sub(r"\1_***", text)
     text = _USER_INFO.sub(r"\1***@", text)
     text = _SIGNED.sub(r"\1***", _BEARER.sub(r"\1***", text))
@@ -43,13 +43,13 @@ def redact(text: str) -> str:
 
 
 def printable(text: str, keep: str = "\n\t") -> str:
-    """Drop control characters, which a terminal would obey, except those in ``keep``; escape lone surrogates."""
+    """Drop control characters, which a terminal would interpret, except those in ``keep``; escape lone surrogates."""
     shown = _CONTROL.sub(lambda found: found[0] if found[0] in keep else "", text)
     return shown.encode("utf-8", "backslashreplace").decode()
 
 
 def shorten(text: str) -> str:
-    """Shorten quoted values, words and prose that are too long; from a command on, a line stays as it is."""
+    """Truncate quoted values, words and prose that are too long; commands are never truncated."""
     return "\n".join(_shorten_line(line) for line in text.split("\n"))
 
 

@@ -1,16 +1,16 @@
-"""Did you mean: the one place that compares a mistyped word with the words that exist; imports nothing heavy."""
+"""Spelling suggestions ("Did you mean ...?"), used by every check of names; imports nothing heavy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-#: Beyond this a word is not a typing mistake, and comparing it costs time.
+#: A longer word is not a typo, and comparing it takes time.
 _LONGEST = 100
 
 
 def nearest(word: str, known: Iterable[str], count: int = 3, cutoff: float = 0.6) -> list[str]:
-    """Return the known words most like ``word``, best first; ``-`` and ``_`` are the same, as are cases."""
-    import difflib  # not at the top: a listing does without
+    """Return the known words closest to ``word``, best first, ignoring case and the difference of ``-`` and ``_``."""
+    import difflib  # not at the top: `adept list` does not need it
 
     plain: dict[str, str] = {}
     for candidate in known:
@@ -20,12 +20,12 @@ def nearest(word: str, known: Iterable[str], count: int = 3, cutoff: float = 0.6
 
 
 def did_you_mean(word: object, known: Iterable[str], *, cutoff: float = 0.6) -> str:
-    """Return `in_words` of the known words most like ``word``."""
+    """Return `in_words` of the known words closest to ``word``."""
     return in_words(nearest(word, known, cutoff=cutoff)) if isinstance(word, str) else ""
 
 
 def in_words(meant: Sequence[str]) -> str:
-    """Return ``" Did you mean 'a' or 'b'?"``; nothing where there is nothing to suggest."""
+    """Return ``" Did you mean 'a' or 'b'?"``, or an empty string without suggestions."""
     if not meant:
         return ""
     *others, last = map(repr, meant)

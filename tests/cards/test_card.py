@@ -58,7 +58,7 @@ def test_every_section_a_reader_needs() -> None:
         "# adept_joint_r50_fpn.ten_photos",
         "## Use",
         "## Parts",
-        "## What a framework must agree with",
+        "## Settings that a framework must match",
         "## Training",
         "## Measurements",
         "## Limitations",
@@ -66,9 +66,10 @@ def test_every_section_a_reader_needs() -> None:
     ]
     for said in (
         "Trained on ten photographs (12,345 images) for 2.5 epochs",
-        "the file holds the target (momentum) network",
-        "not a detector",
-        "| rpn | one 3x3 convolution with ReLU, 3 anchors a place | 6 | 593,935 |",  # 256*256*9+256 + 257*3 + 257*12
+        "the file contains the target (momentum) network",
+        "not a complete detector",
+        # 256*256*9+256 + 257*3 + 257*12
+        "| rpn | one 3x3 convolution with ReLU, 3 anchors per location | 6 | 593,935 |",
         "| anchors in pre-training | 24, 48, 96, 192 px on P2-P5, h/w 0.5, 1, 2 |",
         "| proposals | algorithm selective_search, sha256 " + "ff" * 32 + " |",
         "| optim.lr | 0.9 |",

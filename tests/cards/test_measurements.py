@@ -86,7 +86,7 @@ def test_figures_of_other_data_stay_apart(run) -> None:
     assert sorted(found) == sorted(
         [("rpn_recall", 0.5, "held-out photographs", "")]
         + [(n, v, d, "") for d in (bccd, ann) for n, v in (("AP50", 40.0), ("TIDE_Loc", 6.0), ("RPN_AR100", 9.5))]
-        + [("RPN_AR100", 20.0, "coco2017 val, 5,000 images, as it is", "")]
+        + [("RPN_AR100", 20.0, "coco2017 val, 5,000 images, not fine-tuned", "")]
     )
     assert not any("someone" in data or "/" in data for _, _, data, _ in found), "a path of a machine on a card"
 
@@ -123,12 +123,12 @@ def test_what_is_pushed_has_the_figures_and_the_folder_is_left_as_it_was(
     [
         (figures(source="runs/other/export"), "measured 'runs/other/export', not this checkpoint"),
         (figures(source="adept_joint"), "not this checkpoint"),
-        (figures(metrics={"AP": "high"}), "a figure that is no number"),
-        (figures(metrics=[1]), "holds no figures"),
-        (figures(metrics={"AP": float("inf")}), "Infinity is no number"),
-        ({"AP": 1.0}, "holds no figures"),
-        ([], "holds no figures"),
-        (figures(images="many"), "no number of images"),
+        (figures(metrics={"AP": "high"}), "a metric is not a number"),
+        (figures(metrics=[1]), "is not a result of adept evaluate"),
+        (figures(metrics={"AP": float("inf")}), "Infinity is not a valid number"),
+        ({"AP": 1.0}, "is not a result of adept evaluate"),
+        ([], "is not a result of adept evaluate"),
+        (figures(images="many"), "the split or the number of images is not valid"),
         (figures(source=None), "not this checkpoint"),
     ],
 )

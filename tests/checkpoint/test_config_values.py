@@ -47,7 +47,7 @@ BAD_VALUES = [
     ({"provenance": {"random_share": -0.001}}, "random_share"),
     ({"provenance": {"random_share": "much"}}, "random_share"),
     ({"provenance": {"epochs": "1e999"}}, "1e999 is too large"),
-    ({"provenance": {"epochs": float("nan")}}, "NaN is no number of JSON"),
+    ({"provenance": {"epochs": float("nan")}}, "NaN is not a valid number"),
     ({"provenance": {"method": "__import__('os')"}}, "method"),
 ]
 

@@ -94,7 +94,7 @@ def test_plain_pickles_are_refused_too(tmp_path: Path, monkeypatch, protocol: in
     with pytest.raises(PickleRefusedError, match=r"\.system"):
         load_tensors_only(path)
     path.write_bytes(pickle.dumps({"a": 1}, protocol=protocol))
-    with pytest.raises(CheckpointError, match=r"torch\.save did not write"):
+    with pytest.raises(CheckpointError, match=r"not from torch\.save"):
         load_tensors_only(path)
     assert not (tmp_path / "owned").exists()
 
@@ -141,7 +141,7 @@ def test_storages_that_claim_more_than_the_file_holds(tmp_path: Path, old: bool)
     ids=["expanded", "meta", "sparse", "quantized"],
 )
 def test_tensors_that_are_not_what_they_claim(tmp_path: Path, tensor: torch.Tensor) -> None:
-    with pytest.raises(CheckpointError, match=r"claims shape|no plain tensor|import"):
+    with pytest.raises(CheckpointError, match=r"claims shape|not a plain tensor|import"):
         load_tensors_only(saved(tmp_path, {"x": tensor}))
 
 

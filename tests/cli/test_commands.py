@@ -103,7 +103,7 @@ def test_pull_from_the_hub_and_verify(
     commit, config, _ = published
     cache = ("--cache-dir", tmp_path / "cache")
     pinned = f"hf-hub:org/small@{commit}"
-    assert "not here" in run(capsys, "verify", pinned, *cache)[1]
+    assert "not cached" in run(capsys, "verify", pinned, *cache)[1]
     assert run(capsys, "verify", pinned, *cache)[0] == 1
     status, out, _ = run(capsys, "pull", pinned, *cache, "--json")
     folder = Path(json.loads(out)["folder"])
@@ -114,7 +114,7 @@ def test_pull_from_the_hub_and_verify(
     target = (folder / WEIGHTS).resolve()
     target.write_bytes(target.read_bytes()[:-1] + b"\0")
     status, out, _ = run(capsys, "verify", pinned, *cache, "--json")
-    assert (status, json.loads(out)[0]["state"]) == (1, "BAD")
+    assert (status, json.loads(out)[0]["state"]) == (1, "FAILED")
     assert str(target) in mistake(capsys, "pull", pinned, *cache)
     assert run(capsys, "pull", pinned, *cache, "--force")[0] == 0
     assert run(capsys, "verify", pinned, *cache)[0] == 0
@@ -127,7 +127,7 @@ def test_sources_that_are_none(capsys: pytest.CaptureFixture[str], command: str,
     if command == "verify":
         status, out, _ = run(capsys, command, source)
         assert status == 1
-        assert "BAD" in out
+        assert "FAILED" in out
     else:
         mistake(capsys, command, source)
 
@@ -174,7 +174,7 @@ def test_card_is_written_into_the_folder(capsys: pytest.CaptureFixture[str], mak
     assert run(capsys, "card", folder, "--write")[1].strip() == str(folder / "README.md")
     assert run(capsys, "card", folder)[1] == (folder / "README.md").read_text()
     assert config.sha256 in (folder / "README.md").read_text()
-    assert "Neither a SOURCE nor --all DIR is given" in mistake(capsys, "card")
+    assert "Specify a SOURCE or --all DIR" in mistake(capsys, "card")
 
 
 def test_push_and_its_dry_run(
@@ -183,7 +183,7 @@ def test_push_and_its_dry_run(
     folder, _, _ = make_checkpoint(half=True)
     status, out, _ = run(capsys, "push", folder, "org/mine", "--dry-run")
     assert status == 0
-    assert "Nothing was sent." in out
+    assert "Nothing was uploaded." in out
     assert WEIGHTS in out
     assert hub.log == []
     assert "hf auth login" in mistake(capsys, "push", folder, "org/mine")

@@ -95,7 +95,7 @@ def test_stages_that_were_trained_apart_are_no_longer_one_head():
     table = DETECTRON2.key_table("cascade_rcnn")
     state = table.to_target({"head.5.bias": torch.ones(3)})
     state["roi_heads.box_head.2.fc1.bias"] = torch.zeros(3)
-    with pytest.raises(CheckpointError, match="trained apart"):
+    with pytest.raises(CheckpointError, match="were fine-tuned"):
         table.to_canonical(state)
 
 

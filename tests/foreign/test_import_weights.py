@@ -170,7 +170,7 @@ def test_every_tensor_of_a_resnet_50_arrives_in_its_place(layout, rule, more, re
     state = {**{rule(key): tensor for key, tensor in resnet.items()}, **more}
     assert len(state) == 318 + len(more)
     if rule is foreign.plain:
-        with pytest.raises(CheckpointError, match=r"Several projects have exactly these names: torchvision, .*simclr"):
+        with pytest.raises(CheckpointError, match=r"Several projects use exactly these names: torchvision, .*simclr"):
             recognize_layout(state)
     else:
         assert recognize_layout(state) == layout

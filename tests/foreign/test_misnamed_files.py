@@ -19,7 +19,7 @@ from tests.frameworks_support import (
 
 def test_the_layout_that_would_fit_is_named(resnet):
     state = {foreign.vissl(key): tensor for key, tensor in resnet.items()}
-    with pytest.raises(UnknownKeyError, match="They fit --layout vissl"):
+    with pytest.raises(UnknownKeyError, match="matches --layout vissl"):
         import_layout(state, "swav")
 
 

@@ -79,7 +79,7 @@ def test_a_registered_name_is_pinned_and_held_against_the_registry(
     path = tmp_path / "registry.json"
     path.write_text(json.dumps(data))
     monkeypatch.setenv("ADEPT_REGISTRY", str(path))
-    assert "promises other weights" in fails(IntegrityError, "small_r18_fpn32.bad", options)
+    assert "has the digest of other weights" in fails(IntegrityError, "small_r18_fpn32.bad", options)
     assert not hub.requests("/cdn/"), "weights were downloaded although the config had been found wrong"
     fetch("small_r18_fpn32.good", options)
     hub.log.clear()

@@ -84,7 +84,7 @@ def test_a_commit_that_is_none(hub: Hub, published, options: FetchOptions, tmp_p
 
 def test_a_pinned_commit_that_is_answered_with_another(hub: Hub, published, options: FetchOptions) -> None:
     hub.fault("/org/small/resolve/", announce={"X-Repo-Commit": "f" * 40}, times=99)
-    assert "not the ones asked for" in fails(IntegrityError, options, f"hf-hub:org/small@{published[0]}")
+    assert "not the requested ones" in fails(IntegrityError, options, f"hf-hub:org/small@{published[0]}")
 
 
 def test_the_second_answer_is_not_trusted_more_than_the_first(
@@ -100,7 +100,7 @@ def test_the_second_answer_is_not_trusted_more_than_the_first(
 def test_a_page_that_asks_for_a_login(hub: Hub, published, options: FetchOptions) -> None:
     """A network's login page answers 200 to everything, without a commit."""
     hub.fault("HEAD /org/small", status=200, headers={"ETag": '"' + "0" * 40 + '"'}, times=99)
-    assert "does not answer as a Hub does" in fails(DownloadError, options)
+    assert "does not respond like a Hub" in fails(DownloadError, options)
 
 
 # --- what arrives --------------------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ def test_connections_that_break_again_and_again_end(
     assert waits == [1.0, 2.0, 4.0, 8.0]
     told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(told) == len(waits), "one line for each attempt"
-    assert all(re.search(r"again in \d s \(\d of 4\)", line) for line in told)
+    assert all(re.search(r"retrying in \d s \(\d of 4\)", line) for line in told)
 
 
 @pytest.mark.parametrize("filename", [CONFIG, WEIGHTS])
@@ -215,7 +215,7 @@ def test_headers_that_drip_end(hub: Hub, published, options: FetchOptions, monke
     """Each byte comes within the socket's timeout; together they would take for ever."""
     monkeypatch.setattr(http_answer, "OPENING", 0.5)
     hub.fault(CONTENT_OF[CONFIG], lie=lies.drip_headers, times=99)
-    assert "did not answer" in fails(DownloadError, options)
+    assert "did not respond" in fails(DownloadError, options)
 
 
 def test_a_server_may_not_order_a_day_of_waiting(

@@ -95,7 +95,7 @@ def test_a_busy_hub_is_one_line_an_attempt_of_publishing(
         push_to_hub(folder, "org/mine")
     told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert told
-    assert all(f"HTTP {status}; again in" in line for line in told), told
+    assert all(f"HTTP {status}; retrying in" in line for line in told), told
 
 
 def test_a_token_that_is_asked_for_and_is_not_there(hub: Hub, published, tmp_path: Path) -> None:

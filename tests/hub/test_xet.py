@@ -78,6 +78,6 @@ def test_a_storage_that_stalls_is_not_waited_for(cache: RepoCache, monkeypatch, 
     began = time.monotonic()
     with pytest.raises((DownloadError, IntegrityError)) as caught:
         download.download(FILE, cache, False, limit=10_000)
-    assert ("Xet brought nothing for 1 s" in str(caught.value)) is ends
+    assert ("Xet transferred no data for 1 s" in str(caught.value)) is ends
     assert stopped.is_set() is ends
     assert time.monotonic() - began > 1.2

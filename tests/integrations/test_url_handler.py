@@ -85,7 +85,7 @@ def test_detectron2_s_file_manager_reads_only_and_takes_no_other_option(make_che
     folder, _, _ = make_checkpoint()
     with PathManager.open(f"adept://{folder}", "rb") as stream:
         assert stream.read(2) == b"PK"
-    with pytest.raises(SourceError, match="can only be read"):
+    with pytest.raises(SourceError, match="is read-only"):
         PathManager.open(f"adept://{folder}", "wb")
     with pytest.raises(ValueError, match="speed"):
         PathManager.get_local_path(f"adept://{folder}", speed=3)

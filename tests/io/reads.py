@@ -81,7 +81,7 @@ def _doors(tree: ast.AST, names: dict[str, str]) -> set[str]:
 
     found: set[str] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and _is_door(node.value, names, set()):
+        if isinstance(node, ast.Assign) and _is_reader(node.value, names, set()):
             found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
         elif isinstance(node, ast.arg) and is_hint(node.annotation):
             found.add(node.arg)
@@ -90,11 +90,11 @@ def _doors(tree: ast.AST, names: dict[str, str]) -> set[str]:
     return found
 
 
-def _is_door(node: ast.AST, names: dict[str, str], doors: set[str]) -> bool:
+def _is_reader(node: ast.AST, names: dict[str, str], readers: set[str]) -> bool:
     if isinstance(node, ast.Call):
         name = _dotted(node.func, names)
-        return name.endswith("io.read.BoundedReader") or f"{name}()" in doors
-    return isinstance(node, ast.Name) and node.id in doors
+        return name.endswith("io.read.BoundedReader") or f"{name}()" in readers
+    return isinstance(node, ast.Name) and node.id in readers
 
 
 def _dotted(node: ast.AST, names: dict[str, str]) -> str:
@@ -107,23 +107,23 @@ def _dotted(node: ast.AST, names: dict[str, str]) -> str:
 
 
 def _visit(
-    node: ast.AST, function: str, names: dict[str, str], doors: set[str], calls: dict[int, ast.Call]
+    node: ast.AST, function: str, names: dict[str, str], readers: set[str], calls: dict[int, ast.Call]
 ) -> Iterator[Read]:
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         function = f"{function}.{node.name}".removeprefix(".")
     if isinstance(node, ast.Call):
         calls[id(node.func)] = node
     if isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Load):
-        reader = _reader(node, names, doors)
+        reader = _reader(node, names, readers)
         if reader and not _only_writes(calls.get(id(node)), reader):
             yield Read(function, reader, node.lineno)
     for child in ast.iter_child_nodes(node):
         if child in (getattr(node, "annotation", None), getattr(node, "returns", None)):
             continue  # a type
-        yield from _visit(child, function, names, doors, calls)
+        yield from _visit(child, function, names, readers, calls)
 
 
-def _reader(node: ast.Name | ast.Attribute, names: dict[str, str], doors: set[str]) -> str:
+def _reader(node: ast.Name | ast.Attribute, names: dict[str, str], readers: set[str]) -> str:
     dotted = _dotted(node, names)
     is_imported = dotted.split(".")[0] != dotted or isinstance(node, ast.Name)
     if is_imported and (dotted in READERS or any(dotted.startswith(r[:-1]) for r in READERS if r.endswith(".*"))):
@@ -131,7 +131,7 @@ def _reader(node: ast.Name | ast.Attribute, names: dict[str, str], doors: set[st
     if isinstance(node, ast.Attribute) and node.attr in METHODS:
         # A class of ours opens by way of the module that it is in, which is looked at as well.
         ours = dotted.startswith(("adept_hub.", "adept_training."))
-        return "" if ours or _is_door(node.value, names, doors) else f"*.{node.attr}"
+        return "" if ours or _is_reader(node.value, names, readers) else f"*.{node.attr}"
     return ""
 
 

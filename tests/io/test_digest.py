@@ -49,7 +49,7 @@ def test_truncated_extended_emptied_and_flipped_files_are_refused(file: Path, ch
     stat = file.stat()
     file.write_bytes(change(CONTENT))
     os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # a careful forger
-    with pytest.raises(IntegrityError, match="Put a whole one in its place") as caught:
+    with pytest.raises(IntegrityError, match="Replace it by a complete copy") as caught:
         verify(file, SHA, len(CONTENT))
     assert str(file) in str(caught.value)
     assert len(str(caught.value).splitlines()) <= 3

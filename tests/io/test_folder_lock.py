@@ -136,7 +136,7 @@ def test_it_may_be_entered_again_inside_but_not_by_another_thread(tmp_path: Path
 def test_what_the_owner_wrote_decides_nothing(tmp_path: Path, hold: Hold, owner: bytes) -> None:
     hold(tmp_path)
     (tmp_path / OWNER).write_bytes(owner)
-    with pytest.raises(FolderInUseError, match="only just begun"), own_folder(tmp_path):
+    with pytest.raises(FolderInUseError, match="has just started"), own_folder(tmp_path):
         pass
 
 

@@ -19,8 +19,8 @@ from adept_hub.io.paths import not_a, resolved, what_is
 from tests.training.conftest import write_voc
 
 KINDS = {
-    "pipe": "is a named pipe", "socket": "is a socket", "device": "is a device", "dangling": "is a link to nothing",
-    "loop": "is a link that leads back to itself",
+    "pipe": "is a named pipe", "socket": "is a socket", "device": "is a device", "dangling": "is a broken link",
+    "loop": "is a link that points to itself",
 }  # fmt: skip
 #: Words of a command -> what in its folder is replaced.
 DOORS = {

@@ -1,4 +1,4 @@
-"""The door against files made to break a reader."""
+"""The reader against files made to break a reader."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ def test_a_link_out_of_the_folder_is_refused_and_one_within_is_followed(tmp_path
     (folder / "real").write_bytes(b"content")
     (folder / "within").symlink_to("real")
     (folder / "out").symlink_to("../secret")
-    door = BoundedReader(DataError, inside=folder)
-    assert door.read(folder / "within") == b"content"
+    reader = BoundedReader(DataError, inside=folder)
+    assert reader.read(folder / "within") == b"content"
     for path in (folder / "out", folder / ".." / "secret"):
         with pytest.raises(DataError, match="outside"):
-            door.read(path)
+            reader.read(path)
     assert SMALL.read(folder / "out") == b"key"
 
 

@@ -10,7 +10,7 @@ from adept_hub.io.strict_yaml import loads
 
 @pytest.mark.parametrize("text", ["a: 1\na: 2\n", "x: {b: 1, c: 2, b: 1}\n", "a: 1\n'a': 2\n", "- {1: 2, 1: 3}\n"])
 def test_a_name_twice(text: str) -> None:
-    with pytest.raises(yaml.YAMLError, match="stands twice"):
+    with pytest.raises(yaml.YAMLError, match="is repeated"):
         loads(text)
 
 

@@ -102,7 +102,7 @@ def test_so_is_a_full_disk(tmp_path: Path) -> None:
     [
         RuntimeError("PytorchStreamReader failed reading zip archive: failed finding central directory"),
         RuntimeError("shape '[2]' is invalid for input of size 3"),
-        IntegrityError("no whole safetensors file: I/O error (os error 28)"),
+        IntegrityError("not a complete safetensors file: I/O error (os error 28)"),
         FileNotFoundError(errno.ENOENT, "No such file or directory", "x"),
         PermissionError(errno.EACCES, "Permission denied", "/elsewhere/input.txt"),
     ],
@@ -143,7 +143,7 @@ def test_the_first_of_two_writers_wins_and_the_other_is_told(tmp_path: Path) -> 
             with atomic_folder(out) as quick:
                 (quick / "who").write_text("quick")
 
-    with pytest.raises(OutputExistsError, match="already there"):
+    with pytest.raises(OutputExistsError, match="already exists"):
         race()
     assert (out / "who").read_text() == "quick"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -60,12 +60,12 @@ def test_what_does_not_fit_changes_nothing(make_checkpoint, models: Path, tmp_pa
     data = json.loads(before)
     data["architectures"]["adept_joint_r18_fpn32"]["spec"]["depth"] = 34
     models.write_text(json.dumps(data))
-    with pytest.raises(PublishError, match="not of the architecture"):
+    with pytest.raises(PublishError, match="does not have the architecture"):
         bundle(folder, models=models, bundled=tmp_path / "bundled")
     assert json.loads(models.read_text()) == data
     models.write_bytes(before)
     monkeypatch.setattr("adept_hub.publish.bundle.MAX_BYTES", 1000)
-    with pytest.raises(PublishError, match="1,000 at most"):
+    with pytest.raises(PublishError, match="may have 1,000"):
         bundle(folder, models=models, bundled=tmp_path / "bundled")
     assert models.read_bytes() == before
     assert list((tmp_path / "bundled").glob("*")) == []

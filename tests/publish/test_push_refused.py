@@ -31,10 +31,10 @@ def spoil(run: Path, **changes: object) -> None:
     [
         ({"license": ""}, "has no license"),
         ({"license": "unstated"}, "has no license"),
-        ({"method": "scratch"}, "does not say its method"),
-        ({"method": "magic"}, "does not say its method"),
-        ({"data": " "}, "the data it was trained on"),
-        ({"images": 0}, "how many images"),
+        ({"method": "scratch"}, "does not specify the method"),
+        ({"method": "magic"}, "does not specify the method"),
+        ({"data": " "}, "the training data"),
+        ({"images": 0}, "the number of training images"),
     ],
 )
 def test_no_license_or_provenance_no_publication(hub: Hub, run: Path, changes: dict[str, object], message: str) -> None:

@@ -64,7 +64,7 @@ def test_an_entry_is_made_from_the_folder(make_checkpoint, tmp_path: Path, monke
     assert (info.sha256, info.size, info.license) == (config.sha256, config.size, config.license)
     assert adept_hub.load_state_dict("mine")
     (folder / CONFIG).write_text((folder / CONFIG).read_text().replace("0.485", "0.5"))
-    with pytest.raises(IntegrityError, match="is not the one that the registry knows"):
+    with pytest.raises(IntegrityError, match="is not the registered config"):
         adept_hub.load_state_dict("mine")
 
 

@@ -42,10 +42,10 @@ def test_several_files_and_a_taken_name(tmp_path: Path, mine: Path, monkeypatch:
         ({"extra": 1}, "unknown field 'extra'"),
         ({"architectures": []}, "expected a mapping"),
         ({"architectures": {"mine_r18_fpn": 3}}, "expected a mapping"),
-        ({"checkpoints": {"other_r18_fpn.photos": {}}}, "not a tag of a known architecture"),
+        ({"checkpoints": {"other_r18_fpn.photos": {}}}, "not a tag of a registered architecture"),
         ({"checkpoints": {"mine_r18_fpn": {}}}, "taken"),
-        ({"defaults": {"mine": "nothing"}}, "mine -> nothing leads to no entry"),
-        ({"deprecated": {"old": "nothing"}}, "old -> nothing leads to no entry"),
+        ({"defaults": {"mine": "nothing"}}, "mine -> nothing: there is no such entry"),
+        ({"deprecated": {"old": "nothing"}}, "old -> nothing: there is no such entry"),
         ({"defaults": {"mine": 3}}, "expected str"),
     ],
 )
@@ -57,14 +57,14 @@ def test_files_that_contradict_themselves(change: dict[str, Any], message: str) 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"location": {"repo": "org/mine", "revision": "main"}}, "no commit SHA"),
-        ({"location": {"repo": "org/mine"}}, "no commit SHA"),
-        ({"location": {"repo": "../mine", "revision": COMMIT}}, "no repository"),
-        ({"location": {"bundled": "../../etc"}}, "leaves the registry's own"),
-        ({"location": {"bundled": "/etc"}}, "leaves the registry's own"),
-        ({"location": {"bundled": "a/../../b"}}, "leaves the registry's own"),
-        ({"location": {"bundled": "C:\\x"}}, "leaves the registry's own"),
-        ({"location": {"bundled": "..\\x"}}, "leaves the registry's own"),
+        ({"location": {"repo": "org/mine", "revision": "main"}}, "not a commit SHA"),
+        ({"location": {"repo": "org/mine"}}, "not a commit SHA"),
+        ({"location": {"repo": "../mine", "revision": COMMIT}}, "not a valid repository"),
+        ({"location": {"bundled": "../../etc"}}, "is outside the registry's folder"),
+        ({"location": {"bundled": "/etc"}}, "is outside the registry's folder"),
+        ({"location": {"bundled": "a/../../b"}}, "is outside the registry's folder"),
+        ({"location": {"bundled": "C:\\x"}}, "is outside the registry's folder"),
+        ({"location": {"bundled": "..\\x"}}, "is outside the registry's folder"),
         ({"location": {}}, "either a bundled folder or a repo"),
         ({"location": {"bundled": "x", "repo": "org/mine", "revision": COMMIT}}, "either"),
         ({"sha256": ""}, "need the sha256"),
@@ -73,7 +73,7 @@ def test_files_that_contradict_themselves(change: dict[str, Any], message: str) 
         ({"config_sha256": "x"}, "config_sha256"),
         ({"size": "1000"}, "expected int"),
         ({"auto_map": "evil.py"}, "unknown field"),
-        ({"preprocessing": {"std": [0.2, 0.0, 0.2]}}, "a std that is not above 0"),
+        ({"preprocessing": {"std": [0.2, 0.0, 0.2]}}, "a std that is not positive"),
         ({"epochs": 10**400}, "too large"),
         ({"epochs": float("inf")}, "it must be finite"),
     ],
@@ -116,7 +116,7 @@ def test_an_installed_package_adds_its_registry_by_an_entry_point(tmp_path: Path
 
 
 def test_one_bad_entry_is_refused_when_the_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An entry that nobody asks for, and a name that stands twice, of which Python would keep the last."""
+    """An entry that nobody asks for, and a name that is repeated, of which Python would keep the last."""
     points = {"mine_r18_fpn.photos": checkpoint(), "mine_r18_fpn.bad": checkpoint(size=0)}
     bad = write(tmp_path / "bad.json", small(checkpoints=points))
     twice = tmp_path / "twice.json"
@@ -126,8 +126,8 @@ def test_one_bad_entry_is_refused_when_the_file_is_read(tmp_path: Path, monkeypa
     nan = write(tmp_path / "nan.json", small(checkpoints={"mine_r18_fpn.photos": checkpoint(epochs=float("nan"))}))
     for path, message in (
         (bad, "mine_r18_fpn.bad.*need the sha256 and size"),
-        (twice, "'mine_r18_fpn.photos' stands twice"),
-        (nan, "NaN is no number"),
+        (twice, "'mine_r18_fpn.photos' is repeated"),
+        (nan, "NaN is not a valid number"),
     ):
         monkeypatch.setenv("ADEPT_REGISTRY", str(path))
         with pytest.raises(RegistryError, match=message):

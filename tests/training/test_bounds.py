@@ -115,8 +115,8 @@ def test_shipped_recipes_are_within() -> None:
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ("model.fpn_channels=0", "spec.fpn_channels 0 is not within"),
-        ("model.head_fc_channels=1000000000", "is not within"),
+        ("model.fpn_channels=0", "spec.fpn_channels 0 is not between"),
+        ("model.head_fc_channels=1000000000", "is not between"),
         ("model.anchors.sizes=[-1,2,3,4]", "spec.anchors.sizes"),
         ('export.data="a\\u0001b"', "control characters"),
         (f"export.data={'x' * 30_000}", "is too long"),

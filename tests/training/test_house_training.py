@@ -72,7 +72,7 @@ def test_a_fine_tuned_detector_keeps_the_house_s_facts(tuned: Path, house: House
     assert f"| started from | {NAME}, {LICENSE}, SHA-256 {house.config.sha256} |" in card
     assert "0.1, 0.2, 0.3; 0.4, 0.5, 0.6" in card
     assert f"license: {LICENSE}" in card
-    assert "made without any label" not in card
+    assert "trained without labels" not in card
 
 
 def test_a_reloaded_detector_is_scored_on_the_pixels_that_it_was_trained_on(tuned: Path, house_data: HouseData) -> None:

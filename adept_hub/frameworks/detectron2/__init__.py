@@ -1,4 +1,4 @@
-"""Detectron2: what adept_hub knows of it."""
+"""Detectron2 as a `Framework`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A config.yaml that makes a stock Detectron2 agree with the weights."""
+"""Write a config.yaml with which Detectron2 builds a detector that matches the weights."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from adept_hub.spec import CheckpointConfig
 
 
 def config_yaml(config: CheckpointConfig, target: Target, weights: str) -> str:
-    """Text of a config for ``get_cfg().merge_from_file`` or Detectron2's own ``tools/train_net.py --config-file``.
+    """Return the text of a config for ``get_cfg().merge_from_file`` or Detectron2's ``tools/train_net.py``.
 
     Args:
-        config: of the checkpoint that was exported.
-        target: what it was exported into.
-        weights: absolute path of the weights beside the config.
+        config: the config of the exported checkpoint.
+        target: the target of the export.
+        weights: absolute path of the weights next to the config.
 
     Raises:
-        UnsupportedDetectorError: Detectron2 cannot express ``target``.
+        UnsupportedDetectorError: Detectron2 does not support ``target``.
     """
     if target.levels == "pretraining":
         raise UnsupportedDetectorError(
-            "Detectron2's config has no option for the level assignment (its ROIPooler is given 224 px on P4).\n"
-            "Leave levels='stock', and set it on the model in Python: "
+            "Detectron2's config has no option for the level assignment (its ROIPooler always uses 224 px on P4).\n"
+            "Use levels='stock', and set it on the model in Python: "
             f"model.roi_heads.box_pooler.canonical_box_size = {config.spec.levels.upper[1]:g}"
         )
     spec, pixels = config.spec, config.preprocessing
@@ -70,11 +70,11 @@ def finished_config(text: str, settings: InferenceSettings) -> str:
     return comments + str(yaml.safe_dump(content, sort_keys=False))
 
 
-# Solver and test settings are those of SoCo's published fine-tuning; where a key is left out,
-# Detectron2's default already agrees with the weights.
+# Solver and test settings are those of SoCo's published fine-tuning; omitted keys have defaults that already match the
+# weights.
 TEMPLATE = """\
 # Detectron2 config for {name} ({detector}), written by adept export; sha256 of the checkpoint {sha256}.
-# Without it, stock defaults (BGR, std 1, stride in the 1x1, FrozenBN, no norm in FPN and head) would spoil the weights.
+# The stock defaults (BGR, std 1, stride in the 1x1, FrozenBN, no norm in FPN and head) do not match the weights.
 # Run:      train_net.py --config-file config.yaml
 # Override: train_net.py --config-file config.yaml MODEL.WEIGHTS /elsewhere/model.pth MODEL.ROI_HEADS.NUM_CLASSES 3
 VERSION: 2

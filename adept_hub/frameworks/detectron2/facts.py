@@ -1,4 +1,4 @@
-"""What a Detectron2 config or model says about its detector."""
+"""Read the facts of a Detectron2 config or model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from adept_hub.convert.options import ANCHOR_STRIDES
 from adept_hub.errors import CheckpointError
 from adept_hub.io.config_files import read_plain_config, refuse_python
 
-#: Detectron2's defaults (detectron2/config/defaults.py) under its own Base-RCNN-FPN.yaml, for the keys read here.
+#: Detectron2's defaults (detectron2/config/defaults.py with its Base-RCNN-FPN.yaml) for the keys that are read here.
 DETECTRON2_STOCK: Config = {
     "INPUT": {"FORMAT": "BGR"},
     "MODEL": {
@@ -36,7 +36,7 @@ DETECTRON2_STOCK: Config = {
 
 
 def detectron2_facts(config: Config) -> Facts:
-    """Facts of a Detectron2 config (a nested mapping, ``_BASE_`` resolved); keys left out have the stock values."""
+    """Return the facts of a Detectron2 config (a nested mapping, ``_BASE_`` resolved); omitted keys have defaults."""
     whole = merge(DETECTRON2_STOCK, config)
     model = whole["MODEL"]
     head, sizes = model["ROI_BOX_HEAD"], value(model["ANCHOR_GENERATOR"]["SIZES"])
@@ -53,7 +53,7 @@ def detectron2_facts(config: Config) -> Facts:
         p6="pool" if model["BACKBONE"]["NAME"] == "build_resnet_fpn_backbone" else str(model["BACKBONE"]["NAME"]),
         rpn_convs=len(value(model["RPN"]["CONV_DIMS"])),
         rpn_softmax=False,
-        # One list for all levels may stand for each of them.
+        # A single list applies to all levels.
         anchor_sizes=tuple(tuple(level) for level in (sizes if len(sizes) > 1 else sizes * len(ANCHOR_STRIDES))),
         anchor_ratios=tuple(value(model["ANCHOR_GENERATOR"]["ASPECT_RATIOS"])[0]),
         anchors_rounded=False,
@@ -69,10 +69,10 @@ def detectron2_facts(config: Config) -> Facts:
 
 
 def read_config(path: Path, run_config: bool) -> Facts:  # YAML is never run
-    """Read the facts of a YAML config and of those that it is based on.
+    """Read the facts of a YAML config with its bases.
 
     Raises:
-        CheckpointError: it is not a Detectron2 config.
+        CheckpointError: the file is not a Detectron2 config.
     """
     data = read_plain_config(path, "_BASE_", refuse_python)
     if not {"MODEL", "INPUT", "SOLVER"} & set(data):

@@ -47,7 +47,7 @@ BODY = (
     KeyRow("linear", "rpn.bbox_pred", "proposal_generator.rpn_head.anchor_deltas"),
 )
 
-#: Module of the RoI head -> the same inside a box head.
+#: Canonical module of the RoI head -> its name inside a box head.
 HEAD = (
     KeyRow("conv_bias", "head.0.0", "conv1"),
     KeyRow("norm", "head.0.1", "conv1.norm"),
@@ -60,7 +60,7 @@ HEAD = (
     KeyRow("linear", "head.5", "fc1"),
 )
 
-#: Keys that are not pre-trained: predictors, the mask head, and buffers that old files hold.
+#: Keys that are not pre-trained: predictors, the mask head, and buffers in old files.
 FRESH = (
     r"roi_heads\.box_predictor\..*",
     r"roi_heads\.mask_head\..*",
@@ -68,7 +68,7 @@ FRESH = (
     r"(proposal_generator\.)?anchor_generator\.cell_anchors\.\d+",
 )
 
-#: The box predictors; the slot of a stage is filled in for Cascade only.
+#: The box predictors; the slot ``{stage}`` is replaced for Cascade only.
 BOX_PREDICTOR = (
     KeyRow("linear", "cls", "roi_heads.box_predictor{stage}.cls_score"),
     KeyRow("linear", "box", "roi_heads.box_predictor{stage}.bbox_pred"),
@@ -87,7 +87,7 @@ MASK_HEAD = (
     KeyRow("linear", "mask.logits", "roi_heads.mask_head.predictor"),
 )
 
-#: What a state may hold beside its weights.
+#: Keys that a state dict may have besides weights.
 BUFFERS: tuple[str, ...] = (r"pixel_(mean|std)", r"(proposal_generator\.)?anchor_generator\.cell_anchors\.\d+")
 
 LAYOUT = Layout(

@@ -1,4 +1,4 @@
-"""What to change in a detector of Detectron2 so that it can hold the weights, in the framework's own words."""
+"""Remedies for Detectron2: what to change in a config so that the detector matches the weights."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ REMEDIES: Mapping[str, str] = {
     "fpn_extra_convs": 'set MODEL.BACKBONE.NAME to "build_resnet_fpn_backbone", whose P6 is pooled',
     "rpn_convs": "set MODEL.RPN.CONV_DIMS to [-1]",
     "rpn_channels": "set MODEL.RPN.CONV_DIMS to [-1]",
-    "anchors": "set MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS to [{ratios}], with one size a level in SIZES",
-    "rpn_softmax": "use one sigmoid logit an anchor",
+    "anchors": "set MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS to [{ratios}], with one size per level in SIZES",
+    "rpn_softmax": "use one sigmoid logit per anchor",
     "head_shape": "set MODEL.ROI_BOX_HEAD.NUM_CONV to 4, NUM_FC to 1, CONV_DIM to {convs} and FC_DIM to {fc}",
     "head_norm": 'set MODEL.ROI_BOX_HEAD.NORM to "SyncBN"',
     "channel_order": 'set INPUT.FORMAT to "RGB"',

@@ -1,4 +1,4 @@
-"""MMDetection 3: what adept_hub knows of it."""
+"""MMDetection 3 as a `Framework`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from adept_hub.frameworks.mmdet.remedies import REMEDIES
 
 
 def _wrapped(state: Mapping[str, Tensor], classes: tuple[str, ...]) -> dict[str, Any]:
-    # The classes are what MMDetection writes next to the results of its inference.
+    # MMDetection's inference reads the class names from the weights file.
     return {"state_dict": dict(state), "meta": {"dataset_meta": {"classes": list(classes)}} if classes else {}}
 
 

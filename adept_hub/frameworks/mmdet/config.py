@@ -1,4 +1,4 @@
-"""A config.py that makes a stock MMDetection agree with the weights."""
+"""Write a config.py with which MMDetection builds a detector that matches the weights."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _CASCADE_STDS = tuple((0.1 / k, 0.1 / k, 0.2 / k, 0.2 / k) for k in (1, 2, 3))
 
 
 def config_py(config: CheckpointConfig, target: Target) -> str:
-    """Text of a config for ``Config.fromfile`` and MMDetection's own ``tools/train.py``, beside ``model.pth``.
+    """Return the text of a config, next to ``model.pth``, for ``Config.fromfile`` and MMDetection's ``tools/train.py``.
 
-    It stands on MMDetection's stock Faster, Mask or Cascade R-CNN config and states what must differ.
+    It is based on MMDetection's stock Faster, Mask or Cascade R-CNN config and overrides what must differ.
 
     Args:
-        config: of the checkpoint that was exported.
-        target: what it was exported into.
+        config: the config of the exported checkpoint.
+        target: the target of the export.
     """
     spec, pixels = config.spec, config.preprocessing
     inner = _norm(target)
@@ -53,7 +53,7 @@ def config_py(config: CheckpointConfig, target: Target) -> str:
 
 
 def anchor_scales(sizes: tuple[float, ...]) -> str:
-    """Return the arguments of MMDetection's AnchorGenerator that give anchors of ``sizes`` px on P2-P6."""
+    """Return the arguments of MMDetection's AnchorGenerator for anchors of ``sizes`` px on P2-P6."""
     scales = {size / stride for size, stride in zip(sizes, ANCHOR_STRIDES, strict=True)}
     return f"scales=[{scales.pop():g}]" if len(scales) == 1 else f"scales=[1], base_sizes={list(sizes)}"
 
@@ -66,12 +66,12 @@ def finished_config(text: str, settings: InferenceSettings) -> str:
     )  # fmt: skip
 
 
-#: MMDetection freezes norms in its backbone only; this module registers torchvision's FrozenBatchNorm2d as FrozenBN.
+#: MMDetection can freeze norms only in its backbone; this module registers torchvision's FrozenBatchNorm2d as FrozenBN.
 _FROZEN_IMPORT = "custom_imports = dict(imports=['adept_hub.integrations.mmdet'])  # FrozenBN of FPN and heads\n"
 
 
 def _norm(target: Target) -> str:
-    """The norm of FPN and heads."""
+    """Return the norm config of FPN and heads."""
     if target.norm == "none":
         return "None"
     return f"dict(type='{target.norm}', requires_grad={target.norm != 'FrozenBN'})"
@@ -98,7 +98,7 @@ def _bbox_head(spec: DetectorSpec, target: Target) -> str:
     )
     if target.detector != "cascade_rcnn":
         return f"dict({common})"
-    # A list replaces the base's list as a whole, so that each stage is stated in full.
+    # A list replaces the base's list entirely, so that each stage needs all of its settings.
     stages = ",\n".join(
         f"            dict({common}, roi_feat_size={spec.ROI_SIZE}, reg_class_agnostic=True,\n"
         "                 loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),\n"
@@ -116,10 +116,10 @@ def _mask_head(spec: DetectorSpec, target: Target) -> str:
     return f"        mask_roi_extractor={_extractor(spec, target, 14)},\n        mask_head=dict({head}),\n"
 
 
-# The schedule is the stock 1x one with the weight decay of SoCo's published fine-tuning.
+# The stock 1x schedule with the weight decay of SoCo's published fine-tuning.
 TEMPLATE = """\
 # MMDetection 3 config for {name} ({detector}), written by adept export; sha256 of the checkpoint {sha256}.
-# Without it, stock defaults (frozen stage 1, norm_eval, no norm in the FPN, two-fc head) would spoil the weights.
+# The stock defaults (frozen stage 1, norm_eval, no norm in the FPN, two-fc head) do not match the weights.
 # Run:      tools/train.py config.py
 # Override: tools/train.py config.py --cfg-options load_from=/elsewhere/model.pth
 _base_ = [
@@ -157,7 +157,7 @@ optim_wrapper = dict(optimizer=dict(weight_decay=2.5e-5))
 """
 
 _FINISHED = """
-# Of this fine-tuned detector: its anchors, and the sizes and limits that it was tested with.
+# Settings of this fine-tuned detector: its anchors, and the image sizes and limits of its evaluation.
 model['rpn_head']['anchor_generator'].update(scales=[1], base_sizes={anchors})
 model['test_cfg'] = dict(
     rpn=dict(nms_pre=1000, max_per_img={proposals}), rcnn=dict(score_thr={score}, max_per_img={detections}))
@@ -165,7 +165,7 @@ test_pipeline = _base_.test_pipeline
 for step in test_pipeline:
     if step['type'] == 'Resize':
         step['scale'] = {scale}
-        step['backend'] = 'pillow'  # averages over areas, as in training; OpenCV takes single pixels
+        step['backend'] = 'pillow'  # antialiased, as in training; OpenCV is not
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 """

@@ -1,4 +1,4 @@
-"""What a MMDetection config or model says about its detector."""
+"""Read the facts of an MMDetection config or model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from adept_hub.errors import CheckpointError
 from adept_hub.io.config_files import read_plain_config, refuse_python
 from adept_hub.io.paths import is_file, not_a
 
-#: MMDetection 3's _base_/models/faster-rcnn_r50_fpn.py, for the keys read here.
+#: MMDetection 3's _base_/models/faster-rcnn_r50_fpn.py for the keys that are read here.
 MMDET_STOCK: Config = {
     "data_preprocessor": {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD), "bgr_to_rgb": True},
     "backbone": {
@@ -34,7 +34,7 @@ MMDET_STOCK: Config = {
 
 
 def mmdet_facts(model: Config) -> Facts:
-    """Facts of the ``model`` of a MMDetection config; keys left out have MMDetection's defaults."""
+    """Return the facts of the ``model`` of an MMDetection config; omitted keys have MMDetection's defaults."""
     pixels, body, neck = model["data_preprocessor"], model["backbone"], model["neck"]
     rpn, roi = model["rpn_head"], model["roi_head"]
     heads, extractors = roi["bbox_head"], roi["bbox_roi_extractor"]
@@ -89,10 +89,10 @@ def _mmdet_sizes(generator: Config) -> tuple[tuple[float, ...], ...]:
 
 
 def read_config(path: Path, run_config: bool) -> Facts:
-    """Read the facts of a config and of those that it is based on; a Python file is executed with ``run_config`` alone.
+    """Read the facts of a config with its bases; a Python file is executed only with ``run_config``.
 
     Raises:
-        CheckpointError: it does not configure a two-stage detector with a neck.
+        CheckpointError: the config is not that of a two-stage detector with a neck.
     """
     config = read_plain_config(path, "_base_", _run_mmengine if run_config else refuse_python)
     model = config.get("model")
@@ -106,14 +106,14 @@ def _run_mmengine(path: Path) -> Config:
         from mmengine.config import Config as MMConfig
     except ModuleNotFoundError as error:
         raise CheckpointError(
-            f"{path} is a Python config, which needs mmengine, and mmengine is not installed here.\n"
-            "Run adept doctor where you train: pip install mmengine"
+            f"{path} is a Python config, which needs mmengine, but mmengine is not installed.\n"
+            "Run adept doctor where you train, or install it: pip install mmengine"
         ) from error
     if not is_file(path):
         raise CheckpointError(not_a("a config file", path))
     try:
         found: Config = MMConfig.fromfile(str(path)).to_dict()
-    except Exception as error:  # the file is a program: it may raise anything
+    except Exception as error:  # the file is a program, which may raise anything
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{path} cannot be run: {type(error).__name__}: {reason}") from error
     return found

@@ -7,7 +7,7 @@ from adept_hub.convert.keymap import KeyRow
 from adept_hub.convert.structure import Layout
 
 BODY = (
-    # MMDetection's ResNet has torchvision's names.
+    # MMDetection's ResNet uses torchvision's names.
     KeyRow("conv", "backbone.conv1", "backbone.conv1"),
     KeyRow("norm", "backbone.bn1", "backbone.bn1"),
     KeyRow("conv", "backbone.layer{}.{}.conv{}", "backbone.layer{}.{}.conv{}"),
@@ -23,7 +23,7 @@ BODY = (
     KeyRow("linear", "rpn.bbox_pred", "rpn_head.rpn_reg"),
 )
 
-#: Module of the RoI head -> the same inside a bbox head.
+#: Canonical module of the RoI head -> its name inside a bbox head.
 HEAD = (
     KeyRow("conv_bias", "head.0.0", "shared_convs.0.conv"),
     KeyRow("norm", "head.0.1", "shared_convs.0.bn"),
@@ -43,7 +43,7 @@ FRESH = (
     r"data_preprocessor\.(mean|std)",
 )
 
-#: The box predictors; the slot of a stage is filled in for Cascade only.
+#: The box predictors; the slot ``{stage}`` is replaced for Cascade only.
 BOX_PREDICTOR = (
     KeyRow("linear", "cls", "roi_head.bbox_head{stage}.fc_cls"),
     KeyRow("linear", "box", "roi_head.bbox_head{stage}.fc_reg"),
@@ -56,7 +56,7 @@ MASK_HEAD = (
     KeyRow("linear", "mask.logits", "roi_head.mask_head.conv_logits"),
 )
 
-#: What a state may hold beside its weights.
+#: Keys that a state dict may have besides weights.
 BUFFERS: tuple[str, ...] = (r"data_preprocessor\.(mean|std)",)
 
 LAYOUT = Layout(

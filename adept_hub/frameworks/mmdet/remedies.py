@@ -1,4 +1,4 @@
-"""What to change in a detector of MMDetection 3 so that it can hold the weights, in the framework's own words."""
+"""Remedies for MMDetection 3: what to change in a config so that the detector matches the weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ REMEDIES: Mapping[str, str] = {
     "depth": "set backbone.depth={want}",
     "backbone_norm": "set backbone.norm_cfg=dict(type='SyncBN', requires_grad=True)",
     "fpn_norm": "set neck.norm_cfg=dict(type='SyncBN', requires_grad=True)",
-    "fpn_channels": "set neck.out_channels={want}, and in_channels of rpn_head, bbox_head and the RoI extractor to it",
+    "fpn_channels": "set neck.out_channels={want}, and the in_channels of rpn_head, bbox_head and the RoI extractor",
     "fpn_extra_convs": "set neck.add_extra_convs=False",
     "rpn_convs": "set rpn_head.num_convs=1",
     "rpn_channels": "set rpn_head.feat_channels={want}",

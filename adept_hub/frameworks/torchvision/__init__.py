@@ -1,4 +1,4 @@
-"""torchvision: what adept_hub knows of it."""
+"""torchvision as a `Framework`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from adept_hub.frameworks.torchvision.keys import (
 from adept_hub.frameworks.torchvision.remedies import REMEDIES
 
 
-def _no_config(path: Path, run_config: bool) -> Facts:  # as every framework's reader
+def _no_config(path: Path, run_config: bool) -> Facts:  # the signature of every framework's reader
     raise CheckpointError(f"{path} is not a config of torchvision, which has no config files.")
 
 

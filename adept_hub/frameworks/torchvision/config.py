@@ -1,4 +1,4 @@
-"""A build_model.py that builds the detector with torchvision alone."""
+"""Write a build_model.py that builds the detector with torchvision only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from adept_hub.models.pooling import CANONICAL_SIZE, PyramidRoIAlign, canonical_
 from adept_hub.models.transform import AntialiasedTransform
 from adept_hub.spec import PARTS, CheckpointConfig
 
-#: The same, as prefixes, and those of the parts.
+#: The same as prefixes, and the prefixes of the parts.
 _FRESH_PREFIXES = ("roi_heads.box_predictor.", "roi_heads.mask_head.", "roi_heads.mask_predictor.")
 _PLACES = {
     "backbone": "backbone.body.",
@@ -31,14 +31,15 @@ _CASCADE_LINE = "    model.roi_heads = CascadeRoIHeads(model.roi_heads, {fc}, nu
 
 
 def build_model_py(config: CheckpointConfig, target: Target, parts: Iterable[str] = PARTS) -> str:
-    """Source of a module that builds the exported detector with torchvision alone and loads ``model.safetensors``.
+    """Return the source of a module that builds the exported detector and loads ``model.safetensors``.
 
-    The classes that torchvision lacks (unrounded anchors, aligned pooling) are the library's own, copied in.
+    The module needs only torchvision: the classes that torchvision lacks (unrounded anchors, aligned pooling) are
+    copied into it.
 
     Args:
-        config: of the checkpoint that was exported.
-        target: what it was exported into.
-        parts: that were exported; the others start at random.
+        config: the config of the exported checkpoint.
+        target: the target of the export.
+        parts: the exported parts; the others are randomly initialized.
     """
     spec, pixels = config.spec, config.preprocessing
     inner, cascade = _NORM_LAYERS[target.norm], target.detector == "cascade_rcnn"
@@ -84,8 +85,8 @@ def finished_model_py(text: str, settings: InferenceSettings) -> str:
         ("    from build_model import build_model\n    model = build_model(num_classes=3)   # background included; RGB",
          "    from build_model import build_detector\n    model = build_detector()   # RGB"),
         ("weights: Path | None = WEIGHTS)", "weights: Path | None = None)"),
-        ("The detector with the pre-trained parts loaded; class, box and mask predictors are fresh.",
-         "An untrained detector of this architecture, or with the parts of a file of weights loaded."),
+        ("Build the detector and load the pre-trained parts; class, box and mask predictors are new.",
+         "Build the architecture, and load the parts in a weights file, if any."),
     ):  # fmt: skip
         if old not in text:
             raise ValueError(f"the export's build_model.py no longer has {old!r}")
@@ -115,7 +116,7 @@ CLASSES = {classes!r}
 
 
 def build_detector() -> {kind}:
-    \"\"\"The fine-tuned detector in evaluation mode, with the sizes and limits that it was tested with.\"\"\"
+    \"\"\"Build the fine-tuned detector in evaluation mode, with the image sizes and limits of its evaluation.\"\"\"
     model = build_model(len(CLASSES) + 1)
 {predictor}    model.load_state_dict(load_file(WEIGHTS))
     model.transform.min_size, model.transform.max_size = ({side},), {longest}
@@ -127,8 +128,8 @@ def build_detector() -> {kind}:
 TEMPLATE = '''\
 """{name} as a torchvision {detector}, written by adept export; sha256 of the checkpoint {sha256}.
 
-Needs torch, torchvision and safetensors, nothing else. No stock torchvision builder fits these weights: they have norms
-in the FPN and the head and one convolution in the RPN; anchors are not rounded and RoIAlign is aligned.
+It needs only torch, torchvision and safetensors. No stock torchvision builder matches these weights: they have norms in
+the FPN and the head and one convolution in the RPN; anchors are not rounded and RoIAlign is aligned.
 
     from build_model import build_model
     model = build_model(num_classes=3)   # background included; RGB images in [0, 1], boxes xyxy
@@ -181,7 +182,7 @@ INNER_NORM = {inner}
 
 
 def build_model(num_classes: int = NUM_CLASSES, weights: Path | None = WEIGHTS) -> {kind}:
-    """The detector with the pre-trained parts loaded; class, box and mask predictors are fresh."""
+    """Build the detector and load the pre-trained parts; class, box and mask predictors are new."""
     trunk = resnet.resnet{depth}(weights=None, norm_layer=BODY_NORM)
     body = IntermediateLayerGetter(trunk, {{f"layer{{i}}": f"c{{i + 1}}" for i in range(1, 5)}})
     fpn = FeaturePyramidNetwork({stages}, {fpn}, norm_layer=INNER_NORM)
@@ -208,6 +209,6 @@ def build_model(num_classes: int = NUM_CLASSES, weights: Path | None = WEIGHTS) 
         fresh = {fresh}
         missing = [key for key in result.missing_keys if not key.startswith(fresh)]
         if missing or result.unexpected_keys:
-            raise RuntimeError(f"{{weights}} does not fit: missing {{missing}}, unexpected {{result.unexpected_keys}}")
+            raise RuntimeError(f"{{weights}}: missing keys {{missing}}, unexpected keys {{result.unexpected_keys}}")
     return model
 '''

@@ -1,4 +1,4 @@
-"""What stock torchvision, or a model of it, says about its detector."""
+"""Read the facts of a torchvision model, or of its stock builder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import nn
 from adept_hub.convert.facts import IMAGENET_MEAN, IMAGENET_STD, Facts
 from adept_hub.convert.options import DOWNSTREAM_SIZES
 
-#: torchvision has no config: its builder fasterrcnn_resnet50_fpn, as read in torchvision 0.29.
+#: torchvision has no configs; these are the facts of fasterrcnn_resnet50_fpn in torchvision 0.29.
 TORCHVISION_STOCK = Facts(
     channel_order="rgb",
     mean=IMAGENET_MEAN,

@@ -22,7 +22,7 @@ BODY = (
     KeyRow("linear", "rpn.bbox_pred", "rpn.head.bbox_pred"),
 )
 
-#: Module of the RoI head -> the same inside a box head.
+#: Canonical module of the RoI head -> its name inside a box head.
 HEAD = (
     KeyRow("conv_bias", "head.0.0", "0.0"),
     KeyRow("norm", "head.0.1", "0.1"),
@@ -41,7 +41,7 @@ FRESH = (
     r"roi_heads\.mask_(head|predictor)\..*",
 )
 
-#: The box predictors; the slot of a stage is filled in for Cascade only.
+#: The box predictors; the slot ``{stage}`` is replaced for Cascade only.
 BOX_PREDICTOR = (
     KeyRow("linear", "cls", "roi_heads.box_predictor{stage}.cls_score"),
     KeyRow("linear", "box", "roi_heads.box_predictor{stage}.bbox_pred"),
@@ -54,7 +54,7 @@ MASK_HEAD = (
     KeyRow("linear", "mask.logits", "roi_heads.mask_predictor.mask_fcn_logits"),
 )
 
-#: What a state may hold beside its weights.
+#: Keys that a state dict may have besides weights.
 BUFFERS: tuple[str, ...] = ()
 
 LAYOUT = Layout(
@@ -83,5 +83,5 @@ PATTERNS = KeyPatterns(
     two_stage=(r"backbone\.fpn\..*", r"rpn\.head\..*", r"roi_heads\.box_head\..*"),
     cascade=r"roi_heads\.box_predictor\.\d+\..*",
     mask=r"roi_heads\.mask_head\..*",
-    without_fpn=((r"backbone\.body\.0\.0\.weight", "a torchvision detector on MobileNet"),),
+    without_fpn=((r"backbone\.body\.0\.0\.weight", "a torchvision detector with MobileNet"),),
 )

@@ -1,4 +1,4 @@
-"""What to change in a detector of torchvision so that it can hold the weights, in the framework's own words."""
+"""Remedies for torchvision: what to change in the code so that the detector matches the weights."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ REMEDIES: Mapping[str, str] = {
     "fpn_extra_convs": "build the FPN with extra_blocks=LastLevelMaxPool()",
     "rpn_convs": "pass rpn_head=RPNHead({channels}, {count}, conv_depth=1) (stock fasterrcnn_resnet50_fpn_v2 has two)",
     "rpn_channels": "pass rpn_head=RPNHead({want}, {count}, conv_depth=1)",
-    "anchors": "pass an AnchorGenerator with aspect_ratios=({ratios},) * 5 and one size a level",
-    "rpn_softmax": "use one sigmoid logit an anchor",
+    "anchors": "pass an AnchorGenerator with aspect_ratios=({ratios},) * 5 and one size per level",
+    "rpn_softmax": "use one sigmoid logit per anchor",
     "head_shape": "pass box_head=FastRCNNConvFCHead(({channels}, 7, 7), [{convs}] * 4, [{fc}], "
     "norm_layer=torch.nn.BatchNorm2d)",
     "head_norm": "pass box_head=FastRCNNConvFCHead(..., norm_layer=torch.nn.BatchNorm2d)",
-    "channel_order": "give RGB images",
+    "channel_order": "pass RGB images",
     "mean": "pass image_mean={want}",
     "std": "pass image_std={want}",
     "stride_in_1x1": "build the backbone from torchvision.models.resnet",
-    "dilation": "leave replace_stride_with_dilation out",
+    "dilation": "omit replace_stride_with_dilation",
     "frozen_stages": "pass trainable_backbone_layers=5",
     "frozen_norms": "build the ResNet with norm_layer=torch.nn.BatchNorm2d (or SyncBatchNorm)",
     "anchor_sizes": "export with --anchors pretraining{rescaled}",

@@ -52,7 +52,7 @@ def test_the_command_states_the_license(house: House, house_data: HouseData, tmp
     settings = [word for setting in QUICK for word in ("--set", setting)]
     words = ["finetune", house.source, "--data", *house_data.words(), "--out", str(tmp_path / "run"), "--device", "cpu"]
     assert main([*words, *settings, "--license", "mit"]) == 1
-    assert f"{NAME}, which this starts from, is under {LICENSE}" in capsys.readouterr().err
+    assert f"The start, {NAME}, is under {LICENSE}" in capsys.readouterr().err
     assert main([*words, *settings, "--license", "mit", "--relicense"]) == 0
     assert read_config(tmp_path / "run" / "last").license == "mit"
 

@@ -66,7 +66,7 @@ def test_classes_order_and_restrict(classes: list[str], house_data: HouseData) -
         ("trian: VAL\n", "unknown field 'trian'. Did you mean 'train'?"),
         ("train: VAL\nnames: [zebra]\n", "unknown field 'names'"),
         ("val: VAL\n", "has no field 'train'"),
-        ("train: VAL\ntrain: OTHER\n", "'train' stands twice"),
+        ("train: VAL\ntrain: OTHER\n", "'train' is repeated"),
         ("[]\n", "has no field 'train'"),
         ("train: [VAL, 3]\n", "train must be"),
         ("train: voc:somewhere\n", "'voc:somewhere' is a folder, but one of its image sets is needed here"),

@@ -27,7 +27,7 @@ def test_a_subset_appears_whole_or_not_at_all(tmp_path: Path, capsys: pytest.Cap
     assert sorted(expected) == ["annotations.json", "subset.json"]
     assert f"coco:{home / 'few' / 'annotations.json'}:" in whole.output
     assert main(list(words)) == 1, "one that is there is left alone"
-    assert "few is already there" in capsys.readouterr().err
+    assert "few already exists" in capsys.readouterr().err
     (home / "few").rename(tmp_path / "kept")
     for at in moments(whole.changes, 5):
         dead = run(adept, *words, below=home, at=at)

@@ -89,13 +89,13 @@ def check_resumed(origin: FinetuneStart, folder: Path) -> None:
     path = folder / RUN
     if not os.path.lexists(path):
         return  # load_state reports a missing run
-    door = BoundedReader(
+    reader = BoundedReader(
         ResumeError, MAX_ANNOTATIONS, remedy="Start the run again with another --out.", surrogates=True
     )
-    content = door.json(path)
+    content = reader.json(path)
     recorded = content.get("starts") if isinstance(content, dict) else ""
     if recorded is not None and not (isinstance(recorded, list) and all(isinstance(s, dict) for s in recorded)):
-        raise door.refuse(path, "is not what a run wrote")
+        raise reader.refuse(path, "is not what a run wrote")
     if recorded is not None and recorded != to_dict(origin.starts):
         before = f"{recorded[-1].get('name', '?')!s:.200}" if recorded else "random values"
         raise ResumeError(

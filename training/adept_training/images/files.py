@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 IMAGE_SUFFIXES = tuple(
     ".jpg .jpeg .jpe .mpo .png .webp .bmp .gif .avif .tif .tiff .ppm .pgm .pnm .jp2 .j2k".split()  # noqa: SIM905
 )
-_DOOR = BoundedReader(ImageDecodeError, MAX_IMAGE)
+_READER = BoundedReader(ImageDecodeError, MAX_IMAGE)
 
 
 def read_file(path: Path, key: str) -> bytes:
@@ -30,12 +30,12 @@ def read_file(path: Path, key: str) -> bytes:
     Raises:
         ImageDecodeError: it is missing, unreadable, not a regular file (a pipe may never end), or too large.
     """
-    return _DOOR.read(path, one_line(key))
+    return _READER.read(path, one_line(key))
 
 
 def read_file_size(path: Path, key: str) -> tuple[int, int]:
     """Read width and height of an image file, as `decode` will return them, from its header. Raises as `read_file`."""
-    with _DOOR.open(path, one_line(key)) as file:
+    with _READER.open(path, one_line(key)) as file:
         return read_size(file, key)
 
 

@@ -15,7 +15,7 @@ from adept_training.labels.objects import Collector, as_float, name_below, size_
 from adept_training.labels.problems import LabelProblem
 from adept_training.labels.records import Split
 
-_DOOR = BoundedReader(DataError, limit=MAX_ANNOTATIONS)
+_READER = BoundedReader(DataError, limit=MAX_ANNOTATIONS)
 _ID_FIELDS = ("image_id", "category_id")
 
 
@@ -69,7 +69,7 @@ def read_coco(annotations: Path, part: Part, name: str, problems: list[LabelProb
 def _load(path: Path, name: str, problems: list[LabelProblem]) -> dict[str, list[Any]]:
     sections: dict[str, list[Any]] = {"images": [], "annotations": [], "categories": []}
     try:
-        content = _DOOR.json(path, lenient=True)  # a NaN in one box is that object's problem
+        content = _READER.json(path, lenient=True)  # a NaN in one box is that object's problem
     except DataError as error:
         problems.append(LabelProblem("unreadable-annotations", name, str(path), str(error)[:160]))
         return sections

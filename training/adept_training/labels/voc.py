@@ -16,7 +16,7 @@ from adept_training.labels.objects import Collector, name_below, size_fault
 from adept_training.labels.problems import LabelProblem
 from adept_training.labels.records import Split
 
-_DOOR = BoundedReader(DataError, limit=64 << 20)
+_READER = BoundedReader(DataError, limit=64 << 20)
 _SUFFIXES = (".jpg", *IMAGE_SUFFIXES)
 
 
@@ -117,7 +117,7 @@ def _stems(folder: Path, set_name: str) -> list[str]:
     """Read the images of a set: a whole line if that file exists, else its first word, as in the sets of a class."""
     path = folder / "ImageSets" / "Main" / f"{set_name}.txt"
     # A stem in another encoding is a problem of its image, which is then missing.
-    text = _DOOR.read(path).decode("utf-8-sig", "replace")
+    text = _READER.read(path).decode("utf-8-sig", "replace")
     stems = []
     for line in filter(None, map(str.strip, text.splitlines())):
         first, *rest = line.split()
@@ -129,7 +129,7 @@ def _stems(folder: Path, set_name: str) -> list[str]:
 def _parse(path: Path) -> ElementTree.Element | str:
     """Parse the root element; return the reason if there is none."""
     try:
-        return _DOOR.xml(path)
+        return _READER.xml(path)
     except DataError as error:
         return str(error)
 

@@ -197,10 +197,10 @@ def _remember(folder: Path, name: str, run_id: str) -> None:
 def _all_known(path: Path) -> dict[str, str]:
     if not os.path.lexists(path):
         return {}
-    door = BoundedReader(
+    reader = BoundedReader(
         TrackerError, remedy=f"Remove it to start a new run in the tracker: rm {shlex.quote(str(path))}"
     )
-    content = door.json(path)
+    content = reader.json(path)
     if not isinstance(content, dict) or not all(isinstance(run_id, str) for run_id in content.values()):
-        raise door.refuse(path, "does not contain run ids")
+        raise reader.refuse(path, "does not contain run ids")
     return content

@@ -1,4 +1,4 @@
-"""No module opens, reads or parses bytes from elsewhere on its own: the doors do, and are listed with their reason."""
+"""No module opens, reads or parses untrusted bytes but the readers, which are listed with their reason."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from tests.io.reads import Read, find_reads
 
 PACKAGES = tuple(Path(package.__file__).parent for package in (adept_hub, adept_training))
 
-#: The doors. Each bounds a file and requires a regular one before anything parses it (see test_hostile_readers).
+#: The readers. Each bounds a file and requires a regular one before anything parses it (see test_hostile_readers).
 DOORS = {
-    "adept_hub.io.read": "the door",
-    "adept_hub.io.strict_json": "JSON, for the door alone",
-    "adept_hub.io.strict_yaml": "YAML, for the door alone",
+    "adept_hub.io.read": "the reader",
+    "adept_hub.io.strict_json": "JSON, for the reader alone",
+    "adept_hub.io.strict_yaml": "YAML, for the reader alone",
     "adept_hub.io.archives": "tar files, of which only members are read",
     "adept_hub.checkpoint.weights_file": "safetensors, whose library maps a file by its name",
     "adept_hub.checkpoint.tensor_files": "torch.save's files, whose library maps a file by its name",
     "adept_hub.checkpoint.array_pickles": "Detectron2's pickles, by an unpickler that builds arrays only",
-    "adept_training.images.decode": "encoded images, from bytes or streams that the door gave",
+    "adept_training.images.decode": "encoded images, from bytes or streams that the reader gave",
     "adept_training.proposals.table.files": "Parquet and NumPy arrays, whose libraries adept_hub does without",
 }
 
@@ -36,7 +36,7 @@ ALLOWED = {
     "adept_hub.integrations.detectron2:AdeptHandler._open": "hands Detectron2 the weights that it has just written",
     "adept_hub.integrations.mmdet:load_from_adept": "hands MMEngine the tensors that it has just written",
     "adept_hub.models.wrapped:memory_is_read_only": "asks Linux, in /proc, about this process",
-    "adept_training.runtime.state:_read": "a stream of the door whose SHA-256 was recorded, tensors only",
+    "adept_training.runtime.state:_read": "a stream of the reader whose SHA-256 was recorded, tensors only",
     "adept_training.images.hugging_face:open_hugging_face": "the datasets library reads, and gives undecoded bytes",
     "adept_training.runtime.recipe_fields:_comments": "the source of this package's own recipes",
 }
