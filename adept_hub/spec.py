@@ -133,8 +133,8 @@ class Provenance:
     relicensed: bool = False
     #: Whether labels were used, in this training or in one of the starts.
     labeled: bool = False
-    #: Share of random initial values that remains in the weights, by the momentum of a target network, in [0, 1]; null
-    #: where it is unknown.
+    #: Share of random initial values that remains in the weights due to the momentum of a target network, in [0, 1];
+    #: null if unknown.
     random_share: float | None = None
 
 

@@ -193,7 +193,7 @@ def _training(config: CheckpointConfig) -> str:
         *_starts(p),
         ("data", f"{p.data}, {p.images:,} images, {'labeled' if p.labeled else 'no labels'}"),
         ("epochs", f"{p.epochs:g}"),
-        *([] if p.random_share is None else [("random values left of the start", f"{p.random_share:.2g}")]),
+        *([] if p.random_share is None else [("share of random initial values", f"{p.random_share:.2g}")]),
         ("hardware", p.trained_on or "not recorded"),
         ("proposals", proposals or "none"),
         ("recipe SHA-256", p.recipe_sha256 or "not recorded"),

@@ -71,7 +71,7 @@ def check_config(config: CheckpointConfig, where: str) -> CheckpointConfig:
         _refuse(where, "provenance.images, epochs", config.provenance.epochs, "are negative")
     random_share = config.provenance.random_share
     if random_share is not None and not 0 <= random_share <= 1:
-        _refuse(where, "provenance.random_share", random_share, "is not within 0 and 1")
+        _refuse(where, "provenance.random_share", random_share, "is not between 0 and 1")
     if any(value <= 0 for value in config.preprocessing.std):
         _refuse(where, "preprocessing.std", config.preprocessing.std, "are not all positive")
     _check_spec(config.spec, where)

@@ -270,4 +270,4 @@ def test_weights_that_are_partly_random_say_so_first(share: float | None, told: 
     if told and share is not None:
         assert f"{share:.0%} of these weights are still the random values" in first
         assert "--set method.momentum_bound=run" in first
-    assert ("| random values left of the start |" in card) == (share is not None)
+    assert ("| share of random initial values |" in card) == (share is not None)
