@@ -43,8 +43,8 @@ class Finding:
 @checked
 def diagnose_stock(config: CheckpointConfig, framework: str) -> list[Finding]:
     """Check a framework's stock Faster R-CNN R50-FPN config against a checkpoint."""
-    known = find_framework(framework)
-    return diagnose(known.stock, config, known)
+    definition = find_framework(framework)
+    return diagnose(definition.stock, config, definition)
 
 
 @checked
@@ -62,16 +62,22 @@ def diagnose_file(path: Path, config: CheckpointConfig, framework: str, *, run_c
         MissingExtraError: PyYAML is not installed.
         UnsupportedModelError: the weights are not those of a two-stage FPN detector.
     """
-    known = find_framework(framework)
-    return diagnose(facts_of_file(path, known, run_config=run_config), config, known)
+    definition = find_framework(framework)
+    return diagnose(facts_of_file(path, definition, run_config=run_config), config, definition)
 
 
 @checked
 def diagnose(facts: Facts, config: CheckpointConfig, framework: Framework) -> list[Finding]:
     """Return every disagreement between a configured detector and a checkpoint, errors first."""
     spec, case = config.spec, _Case(facts, framework)
-    found = [*_pixels(case, config), *_backbone(case, spec), *_fpn(case, spec), *_rpn(case, spec), *_head(case, spec)]
-    return sorted(found, key=lambda finding: finding.severity != "error")
+    findings = [
+        *_pixels(case, config),
+        *_backbone(case, spec),
+        *_fpn(case, spec),
+        *_rpn(case, spec),
+        *_head(case, spec),
+    ]
+    return sorted(findings, key=lambda finding: finding.severity != "error")
 
 
 class _Case(NamedTuple):

@@ -106,8 +106,8 @@ def export(
         ...     [path.name for path in adept_hub.export("adept_joint", "detectron2", f"{folder}/out", num_classes=4)]
         ['model.pth', 'config.yaml']
     """
-    known = find_framework(framework)
+    definition = find_framework(framework)
     target = Target(detector=detector, **options)
     fetched = fetch(source, FetchOptions(revision, cache_dir, offline, token))
     tensors = promised_tensors(fetched, promised_parts(parts, fetched.config))
-    return write_export(tensors, fetched.config, known, Path(out), target)
+    return write_export(tensors, fetched.config, definition, Path(out), target)

@@ -93,19 +93,19 @@ def load_pretrained(
     _check_detector(detector, num_classes, anchors, options)
     chosen_parts(parts)
     fetched = fetch(source, FetchOptions(revision, cache_dir, offline, token))
-    wanted = promised_parts(parts, fetched.config)
+    promised = promised_parts(parts, fetched.config)
     spec = fetched.config.spec
     sizes = tuple(options.setdefault("anchor_sizes", Target(anchors=anchors).anchor_sizes(spec)))
     with plainly():
-        tensors = values = promised_tensors(fetched, wanted)
-        if anchors == "rescaled" and "rpn" in wanted:
+        tensors = values = promised_tensors(fetched, promised)
+        if anchors == "rescaled" and "rpn" in promised:
             values = rescale_anchors(tensors, spec, sizes)
-        module = _filled_parts(spec, values, wanted)
+        module = _filled_parts(spec, values, promised)
         model = assemble_detector(module, num_classes, detector, fetched.config.preprocessing, **options)
         if any(parameter.dtype != torch.float32 for parameter in model.parameters()):
             model.float()  # predictors created under another default dtype
         state = {name: own.tensor for name, own in own_tensors(model).items()}
-        held = verify(model, plan_for_model(recognize(state), state, values, spec, wanted))
+        held = verify(model, plan_for_model(recognize(state), state, values, spec, promised))
         model.load_report = LoadReport(
             fetched.origin, fetched.config.name, tuple(part_rows(model, held, tensors, "predictors"))
         )
@@ -200,20 +200,20 @@ def load_into(
         >>> report["fpn"].loaded, report["head"].loaded
         (48, 0)
     """
-    chosen = chosen_parts(parts)
-    known = recognize(own_tensors(model))
-    if "backbone" in chosen:
-        refuse_stride_in_1x1(model, known.framework)
-        refuse_other_strides(model, known.framework)
+    requested = chosen_parts(parts)
+    recognized = recognize(own_tensors(model))
+    if "backbone" in requested:
+        refuse_stride_in_1x1(model, recognized.framework)
+        refuse_other_strides(model, recognized.framework)
     fetched = fetch(source, FetchOptions(revision, cache_dir, offline, token))
-    wanted = promised_parts(parts, fetched.config)
+    promised = promised_parts(parts, fetched.config)
     with plainly():
-        tensors = promised_tensors(fetched, wanted)
+        tensors = promised_tensors(fetched, promised)
         state = {name: own.tensor for name, own in own_tensors(model).items()}
-        plan = plan_for_model(recognize(state), state, tensors, fetched.config.spec, wanted, fold_norms=fold_norms)
+        plan = plan_for_model(recognize(state), state, tensors, fetched.config.spec, promised, fold_norms=fold_norms)
         held, also_changed = transfer(model, plan)
         rows = tuple(part_rows(model, held, tensors, "other"))
-        pixels = pixel_notes(model, known.framework, fetched.config) if "backbone" in chosen else ()
+        pixels = pixel_notes(model, recognized.framework, fetched.config) if "backbone" in requested else ()
         for note in pixels:
             warnings.warn(f"{fetched.config.name}: {note}", stacklevel=3)  # skip the frame of `checked`
         return LoadReport(fetched.origin, fetched.config.name, rows, (*notes(model, held, also_changed), *pixels))
@@ -226,11 +226,11 @@ def _check_detector(detector: Detector, num_classes: int, anchors: Anchors, opti
     check_num_classes(num_classes)
 
 
-def _filled_parts(spec: DetectorSpec, tensors: Mapping[str, Tensor], wanted: tuple[str, ...]) -> DetectorParts:
+def _filled_parts(spec: DetectorSpec, tensors: Mapping[str, Tensor], promised: tuple[str, ...]) -> DetectorParts:
     """Build the parts and assign the tensors without a copy; modules whose tensors are replaced are not initialized."""
-    with skeleton() if wanted == PARTS else contextlib.nullcontext():
+    with skeleton() if promised == PARTS else contextlib.nullcontext():
         module = DetectorParts(spec)
-    for part in wanted:
+    for part in promised:
         prefix = f"{part}."
         state = {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
         module.get_submodule(part).load_state_dict(state, strict=True, assign=True)

@@ -107,8 +107,8 @@ def _resolve(call: Callable[..., Any], name: str) -> Any:
 
 
 def _check_names(signature: _Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    known = (*signature.own, *signature.options)
-    if unknown := [name for name in kwargs if name not in known]:
+    options = (*signature.own, *signature.options)
+    if unknown := [name for name in kwargs if name not in options]:
         raise UnknownOptionError("\n".join(_unknown(signature, name) for name in unknown[:3]))
     if len(args) > len(signature.positional):
         after = ", ".join(name for name in signature.own if name not in signature.positional)
@@ -124,11 +124,11 @@ def _check_names(signature: _Signature, args: tuple[Any, ...], kwargs: Mapping[s
 
 
 def _unknown(signature: _Signature, name: str) -> str:
-    known = [option for option in (*signature.own, *signature.options) if option != "self"]
+    options = [option for option in (*signature.own, *signature.options) if option != "self"]
     what = f"{signature.name}() has no option {name[:100]!r}."
-    if "min_size" in known and name in _ELSEWHERE:  # a call that builds a detector
+    if "min_size" in options and name in _ELSEWHERE:  # a call that builds a detector
         return f"{what} {_ELSEWHERE[name]}"
-    if hint := did_you_mean(name, known):
+    if hint := did_you_mean(name, options):
         return what + hint
     own = [option for option in signature.own if option != "self"]
     more = f", and {len(signature.options)} more that its documentation lists" if signature.options else ""
@@ -147,9 +147,9 @@ def _value(call: str, name: str, hints: Mapping[str, Any], value: Any) -> Any:
         remedy = f"\nWrite {name}=[{value!r}]."
     else:
         remedy = _typed_remedy(hints[name], name, value)
-    shown = " ".join(repr(value).split())
-    shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
-    raise OptionTypeError(f"{call}({name}={shown}) is {_article(type(value).__name__)}; it takes {expected}.{remedy}")
+    quoted = " ".join(repr(value).split())
+    quoted = quoted if len(quoted) <= 80 else f"{quoted[:77]}..."
+    raise OptionTypeError(f"{call}({name}={quoted}) is {_article(type(value).__name__)}; it takes {expected}.{remedy}")
 
 
 def _typed_remedy(hint: Any, name: str, value: Any) -> str:
@@ -225,8 +225,8 @@ def _require(fits: bool, value: Any) -> Any:
 def _number(kind: type[int] | type[float], value: Any) -> Any:
     from numbers import Integral, Real
 
-    wanted = Integral if kind is int else Real
-    _require(isinstance(value, wanted) and not isinstance(value, bool), value)
+    abstract = Integral if kind is int else Real
+    _require(isinstance(value, abstract) and not isinstance(value, bool), value)
     return int(value) if kind is int else value  # NumPy's integers too
 
 

@@ -9,16 +9,16 @@ from adept_hub.spec import PARTS
 from adept_hub.words.spelling import did_you_mean
 
 
-def check_choice(name: str, value: object, known: Iterable[str], error: type[AdeptError] = OptionValueError) -> None:
-    """Refuse a value that is not one of ``known``.
+def check_choice(name: str, value: object, choices: Iterable[str], error: type[AdeptError] = OptionValueError) -> None:
+    """Refuse a value that is not one of ``choices``.
 
     Raises:
         OptionValueError: or ``error``; the message suggests the closest value, then lists all of them.
     """
-    known = tuple(known)
-    if value not in known:
-        hint = did_you_mean(value, known)
-        raise error(f"{name}={value!r} is not valid.{hint}\nChoose from: {', '.join(known)}.")
+    choices = tuple(choices)
+    if value not in choices:
+        hint = did_you_mean(value, choices)
+        raise error(f"{name}={value!r} is not valid.{hint}\nChoose from: {', '.join(choices)}.")
 
 
 def check_num_classes(num_classes: int) -> None:

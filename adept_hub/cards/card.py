@@ -247,8 +247,8 @@ def _metric_table(metrics: Sequence[Metric]) -> str:
 def _pictures(paths: Sequence[str]) -> str:
     if not paths:
         return ""
-    shown = (f"![{_NO_WORD.sub(' ', Path(p).stem).strip()}]({quote(p)})" for p in paths)
-    return "## Pictures\n\n" + "\n\n".join(shown)
+    images = (f"![{_NO_WORD.sub(' ', Path(p).stem).strip()}]({quote(p)})" for p in paths)
+    return "## Pictures\n\n" + "\n\n".join(images)
 
 
 def _limits(config: CheckpointConfig) -> str:

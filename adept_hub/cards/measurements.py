@@ -103,8 +103,8 @@ def _read(path: Path) -> dict[str, Any]:
             raise ValueError("the split or the number of images is not valid")
         if not _is_count(content.get("trained_on") or 0):
             raise ValueError("trained_on is not a valid number of images")
-        shown = (*metrics, content["split"], str(content.get("data", "")), str(content["source"]))
-        if not all(len(text) <= _LONGEST and text.isprintable() for text in shown):
+        texts = (*metrics, content["split"], str(content.get("data", "")), str(content["source"]))
+        if not all(len(text) <= _LONGEST and text.isprintable() for text in texts):
             raise ValueError(f"a name is longer than {_LONGEST} characters or cannot be printed")
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise PublishError(

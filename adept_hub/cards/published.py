@@ -23,8 +23,8 @@ def published_cards() -> dict[str, str]:
     cards = {}
     for info in _published():
         if info.folder is not None:
-            shown = card_pictures(info.folder) if info.base == BUNDLED else []
-            pictures = [f"../adept_hub/bundled/{info.folder.name}/{path}" for path in shown]
+            pictures = card_pictures(info.folder) if info.base == BUNDLED else []
+            pictures = [f"../adept_hub/bundled/{info.folder.name}/{path}" for path in pictures]
             cards[f"{info.name}.md"] = render_card(read_config(info.folder), pictures=pictures)
     return cards
 

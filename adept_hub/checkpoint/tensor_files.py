@@ -114,9 +114,9 @@ def _check_old_format(path: Path, size: int) -> None:
     with path.open("rb") as stream:
         first = list(pickletools.genops(_one_pickle(stream)))
         if not any(opcode.name.startswith("LONG") and argument == _MAGIC for opcode, argument, _ in first):
-            found = next(_globals(first), None)
-            if found:
-                raise pickle.UnpicklingError(f"GLOBAL {found}")
+            imported = next(_globals(first), None)
+            if imported:
+                raise pickle.UnpicklingError(f"GLOBAL {imported}")
             raise ValueError("it is a pickle, but not from torch.save")
         for _ in range(2):
             _one_pickle(stream)
@@ -167,10 +167,10 @@ def _globals(operations: list[tuple[Any, Any, Any]]) -> Iterator[str]:
 
 
 def _explain(path: Path, error: Exception) -> CheckpointError:
-    found = re.search(r"GLOBAL ([\w.]+)", str(error))
-    if found:
+    imported = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if imported:
         return PickleRefusedError(
-            f"{path} would import {found[1]} when loaded, which could run code; only tensors are loaded.\n"
+            f"{path} would import {imported[1]} when loaded, which could run code; only tensors are loaded.\n"
             "If you trust it, save only its state dict: torch.save(checkpoint['model'], 'tensors.pth')"
         )
     reasons = [line.strip() for line in str(error).splitlines() if line.strip()]

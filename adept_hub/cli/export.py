@@ -36,8 +36,8 @@ def run(args: argparse.Namespace) -> int:
     from adept_hub.frameworks import find_framework
     from adept_hub.hub.fetch import FetchOptions, fetch
 
-    chosen = {"num_classes": args.num_classes, "norm": args.norm, "anchors": args.anchors, "levels": args.levels}
-    options = {name: value for name, value in chosen.items() if value is not None}
+    overrides = {"num_classes": args.num_classes, "norm": args.norm, "anchors": args.anchors, "levels": args.levels}
+    options = {name: value for name, value in overrides.items() if value is not None}
     paths = export(
         args.source,
         args.to,

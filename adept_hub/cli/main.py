@@ -25,14 +25,14 @@ unlabeled images in, a pre-trained detector out:
 
 def commands() -> dict[str, Command]:
     """Return the library's commands, then those of installed packages, such as the trainer."""
-    found = {command.name: command for command in COMMANDS}
+    by_name = {command.name: command for command in COMMANDS}
     for entry in sorted(entry_points(group="adept_hub.commands"), key=lambda e: e.name):
         command = entry.load()
-        found.setdefault(command.name, command)
-    return found
+        by_name.setdefault(command.name, command)
+    return by_name
 
 
-def build_parser(chosen: str | None) -> argparse.ArgumentParser:
+def build_parser(command_name: str | None) -> argparse.ArgumentParser:
     """Build the parser with the arguments of only the chosen command, so that only its module is imported."""
     parser = Parser(
         prog="adept",
@@ -44,7 +44,7 @@ def build_parser(chosen: str | None) -> argparse.ArgumentParser:
     sub = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in commands().items():
         child = sub.add_parser(name, help=command.help, description=_sentence(command.help))
-        if name == chosen:
+        if name == command_name:
             child.add_argument("--debug", action="store_true", help="show the traceback of an error")
             command.load().add_arguments(child)
     return parser
@@ -53,11 +53,11 @@ def build_parser(chosen: str | None) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``adept``; return 0 for success, 1 for a user error, 2 for invalid usage, 130 for an interrupt."""
     words = list(sys.argv[1:] if argv is None else argv)
-    chosen = next((word for word in words if not word.startswith("-")), None)
+    command = next((word for word in words if not word.startswith("-")), None)
     with outlets():
         _show_own_messages()
         try:
-            status = _run(words, chosen)
+            status = _run(words, command)
             sys.stdout.flush()
         except KeyboardInterrupt:
             sys.stderr.write("adept: interrupted; finished results are kept\n")
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except BrokenPipeError:
             return 0
         except ModuleNotFoundError as error:
-            explained = commands()[chosen].explain(error) if chosen in commands() else error
+            explained = commands()[command].explain(error) if command in commands() else error
             if "--debug" in words or explained is error:
                 raise
             return _fail(explained)
@@ -76,9 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def _run(words: list[str], chosen: str | None) -> int:
+def _run(words: list[str], command: str | None) -> int:
     try:
-        args = build_parser(chosen).parse_args(words)
+        args = build_parser(command).parse_args(words)
     except SystemExit:
         sys.stdout.flush()  # report a closed pipe or a full disk when help is printed
         raise

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from adept_hub.cli.output import print_json, print_table
 from adept_hub.errors import AdeptError, DownloadError
 from adept_hub.registry import list_models, registry, registry_files
+from adept_hub.words.command_line import command_line
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def _verify(source: str, cache_dir: str | None) -> _Outcome:
         verify(fetched.folder / WEIGHTS, fetched.config.sha256, fetched.config.size, force=True)
         read_tensors(fetched.folder, fetched.config)
     except DownloadError:
-        return _Outcome(source, "not cached", "adept pull downloads and verifies it")
+        return _Outcome(source, "not cached", f"To download and verify it: {command_line('pull', source)}")
     except AdeptError as error:
         return _Outcome(source, "FAILED", " ".join(str(error).split()))
     return _Outcome(source, "OK", f"{fetched.config.sha256[:16]}..., {fetched.config.size:,} bytes")

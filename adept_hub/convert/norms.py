@@ -30,20 +30,20 @@ def with_norm(tensors: Mapping[str, Tensor], norm: Norm, counted: Collection[str
 
 def without_counters(tensors: Mapping[str, Tensor], parts: Iterable[str]) -> dict[str, Tensor]:
     """Drop ``num_batches_tracked`` of ``parts``, which frozen norms do not have."""
-    chosen = set(parts)
-    return {k: t for k, t in tensors.items() if not (k.endswith(".num_batches_tracked") and part_of(k) in chosen)}
+    frozen = set(parts)
+    return {k: t for k, t in tensors.items() if not (k.endswith(".num_batches_tracked") and part_of(k) in frozen)}
 
 
 def with_counters(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Add zero counters to the norms of parts without any (they were frozen); other parts are unchanged."""
-    found = dict(tensors)
+    counted = dict(tensors)
     for part in NORMED_PARTS:
         keys = [key for key in tensors if part_of(key) == part]
         if any(key.endswith(".num_batches_tracked") for key in keys):
             continue
         norms = [key.removesuffix(".running_var") for key in keys if key.endswith(".running_var")]
-        found |= {f"{norm}.num_batches_tracked": torch.tensor(0) for norm in norms}
-    return found
+        counted |= {f"{norm}.num_batches_tracked": torch.tensor(0) for norm in norms}
+    return counted
 
 
 def fold_into_convs(tensors: Mapping[str, Tensor], parts: Iterable[str]) -> dict[str, Tensor]:
@@ -52,10 +52,10 @@ def fold_into_convs(tensors: Mapping[str, Tensor], parts: Iterable[str]) -> dict
     In evaluation mode BN(conv(x)) = conv(x) * s + (beta - mean * s) with s = gamma / sqrt(var + eps), so that the
     folded convolution has weight * s and bias beta - mean * s. Computed in float64, returned in the weight's dtype.
     """
-    chosen = set(parts)
+    selected = set(parts)
     folded = dict(tensors)
     for key in tensors:
-        if not key.endswith(".running_mean") or part_of(key) not in chosen:
+        if not key.endswith(".running_mean") or part_of(key) not in selected:
             continue
         norm = key.removesuffix(".running_mean")
         conv = f"{norm.removesuffix('.1')}.0"  # torchvision's Conv2dNormActivation: 0 is the conv, 1 its norm
@@ -75,17 +75,17 @@ def with_identity_norms(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     The convolution's bias becomes the norm's; mean 0, variance 1 and gain sqrt(1 + eps) leave the output unchanged.
     This is exact in evaluation mode; in training mode the norm uses batch statistics, unlike the original model.
     """
-    found = dict(tensors)
+    normed = dict(tensors)
     for part in ("fpn", "head"):
         if any(part_of(key) == part and key.endswith(".running_mean") for key in tensors):
             continue
         for key in [k for k in tensors if part_of(k) == part and k.endswith(".0.bias")]:
-            bias = found.pop(key)
+            bias = normed.pop(key)
             norm = f"{key.removesuffix('.0.bias')}.1"
-            found |= {
+            normed |= {
                 f"{norm}.weight": torch.full_like(bias, (1 + EPS) ** 0.5),
                 f"{norm}.bias": bias,
                 f"{norm}.running_mean": torch.zeros_like(bias),
                 f"{norm}.running_var": torch.ones_like(bias),
             }
-    return found
+    return normed

@@ -52,8 +52,8 @@ class Target:
             "anchors": get_args(Anchors),
             "levels": get_args(Levels),
         }
-        for name, known in choices.items():
-            check_choice(name, getattr(self, name), known, UnsupportedDetectorError)
+        for name, values in choices.items():
+            check_choice(name, getattr(self, name), values, UnsupportedDetectorError)
         check_num_classes(self.num_classes)
 
     def anchor_sizes(self, spec: DetectorSpec) -> tuple[float, ...]:

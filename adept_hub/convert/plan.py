@@ -40,7 +40,7 @@ class ModelProblem(NamedTuple):
 
 @checked
 def plan_for_model(
-    known: Recognized,
+    recognized: Recognized,
     model_state: Mapping[str, Tensor],
     tensors: Mapping[str, Tensor],
     spec: DetectorSpec,
@@ -54,7 +54,7 @@ def plan_for_model(
     batch counters, which frozen norms lack); each of Cascade's stages gets a copy of the head.
 
     Args:
-        known: the model's framework and detector, from `adept_hub.frameworks.recognize.recognize`.
+        recognized: the model's framework and detector, from `adept_hub.frameworks.recognize.recognize`.
         model_state: ``model.state_dict()``.
         tensors: the canonical tensors, at least those of ``parts``.
         spec: their architecture.
@@ -64,22 +64,22 @@ def plan_for_model(
     Raises:
         UnsupportedModelError: the model's architecture does not match a requested part.
     """
-    state = {k.removeprefix(known.prefix): t for k, t in model_state.items() if k.startswith(known.prefix)}
+    state = {k.removeprefix(recognized.prefix): t for k, t in model_state.items() if k.startswith(recognized.prefix)}
     shapes = {key: tuple(t.shape) for key, t in state.items()}
-    structure = read_structure(shapes, known.framework.layout)
-    wanted = chosen_parts(parts)
+    structure = read_structure(shapes, recognized.framework.layout)
+    requested = chosen_parts(parts)
     if problems := [
-        p for p in find_problems(structure, spec, known.framework, fold_norms=fold_norms) if p.part in wanted
+        p for p in find_problems(structure, spec, recognized.framework, fold_norms=fold_norms) if p.part in requested
     ]:
-        raise UnsupportedModelError(_refusal(known, problems))
-    values = {key: t for key, t in tensors.items() if part_of(key) in wanted}
+        raise UnsupportedModelError(_refusal(recognized, problems))
+    values = {key: t for key, t in tensors.items() if part_of(key) in requested}
     norms = dict(zip(NORMED_PARTS, (structure.backbone_norm, structure.fpn_norm, structure.head_norm), strict=True))
     values = without_counters(values, [part for part, norm in norms.items() if norm == "FrozenBN"])
     values = fold_into_convs(values, [part for part, norm in norms.items() if norm == "none" and part != "backbone"])
-    table = known.framework.key_table(known.detector)
+    table = recognized.framework.key_table(recognized.detector)
     steps = [TensorCopy(key, target, t) for key, t in values.items() for target in table.targets(key)]
-    _check_cover(known, {step.target: step.tensor for step in steps}, shapes, wanted)
-    return [step._replace(target=known.prefix + step.target) for step in steps]
+    _check_cover(recognized, {step.target: step.tensor for step in steps}, shapes, requested)
+    return [step._replace(target=recognized.prefix + step.target) for step in steps]
 
 
 def find_problems(
@@ -144,9 +144,9 @@ def _norm_name(norm: str) -> str:
     return "no norm" if norm == "none" else "GroupNorm, but the weights need batch norm"
 
 
-def _refusal(known: Recognized, problems: list[ModelProblem]) -> str:
+def _refusal(recognized: Recognized, problems: list[ModelProblem]) -> str:
     lines = [
-        f"The architecture of this {known.framework.name} model does not match the pre-trained "
+        f"The architecture of this {recognized.framework.name} model does not match the pre-trained "
         f"{_list(p.part for p in problems)}:"
     ]
     lines.append("; ".join(f"{problem.what}: {problem.remedy}" for problem in problems) + ".")
@@ -167,10 +167,13 @@ def _list(parts: Iterable[str]) -> str:
 
 
 def _check_cover(
-    known: Recognized, planned: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], wanted: tuple[str, ...]
+    recognized: Recognized,
+    planned: Mapping[str, Tensor],
+    shapes: Mapping[str, tuple[int, ...]],
+    requested: tuple[str, ...],
 ) -> None:
     """Check that both sides have the same keys and shapes, independently of the structure."""
-    present = {key for key in shapes if part_of_key(key, known.framework.layout) in wanted}
+    present = {key for key in shapes if part_of_key(key, recognized.framework.layout) in requested}
     for problem, keys in (
         ("has tensors that the checkpoint does not fill", sorted(present - planned.keys())),
         ("lacks tensors of the checkpoint", sorted(planned.keys() - present)),
@@ -180,8 +183,9 @@ def _check_cover(
         ),
     ):
         if keys:
+            name = recognized.framework.name
             raise UnsupportedModelError(
-                f"This {known.framework.name} model {problem}: {len(keys)}, first {keys[0]!r}.\n"
-                f"Build it from an exported config (adept export SOURCE --to {known.framework.name} --out DIR), or "
-                "load fewer parts with parts=."
+                f"This {name} model {problem}: {len(keys)}, first {keys[0]!r}.\n"
+                f"Build it from an exported config (adept export SOURCE --to {name} --out DIR), or load fewer parts "
+                "with parts=."
             )

@@ -30,14 +30,14 @@ def recognize_layout(keys: Iterable[str]) -> str:
     """
     keys = list(keys)
     fitting = _fitting(keys)
-    chosen = [name for name in fitting if name not in _SECOND_CHOICE] or fitting
-    if len(chosen) == 1:
-        return chosen[0]
-    if chosen:
+    matches = [name for name in fitting if name not in _SECOND_CHOICE] or fitting
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
         raise CheckpointError(
-            f"Several projects use exactly these names: {', '.join(chosen)}.\n"
+            f"Several projects use exactly these names: {', '.join(matches)}.\n"
             "They differ in what names do not show, such as the preprocessing (simclr: pixels in [0, 1]; the others: "
-            f"ImageNet's mean and std).\nSpecify the layout, for instance --layout {chosen[0]}"
+            f"ImageNet's mean and std).\nSpecify the layout, for instance --layout {matches[0]}"
         )
     near = [name for name, layout in FOREIGN_LAYOUTS.items() if layout.marker in keys]
     hint = f"The closest: {', '.join(near)}; specify one with --layout to see what differs." if near else ""
@@ -62,24 +62,24 @@ def import_layout(state: Mapping[str, Tensor], layout: str) -> tuple[dict[str, T
     if layout not in FOREIGN_LAYOUTS:
         hint = did_you_mean(layout, FOREIGN_LAYOUTS)
         raise CheckpointError(f"Unknown layout {layout!r}.{hint}\nLayouts: {', '.join(FOREIGN_LAYOUTS)}.")
-    chosen = FOREIGN_LAYOUTS[layout]
+    definition = FOREIGN_LAYOUTS[layout]
     try:
-        tensors = chosen.table.to_canonical(state)
+        tensors = definition.table.to_canonical(state)
     except UnknownKeyError:
-        strange = next(key for key in state if not _knows(chosen.table, [key]))
+        strange = next(key for key in state if not _knows(definition.table, [key]))
         fitting = _fitting(list(state))
         other = (
             f"The file matches --layout {' or '.join(fitting)}"
             if fitting
             else f"Layouts: {', '.join(FOREIGN_LAYOUTS)}."
         )
-        raise UnknownKeyError(f"The layout {layout} ({chosen.about}) has no tensor {strange!r}.\n{other}") from None
+        raise UnknownKeyError(f"The layout {layout} ({definition.about}) has no tensor {strange!r}.\n{other}") from None
     tensors = {key: t.float() if t.is_floating_point() else t for key, t in tensors.items()}
     tensors = with_counters(with_identity_norms(tensors))
     shapes = {key: tuple(t.shape) for key, t in tensors.items()}
-    spec = replace(infer_spec(shapes), anchors=chosen.anchors, levels=chosen.levels)
+    spec = replace(infer_spec(shapes), anchors=definition.anchors, levels=definition.levels)
     # A file of a whole detector must be complete: a part must not be dropped silently if its names do not match.
-    check_tensors(shapes, spec, {*chosen.parts, *map(part_of, shapes)}, f"the {layout} file")
+    check_tensors(shapes, spec, {*definition.parts, *map(part_of, shapes)}, f"the {layout} file")
     return tensors, spec
 
 

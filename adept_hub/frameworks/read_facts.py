@@ -71,13 +71,13 @@ def _check_numbers(facts: Facts) -> None:
 
 def facts_of_shapes(shapes: Mapping[str, tuple[int, ...]], framework: Framework) -> Facts:
     """Return the facts in the names and shapes of a detector's tensors: not preprocessing, strides or anchors."""
-    known = recognize(shapes)
-    name = known.framework.name
-    if known.framework.patterns != framework.patterns:  # a variant of a framework has the same names
+    recognized = recognize(shapes)
+    name = recognized.framework.name
+    if recognized.framework.patterns != framework.patterns:  # a variant of a framework has the same names
         raise UnsupportedModelError(
             f"The names of the tensors are those of {name}, not of {framework.name}.\nUse --target {name}"
         )
-    inside = {k.removeprefix(known.prefix): s for k, s in shapes.items() if k.startswith(known.prefix)}
+    inside = {k.removeprefix(recognized.prefix): s for k, s in shapes.items() if k.startswith(recognized.prefix)}
     has = read_structure(inside, framework.layout)
     names = {"none": "", "BN": "BN", "FrozenBN": "FrozenBN", "GN": "GN"}
     return Facts(

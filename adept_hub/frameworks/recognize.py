@@ -20,14 +20,14 @@ def recognize(keys: Iterable[str]) -> Recognized:
         UnsupportedModelError: the names match no framework, or the model contains several detectors.
     """
     keys = list(keys)
-    found = {
+    matches = {
         (name, match.group(1))
         for name, framework in FRAMEWORKS.items()
         for key in keys
         if (match := re.fullmatch(rf"((?:.*\.)?){framework.patterns.marker}", key))
     }
     # The names of one framework may look like those of another behind a prefix, so that all keys are checked.
-    whole = sorted((name, prefix) for name, prefix in found if not _lacking(keys, prefix, FRAMEWORKS[name]))
+    whole = sorted((name, prefix) for name, prefix in matches if not _lacking(keys, prefix, FRAMEWORKS[name]))
     prefixes = list(dict.fromkeys(prefix for _, prefix in whole))
     if len(prefixes) > 1:
         inside = ", ".join(prefix.rstrip(".") or "the top level" for prefix in prefixes)
@@ -35,7 +35,7 @@ def recognize(keys: Iterable[str]) -> Recognized:
             f"The model contains {len(prefixes)} detectors: {inside}.\nPass one of them to load_into instead."
         )
     if not whole:
-        raise UnsupportedModelError(_why_not(keys, sorted(found)))
+        raise UnsupportedModelError(_why_not(keys, sorted(matches)))
     (prefix,) = prefixes
     # Variants of a framework share its names; the first one is the original.
     framework = next(FRAMEWORKS[name] for name in FRAMEWORKS if (name, prefix) in whole)
@@ -52,15 +52,15 @@ def _lacking(keys: list[str], prefix: str, framework: Framework) -> list[str]:
     return [pattern for pattern in framework.patterns.two_stage if not _any(keys, prefix, pattern)]
 
 
-def _why_not(keys: list[str], found: list[tuple[str, str]]) -> str:
+def _why_not(keys: list[str], matches: list[tuple[str, str]]) -> str:
     for pattern, what in (pair for framework in FRAMEWORKS.values() for pair in framework.patterns.without_fpn):
         if any(re.fullmatch(rf"(?:.*\.)?{pattern}", key) for key in keys):
             return (
                 f"This is {what}, but the weights are those of a ResNet-FPN detector.\n"
                 "Build it from a ResNet-FPN config."
             )
-    if found:
-        name, prefix = found[0]
+    if matches:
+        name, prefix = matches[0]
         lacking = _lacking(keys, prefix, FRAMEWORKS[name])
         names = ", ".join(p.replace("\\", "").replace(".*", "*") for p in lacking)
         return (

@@ -53,8 +53,8 @@ class HubOptions:
 
 def cached_file(repo: str, filename: str, revision: str | None, options: HubOptions) -> Path | None:
     """Return a file from the cache without a request; None if it is not cached."""
-    found = try_to_load_from_cache(repo, filename, cache_dir=options.cache, revision=revision)
-    return Path(found) if isinstance(found, str) else None
+    cached = try_to_load_from_cache(repo, filename, cache_dir=options.cache, revision=revision)
+    return Path(cached) if isinstance(cached, str) else None
 
 
 def download_file(
@@ -126,21 +126,25 @@ def _announce(
         return get_hf_file_metadata(url, token=options.token)
 
     with one_line_per_retry(f"{filename} of {where}"):
-        found = patiently(f"{filename} of {where}", ask) if patient else within(OPENING, ask)
-    if found.commit_hash is None or found.etag is None:
+        metadata = patiently(f"{filename} of {where}", ask) if patient else within(OPENING, ask)
+    if metadata.commit_hash is None or metadata.etag is None:
         raise DownloadError(
             f"{constants.ENDPOINT} does not respond like a Hub: {filename} of {where} has no ETag or no commit.\n"
             "Check HF_ENDPOINT, the proxy, and whether this network requires a login first."
         )
-    is_whole = is_commit(found.commit_hash) and _ETAG.fullmatch(found.etag) and (found.size is None or found.size >= 0)
-    if not is_whole or (is_commit(revision) and found.commit_hash != revision):
+    is_whole = (
+        is_commit(metadata.commit_hash)
+        and _ETAG.fullmatch(metadata.etag)
+        and (metadata.size is None or metadata.size >= 0)
+    )
+    if not is_whole or (is_commit(revision) and metadata.commit_hash != revision):
         raise IntegrityError(
-            f"{constants.ENDPOINT} announces {filename} of {where} with ETag {found.etag[:80]!r} and commit "
-            f"{found.commit_hash[:80]!r}: not those of a Hub, or not the requested ones.\n"
+            f"{constants.ENDPOINT} announces {filename} of {where} with ETag {metadata.etag[:80]!r} and commit "
+            f"{metadata.commit_hash[:80]!r}: not those of a Hub, or not the requested ones.\n"
             "Nothing was downloaded. A proxy or mirror may be the cause: try another network or HF_ENDPOINT."
         )
-    xet = getattr(found, "xet_file_data", None)
-    return Announced(where, filename, url, found.etag, found.commit_hash, found.size, xet)
+    xet = getattr(metadata, "xet_file_data", None)
+    return Announced(where, filename, url, metadata.etag, metadata.commit_hash, metadata.size, xet)
 
 
 def _refuse(announced: Announced, repo: str, limit: int, promise: tuple[str, int] | None) -> None:

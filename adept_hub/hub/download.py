@@ -97,12 +97,12 @@ def download(file: Announced, cache: RepoCache, token: str | bool | None, limit:
 def _verify(file: Announced, path: Path) -> None:
     """Compare the content with its ETag."""
     if len(file.etag) == 64:
-        kind, found = "SHA-256", sha256_file(path)
+        kind, digest = "SHA-256", sha256_file(path)
     else:
-        kind, found = "git hash", git_hash(path)
-    if found != file.etag:
+        kind, digest = "git hash", git_hash(path)
+    if digest != file.etag:
         raise IntegrityError(
-            f"{file.what} has {kind} {found[:16]}... instead of {file.etag[:16]}... after the download; it was "
+            f"{file.what} has {kind} {digest[:16]}... instead of {file.etag[:16]}... after the download; it was "
             "discarded.\nA proxy, a mirror or the connection modified it: try again, or use another network."
         )
 

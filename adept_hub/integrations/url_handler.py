@@ -71,7 +71,7 @@ def cached_weights(address: str, framework: str, *, force: bool = False) -> Path
     from adept_hub.io.write import atomic_file
     from adept_hub.spec import PARTS
 
-    parsed, known = parse_address(address), find_framework(framework)
+    parsed, definition = parse_address(address), find_framework(framework)
     choices = {name: value for name, value in parsed.options.items() if name != "revision"}
     target = Target(**choices)  # type: ignore[arg-type]  # checked by the dataclass
     fetched = fetch(parsed.source, FetchOptions(revision=parsed.options.get("revision"), force=force))
@@ -79,10 +79,10 @@ def cached_weights(address: str, framework: str, *, force: bool = False) -> Path
     key = hashlib.sha256(f"{config.sha256} {framework} {target}".encode()).hexdigest()[:16]
     path = cache_dir() / "converted" / f"{config.name}-{framework}-{key}.pth"
     if force or not path.is_file():
-        state = export_state(read_tensors(fetched.folder, config), config.spec, known, target)
+        state = export_state(read_tensors(fetched.folder, config), config.spec, definition, target)
         copies = {name: tensor.clone().contiguous() for name, tensor in state.items()}
         with atomic_file(path) as temporary:
-            torch.save(known.wrap(copies, ()), temporary)
+            torch.save(definition.wrap(copies, ()), temporary)
     _log.info("%s: %s for %s (%s)", address, config.name, framework, target.detector)
     if lacking := [part for part in PARTS if part not in config.parts]:
         _log.warning("%s has no %s: randomly initialized by %s", config.name, " and no ".join(lacking), framework)

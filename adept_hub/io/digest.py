@@ -95,9 +95,9 @@ def verify(path: Path, sha256: str, size: int, *, force: bool = False) -> None:
     stamp, identity = _stamp(path, sha256), _identity(path)
     if not force and _recalled(stamp) == identity:
         return
-    found = sha256_file(path)
-    if found != sha256:
-        raise IntegrityError(f"{path} has SHA-256 {found[:16]}... instead of {sha256[:16]}...\n{remedy}")
+    actual_sha256 = sha256_file(path)
+    if actual_sha256 != sha256:
+        raise IntegrityError(f"{path} has SHA-256 {actual_sha256[:16]}... instead of {sha256[:16]}...\n{remedy}")
     if _identity(path) == identity:  # it was not modified while it was read
         _remember(stamp, identity)
 

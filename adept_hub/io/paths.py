@@ -53,13 +53,13 @@ def what_is(path: Path) -> str:
     return f"is {_KINDS.get(stat.S_IFMT(mode), 'not a regular file')}"
 
 
-def not_a(wanted: str, path: Path) -> str:
+def not_a(expected: str, path: Path) -> str:
     """Return a sentence on a path that should be ``wanted`` (with its article): what it is instead."""
-    found = what_is(path)
-    if found == "does not exist":
-        return f"There is no {wanted.partition(' ')[2]} {path}."
-    is_there = found.removeprefix("is ") in (*_KINDS.values(), "not a regular file")
-    return f"{path} {found}, not {wanted}." if is_there else f"{path} {found}."
+    description = what_is(path)
+    if description == "does not exist":
+        return f"There is no {expected.partition(' ')[2]} {path}."
+    is_there = description.removeprefix("is ") in (*_KINDS.values(), "not a regular file")
+    return f"{path} {description}, not {expected}." if is_there else f"{path} {description}."
 
 
 def resolved(path: Path) -> Path:

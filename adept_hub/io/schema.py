@@ -111,16 +111,16 @@ def check_path(cls: type[Any], path: str, where: str, error: type[AdeptError]) -
         error: the message begins with ``where`` and suggests the closest fields.
     """
     paths = field_paths(cls)
-    if any(path == known or known.startswith(f"{path}.") or path.startswith(f"{known}.") for known in paths):
+    if any(path == field or field.startswith(f"{path}.") or path.startswith(f"{field}.") for field in paths):
         return
     section, _, name = path.rpartition(".")
-    here = [known.rpartition(".")[2] for known in paths if known.rpartition(".")[0] == section]
-    elsewhere = [known for known in paths if known.rpartition(".")[2] == name]
+    here = [field.rpartition(".")[2] for field in paths if field.rpartition(".")[0] == section]
+    elsewhere = [field for field in paths if field.rpartition(".")[2] == name]
     meant = elsewhere or [f"{section}.{other}" for other in nearest(name, here)] or nearest(path, paths)
-    known = ", ".join(here or (f.name for f in dataclasses.fields(cls)))
+    names = ", ".join(here or (f.name for f in dataclasses.fields(cls)))
     raise error(
         f"{where}: unknown field {(f'{name[:100]!r} in {section!r}' if here else repr(path[:100]))}.{in_words(meant)}\n"
-        f"{f'Fields of {section}' if here else 'Sections'}: {known}."
+        f"{f'Fields of {section}' if here else 'Sections'}: {names}."
     )
 
 

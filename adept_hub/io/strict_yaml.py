@@ -57,8 +57,8 @@ def loads(text: str) -> Any:
 def _flow_depth(text: str) -> int:
     """Return the maximum depth of brackets and braces, including those in quotes."""
     depth = deepest = 0
-    for found in re.finditer(r"[\[{\]}]", text):
-        depth = depth + 1 if found[0] in "[{" else max(depth - 1, 0)
+    for bracket in re.finditer(r"[\[{\]}]", text):
+        depth = depth + 1 if bracket[0] in "[{" else max(depth - 1, 0)
         deepest = max(deepest, depth)
     return deepest
 
@@ -72,10 +72,10 @@ def _check_aliases(root: yaml.Node) -> None:
     def count(node: yaml.Node) -> int:
         if isinstance(node, yaml.ScalarNode):
             return 1
-        if (known := counts.get(id(node))) is not None:
-            if known == 0:
+        if (counted := counts.get(id(node))) is not None:
+            if counted == 0:
                 raise yaml.constructor.ConstructorError(None, None, "values that contain themselves", node.start_mark)
-            return known
+            return counted
         counts[id(node)] = 0  # marks a node that is being counted
         pairs = isinstance(node, yaml.MappingNode)
         total = 1 + sum(count(item) for value in node.value for item in (value if pairs else (value,)))

@@ -27,12 +27,12 @@ def part_rows(model: nn.Module, held: Sequence[Held], tensors: Mapping[str, Tens
         rest: the name of the last row.
     """
     own = own_tensors(model)
-    known = recognize(own)
+    recognized = recognize(own)
     left: dict[str, list[str]] = {}
     filled = {one.step.target for one in held}
     for key, (name, _) in own.items():
         if key not in filled:
-            part = part_of_key(key.removeprefix(known.prefix), known.framework.layout)
+            part = part_of_key(key.removeprefix(recognized.prefix), recognized.framework.layout)
             left.setdefault(part or rest, []).append(name)
     used, seen = {one.step.source for one in held}, set()
     rows = {part: PartReport(part, reinitialized=tuple(left.get(part, ()))) for part in (*PARTS, rest)}

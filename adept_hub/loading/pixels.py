@@ -12,8 +12,8 @@ from adept_hub.spec import CheckpointConfig
 
 def pixel_facts(model: nn.Module, framework: Framework) -> Facts:
     """Return mean, std (0-255) and channel order of a detector inside any wrapper; None for what it does not define."""
-    found = (facts for module in model.modules() if (facts := framework.read_pixels(module)))
-    return next(found, Facts())
+    candidates = (facts for module in model.modules() if (facts := framework.read_pixels(module)))
+    return next(candidates, Facts())
 
 
 def pixel_notes(model: nn.Module, framework: Framework, config: CheckpointConfig) -> tuple[str, ...]:

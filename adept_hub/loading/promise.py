@@ -21,17 +21,17 @@ def promised_parts(parts: str | Iterable[str], config: CheckpointConfig) -> tupl
         UnknownPartError: a word that is not a part.
         IncompleteLoadError: the checkpoint lacks a requested part.
     """
-    wanted = chosen_parts(parts)
-    if lacking := [part for part in wanted if part not in config.parts]:
-        rest = [part for part in wanted if part in config.parts] or config.parts
+    requested = chosen_parts(parts)
+    if lacking := [part for part in requested if part not in config.parts]:
+        rest = [part for part in requested if part in config.parts] or config.parts
         raise IncompleteLoadError(
             f"{config.name} has no {' and no '.join(lacking)}: it is a {config.provenance.method} checkpoint.\n"
             f"Load the parts that it has and train the others from scratch: parts={tuple(rest)!r} "
             f"(adept export: --parts {' '.join(rest)})"
         )
-    return wanted
+    return requested
 
 
-def promised_tensors(fetched: Fetched, wanted: tuple[str, ...]) -> dict[str, Tensor]:
+def promised_tensors(fetched: Fetched, promised: tuple[str, ...]) -> dict[str, Tensor]:
     """Return the canonical tensors of these parts; raise the errors of `adept_hub.checkpoint.folder.read_tensors`."""
-    return {key: t for key, t in read_tensors(fetched.folder, fetched.config).items() if part_of(key) in wanted}
+    return {key: t for key, t in read_tensors(fetched.folder, fetched.config).items() if part_of(key) in promised}

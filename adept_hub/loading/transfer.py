@@ -126,7 +126,7 @@ def verify(model: nn.Module, plan: Sequence[TensorCopy]) -> list[Held]:
     Raises:
         IncompleteLoadError: a tensor has another value, or no values.
     """
-    own, found = own_tensors(model), []
+    own, verified = own_tensors(model), []
     for step in plan:
         name, tensor = own[step.target]
         held = local(tensor)
@@ -138,8 +138,8 @@ def verify(model: nn.Module, plan: Sequence[TensorCopy]) -> list[Held]:
                 f"{name!r} does not have the checkpoint's values after loading: another tensor or a hook wrote to its "
                 f"memory.\n{_PLAIN}"
             )
-        found.append(Held(step, name, held))
-    return found
+        verified.append(Held(step, name, held))
+    return verified
 
 
 def _same(held: Tensor, expected: Tensor) -> bool:

@@ -129,13 +129,13 @@ def extent(tensor: Tensor) -> tuple[torch.device, int, int]:
 
 def overlapping(tensors: Mapping[str, Tensor], others: Iterable[Tensor]) -> list[str]:
     """Return the names of ``tensors`` whose memory overlaps that of any of ``others``."""
-    places = [extent(other) for other in others]
-    found = []
+    extents = [extent(other) for other in others]
+    names = []
     for name, tensor in tensors.items():
         device, start, end = extent(tensor)
-        if any(device == its and start < stop and begin < end for its, begin, stop in places):
-            found.append(name)
-    return found
+        if any(device == its and start < stop and begin < end for its, begin, stop in extents):
+            names.append(name)
+    return names
 
 
 def memory_is_read_only(tensors: Mapping[str, Tensor]) -> list[str]:

@@ -106,13 +106,13 @@ def save_pretrained(
     model = unwrapped(model)
     origin = getattr(model, "checkpoint_config", None)
     origin = origin if isinstance(origin, CheckpointConfig) else None
-    wanted = chosen_parts(parts if parts is not None else origin.parts if origin else PARTS)
-    state = {key: t for key, t in whole_tensors(model).items() if "rpn" in wanted or not key.startswith("rpn.")}
+    saved_parts = chosen_parts(parts if parts is not None else origin.parts if origin else PARTS)
+    state = {key: t for key, t in whole_tensors(model).items() if "rpn" in saved_parts or not key.startswith("rpn.")}
     cascade = any(key.startswith("roi_heads.box_head.0.") and key.count(".") > 4 for key in state)
     # The model's anchors, not the checkpoint's: it may have been loaded with others and its RPN trained on those.
     anchors = anchors_of(model) if any(key.startswith("rpn.") for key in state) else None
     tensors = import_state(state, TORCHVISION, "cascade_rcnn" if cascade else "faster_rcnn", anchors)
-    tensors = {key: tensor for key, tensor in tensors.items() if part_of(key) in wanted}
+    tensors = {key: tensor for key, tensor in tensors.items() if part_of(key) in saved_parts}
     spec = infer_spec({key: tuple(t.shape) for key, t in tensors.items()}, anchors)
     if origin is not None:
         spec = replace(origin.spec, anchors=anchors or origin.spec.anchors)
@@ -120,7 +120,7 @@ def save_pretrained(
         # The metrics belong to the original weights.
         provenance = replace(origin.provenance, metrics=()) if origin else UNKNOWN
     starts = origin.as_starts() if origin else provenance.starts
-    given, claimed = inherit(starts[-1] if starts else None, license or "unstated", relicense=relicense)
+    granted, claimed = inherit(starts[-1] if starts else None, license or "unstated", relicense=relicense)
     return write_checkpoint(
         Path(folder),
         tensors,
@@ -128,8 +128,8 @@ def save_pretrained(
         spec=spec,
         preprocessing=preprocessing_of(model),
         provenance=replace(provenance, starts=starts, relicensed=claimed),
-        license=given,
-        parts=wanted,
+        license=granted,
+        parts=saved_parts,
         half=half,
         overwrite=overwrite,
         more=lambda here, config: write_card(here, config, replaces=Path(folder)),

@@ -124,8 +124,8 @@ def list_pretrained(filter: str | Iterable[str] = "", *, exclude_filters: str | 
 @checked
 def is_model(name: str) -> bool:
     """Check whether a name is registered: a full name, an alias, an architecture or a deprecated name."""
-    known = registry()
-    return name in known or name in known.defaults or name in known.deprecated
+    entries = registry()
+    return name in entries or name in entries.defaults or name in entries.deprecated
 
 
 @checked

@@ -32,8 +32,8 @@ def training_command(method: str, spec: DetectorSpec, init: object = None) -> st
     if init is None and method == "adept_separate":
         init = "runs/soco"  # it trains only the RPN, on the other parts of a SoCo run of the same architecture
     words += ["--init", str(init)] if init is not None else []
-    known = asdict(base)
+    defaults = asdict(base)
     for name, value in asdict(spec).items():
-        if value != known[name] and not isinstance(value, dict):
+        if value != defaults[name] and not isinstance(value, dict):
             words += ["--set", f"model.{name}={value}"]
     return command_line(*words, "--out", "runs/mine")

@@ -44,8 +44,8 @@ def redact(text: str) -> str:
 
 def printable(text: str, keep: str = "\n\t") -> str:
     """Drop control characters, which a terminal would interpret, except those in ``keep``; escape lone surrogates."""
-    shown = _CONTROL.sub(lambda found: found[0] if found[0] in keep else "", text)
-    return shown.encode("utf-8", "backslashreplace").decode()
+    cleaned = _CONTROL.sub(lambda found: found[0] if found[0] in keep else "", text)
+    return cleaned.encode("utf-8", "backslashreplace").decode()
 
 
 def shorten(text: str) -> str:

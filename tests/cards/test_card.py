@@ -85,7 +85,7 @@ def test_every_section_a_reader_needs() -> None:
 
 def test_parts_that_are_not_held_are_not_claimed() -> None:
     card = render_card(replace(CONFIG, parts=("backbone", "fpn", "head")))
-    assert "| rpn | not held | 0 | 0 |" in card
+    assert "| rpn | not included | 0 | 0 |" in card
     assert "(backbone, fpn, head)" in card
 
 
@@ -268,6 +268,6 @@ def test_weights_that_are_partly_random_say_so_first(share: float | None, told: 
     first = card.split("\n---\n", 1)[1].strip().splitlines()[0]
     assert first.startswith("> **Caution: ") == told
     if told and share is not None:
-        assert f"{share:.0%} of these weights are still the random values" in first
+        assert f"{share:.0%} of these weights are still their random initial values" in first
         assert "--set method.momentum_bound=run" in first
     assert ("| share of random initial values |" in card) == (share is not None)

@@ -27,7 +27,7 @@ def test_export_does_not_overwrite(make_checkpoint, tmp_path: Path, capsys) -> N
     out.mkdir()
     (out / "thesis.tex").write_text("mine")
     assert main(["export", str(folder), "--to", "mmdet", "--out", str(out)]) == 1
-    assert "already there" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert [path.name for path in out.iterdir()] == ["thesis.tex"]
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 

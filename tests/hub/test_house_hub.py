@@ -83,7 +83,7 @@ def test_a_registry_s_preprocessing_is_checked(registered: Path) -> None:
     data = json.loads(registered.read_text())
     data["checkpoints"][NAME]["preprocessing"]["std"] = [0.4, 0.0, 0.6]
     registered.write_text(json.dumps(data))
-    with pytest.raises(RegistryError, match="not above 0"):
+    with pytest.raises(RegistryError, match="not positive"):
         read_registry((registered, registered.parent))
 
 
@@ -114,7 +114,7 @@ def test_what_is_published_is_at_least_as_restrictive_as_its_start(
     if published:
         assert check_publishable(made.folder).license == own
         return
-    with pytest.raises(PublishError, match=f"started from near, .*its own, {own}, is not known"):
+    with pytest.raises(PublishError, match=f"started from near, .*its own license, {own}, is not known"):
         check_publishable(made.folder)
 
 

@@ -54,7 +54,7 @@ def test_an_export_is_cached_and_its_options_are_checked(make_checkpoint):
 def test_options_mistyped_or_given_twice_are_named():
     for address, message in (
         ("adept://x#detectro=mask_rcnn", r"'detectro' is not an option\. Did you mean 'detector'"),
-        ("adept://x#norm=BN&norm=none", "'norm' stands there twice"),
+        ("adept://x#norm=BN&norm=none", "'norm' is repeated"),
         ("adept://x#norm=SynBN", r"norm='SynBN' is not valid\. Did you mean 'SyncBN'"),
     ):
         with pytest.raises(AdeptError, match=message):
@@ -65,7 +65,7 @@ def test_a_part_that_the_framework_will_start_at_random_is_told(make_checkpoint,
     folder, _, _ = make_checkpoint(parts=("backbone", "fpn", "head"), method="soco")
     with caplog.at_level("WARNING", "adept_hub"):
         cached_weights(f"adept://{folder}", "detectron2")
-    assert "has no rpn: detectron2 starts it at random" in caplog.text
+    assert "has no rpn: randomly initialized by detectron2" in caplog.text
 
 
 def test_force_exports_again(make_checkpoint):
