@@ -1,8 +1,8 @@
 """Everything on a rented GPU, from one command: ``make gpu``, and rehearsed on a CPU by ``make gpu-rehearsal``.
 
-Stages in order, each a process of its own with its own limit, whose output is kept whatever happens: sanity (stops the
-rest if it fails), speed, the ladder, and the best starts in pieces that may be sent. ``--rehearsal`` is the same on a
-CPU with every size at its smallest. ``log.txt`` says how long each took.
+Stages in order, each a process of its own with its own limit, whose output is kept whatever happens: sanity, speed, the
+ladder, and the best starts in pieces that may be sent. ``--rehearsal`` is the same on a CPU with every size at its
+smallest. ``log.txt`` says how long each took.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from benchmarks.gpu.pieces import split
 
 #: Seconds of each stage on a GPU, and in the rehearsal.
-LIMITS = {"sanity": (60, 60), "speed": (100, 100), "ladder": (340, 110)}
+LIMITS = {"sanity": (35, 60), "speed": (90, 100), "ladder": (340, 110)}
 #: Seconds that a stage may take to import and to stop.
 IMPORTS = 12
 #: Files of the stages that are sent, beside their output.
@@ -54,6 +54,7 @@ def main() -> None:
             "--corpus", str(args.corpus), *shlex.split(args.ladder), *rehearsal,
         ],
     }  # fmt: skip
+    failed = 0
     for stage in args.stages:
         left = deadline - time.monotonic()
         limit = min(LIMITS[stage][args.rehearsal], left)
@@ -62,9 +63,7 @@ def main() -> None:
         words = [*options[stage], "--out", str(args.work)]
         words += [] if stage == "sanity" else ["--seconds", f"{limit - IMPORTS:.0f}"]
         with shared_gpu(args.mps and stage == "ladder", args.work):
-            code = run_stage(stage, words, limit, args.out)
-        if stage == "sanity" and code:
-            sys.exit("The GPU does not compute what the CPU does: nothing else was run.")
+            failed += run_stage(stage, words, limit, args.out)
         for name in KEPT:
             if (args.work / name).exists():
                 (args.out / name).write_bytes((args.work / name).read_bytes())
@@ -74,6 +73,7 @@ def main() -> None:
             if (folder / "model.safetensors").exists():
                 split(folder, args.out, name)
                 break
+    sys.exit(bool(failed))
 
 
 def run_stage(stage: str, words: list[str], limit: float, out: Path) -> int:

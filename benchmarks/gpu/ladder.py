@@ -15,9 +15,11 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from adept_hub.hub.fetch import fetch
 from adept_training.comparing.runs import Cell, ComparisonPlan, run_cell
@@ -33,18 +35,20 @@ from benchmarks.gpu.jobs import Job, run_jobs
 #: The architecture of every arm: that of the bundled weights, ResNet-18 with an FPN of 128 channels.
 ARCHITECTURE = "adept_joint"
 RATES = (0.04, 0.08, 0.16)
+#: Draws that come before everything else.
+FIRST = 3
 
 
 @dataclass(frozen=True)
 class Size:
     """How much is done. ``iterations`` are those of a fine-tuning, ``pretraining`` those of a start."""
 
-    iterations: int = 1300
-    lengths: tuple[int, ...] = (650, 1300, 2600)
-    pretraining: int = 2000
-    minutes: float = 2.0
+    iterations: int = 500
+    lengths: tuple[int, ...] = (500, 1000, 2000)
+    pretraining: int = 900
+    minutes: float = 1.5
     draws: int = 5
-    judged: int = 10_000
+    judged: int = 200
     batch: int = 8
     settings: tuple[str, ...] = ()
     #: Options of ``adept pretrain`` that come last.
@@ -65,12 +69,14 @@ class Domain:
     folder: Path
     size: Size
 
+    @cache
     def open(self, *labels: str) -> Data:
         """Open COCO files of the domain: the first is for training, a second for validation."""
         data = open_data([f"coco:{self.folder / name}.json:{self.folder / 'images'}" for name in labels])
         if data.val is None:
             return data
-        return replace(data, val=replace(data.val, images=data.val.images[: self.size.judged]))
+        places = np.linspace(0, len(data.val) - 1, min(self.size.judged, len(data.val))).round().astype(int)
+        return replace(data, val=replace(data.val, images=tuple(data.val.images[place] for place in places)))
 
     def recipe(self, rate: float, iterations: int) -> FinetuneRecipe:
         settings = {
@@ -131,33 +137,37 @@ class Arms:
     contrasts: dict[str, tuple[str, ...]]
 
 
-def list_jobs(domain: Domain, arms: Arms, out: Path, rate: float, label: str, labels: list[str]) -> Iterator[Job]:
-    """Yield all jobs, the most important first."""
+def list_jobs(
+    domain: Domain, arms: Arms, out: Path, rate: float, label: str, labels: list[str]
+) -> Iterator[tuple[int, Job]]:
+    """Yield all jobs and their ranks: those of rank 0 come first in every domain."""
     starts = {name: out / "starts" / f"{label}-{name}" for name in (*arms.boxes, *arms.contrasts)}
     for name, file in arms.boxes.items():
-        yield Job(f"{label}/{name}", partial(pretrain_on_boxes, domain, file, rate, starts[name]))
+        yield 0, Job(f"{label}/{name}", partial(pretrain_on_boxes, domain, file, rate, starts[name]))
     for name, options in arms.contrasts.items():
-        yield Job(f"{label}/{name}", partial(pretrain_by_contrast, domain, options, starts[name]))
+        yield 0, Job(f"{label}/{name}", partial(pretrain_by_contrast, domain, options, starts[name]))
     fit, size = partial(finetune_cell, domain), domain.size
     sources: dict[str, tuple[str, tuple[str, ...]]] = {"scratch": ("scratch", ())}
     sources |= {
         name: (str(folder / "export" if name in arms.contrasts else folder), (f"{label}/{name}",))
         for name, folder in starts.items()
     }
-    for length, lr in itertools.product(size.lengths, RATES):
-        if (length, lr) == (size.iterations, rate):
-            continue  # one of the fits below
-        yield Job(f"{label}/rung0/{length}/{lr}", partial(fit, "scratch", "scratch", labels[0], 0, lr, length))
     for budget, seed, (name, (source, needs)) in itertools.product(labels, range(size.draws), sources.items()):
         work = partial(fit, name, source, budget, seed, rate, size.iterations)
-        yield Job(f"{label}/fit/{name}/{budget}/{seed}", work, needs)
+        yield (
+            (0 if seed < FIRST and budget == labels[0] else 2),
+            Job(f"{label}/fit/{name}/{budget}/{seed}", work, needs),
+        )
+    for length, lr in itertools.product(size.lengths, RATES):
+        if (length, lr) != (size.iterations, rate):  # that is one of the fits above
+            yield 1, Job(f"{label}/rung0/{length}/{lr}", partial(fit, "scratch", "scratch", labels[0], 0, lr, length))
     longer = size.iterations + size.pretraining
-    for seed in range(min(size.draws, 3)):
+    for seed in range(min(size.draws, FIRST)):
         work = partial(fit, "scratch-longer", "scratch", labels[0], seed, rate, longer)
-        yield Job(f"{label}/longer/{seed}", work)
+        yield 1, Job(f"{label}/longer/{seed}", work)
     for lr, (name, (source, needs)) in itertools.product((rate / 2, rate * 2), sources.items()):
         work = partial(fit, name, source, labels[0], 0, lr, size.iterations)
-        yield Job(f"{label}/rates/{name}/{lr}", work, needs)
+        yield 2, Job(f"{label}/rates/{name}/{lr}", work, needs)
 
 
 def main() -> None:
@@ -167,7 +177,7 @@ def main() -> None:
     parser.add_argument("--domains", nargs="+", default=["steel"])
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--seconds", required=True, type=float)
-    parser.add_argument("--workers", type=int, default=14)
+    parser.add_argument("--workers", type=int, default=12)
     parser.add_argument("--lr", type=float, default=0.08)
     parser.add_argument("--iterations", type=int, default=Size.iterations)
     parser.add_argument("--pretraining", type=int, default=Size.pretraining, help="iterations of a start")
@@ -182,7 +192,7 @@ def main() -> None:
         arms = json.loads((domain.folder / "arms.json").read_text(encoding="utf-8"))
         contrasts = {key: tuple(options) for key, options in arms["contrasts"].items()}
         per_domain.append(list_jobs(domain, Arms(arms["boxes"], contrasts), args.out, args.lr, name, arms["labels"]))
-    jobs = list(itertools.chain(*per_domain))
+    jobs = [job for _, job in sorted(itertools.chain(*per_domain), key=lambda row: row[0])]
     args.out.mkdir(parents=True, exist_ok=True)
     with (args.out / "results.jsonl").open("a", encoding="utf-8") as results:
         for finished in run_jobs(jobs, args.workers, deadline):
