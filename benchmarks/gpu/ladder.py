@@ -69,7 +69,7 @@ class Domain:
     folder: Path
     size: Size
 
-    @cache
+    @cache  # noqa: B019  # a domain lives as long as its process
     def open(self, *labels: str) -> Data:
         """Open COCO files of the domain: the first is for training, a second for validation."""
         data = open_data([f"coco:{self.folder / name}.json:{self.folder / 'images'}" for name in labels])
