@@ -33,7 +33,7 @@ $(VENV)/.dev: $(VENV)/.base requirements-frameworks.txt
 	@echo "$(CURDIR)/$(VENV)/d2" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/detectron2.pth"
 	@touch $@
 
-demo: $(VENV)/.base  ## bundled weights on bundled photographs: load, draw, export to three frameworks
+demo: $(VENV)/.base  ## bundled weights on bundled images: load, draw, export to three frameworks
 	@$(BIN)/adept demo --out demo_out
 
 # Files of tests go to two processes of one thread each, which is faster than one process of two.

@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def cases(seeds: int, iterations: int) -> Iterator[Case]:
-    """The source as it is at the first side, the fine-tunings seed by seed, the source at the other sides."""
+    """Yield the source at the first side, then the fine-tunings by seed, then the source at the other sides."""
     yield from (Case(data, option, SIDES[0], 0, 0) for data in SETS for option in OPTIONS)
     for seed in range(seeds):
         yield from (Case(data, option, SIDES[0], iterations, seed) for data in SETS for option in OPTIONS)
@@ -109,7 +109,7 @@ def measure(case: Case, source: str, folder: Path, scratch: Path) -> dict[str, A
 
 
 def open_labels(folder: Path, name: str) -> Data:
-    """The data set of that name in a folder of data sets."""
+    """Open the data set with this name in a folder of data sets."""
     if name == "bccd":
         return open_data(f"voc:{folder / name}")
     ends = ("train2017", "val2017")
@@ -132,7 +132,7 @@ def recipe_of(case: Case, source: str) -> FinetuneRecipe:
 
 
 def rescaled(source: str, scratch: Path) -> str:
-    """A checkpoint folder whose RPN decodes on the downstream anchors what it decoded on its own."""
+    """Write a checkpoint folder whose RPN decodes the same boxes on the downstream anchors as on its own."""
     folder, fetched = scratch / "rescaled", fetch(source)
     if not folder.exists():
         config = fetched.config
@@ -151,7 +151,7 @@ def rescaled(source: str, scratch: Path) -> str:
 
 
 def read(path: Path) -> dict[Case, dict[str, Any]]:
-    """The figures measured so far."""
+    """Read the results measured so far."""
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     return {Case(*(row[field] for field in Case._fields)): row for row in rows}
 

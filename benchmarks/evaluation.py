@@ -25,7 +25,7 @@ from adept_training.labels.records import Floats, LabeledImage, Split
 from adept_training.metrics.coco import coco_metrics
 from adept_training.metrics.confusion import confusion
 from adept_training.metrics.detections import Detections
-from adept_training.metrics.evaluate import judge
+from adept_training.metrics.evaluate import evaluate_detections
 from adept_training.metrics.recall import RecallMeter
 from adept_training.metrics.tide import tide
 from adept_training.metrics.voc import voc_metrics
@@ -81,8 +81,8 @@ def _recall_by_pycocotools(split: Split) -> list[float]:
 
 
 def _all(split: Split, found: dict[ImageKey, Detections]) -> list[float | None]:
-    """What an evaluation with a report computes."""
-    recall, evaluation = _recall(split), judge(split, found)
+    """Compute everything that an evaluation with a report does."""
+    recall, evaluation = _recall(split), evaluate_detections(split, found)
     return [*recall, *evaluation.flat().values(), len(confusion(split, found).counts)]
 
 

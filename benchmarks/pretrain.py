@@ -127,7 +127,7 @@ def make_model(recipe: Recipe, args: argparse.Namespace) -> tuple[Adept, Optimiz
 
 
 def make_step(model: Adept, optimizer: Optimizer, batch: Batch, args: argparse.Namespace) -> Callable[[], None]:
-    """A whole training step: target's update, both networks, losses, gradients, LARS."""
+    """Return a function for a complete training step: target's update, both networks, losses, gradients, LARS."""
     return lambda: train_on(model, optimizer, batch, args)
 
 

@@ -59,7 +59,7 @@ def same_bits(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> boo
 
 
 def steps_of(run: Path) -> int:
-    """The last step in the log."""
+    """Return the last step in the log."""
     log = run / "log.jsonl"
     lines = log.read_text().splitlines() if log.is_file() else []
     steps = [record["step"] for record in map(json.loads, lines) if record["kind"] == "train"]

@@ -62,7 +62,7 @@ def kills(photographs: Path, count: int, rng: np.random.Generator, folder: Path)
 
 
 def damaged_files(count: int, rng: np.random.Generator, folder: Path) -> None:
-    """A third random bytes (half of them behind a real header), a third truncated, a third with bytes changed."""
+    """Write files: a third random bytes (half of them after a real header), a third truncated, a third modified."""
     photograph = Image.fromarray(skimage.data.astronaut()[60:156, 160:288])
     seeds = []
     for kind in FORMATS:

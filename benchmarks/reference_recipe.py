@@ -112,7 +112,7 @@ def ours(args: argparse.Namespace, export: Path, labels: Split, seed: int) -> di
 
 
 def theirs(args: argparse.Namespace, export: Path, labels: Split, seed: int) -> dict[str, float]:
-    """The reference recipe: torchvision's model, transform, optimizer and schedulers, and a plain loop."""
+    """Run the reference recipe: torchvision's model, transform, optimizer and schedulers, and a plain loop."""
     classes = sorted(
         {name for which in ("train", "test") for _, names in objects(args.voc, which) for name, _ in names}
     )
@@ -145,7 +145,7 @@ def theirs(args: argparse.Namespace, export: Path, labels: Split, seed: int) -> 
             optimizer.step()
             for scheduler in schedulers:
                 scheduler.step()
-    return judge(model, test)
+    return evaluate_model(model, test)
 
 
 def objects(voc: Path, which: str) -> list[tuple[str, list[tuple[str, list[float]]]]]:
@@ -171,7 +171,7 @@ def records(voc: Path, which: str, classes: list[str]) -> list[Record]:
 
 
 def sample(record: Record) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """An image and its target, every other one mirrored."""
+    """Return an image and its target, mirrored with probability 1/2."""
     path, boxes_M4, labels_M = record
     pixels_CHW = pil_to_tensor(Image.open(path).convert("RGB")).float() / 255
     if torch.rand(()) < 0.5:
@@ -189,7 +189,7 @@ def sample(record: Record) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
 
 
 @torch.inference_mode()
-def judge(model: torch.nn.Module, test: list[Record]) -> dict[str, float]:
+def evaluate_model(model: torch.nn.Module, test: list[Record]) -> dict[str, float]:
     """COCO's AP and AP50, by pycocotools."""
     model.eval()
     truth, found = COCO(), []

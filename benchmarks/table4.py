@@ -33,7 +33,7 @@ SMALL = (
 
 
 def recipe_of(row: str, images: int, steps: int, batch: int) -> Recipe:
-    """The small recipe with the two switches of the shipped ``table4_<row>``."""
+    """Return the small recipe with the two switches of the bundled ``table4_<row>``."""
     method = load_recipe(f"table4_{row}").method
     # The held-out photographs are not among an epoch's.
     epochs = steps / ((images - min(40, images // 20)) // batch)

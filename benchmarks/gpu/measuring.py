@@ -292,7 +292,7 @@ def leave_small_views(model: Adept, side: int) -> None:
 
 
 def compile_options(variant: Variant, place: Place) -> dict[str, Any]:
-    """The rehearsal only traces: Inductor's C++ would take minutes."""
+    """Return the options of torch.compile; the rehearsal only traces, since Inductor's C++ would take minutes."""
     if place.device == "cpu":
         return {"backend": "eager"}
     return {} if variant.compile == "default" else {"mode": variant.compile}

@@ -16,7 +16,7 @@ from adept_training.finetuning.detector import DetectorConfig, build_detector, s
 from adept_training.finetuning.recipe import DetectorRecipe, load_finetune_recipe
 from adept_training.finetuning.run import finetune
 from adept_training.labels.datasets import open_data
-from adept_training.metrics.evaluate import judge
+from adept_training.metrics.evaluate import evaluate_detections
 from tests.house import AP_BOTH, CLASSES, TUNE, House, HouseData
 from tests.training.labels.test_identity import joined, perfect
 
@@ -32,7 +32,7 @@ def test_the_best_is_chosen_by_all_parts_of_a_joined_validation(
     rounds = iter([{key: one for key, one in everything.items() if key.part == 2 or key == last},
                    {key: one for key, one in everything.items() if key.part == 2}])  # fmt: skip
     assert first.id == last.id
-    monkeypatch.setattr(module, "evaluate", lambda model, split: judge(split, next(rounds, everything)))
+    monkeypatch.setattr(module, "evaluate", lambda model, split: evaluate_detections(split, next(rounds, everything)))
     recipe = load_finetune_recipe(None, TUNE)
     outcome = finetune(house.source, data, recipe, tmp_path / "run", accelerator="cpu")
     history = json.loads((tmp_path / "run" / "evaluations.json").read_text())

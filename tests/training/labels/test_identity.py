@@ -27,7 +27,7 @@ from adept_training.labels.subsets import Budget, draw
 from adept_training.metrics.coco_files import load_detections, save_detections
 from adept_training.metrics.confusion import confusion
 from adept_training.metrics.detections import Detections
-from adept_training.metrics.evaluate import evaluate, judge
+from adept_training.metrics.evaluate import evaluate, evaluate_detections
 from adept_training.metrics.predict import predict
 from adept_training.metrics.recall import proposal_recall
 from adept_training.metrics.report.page import write_predictions, write_report
@@ -82,26 +82,26 @@ def test_a_split_refuses_two_images_with_one_key_and_results_of_others() -> None
     with pytest.raises(KeyError, match="has no image"):
         truth.subset([ImageKey(1, "2")])
     with pytest.raises(ValueError, match="lacks 1 of the images"):
-        judge(truth, {**perfect(truth), ImageKey(2, 1): Detections.none()})
+        evaluate_detections(truth, {**perfect(truth), ImageKey(2, 1): Detections.none()})
 
 
 def test_every_metric_keeps_parts_apart_that_share_ids(both: Split, tmp_path: Path) -> None:
     assert len({one.key for one in both.images}) == 8
     assert len({one.key.id for one in both.images}) == 4
-    figures = judge(both, perfect(both)).flat()
+    figures = evaluate_detections(both, perfect(both)).flat()
     assert figures["AP"] == figures["AR100"] == figures["VOC_AP50"] == figures["VOC07_AP50"] == 100
     assert not any(figures[f"TIDE_{kind}"] for kind in ("Cls", "Loc", "Both", "Dupe", "Bkg", "Miss", "FalseNeg"))
     np.testing.assert_array_equal(confusion(both, perfect(both)).matrix(), np.diag([0, 4, 4, 4]))
     # What one part's images hold is wrong on the other's.
     exchanged = {ImageKey(5 - key.part, key.id): one for key, one in perfect(both).items()}
-    assert judge(both, exchanged).flat()["AP"] < 70
+    assert evaluate_detections(both, exchanged).flat()["AP"] < 70
     # The page shows the worst image of the part that it is in, and pictures of both parts.
     first, last = both.images[0], both.images[4]
     assert first.key.id == last.key.id
     found = perfect(both)
     one = found[first.key]
     found[first.key] = Detections(one.boxes_D4[:2], one.scores_D[:2], one.labels_D[:2])
-    evaluation = judge(both, {key: one for key, one in found.items() if key != last.key})
+    evaluation = evaluate_detections(both, {key: one for key, one in found.items() if key != last.key})
     write_report(evaluation, tmp_path / "report.html", "joined")
     captions = (tmp_path / "report.html").read_text().split("Worst images: Miss")[1]
     assert f"{last.key.id} of {both.part(last.key).source}: 3 x Miss" in captions
@@ -116,7 +116,7 @@ def test_pictures_of_one_stem_do_not_overwrite_each_other(tmp_path: Path) -> Non
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("RGB", (200, 200), (60 * at, 0, 0)).save(tmp_path / name)
         made.append(replace(image(at, [[9, 9, 50, 50]], [1]), path=tmp_path / name, file_name=name))
-    written = write_predictions(judge(split(*made), {}), tmp_path / "out")
+    written = write_predictions(evaluate_detections(split(*made), {}), tmp_path / "out")
     assert [path.relative_to(tmp_path / "out").as_posix() for path in written] == [
         "a.jpg", "a.bmp.jpg", "cam/a.jpg", "b.jpg",
     ]  # fmt: skip
@@ -145,7 +145,7 @@ def test_a_detector_on_a_joined_split_finds_in_each_image_what_it_finds_in_it_al
         np.testing.assert_array_equal(found[one.key].boxes_D4, alone[one.key].boxes_D4)
     first, last = both.images[0].key, both.images[4].key
     assert not np.array_equal(found[first].scores_D, found[last].scores_D)
-    assert evaluate(model, both).flat() == judge(both, found, proposal_recall(both, proposed)).flat()
+    assert evaluate(model, both).flat() == evaluate_detections(both, found, proposal_recall(both, proposed)).flat()
 
 
 def ids_of(rows: list[dict]) -> list[tuple]:
@@ -195,7 +195,7 @@ def test_an_older_single_file_is_not_read_in_place_of_the_parts(both: Split, tmp
     one = both.per_file()[0]
     assert save_detections(saved, one, perfect(one)) == [saved]
     save_detections(saved, both, perfect(both))
-    assert judge(both, load_detections([saved], both)).flat()["AP"] == 100
+    assert evaluate_detections(both, load_detections([saved], both)).flat()["AP"] == 100
 
 
 def test_parts_whose_ids_all_differ_share_a_file_unless_they_number_categories_differently(tmp_path: Path) -> None:
@@ -228,7 +228,9 @@ def test_parts_whose_ids_all_differ_share_a_file_unless_they_number_categories_d
         rows = [row for file in written for row in json.loads(file.read_text())]
         assert [row["image_id"] for row in rows] == [1, 2, *ids]
         assert [row["category_id"] for row in rows] == [4, 6, *categories]
-        assert judge(truth, load_detections([tmp_path / f"{other}.found.json"], truth)).flat()["AP"] == 100
+        assert (
+            evaluate_detections(truth, load_detections([tmp_path / f"{other}.found.json"], truth)).flat()["AP"] == 100
+        )
 
 
 def test_1_and_its_text_are_not_one_image(house_data: HouseData, tmp_path: Path) -> None:
@@ -281,4 +283,4 @@ def test_results_keep_the_type_of_every_id(ids: list, tmp_path: Path) -> None:
     (path,) = save_detections(tmp_path / "found.json", truth, found)
     assert {row["image_id"] for row in json.loads(path.read_text())} == set(ids)
     again = load_detections([path], truth)
-    assert judge(truth, again).flat() == judge(truth, found).flat()
+    assert evaluate_detections(truth, again).flat() == evaluate_detections(truth, found).flat()

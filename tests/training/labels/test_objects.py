@@ -18,7 +18,7 @@ from adept_training.labels.objects import flag_of, size_fault
 from adept_training.labels.problems import of_kind
 from adept_training.labels.subsets import draw, parse_budget
 from adept_training.metrics.coco_files import detections_of
-from adept_training.metrics.evaluate import judge
+from adept_training.metrics.evaluate import evaluate_detections
 from tests.training.labels.test_check import voc_folder
 from tests.training.labels.written import picture, save, write_coco
 
@@ -50,7 +50,7 @@ def test_a_null_crowd_is_trained_on_and_counted(tmp_path: Path) -> None:
         [{**row, "score": 0.9} for row in content["annotations"][4:]], split
     )  # all objects of the other two images
     # Half of the objects, all of them first: precision 1 up to recall .5, which is 51 of the 101 points.
-    assert judge(split, found).flat()["AP"] == pytest.approx(100 * 51 / 101, abs=1e-3)
+    assert evaluate_detections(split, found).flat()["AP"] == pytest.approx(100 * 51 / 101, abs=1e-3)
 
 
 @pytest.mark.parametrize("value", ["0", "1", 2, [], "no"])

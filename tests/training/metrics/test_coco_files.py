@@ -19,7 +19,7 @@ from adept_training.labels.records import Split
 from adept_training.labels.subsets import Budget, draw, load_subset, save_subset
 from adept_training.metrics.coco_files import load_detections, save_annotations, save_detections
 from adept_training.metrics.detections import Detections
-from adept_training.metrics.evaluate import judge
+from adept_training.metrics.evaluate import evaluate_detections
 from tests.house import AP_PERFECT, HouseData
 from tests.training.labels.test_identity import joined, perfect
 
@@ -81,7 +81,7 @@ def test_results_that_are_none_or_of_another_set_are_refused_in_words(
 def test_no_results_are_an_ap_of_zero_and_whole_floats_are_numbers(val: Split, tmp_path: Path) -> None:
     path = tmp_path / "given.json"
     path.write_bytes(b"\xef\xbb\xbf[]")  # with a byte order mark, as some editors save
-    assert judge(val, load_detections([path], val)).flat()["AP"] == 0
+    assert evaluate_detections(val, load_detections([path], val)).flat()["AP"] == 0
     path.write_text(json.dumps([{**GOOD, "category_id": 7.0, "bbox": [1.0, 2, 30, 40], "score": 1}]))
     (one,) = load_detections([path], val).values()
     assert one.labels_D.tolist() == [2]
@@ -104,11 +104,11 @@ def test_masks_are_read_back_and_judged(val: Split, tmp_path: Path) -> None:
     empty = dict(mask_api.encode(np.zeros((val.images[0].height, val.images[0].width), np.uint8, order="F")))
     first = found[val.images[0].key]
     found[val.images[0].key] = Detections(first.boxes_D4, first.scores_D, first.labels_D, (empty, *first.masks[1:]))
-    expected = judge(val, found, masks=True).flat()
+    expected = evaluate_detections(val, found, masks=True).flat()
     assert 0 < expected["mask_AP"] < 100
     (path,) = save_detections(tmp_path / "found.json", val, found)
     again = load_detections([path], val)
-    assert judge(val, again, masks=True).flat() == pytest.approx(expected)
+    assert evaluate_detections(val, again, masks=True).flat() == pytest.approx(expected)
     rows = json.loads(path.read_text())
     del rows[-1]["segmentation"]  # then all are boxes
     path.write_text(json.dumps(rows))
@@ -220,7 +220,7 @@ def test_ids_of_one_stem_in_other_spellings_stay_three_images(tmp_path: Path) ->
     assert {one.key.id: one.path for one in again.train.images} == {one.key.id: one.path for one in data.train.images}
     (found,) = save_detections(tmp_path / "found.json", data.train, perfect(data.train))
     with_them = load_detections([found], data.train)
-    assert judge(data.train, with_them).flat()["AP"] == 100
+    assert evaluate_detections(data.train, with_them).flat()["AP"] == 100
 
 
 def of_errors(problems: list) -> list:

@@ -13,7 +13,7 @@ from pycocotools import mask as mask_api
 from adept_training.labels.records import Split
 from adept_training.metrics.coco import coco_metrics
 from adept_training.metrics.detections import Detections
-from adept_training.metrics.evaluate import Evaluation, judge
+from adept_training.metrics.evaluate import Evaluation, evaluate_detections
 from adept_training.metrics.recall import proposal_recall
 from adept_training.metrics.tide import tide
 from adept_training.metrics.voc import voc_metrics
@@ -38,7 +38,7 @@ def judged() -> tuple[Split, dict, dict, Evaluation]:
     images = tuple(replace(image, masks=_masked(image.boxes_M4, 200, 0)) for image in truth.images)
     truth = replace(truth, images=images, classes=("seen", "also seen", "third", "never there"))
     found = {key: replace(one, masks=_masked(one.boxes_D4, 200, 3)) for key, one in found.items()}
-    return truth, found, proposed, judge(truth, found, proposal_recall(truth, proposed), masks=True)
+    return truth, found, proposed, evaluate_detections(truth, found, proposal_recall(truth, proposed), masks=True)
 
 
 def test_every_figure_has_its_own_name(judged: tuple[Split, dict, dict, Evaluation]) -> None:
@@ -88,7 +88,7 @@ def test_every_class_has_its_own_figures(judged: tuple[Split, dict, dict, Evalua
 def test_figures_that_were_not_asked_for_have_no_names(judged: tuple[Split, dict, dict, Evaluation]) -> None:
     truth, found, proposed, _ = judged
     bare = {key: replace(one, masks=None) for key, one in found.items()}
-    assert not [name for name in judge(truth, bare).flat() if name.startswith(("mask_", "RPN_"))]
+    assert not [name for name in evaluate_detections(truth, bare).flat() if name.startswith(("mask_", "RPN_"))]
     rpn = Evaluation(truth, {}, proposal_recall(truth, proposed))
     assert list(rpn.flat()) == ["RPN_AR1", "RPN_AR10", "RPN_AR100", "RPN_AR1000"]
     assert rpn.caution == ""

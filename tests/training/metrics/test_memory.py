@@ -14,7 +14,7 @@ from adept_training.metrics.coco import coco_metrics
 from adept_training.metrics.confusion import confusion
 from adept_training.metrics.detections import Detections
 from adept_training.metrics.evaluate import Evaluation, evaluate
-from adept_training.metrics.predict import Seen
+from adept_training.metrics.predict import ModelOutput
 from adept_training.metrics.recall import RecallMeter
 from adept_training.metrics.report.page import write_report
 from adept_training.metrics.tide import tide
@@ -52,7 +52,7 @@ def test_recall_keeps_no_proposal() -> None:
 def test_an_evaluation_keeps_no_proposal(monkeypatch) -> None:
     def answers(model, split, *, heads):
         for image in split.images:
-            yield Seen(image, near(image, 1000, 1), near(image, 2, 3) if heads else None)
+            yield ModelOutput(image, near(image, 1000, 1), near(image, 2, 3) if heads else None)
 
     monkeypatch.setattr("adept_training.metrics.evaluate.predict_each", answers)
 
@@ -84,9 +84,9 @@ def test_ten_thousand_classes_need_no_table_of_their_pairs(tmp_path) -> None:
     done: list[Evaluation] = []
 
     def judge_and_report() -> None:
-        from adept_training.metrics.evaluate import judge
+        from adept_training.metrics.evaluate import evaluate_detections
 
-        done.append(judge(split, found))
+        done.append(evaluate_detections(split, found))
         write_report(done[0], tmp_path / "report.html", "many classes")
 
     # 105: curves are 81 MB for each area. A table of pairs is 800, pycocotools' tables of all areas and limits 970.

@@ -105,11 +105,11 @@ def _evaluate(args: argparse.Namespace, split: Split) -> Evaluation:
     from adept_training.finetuning.loop import make_fabric
     from adept_training.finetuning.recipe import load_finetune_recipe
     from adept_training.metrics.coco_files import load_detections
-    from adept_training.metrics.evaluate import evaluate, judge
+    from adept_training.metrics.evaluate import evaluate, evaluate_detections
 
     if args.detections is not None:
         detections = load_detections(args.detections, split)
-        return judge(split, detections, masks=any(one.masks is not None for one in detections.values()))
+        return evaluate_detections(split, detections, masks=any(one.masks is not None for one in detections.values()))
     recipe = load_finetune_recipe(None, side_settings(args.size))
     fabric = make_fabric(recipe, args.device)
     folder = find_detector(args.source)

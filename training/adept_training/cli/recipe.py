@@ -58,7 +58,7 @@ def _print(name: str, as_json: bool) -> int:
 
 
 def _shipped() -> dict[str, list[Path]]:
-    """The files of the bundled recipes by the command that they are for."""
+    """Return the files of the bundled recipes by command."""
     from adept_training.runtime.recipe_files import recipe_folder
 
     folder = recipe_folder()
@@ -69,7 +69,7 @@ def _shipped() -> dict[str, list[Path]]:
 
 
 def _summary(path: Path) -> str:
-    """The first sentence of a recipe's leading comment."""
+    """Return the first sentence of a recipe's leading comment."""
     from adept_hub.errors import RecipeError
     from adept_hub.io.read import BoundedReader
 

@@ -1,4 +1,4 @@
-"""How a fine-tuned detector is tested, as the configs of every framework state it."""
+"""Inference settings of a fine-tuned detector for the configs of all frameworks."""
 
 from __future__ import annotations
 

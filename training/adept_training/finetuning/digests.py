@@ -1,4 +1,4 @@
-"""What must be the same for a fine-tuning to be resumed: its recipe and its labels, as digests."""
+"""Digests of the recipe and the labels, which must not change for a fine-tuning run to be resumed."""
 
 from __future__ import annotations
 

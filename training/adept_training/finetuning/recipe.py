@@ -1,8 +1,8 @@
-"""A fine-tuning's whole configuration: frozen dataclasses, from YAML and ``--set``, and back to YAML.
+"""Configuration of a fine-tuning run as frozen dataclasses, from YAML and ``--set``, and back to YAML.
 
-The defaults are what weights of this kind need (SoCo's Detectron2 configs): RGB as the checkpoint
-says, batch norms that keep learning and are synchronized, weight decay 2.5e-5, a learning rate of 0.02 at a batch of
-16 scaled to yours, and no augmentation but flips and scales.
+The defaults match these weights (SoCo's Detectron2 configs): RGB with the checkpoint's normalization, trained and
+synchronized batch norms, weight decay 2.5e-5, a learning rate of 0.02 at a batch of 16 scaled to yours, and only flips
+and scales as augmentations.
 """
 
 from __future__ import annotations
@@ -31,34 +31,34 @@ class DetectorRecipe:
 
     #: Type of the detector.
     detector: Literal["faster_rcnn", "mask_rcnn", "cascade_rcnn"] = "faster_rcnn"
-    #: Shorter sides of training images, pixels, one drawn for each; longer sides are kept below ``max_side``.
+    #: Shorter sides of training images in pixels, one sampled per image; longer sides are limited to ``max_side``.
     train_sides: Annotated[tuple[Side, ...], Length(1, 1000)] = (640, 672, 704, 736, 768, 800)
     #: Shorter side of test images, in pixels.
     test_side: Side = 800
     #: Longest side of any image, in pixels.
     max_side: Side = 1333
-    #: Square-root areas of the anchors on P2-P6, pixels of the network's input. Empty: those that the source's RPN was
-    #: trained with, and twice its last on P6 (scratch: those of the source that it is ``--like``); in comparisons, and
-    #: for scratch alone, 32-512.
+    #: Square-root areas of the anchors on P2-P6 in pixels of the network's input. Empty: those of the source's RPN, and
+    #: twice the last size on P6 (scratch: those of the source in ``--like``); in comparisons, and for scratch without
+    #: ``--like``, 32-512.
     anchors: tuple[Annotated[float, Range(0.0, 1e5, above=True)], ...] = ()
-    #: RoIs an image that the head is trained on, and anchors that the RPN is.
+    #: RoIs per image for the training of the head.
     rois: Count = 512
-    #: Anchors per image that the RPN is trained on.
+    #: Anchors per image for the training of the RPN.
     rpn_anchors: Count = 256
-    #: Proposals per image that the head sees, in training and in testing, after NMS.
+    #: Proposals per image after NMS, in training.
     train_proposals: Count = 2000
-    #: Proposals per image that the head sees in testing.
+    #: Proposals per image after NMS, in evaluation.
     test_proposals: Count = 1000
-    #: Detections of lower score are dropped; at most this many are kept an image.
+    #: Minimum score of a detection.
     score_threshold: Share = 0.05
-    #: Detections kept per image.
+    #: Maximum number of detections per image.
     detections: Count = 100
-    #: Before training the head's last layer is scaled so that its features have this mean length; 0: left as it is.
-    #: A fresh head's have 6; docs/downstream.md says why it is more. 20 was chosen on the test images of one data set.
+    #: Before training the head's last layer is scaled so that its features have this mean norm; 0: not scaled. A new
+    #: head has 6; docs/downstream.md explains the larger default, selected on the test images of one data set.
     head_norm: Annotated[float, Range(0.0, 1e6)] = 20.0
     #: The box classifier: linear, or by cosine similarity times 20 (TFA).
     classifier: Literal["linear", "cosine"] = "linear"
-    #: Whose losses: torchvision's smooth L1, or Detectron2's L1 and its normalization of the RPN's (the protocols).
+    #: Losses: torchvision's smooth L1, or Detectron2's L1 and its normalization of the RPN's (the protocols).
     losses: Literal["torchvision", "detectron2"] = "torchvision"
 
     def with_anchors(self, spec: DetectorSpec | None) -> DetectorRecipe:
@@ -69,29 +69,29 @@ class DetectorRecipe:
 
 @dataclass(frozen=True)
 class FinetuneOptimizerRecipe:
-    """SGD with momentum, as every detector's reference recipe."""
+    """SGD with momentum, as in the reference recipes of all detectors."""
 
-    #: At a batch of ``lr_batch``; scaled linearly to the batch there is, unless ``lr_batch`` is 0.
+    #: Learning rate at a batch of ``lr_batch``; scaled linearly to the actual batch, unless ``lr_batch`` is 0.
     lr: Annotated[float, Range(0.0, 1e4, above=True)] = 0.02
-    #: Batch size that ``lr`` is for; 0: the rate is not scaled.
+    #: Batch size to which ``lr`` refers; 0: the rate is not scaled.
     lr_batch: Annotated[int, Range(0, 1_000_000)] = 16
     #: Momentum of SGD.
     momentum: Annotated[float, Range(0.0, 1.0, below=True)] = 0.9
-    #: Of all weights but those of norms.
+    #: Weight decay of all weights but those of norms.
     weight_decay: Decay = 2.5e-5
-    #: Of batch norms' gains and biases (Detectron2: none).
+    #: Weight decay of batch norms' gains and biases (Detectron2: none).
     norm_decay: Decay = 0.0
-    #: Largest norm of the gradient; 0: not clipped.
+    #: Maximum norm of the gradient; 0: not clipped.
     clip: Annotated[float, Range(0.0, 1e9)] = 0.0
-    #: What is trained: everything, or the box (and mask) predictors alone.
+    #: Layers to train: all, or only the box (and mask) predictors.
     layers: Literal["all", "last"] = "all"
 
 
 @dataclass(frozen=True)
 class FinetuneScheduleRecipe:
-    """Linear warm-up, then steps down."""
+    """Linear warm-up, then step decay."""
 
-    #: 0: twelve passes over the images (COCO's 1x), but at least 500 iterations.
+    #: Number of iterations; 0: twelve passes over the images (COCO's 1x), but at least 500.
     iterations: Annotated[int, Range(0, 1_000_000_000)] = 0
     #: Shares of the iterations after which the rate is multiplied by ``gamma`` (60k and 80k of 90k).
     steps: Annotated[tuple[Share, ...], Length(0, 100)] = (2 / 3, 8 / 9)
@@ -105,21 +105,24 @@ class FinetuneScheduleRecipe:
 
 @dataclass(frozen=True)
 class NormsRecipe:
-    """Batch norms: ``train`` keeps statistics learning (synchronized over processes), ``freeze_after_warmup`` stops
-    them when the warm-up ends, ``frozen`` uses the checkpoint's from the start; norms that have seen no image (scratch,
-    a part that the source lacks, a mask head) get those of training images first."""
+    """Batch norms.
 
-    #: What batch norms do while training.
+    ``train`` updates the statistics (synchronized over processes), ``freeze_after_warmup`` stops the updates after the
+    warm-up, ``frozen`` uses the checkpoint's statistics from the start; norms without statistics (scratch, a part that
+    the source lacks, a mask head) get those of training images first.
+    """
+
+    #: Mode of batch norms during training.
     policy: Literal["train", "freeze_after_warmup", "frozen"] = "train"
-    #: Batches over which statistics are measured again before an evaluation (Detectron2's PRECISE_BN); 0: never.
+    #: Number of batches over which statistics are computed before an evaluation (Detectron2's PRECISE_BN); 0: never.
     precise_batches: Annotated[int, Range(0, 100_000)] = 50
 
 
 @dataclass(frozen=True)
 class FinetuneEngineRecipe:
-    """How the run is carried out."""
+    """Execution of the run."""
 
-    #: Images an iteration, over all processes; 0: 16 with an accelerator, 2 without.
+    #: Images per iteration, over all processes; 0: 16 with an accelerator, 2 without.
     batch_size: Annotated[int, Range(0, 65_536)] = 0
     #: Precision of forward and backward.
     precision: Literal["fp32", "bf16"] = "fp32"

@@ -33,11 +33,11 @@ def check_data(specs: str | Path | Sequence[str], *, decode_all: bool = True) ->
     """
     data, problems = read_data(specs)
     data = check_images(data, problems, decode_all=decode_all)
-    _judge(data, problems)
+    _check_splits(data, problems)
     return data, problems
 
 
-def _judge(data: Data, problems: list[LabelProblem]) -> None:
+def _check_splits(data: Data, problems: list[LabelProblem]) -> None:
     """Report problems of the whole data set after damaged records have been left out."""
     trained: set[int] = set()
     for split in data.splits():
@@ -82,7 +82,7 @@ def check_images(data: Data, problems: list[LabelProblem], *, decode_all: bool) 
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _ImageCheck:
     """Result of reading an image file: the kind of damage, or the digests that identify it elsewhere."""
 
     kind: str = ""
@@ -90,12 +90,12 @@ class _Seen:
     marks: tuple[object, ...] = ()
 
 
-def _look_all(split: Split, decode_all: bool) -> Iterator[_Seen]:
+def _look_all(split: Split, decode_all: bool) -> Iterator[_ImageCheck]:
     with ThreadPoolExecutor(_THREADS) as pool:
         yield from pool.map(lambda image: _look(image, decode_all), split.images)
 
 
-def _look(image: LabeledImage, decode_all: bool) -> _Seen:
+def _look(image: LabeledImage, decode_all: bool) -> _ImageCheck:
     name = image.path.name
     try:
         image.path.stat()
@@ -107,10 +107,10 @@ def _look(image: LabeledImage, decode_all: bool) -> _Seen:
             width, height = read_file_size(image.path, name)
             marks = (resolved(image.path),)
     except (FileNotFoundError, NotADirectoryError):
-        return _Seen("missing-image", str(image.path))
+        return _ImageCheck("missing-image", str(image.path))
     except ImageDecodeError as error:
-        return _Seen("unreadable-image", str(error).splitlines()[0][:160])
+        return _ImageCheck("unreadable-image", str(error).splitlines()[0][:160])
     except OSError as error:  # name too long, no permission, a loop of links
-        return _Seen("unreadable-image", f"{one_line(name)} cannot be read: {error.strerror}")
+        return _ImageCheck("unreadable-image", f"{one_line(name)} cannot be read: {error.strerror}")
     fault = other_size(image, width, height)
-    return _Seen("size-mismatch", fault) if fault else _Seen(marks=marks)
+    return _ImageCheck("size-mismatch", fault) if fault else _ImageCheck(marks=marks)

@@ -106,7 +106,7 @@ class Collector:
 
 
 def flag_of(value: Any) -> bool | None:
-    """Parse a flag of 0 or 1; absent or null is 0, as in pycocotools; anything else, strings included, is None."""
+    """Parse a flag of 0 or 1; absent or null is 0, as in pycocotools; anything else, including strings, is None."""
     if value is None:
         return False
     return bool(value) if isinstance(value, (int, float)) and value in (0, 1) else None

@@ -73,7 +73,9 @@ class Evaluation:
         return report
 
 
-def judge(split: Split, found: Found, proposals: dict[str, float] | None = None, *, masks: bool = False) -> Evaluation:
+def evaluate_detections(
+    split: Split, found: Found, proposals: dict[str, float] | None = None, *, masks: bool = False
+) -> Evaluation:
     """Compute every metric of existing detections, next to those of proposals.
 
     Raises:
@@ -101,7 +103,7 @@ def evaluate(model: GeneralizedRCNN, split: Split, *, heads: bool = True) -> Eva
             detections[seen.image.key] = seen.found
     if not heads:
         return Evaluation(split, {}, recall.result())
-    return judge(split, detections, recall.result(), masks=model.roi_heads.has_mask())
+    return evaluate_detections(split, detections, recall.result(), masks=model.roi_heads.has_mask())
 
 
 def _plain(value: float) -> float | None:

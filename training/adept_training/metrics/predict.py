@@ -28,7 +28,7 @@ _MASK_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
-class Seen:
+class ModelOutput:
     """Output of a detector for one image: class-agnostic proposals (label 1), best first, and its detections."""
 
     image: LabeledImage
@@ -53,7 +53,7 @@ def predict(
     return detections, proposed
 
 
-def predict_each(model: GeneralizedRCNN, split: Split, *, heads: bool = True) -> Iterator[Seen]:
+def predict_each(model: GeneralizedRCNN, split: Split, *, heads: bool = True) -> Iterator[ModelOutput]:
     """Yield the output for every image in turn.
 
     Images are processed one by one, so that no metric depends on padding to other images of a batch.
@@ -72,7 +72,7 @@ def predict_each(model: GeneralizedRCNN, split: Split, *, heads: bool = True) ->
 
 
 @torch.inference_mode()
-def _predict_image(model: GeneralizedRCNN, image: LabeledImage, limit: int | None) -> Seen:
+def _predict_image(model: GeneralizedRCNN, image: LabeledImage, limit: int | None) -> ModelOutput:
     """Predict one image; the heads see the best ``limit`` proposals, or are not run."""
     device = next(model.parameters()).device
     pixels_HWC = readable_pixels(image)
@@ -85,10 +85,10 @@ def _predict_image(model: GeneralizedRCNN, image: LabeledImage, limit: int | Non
     # Sorted by score, without the scores; AR needs only the order.
     proposed = _as_detections(full, torch.linspace(1, 0, len(full)), torch.ones(len(full)))
     if limit is None:
-        return Seen(image, proposed, None)
+        return ModelOutput(image, proposed, None)
     rows, _ = model.roi_heads(features, [boxes[0][:limit]], batch.image_sizes)
     row = model.transform.postprocess(rows, batch.image_sizes, original)[0]
-    return Seen(image, proposed, _as_detections(row["boxes"], row["scores"], row["labels"], row.get("masks")))
+    return ModelOutput(image, proposed, _as_detections(row["boxes"], row["scores"], row["labels"], row.get("masks")))
 
 
 @contextmanager

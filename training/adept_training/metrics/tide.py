@@ -68,7 +68,7 @@ def tide(split: Split, found: Found) -> TideResult:
     """Classify every detection (the best 100 per image) and compute the cost of each kind of error."""
     tally = _Tally()
     for image in split.images:
-        _judge(image, found.get(image.key, Detections.none()), tally)
+        _count_errors(image, found.get(image.key, Detections.none()), tally)
     base = _mean_ap(tally.points, tally.objects)
     right = [point for point in tally.points if point[2]]
     main = {kind: max(_repaired(kind, tally, right) - base, 0.0) for kind in MAIN}
@@ -82,7 +82,7 @@ def tide(split: Split, found: Found) -> TideResult:
     return TideResult(base, main, special, counts, tuple(tally.errors))
 
 
-def _judge(image: LabeledImage, found: Detections, tally: _Tally) -> None:
+def _count_errors(image: LabeledImage, found: Detections, tally: _Tally) -> None:
     ignore_M = image.crowd_M | image.difficult_M
     objects = np.flatnonzero(~ignore_M)
     for label in image.labels_M[objects].tolist():

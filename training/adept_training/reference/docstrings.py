@@ -42,5 +42,5 @@ def _close(out: list[str], section: str) -> None:
 
 
 def _code(text: str) -> str:
-    """Code of reStructuredText as that of Markdown."""
+    """Convert code in reStructuredText to Markdown."""
     return text.replace("``", "`")

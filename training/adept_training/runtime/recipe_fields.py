@@ -82,7 +82,7 @@ def annotated_yaml(recipe: Any, indent: str = "") -> str:
 
 
 def _allowed(hint: Any) -> str:
-    """What a value may be, in words."""
+    """Describe the allowed values in words."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         bounds = [bound for bound in args[1:] if isinstance(bound, (Range, Length))]
@@ -100,7 +100,7 @@ def _allowed(hint: Any) -> str:
 
 
 def _within(cls: type[Any], name: str) -> str:
-    """The bounds of the architecture, which `adept_hub.checkpoint.validate.check_config` holds for every checkpoint."""
+    """Return the bounds of the architecture that `adept_hub.checkpoint.validate.check_config` enforces."""
     if cls is DetectorSpec and name.endswith("channels"):
         return f"1..{MAX_CHANNELS}"
     four = {(AnchorSpec, "sizes"), (LevelSpec, "upper")}
@@ -110,7 +110,7 @@ def _within(cls: type[Any], name: str) -> str:
 
 
 def _yaml(value: Any) -> str:
-    """A value as ``--set`` takes it; fractions to four digits, for people."""
+    """Format a value as for ``--set``, with fractions rounded to four digits."""
 
     def rounded(item: Any) -> Any:
         if isinstance(item, list):
@@ -122,7 +122,7 @@ def _yaml(value: Any) -> str:
 
 
 def _comments(cls: type[Any]) -> dict[str, str]:
-    """The comments ``#:`` above the fields of a dataclass, as plain text."""
+    """Return the comments ``#:`` above the fields of a dataclass, as plain text."""
     source = textwrap.dedent(inspect.getsource(cls))
     written, (node,) = source.splitlines(), ast.parse(source).body
     found: dict[str, str] = {}

@@ -14,7 +14,7 @@ from adept_training.labels.datasets import open_data
 from adept_training.labels.identity import ImageKey
 from adept_training.metrics.coco_files import as_coco_json
 from adept_training.metrics.confusion import confusion
-from adept_training.metrics.evaluate import judge
+from adept_training.metrics.evaluate import evaluate_detections
 from adept_training.metrics.report.page import write_predictions, write_report
 from tests.training.conftest import TINY
 from tests.training.made import detections, image, imperfect, split
@@ -52,7 +52,7 @@ def test_confusion_worked_by_hand() -> None:
 
 def test_the_page_holds_everything_and_fetches_nothing(voc: Path, tmp_path: Path) -> None:
     truth = open_data(f"voc:{voc}").report_split
-    evaluation = judge(truth, imperfect(truth, objects_missed=0.4))
+    evaluation = evaluate_detections(truth, imperfect(truth, objects_missed=0.4))
     write_report(evaluation, tmp_path / "report.html", "a <detector>", "adept evaluate ...")
     page = (tmp_path / "report.html").read_text()
     assert "a &lt;detector&gt;" in page
@@ -85,7 +85,7 @@ def test_the_command_judges_a_source_s_rpn_and_given_detections(
     (tmp_path / "found.json").write_text(json.dumps(as_coco_json(truth, found)))
     assert main(["evaluate", "none", *words, "--detections", str(tmp_path / "found.json")]) == 0
     given = json.loads(capsys.readouterr().out)["metrics"]
-    assert given == pytest.approx(judge(truth, found).flat())
+    assert given == pytest.approx(evaluate_detections(truth, found).flat())
     (tmp_path / "found.json").write_text('{"a": 1}')
     assert main(["evaluate", "none", *words, "--detections", str(tmp_path / "found.json")]) == 1
 
@@ -119,7 +119,7 @@ def test_of_many_classes_the_page_lists_what_is_mistaken_for_what(tmp_path: Path
     boxes = [[4 * k, 0, 4 * k + 3, 10] for k in range(41)]
     truth = split(image("a", boxes, range(1, 42)), classes=41)
     one = detections(boxes[1:3], [0.9, 0.8], [1, 2])
-    write_report(judge(truth, {ImageKey(1, "a"): one}), tmp_path / "report.html", "t", "adept evaluate")
+    write_report(evaluate_detections(truth, {ImageKey(1, "a"): one}), tmp_path / "report.html", "t", "adept evaluate")
     cells = re.findall(r"<td[^>]*>(class \d+)</td><td[^>]*>(class \d+)</td><td[^>]*>(\d+)</td>",
                        (tmp_path / "report.html").read_text())  # fmt: skip
     assert cells == [("class 2", "class 1", "1"), ("class 3", "class 2", "1")]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adept_training.metrics.evaluate import judge
+from adept_training.metrics.evaluate import evaluate_detections
 from adept_training.metrics.report.page import write_report
 from adept_training.metrics.report.plots import bars_plot, curves_plot
 from adept_training.pages.plotting import canvas, svg
@@ -34,5 +34,5 @@ def test_every_place_of_a_name(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_report_of_such_classes(name: str, tmp_path: Path) -> None:
     truth = replace(crowded(8), classes=(name, "b", "c"))
-    write_report(judge(truth, imperfect(truth)), tmp_path / "report.html", name)
+    write_report(evaluate_detections(truth, imperfect(truth)), tmp_path / "report.html", name)
     assert name in html.unescape((tmp_path / "report.html").read_text(encoding="utf-8"))
