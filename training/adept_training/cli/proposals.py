@@ -23,6 +23,7 @@ Find selective-search boxes in every image and write the Parquet table that pre-
   adept proposals show boxes --images photos --out look   draw the boxes
   adept proposals evaluate boxes --data coco:val.json:photos
                                                           recall of labeled objects, next to a blind grid's
+  adept proposals tune photos --data coco:few.json:photos compare presets on a handful of labeled images
 """
 
 
@@ -36,9 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="IMAGES",
         help="a folder (searched recursively), a text file of paths, WebDataset .tar shards or hf-datasets:NAME:SPLIT",
     )
-    parser.add_argument("table", metavar="TABLE", nargs="?", help="after 'show' or 'evaluate': the table")
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder of the table, or of pictures (optional with 'evaluate')"
+        "table", metavar="TABLE", nargs="?", help="after 'show' or 'evaluate': the table; after 'tune': IMAGES"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder of the table, or of pictures (optional with 'evaluate' and 'tune')",
     )
     parser.add_argument("--preset", choices=PRESETS, default=DEFAULT_PRESET, help="default: %(default)s")
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
@@ -63,11 +69,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--samples", type=int, default=12, metavar="N", help="with 'show': number of pictures (default: 12)"
     )
     parser.add_argument(
-        "--data", nargs="+", action="extend", metavar="DATA", help="with 'evaluate': labeled images, as for finetune"
+        "--data",
+        nargs="+",
+        action="extend",
+        metavar="DATA",
+        help="with 'evaluate' and 'tune': labeled images, as for finetune",
     )
-    parser.add_argument("--skip-damaged", action="store_true", help="with 'evaluate': leave damaged images out")
+    parser.add_argument("--skip-damaged", action="store_true", help="with --data: leave damaged images out")
     parser.add_argument(
-        "--split", choices=("train", "val", "test"), help="with 'evaluate': split to use (default: val, else train)"
+        "--split",
+        choices=("train", "val", "test"),
+        help="with --data: split to use ('evaluate': val, else train; 'tune': train)",
     )
     add_wait_argument(parser)
     parser.add_argument("--quiet", action="store_true", help="print no progress")
@@ -82,8 +94,16 @@ def run(args: argparse.Namespace) -> int:
         from adept_training.cli.proposals_evaluate import evaluate_table
 
         return evaluate_table(args)
+    if args.images == "tune":
+        if args.table is None or args.data is None or args.photographs is not None:
+            args.usage_error("tune takes IMAGES --data DATA [--out DIR] (a folder named tune: ./tune)")
+        if args.boxes is not None and args.boxes < 1:
+            args.usage_error("--boxes takes a number of at least 1")
+        from adept_training.cli.proposals_tune import tune_proposals
+
+        return tune_proposals(args)
     if args.data is not None or args.split is not None:
-        args.usage_error("--data and --split belong to 'evaluate' alone")
+        args.usage_error("--data and --split belong to 'evaluate' and 'tune' alone")
     if args.out is None:
         args.usage_error("--out DIR is required")
     if args.images == "show":

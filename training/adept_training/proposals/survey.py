@@ -25,19 +25,19 @@ SURVEYED, LEAST = 64, 24  # images looked at, and the number of readable ones be
 _TASK = 8  # images
 
 
-def with_size_prior(preset: Preset, source: ImageSource, folder: Path, engine: Engine, workers: int) -> Preset:
+def with_size_prior(preset: Preset, source: ImageSource, folder: Path | None, engine: Engine, workers: int) -> Preset:
     """Return the preset with the sizes that recur over ``source``; other presets are returned as they are.
 
     Args:
         preset: a prior that it already has is kept.
         source: the images, of which a fixed sample is looked at.
-        folder: of the table; a run that is resumed keeps the prior in its plan.
+        folder: of the table, if any; a run that is resumed keeps the prior in its plan.
     """
     settings = preset.objects
     if preset.algorithm != "objects" or settings is None or settings.size_prior or not settings.survey:
         return preset
     keys = source.keys()
-    if (folder / PLAN_FILE).is_file():
+    if folder is not None and (folder / PLAN_FILE).is_file():
         plan = read_plan(folder)
         if plan.keys_sha256 == keys_digest(keys) and isinstance(plan.preset.get("objects"), dict):
             begun = preset_from_dict(plan.preset)
