@@ -1,7 +1,7 @@
 """torch.hub entry points: ``torch.hub.load("org/adept", "adept_joint", num_classes=21)``.
 
-They are `adept_hub.create_model` under the methods' names, with weights unless ``pretrained=False`` is given.
-``pip install adept-hub`` gives the same without GitHub's rate limits.
+They call `adept_hub.create_model` and load weights unless ``pretrained=False`` is passed. ``pip install adept-hub``
+provides the same without GitHub's rate limits.
 """
 
 from inspect import cleandoc as _cleandoc
@@ -19,7 +19,7 @@ dependencies = ["torch", "torchvision", "huggingface_hub", "safetensors"]
 
 @_checked
 def adept_joint(*, tag: str = "", pretrained: bool = True, **options: _Unpack[_LoadOptions]) -> _GeneralizedRCNN:
-    """Build a detector pre-trained by ADePT, the RPN with the rest; ``tag`` takes a full name instead of the default.
+    """Build a detector pre-trained by ADePT, jointly with its RPN; ``tag`` is a full name instead of the default.
 
     ``pretrained=False`` builds the same detector without weights. All other options are those of
     ``adept_hub.load_pretrained``:
@@ -29,7 +29,7 @@ def adept_joint(*, tag: str = "", pretrained: bool = True, **options: _Unpack[_L
 
 @_checked
 def adept_separate(*, tag: str = "", pretrained: bool = True, **options: _Unpack[_LoadOptions]) -> _GeneralizedRCNN:
-    """Build a detector pre-trained by ADePT, the RPN after and apart from the rest; ``tag`` takes a full name instead.
+    """Build a detector pre-trained by ADePT, its RPN separately; ``tag`` is a full name instead of the default.
 
     ``pretrained=False`` builds the same detector without weights. All other options are those of
     ``adept_hub.load_pretrained``:
@@ -37,5 +37,5 @@ def adept_separate(*, tag: str = "", pretrained: bool = True, **options: _Unpack
     return _create_model(tag or "adept_separate", pretrained, **options)
 
 
-for _entry in (adept_joint, adept_separate):  # torch.hub.help shows a docstring and nothing else
+for _entry in (adept_joint, adept_separate):  # torch.hub.help prints only the docstring
     _entry.__doc__ = f"{_cleandoc(_entry.__doc__ or '')}\n\n{_cleandoc(_load_pretrained.__doc__ or '')}"

@@ -63,7 +63,7 @@ def test_single_values_and_the_method_can_be_changed() -> None:
         (["model.anchors.sizes=[1,2]"], "P2-P5 need four"),
         (["method.momentum=1.0"], "method.momentum is 1.0; it must be in [0, 1)"),
         (["export.tag=My-Photos"], "lower-case letters"),
-        (['export.license="\\tmine"'], "not a valid license identifier"),
+        (['export.license="\\tmine"'], "not a license identifier"),
         (["epochs=3"], "section.field=value"),
         (["schedule.epochs=[3"], "is not valid YAML"),
         (["schedule.epochs=1", "schedule.epochs.more=3"], "is not a section"),
