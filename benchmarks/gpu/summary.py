@@ -46,12 +46,12 @@ def main() -> None:
             words = [f"{source:18s} {len(draws)} draws"]
             paired = sorted(set(draws) & set(scratch)) if source != "scratch" else []
             for metric in METRICS:
-                mean = statistics.mean(draw.get(metric) or 0.0 for draw in draws.values())
+                if not all(metric in draw for draw in (*draws.values(), *scratch.values())):
+                    continue
+                mean = statistics.mean(draw[metric] or 0.0 for draw in draws.values())
                 text = f"{metric} {mean:.1f}"
                 if paired:
-                    gain, half = interval(
-                        [(draws[s].get(metric) or 0.0) - (scratch[s].get(metric) or 0.0) for s in paired]
-                    )
+                    gain, half = interval([(draws[s][metric] or 0.0) - (scratch[s][metric] or 0.0) for s in paired])
                     text += f" ({gain:+.1f} ± {half:.1f})"
                 words.append(text)
             sys.stdout.write("  ".join(words) + "\n")
