@@ -28,15 +28,15 @@ class Finding:
         code: the topic, one word.
         severity: ``error``: the weights would not load, or would compute something else than they were trained for.
             ``warning``: they work, but not as in pre-training or in the published fine-tuning.
-        found: the detector's value.
-        wanted: the value that the weights need.
+        actual: the detector's value.
+        expected: the value that the weights need.
         remedy: what to change.
     """
 
     code: str
     severity: Literal["error", "warning"]
-    found: str
-    wanted: str
+    actual: str
+    expected: str
     remedy: str
 
 
@@ -86,11 +86,11 @@ class _Case(NamedTuple):
 
 
 def _finding(
-    case: _Case, code: str, severity: Literal["error", "warning"], found: object, wanted: object, **values: object
+    case: _Case, code: str, severity: Literal["error", "warning"], actual: object, expected: object, **values: object
 ) -> Finding:
-    has = str(found)  # from the user's file, of any length
-    shown = has if len(has) <= LONGEST_VALUE else f"{has[: LONGEST_VALUE - 3]}..."
-    return Finding(code, severity, shown, str(wanted), case.framework.remedy(code, **values))
+    has = str(actual)  # from the user's file, of any length
+    short = has if len(has) <= LONGEST_VALUE else f"{has[: LONGEST_VALUE - 3]}..."
+    return Finding(code, severity, short, str(expected), case.framework.remedy(code, **values))
 
 
 def _pixels(case: _Case, config: CheckpointConfig) -> Iterator[Finding]:
@@ -99,12 +99,12 @@ def _pixels(case: _Case, config: CheckpointConfig) -> Iterator[Finding]:
         yield _finding(case, "channel_order", "error", facts.channel_order.upper(), "RGB")
     scale = case.framework.pixel_scale
     for name in ("mean", "std"):
-        found, wanted = getattr(facts, name), getattr(config.preprocessing, name)
-        if found is None:
+        actual, expected = getattr(facts, name), getattr(config.preprocessing, name)
+        if actual is None:
             continue
-        if any(abs(a - 255 * b) > _PIXEL_TOLERANCE for a, b in zip(found, wanted, strict=True)):
-            shown = [round(scale * x, 4) for x in wanted]
-            yield _finding(case, name, "error", list(found), [round(255 * x, 3) for x in wanted], want=shown)
+        if any(abs(a - 255 * b) > _PIXEL_TOLERANCE for a, b in zip(actual, expected, strict=True)):
+            scaled = [round(scale * x, 4) for x in expected]
+            yield _finding(case, name, "error", list(actual), [round(255 * x, 3) for x in expected], want=scaled)
 
 
 def _backbone(case: _Case, spec: DetectorSpec) -> Iterator[Finding]:
@@ -137,26 +137,26 @@ def _fpn(case: _Case, spec: DetectorSpec) -> Iterator[Finding]:
 def _rpn(case: _Case, spec: DetectorSpec) -> Iterator[Finding]:
     facts = case.facts
     if facts.rpn_convs not in (None, 1):
-        found, shape = f"{facts.rpn_convs} convolutions", {"count": spec.anchors_per_location}
-        yield _finding(case, "rpn_convs", "error", found, "one", channels=spec.fpn_channels, **shape)
+        actual, shape = f"{facts.rpn_convs} convolutions", {"count": spec.anchors_per_location}
+        yield _finding(case, "rpn_convs", "error", actual, "one", channels=spec.fpn_channels, **shape)
     if facts.rpn_softmax:
         yield _finding(case, "rpn_softmax", "error", "two softmax logits per anchor", "one sigmoid logit")
     ratios = list(spec.anchors.ratios)
     if facts.anchor_ratios not in (None, spec.anchors.ratios):
         yield _finding(case, "anchors", "error", list(facts.anchor_ratios), ratios, ratios=ratios)
-    sizes, wanted = facts.anchor_sizes, spec.anchors.sizes
+    sizes, expected = facts.anchor_sizes, spec.anchors.sizes
     if sizes is None:
         return
     if any(len(level) != 1 for level in sizes):
         yield _finding(
             case, "anchors", "error", f"{len(sizes[0])} sizes per level", "one size per level", ratios=ratios
         )
-    elif any(abs(a[0] - b) > 1e-3 for a, b in zip(sizes, wanted, strict=False)):
-        whole = (*wanted, 2 * wanted[-1])
+    elif any(abs(a[0] - b) > 1e-3 for a, b in zip(sizes, expected, strict=False)):
+        whole = (*expected, 2 * expected[-1])
         has = [level[0] for level in sizes]
         # Rescaling the RPN's outputs to the framework's anchors needs the same factor on all levels.
         rescaled = "" if anchor_ratio(spec, DOWNSTREAM_SIZES) is None else ", or export with --anchors rescaled"
-        yield _finding(case, "anchor_sizes", "warning", f"{has} px", f"{list(wanted)} px on P2-P5",
+        yield _finding(case, "anchor_sizes", "warning", f"{has} px", f"{list(expected)} px on P2-P5",
                        want=case.framework.anchor_setting(whole), rescaled=rescaled)  # fmt: skip
     if facts.anchors_rounded:
         yield _finding(case, "anchors_rounded", "warning", "anchors rounded to pixels", "unrounded anchors")
@@ -167,8 +167,8 @@ def _head(case: _Case, spec: DetectorSpec) -> Iterator[Finding]:
     widths = {"convs": spec.head_conv_channels, "fc": spec.head_fc_channels, "channels": spec.fpn_channels}
     shape = (facts.head_convs, facts.head_fcs)
     if None not in shape and shape != (spec.HEAD_CONVS, 1):
-        found = f"{shape[0]} convolutions, {shape[1]} fc"
-        yield _finding(case, "head_shape", "error", found, f"{spec.HEAD_CONVS} convolutions, 1 fc", **widths)
+        actual = f"{shape[0]} convolutions, {shape[1]} fc"
+        yield _finding(case, "head_shape", "error", actual, f"{spec.HEAD_CONVS} convolutions, 1 fc", **widths)
     elif any(
         has not in (None, want)
         for has, want in (
@@ -176,15 +176,15 @@ def _head(case: _Case, spec: DetectorSpec) -> Iterator[Finding]:
             (facts.head_fc_channels, spec.head_fc_channels),
         )
     ):
-        found = f"{facts.head_conv_channels} and {facts.head_fc_channels} wide"
-        wanted = f"{spec.head_conv_channels} and {spec.head_fc_channels} wide"
-        yield _finding(case, "head_shape", "error", found, wanted, **widths)
+        actual = f"{facts.head_conv_channels} and {facts.head_fc_channels} wide"
+        expected = f"{spec.head_conv_channels} and {spec.head_fc_channels} wide"
+        yield _finding(case, "head_shape", "error", actual, expected, **widths)
     if facts.head_norm in ("", "GN"):
         yield _finding(case, "head_norm", "error", facts.head_norm or "no norm", "batch norm")
     if facts.roi_aligned is False or facts.roi_sampling not in (None, 0):
-        found = f"{'' if facts.roi_aligned else 'not '}aligned, sampling ratio {facts.roi_sampling}"
-        yield _finding(case, "roi_align", "warning", found, "aligned, adaptive sampling (0)")
+        actual = f"{'' if facts.roi_aligned else 'not '}aligned, sampling ratio {facts.roi_sampling}"
+        yield _finding(case, "roi_align", "warning", actual, "aligned, adaptive sampling (0)")
     p4 = spec.levels.upper[1]
     if facts.p4_from is not None and abs(facts.p4_from - p4) > 1:
-        found, wanted = f"P4 takes boxes from {facts.p4_from:g} px", f"P4 takes boxes from {p4:g} px"
-        yield _finding(case, "levels", "warning", found, wanted, p4=p4, finest=p4 / 4)
+        actual, expected = f"P4 takes boxes from {facts.p4_from:g} px", f"P4 takes boxes from {p4:g} px"
+        yield _finding(case, "levels", "warning", actual, expected, p4=p4, finest=p4 / 4)

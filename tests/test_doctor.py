@@ -46,7 +46,7 @@ def test_stock_configs_hurt_as_fidelity_says(framework, errors, warnings):
     findings = diagnose_stock(config_of(LARGE), framework)
     assert codes(findings, "error") == errors
     assert codes(findings, "warning") == warnings
-    assert all(f.remedy and f.found and f.wanted for f in findings)
+    assert all(f.remedy and f.actual and f.expected for f in findings)
 
 
 @pytest.mark.frameworks

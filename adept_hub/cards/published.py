@@ -88,8 +88,8 @@ def registry_entry(folder: Path, *, bundled: str = "", repo: str = "", revision:
 
 
 def _published() -> list[ModelInfo]:
-    known = registry()
-    return [known[name] for name in list_models(pretrained=True)]
+    entries = registry()
+    return [entries[name] for name in list_models(pretrained=True)]
 
 
 def _write(folder: Path, files: dict[str, str]) -> list[Path]:

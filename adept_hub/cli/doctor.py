@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     subject = f"{path}" if is_file else f"stock {args.target}"
     print(f"{config.name} in {subject}: {errors} errors, {len(findings) - errors} warnings")
     for finding in findings:
-        print(f"\n{finding.severity}: {finding.code}\n  has     {finding.found}\n  needs   {finding.wanted}")
+        print(f"\n{finding.severity}: {finding.code}\n  has     {finding.actual}\n  needs   {finding.expected}")
         print(f"  remedy  {finding.remedy}")
     if findings:
         remedy = command_line("export", source, "--to", args.target, "--out", args.target)

@@ -19,6 +19,6 @@ def pixel_facts(model: nn.Module, framework: Framework) -> Facts:
 def pixel_notes(model: nn.Module, framework: Framework, config: CheckpointConfig) -> tuple[str, ...]:
     """Return one sentence for each difference between the model's preprocessing and that of the weights."""
     return tuple(
-        f"the model's {finding.code} is {finding.found}, but the weights need {finding.wanted}: {finding.remedy}"
+        f"the model's {finding.code} is {finding.actual}, but the weights need {finding.expected}: {finding.remedy}"
         for finding in diagnose(pixel_facts(model, framework), config, framework)
     )

@@ -121,7 +121,7 @@ def check_publishable(checkpoint: Path) -> CheckpointConfig:
 
 
 def _extras(root: Path) -> dict[str, Path | bytes]:
-    """Find the extra files below ``root``; links out of it are skipped, files that are too large refused."""
+    """Find the extra files below ``root``; refuse links out of it and files that are too large."""
     found: dict[str, Path | bytes] = {}
     for path in sorted(p for pattern in EXTRAS for p in root.glob(pattern)):
         check_inside(path, root)

@@ -104,10 +104,10 @@ def list_models(
         >>> adept_hub.list_models(pretrained=True)
         ['adept_joint_r18_fpn128.photos9k']
     """
-    known = registry()
+    entries = registry()
     if method is not None:
-        check_choice("method", method, dict.fromkeys((*METHODS, *(info.method for info in known.values()))))
-    names = known.names(method, pretrained)
+        check_choice("method", method, dict.fromkeys((*METHODS, *(info.method for info in entries.values()))))
+    names = entries.names(method, pretrained)
     if wanted := _matcher(filter):
         names = [name for name in names if wanted(name) or wanted(name.partition(".")[0])]
     if unwanted := _matcher(exclude_filters):

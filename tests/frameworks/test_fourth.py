@@ -117,7 +117,7 @@ def test_the_doctor_of_stock_config_and_weights(fourth: Framework, house: House,
         assert stock == {finding.code: finding for finding in diagnose_stock(house.config, MMDET.name)}
         return
     assert stock["mean"].remedy == "visionary mean [0.1, 0.2, 0.3]"
-    assert (stock["frozen_stages"].found, stock["frozen_stages"].wanted) == ("4", "3: all stages are trained")
+    assert (stock["frozen_stages"].actual, stock["frozen_stages"].expected) == ("4", "3: all stages are trained")
     assert [finding.code for finding in diagnose_file(config, house.config, fourth.name)] == []
     config.write_text(config.read_text().replace('"rgb"', '"bgr"').replace("[[11.0]]", "[[12.0]]"))
     found = {finding.code: finding.remedy for finding in diagnose_file(config, house.config, fourth.name)}

@@ -16,6 +16,7 @@ OWN = ("adept_hub/frameworks/", "adept_hub/spec.py")
 VALUES = {name.upper() for name in FRAMEWORKS}
 #: Where such a word names something else.
 ALLOWED = {
+    "benchmarks/gpu/measuring.py": "versions of installed packages",
     "adept_hub/foreign/projects.py": "whose weights a file has; torchvision's ResNets are one project of many",
     "training/adept_training/finetuning/recipe.py": "whose losses a detector is trained with",
     "training/adept_training/finetuning/detector.py": "whose losses a detector is trained with",

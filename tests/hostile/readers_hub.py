@@ -202,7 +202,7 @@ def doctor(framework: str, name: str, folder: Path) -> None:
     config = parse_config((folder / "config.text").read_bytes(), "config.json")
     for finding in diagnose_file(folder / name, config, framework):
         assert finding.remedy
-        assert len(finding.found) < 5000, finding.code
+        assert len(finding.actual) < 5000, finding.code
 
 
 def tensors() -> dict[str, torch.Tensor]:

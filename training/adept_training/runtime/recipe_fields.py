@@ -35,15 +35,15 @@ class Setting:
 def settings_of(cls: type[Any], default: Any = None, prefix: str = "") -> list[Setting]:
     """Return the settings of a recipe's dataclass in their order, sections within sections as ``section.field``."""
     default = cls() if default is None else default
-    comments, found = _comments(cls), []
+    comments, settings = _comments(cls), []
     for name, hint in typing.get_type_hints(cls, include_extras=True).items():
         value = getattr(default, name)
         if dataclasses.is_dataclass(hint):
-            found += settings_of(typing.cast("type[Any]", hint), value, f"{prefix}{name}.")
+            settings += settings_of(typing.cast("type[Any]", hint), value, f"{prefix}{name}.")
         elif typing.get_origin(hint) is not typing.ClassVar:
             allowed = _within(cls, name) or _allowed(hint)
-            found.append(Setting(f"{prefix}{name}", _yaml(value), allowed, comments.get(name, "")))
-    return found
+            settings.append(Setting(f"{prefix}{name}", _yaml(value), allowed, comments.get(name, "")))
+    return settings
 
 
 def fields_of(cls: type[Any]) -> list[Setting]:
