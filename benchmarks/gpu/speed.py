@@ -1,9 +1,10 @@
 """Images per second of training steps on one GPU, next to a bare ResNet-50's, in one run on one card.
 
-``python -m benchmarks.gpu.speed --out DIR --seconds 95`` appends a record per variant to DIR/speed.jsonl as soon as it
+``python -m benchmarks.gpu.speed --out DIR --seconds 150`` appends a record per variant to DIR/speed.jsonl as soon as it
 is measured, in the order of `variants.VARIANTS`, and prints a table. Each variant runs in its own process: one that
-fails, or crashes CUDA, leaves its error and the next goes on. Compiled variants compile while others are measured; a
-lock gives the GPU to one process at a time. ``--rehearsal`` is the same script on the CPU at the smallest sizes.
+fails, or crashes CUDA, leaves its error and the next goes on; a lock gives the GPU to one process at a time. The
+processor launches every kernel of an eager step, so nothing compiles or decodes beside one. ``--rehearsal`` is the same
+script on the CPU at the smallest sizes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 
 from benchmarks.gpu.variants import VARIANTS, Variant
 
-#: Processes at a time by lane: two may compile while one of the others is measured.
+#: Processes at a time by lane.
 LANES = {"eager": 1, "compiled": 2, "loader": 1}
 #: Seconds that a variant needs at least; none is started later than this before the end.
 LEAST = {"eager": 8.0, "compiled": 25.0, "loader": 12.0}
@@ -86,7 +87,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, default=95.0, help="of the whole stage, its start included")
+    parser.add_argument("--seconds", type=float, default=150.0, help="of the whole stage, its start included")
     parser.add_argument("--rehearsal", action="store_true", help="on the CPU, every size at its smallest")
     parser.add_argument("--only", nargs="+", choices=[v.name for v in VARIANTS], help="these variants")
     args = parser.parse_args()
@@ -122,7 +123,9 @@ def run(stage: Stage, variants: list[Variant], writer: ForkServerProcess) -> Non
     waiting = list(variants)
     while (waiting or stage.running) and time.time() < stage.deadline:
         stage.collect()
-        for variant in next_ones(waiting, [v for v, _, _ in stage.running.values()], writer.is_alive()):
+        for variant in next_ones(
+            waiting, [v for v, _, _ in stage.running.values()], writing=writer.is_alive(), together=stage.rehearsal
+        ):
             waiting.remove(variant)
             left = stage.deadline - time.time()
             if not stage.rehearsal and left < LEAST[variant.lane]:
@@ -135,17 +138,24 @@ def run(stage: Stage, variants: list[Variant], writer: ForkServerProcess) -> Non
         stage.record(variant, {"skipped": "the time was over"}, time.time())
 
 
-def next_ones(waiting: list[Variant], running: list[Variant], writing: bool) -> list[Variant]:
-    """Return the variants to start now: in order within each lane, the loader's after eager ones before them."""
+def next_ones(
+    waiting: list[Variant], running: list[Variant], *, writing: bool = False, together: bool = False
+) -> list[Variant]:
+    """Return the variants to start now, in the order of the table within each lane.
+
+    Compiling and loading take the processors, which eager steps wait for: a variant starts when those of other lanes
+    before it have ended. The rehearsal runs them ``together``, but for the loader's, whose images are ``writing``.
+    """
     chosen: list[Variant] = []
     order = {v.name: place for place, v in enumerate(VARIANTS)}
     for lane, limit in LANES.items():
-        free = limit - sum(v.lane == lane for v in running)
+        others = [v for v in [*waiting, *running] if v.lane != lane]
         ready = [v for v in waiting if v.lane == lane]
-        if lane == "loader":  # it wants its images, and the processors of those before it
-            ahead = [v for v in [*waiting, *running] if v.lane == "eager"]
-            ready = [v for v in ready if not writing and not any(order[a.name] < order[v.name] for a in ahead)]
-        chosen += ready[:free]
+        if not together:
+            ready = [v for v in ready if not any(order[other.name] < order[v.name] for other in others)]
+        if lane == "loader" and writing:
+            ready = []
+        chosen += ready[: max(limit - sum(v.lane == lane for v in running), 0)]
     return chosen
 
 
