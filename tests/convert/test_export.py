@@ -161,5 +161,5 @@ def test_a_torchvision_export_refuses_weights_that_do_not_fit(tmp_path):
     wider = DetectorSpec(depth=34, fpn_channels=32, head_conv_channels=24, head_fc_channels=40)
     write_export(random_tensors(wider), config_of(wider), TORCHVISION, tmp_path / "other")
     build = runpy.run_path(str(tmp_path / "out" / "build_model.py"))["build_model"]
-    with pytest.raises(RuntimeError, match="does not fit"):
+    with pytest.raises(RuntimeError, match="does not match"):
         build(weights=tmp_path / "other" / "model.safetensors")

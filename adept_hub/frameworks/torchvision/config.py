@@ -209,6 +209,7 @@ def build_model(num_classes: int = NUM_CLASSES, weights: Path | None = WEIGHTS) 
         fresh = {fresh}
         missing = [key for key in result.missing_keys if not key.startswith(fresh)]
         if missing or result.unexpected_keys:
-            raise RuntimeError(f"{{weights}}: missing keys {{missing}}, unexpected keys {{result.unexpected_keys}}")
+            unexpected = result.unexpected_keys
+            raise RuntimeError(f"{{weights}} does not match: missing keys {{missing}}, unexpected keys {{unexpected}}")
     return model
 '''
