@@ -24,6 +24,7 @@ UNRELATED = {
     ("_check_detector", "Target", "num_classes"),
     ("open_pretrain_start", "PretrainStart", "license"),  # a run from scratch inherits no license
     ("compare", "run_plan", "wait"),  # the lock on the folder is held already
+    ("pretrain", "load_recipe", "method"),  # passed on as a section of the recipe
 }
 #: Signatures fixed by another library, and parameters that a decorator consumes.
 UNUSED = {

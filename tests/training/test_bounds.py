@@ -14,7 +14,7 @@ import pytest
 from adept_hub.errors import RecipeError
 from adept_hub.io.schema import Length, Range, from_dict
 from adept_hub.spec import DetectorSpec
-from adept_training.cli.compare import check_seeds
+from adept_training.comparing.runs import check_seeds
 from adept_training.finetuning.loop import iteration_seed
 from adept_training.finetuning.recipe import FinetuneRecipe, load_finetune_recipe, protocol_names
 from adept_training.pretraining.recipe import Recipe, load_recipe, recipe_names

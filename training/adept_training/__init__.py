@@ -1,1 +1,28 @@
-"""The ADePT trainer: unlabeled images in, a checkpoint folder out."""
+"""The ADePT trainer: unlabeled images in, a checkpoint folder out.
+
+Importing this package imports nothing else; each call is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from adept_training.calls import compare as compare
+    from adept_training.calls import evaluate as evaluate
+    from adept_training.calls import finetune as finetune
+    from adept_training.calls import pretrain as pretrain
+    from adept_training.calls import propose as propose
+
+__all__ = ["compare", "evaluate", "finetune", "pretrain", "propose"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'adept_training' has no attribute {name!r}")
+    return getattr(importlib.import_module("adept_training.calls"), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

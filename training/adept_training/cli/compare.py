@@ -7,8 +7,6 @@ import shlex
 import sys
 from pathlib import Path
 
-MAX_SEEDS = 10_000
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments; does not import torch."""
@@ -73,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
     from adept_hub.io.read import MAX_LOG, BoundedReader
     from adept_training.cli.finetune import settings_of
     from adept_training.comparing.compare import HTML, compare, make_plan, name_sources
+    from adept_training.comparing.runs import check_seeds
     from adept_training.finetuning.recipe import load_finetune_recipe
     from adept_training.labels.datasets import open_data
     from adept_training.metrics.names import check_metric
@@ -95,15 +94,3 @@ def run(args: argparse.Namespace) -> int:
         "\n" + "\n".join([*main.verdicts(), *result.summaries, *result.advice]) + f"\nPage: {args.out / HTML}\n"
     )
     return 0
-
-
-def check_seeds(seeds: int) -> None:
-    """Check the number of seeds.
-
-    Raises:
-        RecipeError: ``seeds`` is below one or above the maximum.
-    """
-    from adept_hub.errors import RecipeError
-
-    if not 1 <= seeds <= MAX_SEEDS:
-        raise RecipeError(f"--seeds is {seeds}; it must be 1..{MAX_SEEDS}, use five or more for a useful interval.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from adept_hub.spec import CheckpointConfig
-    from adept_training.labels.records import Data, Split
+    from adept_training.labels.records import Split
     from adept_training.metrics.evaluate import Evaluation
 
 
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from adept_training.runtime.journal import tinted
 
     _check(args)
-    split = _split(open_data(args.data, skip_damaged=args.skip_damaged), args.split)
+    split = open_data(args.data, skip_damaged=args.skip_damaged).split(args.split)
     evaluation = _evaluate(args, split)
     saved: list[Path] = []
     if args.save_detections is not None:
@@ -88,48 +88,25 @@ def _check(args: argparse.Namespace) -> None:
             raise DataError(f"{path} does not exist.\n--detections takes JSON files in COCO's results format.")
 
 
-def _split(data: Data, name: str | None) -> Split:
-    from adept_hub.errors import DataError
-
-    split = data.report_split if name is None else {"train": data.train, "val": data.val, "test": data.test}[name]
-    if split is None:
-        raise DataError(f"The data set has no split {name!r}.\nIt has: {', '.join(s.name for s in data.splits())}.")
-    return split
-
-
 def _evaluate(args: argparse.Namespace, split: Split) -> Evaluation:
     """Evaluate saved detections, a fine-tuned detector, or a source, which has an RPN but no classes yet."""
-    from adept_hub.errors import DataError, SourceError
+    from adept_hub.errors import SourceError
+    from adept_training.calls import evaluate_source
     from adept_training.cli.finetune import side_settings
-    from adept_training.finetuning.detector import build_detector, find_detector, load_detector
-    from adept_training.finetuning.loop import make_fabric
+    from adept_training.finetuning.detector import find_detector
     from adept_training.finetuning.recipe import load_finetune_recipe
     from adept_training.metrics.coco_files import load_detections
-    from adept_training.metrics.evaluate import evaluate, evaluate_detections
+    from adept_training.metrics.evaluate import evaluate_detections
 
     if args.detections is not None:
         detections = load_detections(args.detections, split)
         return evaluate_detections(split, detections, masks=any(one.masks is not None for one in detections.values()))
-    recipe = load_finetune_recipe(None, side_settings(args.size))
-    fabric = make_fabric(recipe, args.device)
-    folder = find_detector(args.source)
-    if folder is None:
-        if args.save_detections is not None:
-            raise SourceError(
-                f"{args.source} is not fine-tuned, so it has no detections for --save-detections to write.\n"
-                f"Fine-tune it first: adept finetune {args.source} --data {' '.join(args.data)} --out runs/mine"
-            )
-        model = build_detector(args.source, len(split.classes), recipe.detector, seed=0)
-        return evaluate(model.to(fabric.device), split, heads=False)
-    model, config = load_detector(folder)
-    if config.classes != split.classes and set(config.classes) == set(split.classes):
-        split = split.with_classes(config.classes)  # the same classes may come in another order
-    if config.classes != split.classes:
-        raise DataError(
-            f"{folder} has the classes {', '.join(config.classes[:6])}; the data set has others: "
-            f"{', '.join(split.classes[:6])}.\nUse the data set that it was fine-tuned on."
+    if args.save_detections is not None and find_detector(args.source) is None:
+        raise SourceError(
+            f"{args.source} is not fine-tuned, so it has no detections for --save-detections to write.\n"
+            f"Fine-tune it first: adept finetune {args.source} --data {' '.join(args.data)} --out runs/mine"
         )
-    return evaluate(model.to(fabric.device), split)
+    return evaluate_source(args.source, split, load_finetune_recipe(None, side_settings(args.size)), args.device)
 
 
 def _weights(source: str) -> CheckpointConfig:

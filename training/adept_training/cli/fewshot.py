@@ -41,10 +41,10 @@ def run(args: argparse.Namespace) -> int:
     """
     from adept_hub.cli.output import print_json, print_table
     from adept_hub.errors import DataError, RecipeError
-    from adept_training.cli.compare import check_seeds
     from adept_training.cli.finetune import settings_of
     from adept_training.comparing.compare import HTML, make_plan, name_sources
     from adept_training.comparing.fewshot import LAYERS, VOC_NOVEL, fewshot, layer_variants, restrict
+    from adept_training.comparing.runs import check_seeds
     from adept_training.finetuning.recipe import load_finetune_recipe
     from adept_training.labels.datasets import open_data
     from adept_training.metrics.names import check_metric

@@ -17,7 +17,7 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from adept_hub.errors import AdeptError, DataError, OutputExistsError
+from adept_hub.errors import AdeptError, DataError, OutputExistsError, RecipeError
 from adept_hub.hub.fetch import fetch
 from adept_hub.io.read import MAX_LOG, BoundedReader
 from adept_hub.io.schema import from_dict, to_dict
@@ -35,6 +35,7 @@ from adept_training.runtime.first_process import owns
 _log = logging.getLogger(__name__)
 
 RUNS = "runs.jsonl"
+MAX_SEEDS = 10_000
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,16 @@ class ComparisonPlan:
         ids = [[image.key for image in split.images] for split in (data.pool(), data.report_split)]
         text = json.dumps([recipes, ids, data.classes], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def check_seeds(seeds: int) -> None:
+    """Check the number of seeds.
+
+    Raises:
+        RecipeError: ``seeds`` is below one or above the maximum.
+    """
+    if not 1 <= seeds <= MAX_SEEDS:
+        raise RecipeError(f"--seeds is {seeds}; it must be 1..{MAX_SEEDS}, use five or more for a useful interval.")
 
 
 @owns("out")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from adept_hub.errors import DataError
 from adept_training.labels.identity import ImageKey, Part, spelled
 
 Floats = npt.NDArray[np.float64]
@@ -172,6 +173,18 @@ class Data:
     def report_split(self) -> Split:
         """The split that metrics are reported on: test, else val, else train."""
         return next(split for split in (self.test, self.val, self.train) if split is not None)
+
+    def split(self, role: str | None = None) -> Split:
+        """Return the split of a role (``train``, ``val``, ``test``); by default `report_split`.
+
+        Raises:
+            DataError: there is no such split.
+        """
+        roles = {"train": self.train, "val": self.val, "test": self.test}
+        split = self.report_split if role is None else roles.get(role)
+        if split is None:
+            raise DataError(f"The data set has no split {role!r}.\nIt has: {', '.join(s.name for s in self.splits())}.")
+        return split
 
     def pool(self) -> Split:
         """Return all labels that a run without model selection may train on: train, and val if test exists."""

@@ -34,14 +34,12 @@ _RECIPES = {
 }
 #: The calls of the trainer that a program makes.
 _TRAINER = (
-    "adept_training.proposals.run:run_proposals",
-    "adept_training.pretraining.pretrain:pretrain",
-    "adept_training.pretraining.recipe:load_recipe",
-    "adept_training.finetuning.run:finetune",
-    "adept_training.finetuning.recipe:load_finetune_recipe",
-    "adept_training.metrics.evaluate:evaluate",
+    "adept_training:propose",
+    "adept_training:pretrain",
+    "adept_training:finetune",
+    "adept_training:evaluate",
+    "adept_training:compare",
     "adept_training.comparing.fewshot:fewshot",
-    "adept_training.comparing.compare:compare",
     "adept_training.deploying.deploy:deploy",
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,26 @@ def flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in data.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat
+
+
+def sections_as_settings(sections: Mapping[str, Any]) -> list[str]:
+    """Return the fields of sections, such as ``{"engine": {"seed": 1}}``, as settings of `read_recipe`.
+
+    Raises:
+        RecipeError: a section is not a mapping.
+    """
+    for name, section in sections.items():
+        if not isinstance(section, Mapping):
+            raise RecipeError(
+                f"{name} takes fields of the recipe, not {reprlib.repr(section)}.\n"
+                f'Give them by name: {name}={{"FIELD": VALUE}}; adept recipe lists them.'
+            )
+    pairs = [(f"{name}.{key}", value) for name, section in sections.items() for key, value in section.items()]
+    return [f"{path}={yaml.safe_dump(_plain(value), default_flow_style=True)}" for path, value in pairs]
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _read(
