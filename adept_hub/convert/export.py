@@ -14,7 +14,7 @@ from torch import Tensor
 from adept_hub.arguments.calls import checked
 from adept_hub.checkpoint.tensor_files import load_tensors_only
 from adept_hub.checkpoint.weights_file import read_safetensors
-from adept_hub.convert.framework import Framework
+from adept_hub.convert.framework import Framework, InferenceSettings
 from adept_hub.convert.infer import infer_spec
 from adept_hub.convert.norms import with_counters, with_norm
 from adept_hub.convert.options import CASCADE_STAGES, Detector, Target
@@ -125,10 +125,15 @@ def write_export(
 
 @checked
 def config_text(
-    config: CheckpointConfig, framework: Framework, target: Target, out: Path, parts: Iterable[str] = PARTS
-) -> str:
-    """Return the config of an export of ``parts``, for weights in the folder ``out``."""
-    return framework.write_config(config, target, str(resolved(out) / framework.weights_file), parts)
+    config: CheckpointConfig, framework: Framework, target: Target, out: Path, parts: Iterable[str] = PARTS,
+    settings: InferenceSettings | None = None,
+) -> str:  # fmt: skip
+    """Return the config of an export of ``parts``, for weights in the folder ``out``.
+
+    Args:
+        settings: settings of a fine-tuned detector, if it is one.
+    """
+    return framework.write_config(config, target, str(resolved(out) / framework.weights_file), parts, settings)
 
 
 @checked

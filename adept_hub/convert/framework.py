@@ -92,9 +92,8 @@ class Framework:
         remedies: the remedy for each disagreement; ``{want}`` is the value that the weights need.
         anchor_setting: return the setting for anchors of the given sizes on P2-P6.
         weights_file, config_file: names of the files of an export.
-        write_config: return the config's text, from the checkpoint's config, the target, the path of the weights and
-            the exported parts.
-        finish_config: return the text with the settings of a fine-tuned detector.
+        write_config: return the config's text, from the checkpoint's config, the target, the path of the weights, the
+            exported parts and, for a fine-tuned detector, its settings.
         wrap: return the top-level object of a weights file, from the state dict and the classes, if any.
         holds_source: whether the config is a Python module, which can define a custom predictor.
         next_steps: return the commands that fine-tune from an export in a folder.
@@ -123,8 +122,7 @@ class Framework:
     anchor_setting: Callable[[tuple[float, ...]], str]
     weights_file: str
     config_file: str
-    write_config: Callable[[CheckpointConfig, Target, str, Iterable[str]], str]
-    finish_config: Callable[[str, InferenceSettings], str]
+    write_config: Callable[[CheckpointConfig, Target, str, Iterable[str], InferenceSettings | None], str]
     wrap: Callable[[Mapping[str, Tensor], tuple[str, ...]], dict[str, Any]]
     holds_source: bool
     next_steps: Callable[[Path], str]

@@ -38,19 +38,18 @@ def _all(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(map(_renamed, texts))
 
 
-def _write(config: CheckpointConfig, target: Target, weights: str, parts: Iterable[str]) -> str:
+def _write(
+    config: CheckpointConfig, target: Target, weights: str, parts: Iterable[str], settings: InferenceSettings | None
+) -> str:
     mean, std = (tuple(255 * x for x in v) for v in (config.preprocessing.mean, config.preprocessing.std))
     facts = Facts("rgb", mean, std, depth=config.spec.depth, anchor_sizes=((target.anchor_sizes(config.spec)[0],),))
-    return json.dumps({"facts": asdict(facts), "weights": weights, "parts": sorted(parts)})
+    content = {"facts": asdict(facts), "weights": weights, "parts": sorted(parts)}
+    return json.dumps(content | ({"classes": settings.classes, "score": settings.score} if settings else {}))
 
 
 def _read(path: Path, run_config: bool) -> Facts:
     assert not run_config
     return from_dict(Facts, json.loads(path.read_text())["facts"], str(path))
-
-
-def _finish(text: str, settings: InferenceSettings) -> str:
-    return json.dumps({**json.loads(text), "classes": settings.classes, "score": settings.score})
 
 
 def _pixels(module: nn.Module) -> Facts | None:
@@ -106,7 +105,6 @@ VISIONARY: Framework = replace(
     weights_file="weights.pt",
     config_file="settings.visionary",
     write_config=_write,
-    finish_config=_finish,
     wrap=_wrap,
     next_steps=lambda out: f"visionary {out}",
 )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from adept_hub.convert.framework import Framework
-from adept_hub.frameworks.detectron2.config import config_yaml, finished_config
+from adept_hub.frameworks.detectron2.config import config_yaml
 from adept_hub.frameworks.detectron2.facts import detectron2_facts, model_pixels, read_config
 from adept_hub.frameworks.detectron2.keys import (
     BODY,
@@ -43,8 +43,7 @@ DETECTRON2 = Framework(
     anchor_setting=lambda sizes: str([[size] for size in sizes]),
     weights_file="model.pth",
     config_file="config.yaml",
-    write_config=lambda config, target, weights, _: config_yaml(config, target, weights),
-    finish_config=finished_config,
+    write_config=lambda config, target, weights, _, settings: config_yaml(config, target, weights, settings),
     wrap=lambda state, _: {"model": dict(state)},
     holds_source=False,
     next_steps=lambda out: (

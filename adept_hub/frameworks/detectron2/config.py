@@ -9,13 +9,16 @@ from adept_hub.io.read import parse_yaml
 from adept_hub.spec import CheckpointConfig
 
 
-def config_yaml(config: CheckpointConfig, target: Target, weights: str) -> str:
+def config_yaml(
+    config: CheckpointConfig, target: Target, weights: str, settings: InferenceSettings | None = None
+) -> str:
     """Return the text of a config for ``get_cfg().merge_from_file`` or Detectron2's ``tools/train_net.py``.
 
     Args:
         config: the config of the exported checkpoint.
         target: the target of the export.
         weights: absolute path of the weights next to the config.
+        settings: settings of a fine-tuned detector, if it is one.
 
     Raises:
         UnsupportedDetectorError: Detectron2 does not support ``target``.
@@ -30,7 +33,7 @@ def config_yaml(config: CheckpointConfig, target: Target, weights: str) -> str:
     inner = "" if target.norm == "none" else target.norm
     body = target.norm if inner else "FrozenBN"
     cascade = target.detector == "cascade_rcnn"
-    return TEMPLATE.format(
+    text = TEMPLATE.format(
         name=config.name,
         detector=target.detector,
         sha256=config.sha256,
@@ -54,9 +57,10 @@ def config_yaml(config: CheckpointConfig, target: Target, weights: str) -> str:
         mask=target.detector == "mask_rcnn",
         proposals=2000 if cascade else 1000,
     )
+    return text if settings is None else _finished(text, settings)
 
 
-def finished_config(text: str, settings: InferenceSettings) -> str:
+def _finished(text: str, settings: InferenceSettings) -> str:
     """Return an export's config with the settings of a fine-tuned detector; needs PyYAML."""
     import yaml
 

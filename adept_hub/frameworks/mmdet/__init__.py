@@ -10,7 +10,7 @@ from torch import Tensor
 
 from adept_hub.convert.framework import Framework
 from adept_hub.convert.options import ANCHOR_STRIDES
-from adept_hub.frameworks.mmdet.config import anchor_scales, config_py, finished_config
+from adept_hub.frameworks.mmdet.config import anchor_scales, config_py
 from adept_hub.frameworks.mmdet.facts import MMDET_STOCK, mmdet_facts, model_pixels, read_config
 from adept_hub.frameworks.mmdet.keys import (
     BODY,
@@ -54,8 +54,7 @@ MMDET = Framework(
     anchor_setting=lambda sizes: f"{anchor_scales(sizes)}, strides={list(ANCHOR_STRIDES)}",
     weights_file="model.pth",
     config_file="config.py",
-    write_config=lambda config, target, *_: config_py(config, target),
-    finish_config=finished_config,
+    write_config=lambda config, target, _, __, settings: config_py(config, target, settings),
     wrap=_wrapped,
     holds_source=False,
     next_steps=lambda out: f"Fine-tune: python tools/train.py {shlex.quote(str(out / 'config.py'))}",

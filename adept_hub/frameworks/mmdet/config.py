@@ -17,7 +17,7 @@ _BASES = {
 _CASCADE_STDS = tuple((0.1 / k, 0.1 / k, 0.2 / k, 0.2 / k) for k in (1, 2, 3))
 
 
-def config_py(config: CheckpointConfig, target: Target) -> str:
+def config_py(config: CheckpointConfig, target: Target, settings: InferenceSettings | None = None) -> str:
     """Return the text of a config, next to ``model.pth``, for ``Config.fromfile`` and MMDetection's ``tools/train.py``.
 
     It is based on MMDetection's stock Faster, Mask or Cascade R-CNN config and overrides what must differ.
@@ -25,11 +25,12 @@ def config_py(config: CheckpointConfig, target: Target) -> str:
     Args:
         config: the config of the exported checkpoint.
         target: the target of the export.
+        settings: settings of a fine-tuned detector, if it is one.
     """
     spec, pixels = config.spec, config.preprocessing
     inner = _norm(target)
     frozen = target.norm in ("FrozenBN", "none")
-    return TEMPLATE.format(
+    text = TEMPLATE.format(
         name=config.name,
         detector=target.detector,
         sha256=config.sha256,
@@ -50,6 +51,7 @@ def config_py(config: CheckpointConfig, target: Target) -> str:
         mask_head=_mask_head(spec, target),
         imports=_FROZEN_IMPORT if target.norm == "FrozenBN" else "",
     )
+    return text if settings is None else _finished(text, settings)
 
 
 def anchor_scales(sizes: tuple[float, ...]) -> str:
@@ -58,7 +60,7 @@ def anchor_scales(sizes: tuple[float, ...]) -> str:
     return f"scales=[{scales.pop():g}]" if len(scales) == 1 else f"scales=[1], base_sizes={list(sizes)}"
 
 
-def finished_config(text: str, settings: InferenceSettings) -> str:
+def _finished(text: str, settings: InferenceSettings) -> str:
     """Return an export's config with the settings of a fine-tuned detector."""
     return text + _FINISHED.format(
         anchors=list(settings.anchors), proposals=settings.proposals, score=settings.score,

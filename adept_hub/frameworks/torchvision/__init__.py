@@ -7,7 +7,7 @@ from pathlib import Path
 from adept_hub.convert.facts import Facts
 from adept_hub.convert.framework import Framework
 from adept_hub.errors import CheckpointError
-from adept_hub.frameworks.torchvision.config import build_model_py, finished_model_py
+from adept_hub.frameworks.torchvision.config import build_model_py
 from adept_hub.frameworks.torchvision.facts import TORCHVISION_STOCK, model_pixels
 from adept_hub.frameworks.torchvision.keys import (
     BODY,
@@ -50,8 +50,7 @@ TORCHVISION = Framework(
     anchor_setting=str,
     weights_file="model.safetensors",
     config_file="build_model.py",
-    write_config=lambda config, target, _, parts: build_model_py(config, target, parts),
-    finish_config=finished_model_py,
+    write_config=lambda config, target, _, parts, settings: build_model_py(config, target, parts, settings),
     wrap=lambda state, _: dict(state),
     holds_source=True,
     next_steps=lambda out: (

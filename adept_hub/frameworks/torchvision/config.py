@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -26,11 +25,31 @@ _PLACES = {
 }
 
 
+#: What differs between an export, whose predictors are new, and a fine-tuned detector.
+_EXPORT = {
+    "builder": "build_model",
+    "call": "build_model(num_classes=3)",
+    "inputs": "background included; RGB",
+    "weights": "WEIGHTS",
+    "summary": "Build the detector and load the pre-trained parts; class, box and mask predictors are new.",
+}
+_DETECTOR = {
+    "builder": "build_detector",
+    "call": "build_detector()",
+    "inputs": "RGB",
+    "weights": "None",
+    "summary": "Build the architecture, and load the parts in a weights file, if any.",
+}
 _NORM_LAYERS = {"SyncBN": "nn.SyncBatchNorm", "BN": "nn.BatchNorm2d", "FrozenBN": "FrozenBatchNorm2d", "none": "None"}
 _CASCADE_LINE = "    model.roi_heads = CascadeRoIHeads(model.roi_heads, {fc}, num_classes)\n"
 
 
-def build_model_py(config: CheckpointConfig, target: Target, parts: Iterable[str] = PARTS) -> str:
+def build_model_py(
+    config: CheckpointConfig,
+    target: Target,
+    parts: Iterable[str] = PARTS,
+    settings: InferenceSettings | None = None,
+) -> str:
     """Return the source of a module that builds the exported detector and loads ``model.safetensors``.
 
     The module needs only torchvision: the classes that torchvision lacks (unrounded anchors, aligned pooling) are
@@ -40,10 +59,20 @@ def build_model_py(config: CheckpointConfig, target: Target, parts: Iterable[str
         config: the config of the exported checkpoint.
         target: the target of the export.
         parts: the exported parts; the others are randomly initialized.
+        settings: settings of a fine-tuned detector, if it is one: then a build_detector() loads all its weights.
     """
     spec, pixels = config.spec, config.preprocessing
     inner, cascade = _NORM_LAYERS[target.norm], target.detector == "cascade_rcnn"
-    settings = TEMPLATE.format(
+    sources: list[Any] = [
+        ExactAnchorGenerator,
+        canonical_levels,
+        PyramidRoIAlign,
+        PyramidBackbone,
+        AntialiasedTransform,
+    ]
+    if cascade:
+        sources += [AgnosticPredictor, ScaleGradient, CascadeRoIHeads]
+    text = TEMPLATE.format(
         name=config.name,
         detector=target.detector,
         sha256=config.sha256,
@@ -54,7 +83,7 @@ def build_model_py(config: CheckpointConfig, target: Target, parts: Iterable[str
         convs=[spec.head_conv_channels] * spec.HEAD_CONVS,
         fc=spec.head_fc_channels,
         classes=target.num_classes,
-        sizes=target.anchor_sizes(spec),
+        sizes=target.anchor_sizes(spec) if settings is None else tuple(settings.anchors),
         ratios=spec.anchors.ratios,
         strides=ANCHOR_STRIDES,
         mean=list(pixels.mean),
@@ -66,47 +95,20 @@ def build_model_py(config: CheckpointConfig, target: Target, parts: Iterable[str
         fresh=(*_FRESH_PREFIXES, *(place for part, place in _PLACES.items() if part not in set(parts))),
         stages_of_cascade=f"STAGE_IOUS = {STAGE_IOUS}\nSTAGE_WEIGHTS = {STAGE_WEIGHTS}\n" if cascade else "",
         cascade=_CASCADE_LINE.format(fc=spec.head_fc_channels) if cascade else "",
+        sources="\n\n".join(inspect.getsource(item) for item in sources),
+        **(_EXPORT if settings is None else _DETECTOR),
     )
-    classes: list[Any] = [
-        ExactAnchorGenerator,
-        canonical_levels,
-        PyramidRoIAlign,
-        PyramidBackbone,
-        AntialiasedTransform,
-    ]
-    if cascade:
-        classes += [AgnosticPredictor, ScaleGradient, CascadeRoIHeads]
-    return settings.replace("# <classes>\n", "\n\n".join(inspect.getsource(item) for item in classes))
+    return text if settings is None else text + _finished(settings)
 
 
-def finished_model_py(text: str, settings: InferenceSettings) -> str:
-    """Return an export's build_model.py with the settings of a fine-tuned detector."""
-    for old, new in (
-        ("    from build_model import build_model\n    model = build_model(num_classes=3)   # background included; RGB",
-         "    from build_model import build_detector\n    model = build_detector()   # RGB"),
-        ("weights: Path | None = WEIGHTS)", "weights: Path | None = None)"),
-        ("Build the detector and load the pre-trained parts; class, box and mask predictors are new.",
-         "Build the architecture, and load the parts in a weights file, if any."),
-    ):  # fmt: skip
-        if old not in text:
-            raise ValueError(f"the export's build_model.py no longer has {old!r}")
-        text = text.replace(old, new)
-    text = re.sub(r"(?m)^ANCHOR_SIZES = .*$", f"ANCHOR_SIZES = {tuple(settings.anchors)}", text)
+def _finished(settings: InferenceSettings) -> str:
+    """Return the source that builds a fine-tuned detector: its predictors, image sizes and limits."""
     source, lines = settings.predictor
-    return (
-        text
-        + source
-        + _FINISHED.format(
-            classes=settings.classes,
-            kind="MaskRCNN" if settings.masks else "FasterRCNN",
-            predictor=lines,
-            side=settings.side,
-            longest=settings.longest,
-            proposals=settings.proposals,
-            score=settings.score,
-            detections=settings.detections,
-        )
-    )
+    return source + _FINISHED.format(
+        classes=settings.classes, kind="MaskRCNN" if settings.masks else "FasterRCNN", predictor=lines,
+        side=settings.side, longest=settings.longest, proposals=settings.proposals, score=settings.score,
+        detections=settings.detections,
+    )  # fmt: skip
 
 
 _FINISHED = """
@@ -131,8 +133,8 @@ TEMPLATE = '''\
 It needs only torch, torchvision and safetensors. No stock torchvision builder matches these weights: they have norms in
 the FPN and the head and one convolution in the RPN; anchors are not rounded and RoIAlign is aligned.
 
-    from build_model import build_model
-    model = build_model(num_classes=3)   # background included; RGB images in [0, 1], boxes xyxy
+    from build_model import {builder}
+    model = {call}   # {inputs} images in [0, 1], boxes xyxy
 """
 
 from __future__ import annotations
@@ -178,11 +180,10 @@ CANONICAL_SIZE = {canonical}
 INNER_NORM = {inner}
 
 
-# <classes>
+{sources}
 
-
-def build_model(num_classes: int = NUM_CLASSES, weights: Path | None = WEIGHTS) -> {kind}:
-    """Build the detector and load the pre-trained parts; class, box and mask predictors are new."""
+def build_model(num_classes: int = NUM_CLASSES, weights: Path | None = {weights}) -> {kind}:
+    """{summary}"""
     trunk = resnet.resnet{depth}(weights=None, norm_layer=BODY_NORM)
     body = IntermediateLayerGetter(trunk, {{f"layer{{i}}": f"c{{i + 1}}" for i in range(1, 5)}})
     fpn = FeaturePyramidNetwork({stages}, {fpn}, norm_layer=INNER_NORM)

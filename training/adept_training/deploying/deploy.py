@@ -68,13 +68,13 @@ def _write(
             f"With it: {command_line('deploy', folder, '--to', TORCHVISION.name, '--out', out)}"
         )
     checkpoint, detector = read_config(folder), config.recipe.detector
-    text = config_text(checkpoint, framework, Target(detector=detector, num_classes=len(config.classes) + 1), out)
+    target = Target(detector=detector, num_classes=len(config.classes) + 1)
+    text = config_text(checkpoint, framework, target, out, settings=inference_settings(config))
     state = model.state_dict()
     if config.recipe.classifier == "linear":
         state = convert_detector(state, TORCHVISION, framework, detector)
     write_weights(temporary / framework.weights_file, framework.wrap(state, config.classes))
-    finished = framework.finish_config(text, inference_settings(config))
-    (temporary / framework.config_file).write_text(finished, encoding="utf-8")
+    (temporary / framework.config_file).write_text(text, encoding="utf-8")
 
 
 def _labels(config: DetectorConfig) -> str:
