@@ -46,11 +46,13 @@ FOREIGN = {
     "--nodes", "--ntasks-per-node", "--gpus-per-node", "--cpus-per-task", "--time", "--requeue", "--signal",
     "--kill-on-bad-exit",  # SLURM's
     "--alias",  # python -m adept_hub.publish.bundle
-    "--steps", "--precision", "--compile", "--batch", "--rounds", "--variants", "--rpn-lr", "--scaling", "--memory",
 }  # fmt: skip
-#: The last line are benchmarks', which stand in documents alone.
-BENCHMARKS = {"--steps", "--precision", "--compile", "--batch", "--rounds", "--variants", "--rpn-lr", "--scaling",
-              "--memory"}  # fmt: skip
+#: Options of the benchmarks, which stand in documents alone.
+BENCHMARKS = {
+    option
+    for path in (ROOT / "benchmarks").rglob("*.py")
+    for option in re.findall(r'add_argument\(\s*"(--[a-z-]+)"', path.read_text(encoding="utf-8"))
+}
 SECTIONS = ("data", "views", "colors", "method", "optimizer", "schedule", "export", "engine", "detector", "norms")
 KEYS = set(flatten(to_dict(Recipe()))) | set(flatten(to_dict(FinetuneRecipe())))
 
@@ -78,7 +80,7 @@ def test_commands_of_messages(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=_named)
 def test_options_and_settings_of_messages(path: Path) -> None:
-    texts, known = list(strings_of(path)), every_option() | FOREIGN - BENCHMARKS
+    texts, known = list(strings_of(path)), every_option() | FOREIGN
     words = [(where, word) for where, text in [*texts, *docstrings_of(path)] for word in _options(text)]
     assert not [f"{where}: {word}" for where, word in words if word not in known]
     assert not [f"{where}: {key}" for where, text in texts for key in _keys(text) if not _is_key(key)]
@@ -120,7 +122,7 @@ def test_help(name: str | None) -> None:
 def test_commands_of_documents(page: Path) -> None:
     assert not _faults((page.name, command) for command in document_commands(page))
     text = page.read_text(encoding="utf-8")
-    assert not [word for word in _options(text) if word not in every_option() | FOREIGN]
+    assert not [word for word in _options(text) if word not in every_option() | FOREIGN | BENCHMARKS]
     code = "" if page.name == "python.md" else " ".join(re.findall(r"`([^`\n]+)`", text))  # there: attributes
     assert not [key for key in _keys(code) if not _is_key(key)]
 
