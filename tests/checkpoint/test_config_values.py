@@ -43,7 +43,7 @@ BAD_VALUES = [
     ({"provenance": {"recipe": {"x": [[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]}}}, "recipe"),
     ({"provenance": {"recipe": {str(i): i for i in range(30_000)}}}, "20,000 values"),
     ({"provenance": {"images": -1}}, "images"),
-    ({"provenance": {"random_share": 1.001}}, "random_share 1.001 is not within 0 and 1"),
+    ({"provenance": {"random_share": 1.001}}, "random_share 1.001 is not between 0 and 1"),
     ({"provenance": {"random_share": -0.001}}, "random_share"),
     ({"provenance": {"random_share": "much"}}, "random_share"),
     ({"provenance": {"epochs": "1e999"}}, "1e999 is too large"),

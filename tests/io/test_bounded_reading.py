@@ -37,6 +37,7 @@ ALLOWED = {
     "adept_hub.integrations.mmdet:load_from_adept": "hands MMEngine the tensors that it has just written",
     "adept_hub.models.wrapped:memory_is_read_only": "asks Linux, in /proc, about this process",
     "adept_training.runtime.state:_read": "a stream of the reader whose SHA-256 was recorded, tensors only",
+    "adept_training.data.cache:_mapped": "maps squares whose SHA-256 was checked when the cache was opened",
     "adept_training.images.hugging_face:open_hugging_face": "the datasets library reads, and gives undecoded bytes",
     "adept_training.runtime.recipe_fields:_comments": "the source of this package's own recipes",
 }

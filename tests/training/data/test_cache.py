@@ -45,7 +45,7 @@ def test_a_cache_of_anything_else_is_not_opened(tmp_path: Path) -> None:
     assert open_cache(tmp_path / "none", keys, SIDE) is None
 
 
-@pytest.mark.parametrize("name", ["squares.bin", "sizes.npy"])
+@pytest.mark.parametrize("name", ["squares.bin", "sizes.bin"])
 def test_a_damaged_byte_is_noticed(tmp_path: Path, name: str) -> None:
     _, keys, folder = _written(tmp_path)
     content = bytearray((folder / name).read_bytes())

@@ -69,7 +69,7 @@ def test_it_is_the_product_of_all_momenta_also_after_a_signal(
     assert share == pytest.approx(0.8 * 0.81340 * 0.85 * 0.9 * 0.95 * 0.98660, rel=1e-4)
     assert share == pytest.approx(_product(tmp_path / "r"), rel=1e-4)
     card = (tmp_path / "r" / "export" / "README.md").read_text()
-    assert "\n---\n\n> **Caution: 47% of these weights are still the random values" in card
+    assert "\n---\n\n> **Caution: 47% of these weights are still their random initial values" in card
     assert "Caution: 47% of these weights" in (tmp_path / "r" / "report.html").read_text()
 
 
@@ -114,7 +114,7 @@ def test_the_commands_say_it_in_their_first_line(
     config = read_config(tmp_path / "r" / "export")
     share = config.provenance.random_share
     assert share is not None
-    line = f"caution: {share:.0%} of these weights are still the random values"
+    line = f"caution: {share:.0%} of these weights are still their random initial values"
     export = ["export", str(tmp_path / "r" / "export"), "--to", "torchvision"]
     export += ["--parts", "backbone", "fpn", "head", "--out"]
     assert main([*export, str(tmp_path / "tv")]) == 0

@@ -21,13 +21,15 @@ import numpy.typing as npt
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from adept_hub.errors import ImageDecodeError, RecipeError
+from adept_hub.errors import AdeptError, DataError, ImageDecodeError, RecipeError
+from adept_hub.io.digest import sha256_file
+from adept_hub.io.read import MAX_LOG, BoundedReader
 from adept_hub.io.write import atomic_folder
 from adept_training.images import ImageSource, decode, decoder_version
 
 #: Side of a square relative to that of the largest view.
 MARGIN = 1.15
-_PIXELS, _SIZES, _ABOUT = "squares.bin", "sizes.npy", "about.json"
+_PIXELS, _SIZES, _ABOUT = "squares.bin", "sizes.bin", "about.json"
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,7 @@ def _mapped(path: Path, _: str, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]
 
 @functools.lru_cache(maxsize=4)
 def _loaded(path: Path, _: str) -> npt.NDArray[np.int32]:
-    sizes: npt.NDArray[np.int32] = np.load(path)
-    return sizes
+    return np.frombuffer(BoundedReader(DataError, MAX_LOG).read(path), np.int32).reshape(-1, 2)
 
 
 def side_of(sizes: Sequence[int]) -> int:
@@ -89,12 +90,13 @@ def check_bytes(count: int, side: int, limit_gb: float) -> None:
 def open_cache(folder: Path, keys: Sequence[str], side: int) -> PixelCache | None:
     """Open the cache of these images, or return None if there is none, or it is of others, incomplete or damaged."""
     try:
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-        if about["images"] != _digest(keys, side) or about["sha256"] != _file_digest(folder):
-            return None
-    except (OSError, ValueError, KeyError, TypeError):
+        about = BoundedReader(DataError).json(folder / _ABOUT)
+        found = _combined(sha256_file(folder / _PIXELS), sha256_file(folder / _SIZES))
+    except AdeptError:
         return None
-    return PixelCache(folder, len(keys), side, about["sha256"])
+    if not isinstance(about, dict) or (about.get("images"), about.get("sha256")) != (_digest(keys, side), found):
+        return None
+    return PixelCache(folder, len(keys), side, found)
 
 
 def write_cache(folder: Path, source: ImageSource, keys: Sequence[str], side: int, workers: int) -> PixelCache:
@@ -116,14 +118,14 @@ def write_cache(folder: Path, source: ImageSource, keys: Sequence[str], side: in
                     file.write(content)
                     digest.update(content)
                     sizes[row], row = size, row + 1
-        np.save(temporary / _SIZES, sizes)
-        digest.update((temporary / _SIZES).read_bytes())
+        (temporary / _SIZES).write_bytes(sizes.tobytes())
+        whole = _combined(digest.hexdigest(), hashlib.sha256(sizes.tobytes()).hexdigest())
         about = {
-            "images": _digest(keys, side), "sha256": digest.hexdigest(), "count": len(keys), "side": side,
+            "images": _digest(keys, side), "sha256": whole, "count": len(keys), "side": side,
             "decoder": decoder_version(),
         }  # fmt: skip
         (temporary / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
-    return PixelCache(folder, len(keys), side, digest.hexdigest())
+    return PixelCache(folder, len(keys), side, whole)
 
 
 _Square = tuple[npt.NDArray[np.uint8], tuple[int, int]]
@@ -153,10 +155,5 @@ def _digest(keys: Sequence[str], side: int) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _file_digest(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for name in (_PIXELS, _SIZES):
-        with (folder / name).open("rb") as file:
-            while block := file.read(1 << 22):
-                digest.update(block)
-    return digest.hexdigest()
+def _combined(pixels: str, sizes: str) -> str:
+    return hashlib.sha256(f"{pixels} {sizes}".encode()).hexdigest()
