@@ -2,7 +2,7 @@
 
     python -m benchmarks.object_ranking coco:instances_train2017.json:train2017
 
-prints the constants of ``adept_training/proposals/search/ranking.py``. Logistic regression (does a candidate cover an
+prints the constants of ``adept_training/proposals/objects/ranking.py``. Logistic regression (does a candidate cover an
 object with IoU 0.6; every object weighs the same) starts, and coordinate ascent on recall itself ends: the mean over
 10, 30, 50 and 100 boxes and IoU 0.5 and 0.7. No randomness; about three minutes for 128 images on one core.
 """
@@ -20,10 +20,11 @@ import numpy.typing as npt
 from adept_training.images import decode
 from adept_training.labels.datasets import open_data
 from adept_training.proposals.measure import box_iou
-from adept_training.proposals.search import objects, ranking
-from adept_training.proposals.search.cues import CUES
+from adept_training.proposals.objects import ranking
+from adept_training.proposals.objects import search as objects
+from adept_training.proposals.objects.cues import CUES
+from adept_training.proposals.objects.suppress import suppress
 from adept_training.proposals.search.presets import get_preset
-from adept_training.proposals.search.suppress import suppress
 
 Floats = npt.NDArray[np.float64]
 

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from adept_hub.cards.card_data import front_matter
+from adept_hub.cards.markdown import Code, Row, plain, table
 from adept_hub.cards.random_share import random_share_caution
 from adept_hub.checkpoint.validate import MAX_CARD_BYTES
 from adept_hub.errors import CheckpointError
@@ -29,8 +30,6 @@ END = "<!-- adept: end of what is yours -->"
 PICTURES = ("pictures/*.png", "pictures/*.jpg")
 
 _NO_WORD = re.compile(r"[\W_]+")
-
-Row = Sequence[str]
 
 _METHODS = {
     "adept_joint": "ADePT joint: object contrast trains backbone, FPN and RoI head; the RPN is trained jointly",
@@ -65,7 +64,7 @@ def render_card(
         f"# {config.name}\n\n{_introduction(config)}",
         f"{BEGIN}\n{handwritten.strip()}\n{END}" if handwritten.strip() else f"{BEGIN}\n{END}",
         _use(source or config.name),
-        "## Parts\n\n" + _table(("part", "what", "tensors", "values"), _part_rows(config)),
+        "## Parts\n\n" + table(("part", "what", "tensors", "values"), _part_rows(config)),
         _agreement(config),
         _training(config),
         _measurements([m for m in metrics if not _is_tide(m)]),
@@ -123,7 +122,7 @@ def card_pictures(folder: Path) -> list[str]:
 
 def _caution(config: CheckpointConfig) -> str:
     text = random_share_caution(config.provenance.random_share)
-    return "" if text is None else f"> **{_plain(text[0].upper() + text[1:])}**"
+    return "" if text is None else f"> **{plain(text[0].upper() + text[1:])}**"
 
 
 def _introduction(config: CheckpointConfig) -> str:
@@ -134,7 +133,7 @@ def _introduction(config: CheckpointConfig) -> str:
     return (
         f"Pre-trained parts of a two-stage detector ({', '.join(config.parts)}), {how}.\n"
         f"{_METHODS.get(p.method, p.method)}. "
-        f"Trained on {_plain(p.data)} ({p.images:,} images) for {p.epochs:g} epochs; "
+        f"Trained on {plain(p.data)} ({p.images:,} images) for {p.epochs:g} epochs; "
         f"the file contains the {network} network. "
         f"It is a starting point for fine-tuning, not a complete detector: class and box predictors {absent}."
     )
@@ -182,7 +181,7 @@ def _agreement(config: CheckpointConfig) -> str:
         ("boxes to levels in pre-training", f"sqrt(wh) up to {_list(spec.levels.upper)} px on P2-P5"),
         ("RoIAlign", f"{spec.ROI_SIZE}x{spec.ROI_SIZE}, aligned, adaptive sampling"),
     ]
-    return "## Settings that a framework must match\n\n" + _table(("setting", "value"), rows)
+    return "## Settings that a framework must match\n\n" + table(("setting", "value"), rows)
 
 
 def _training(config: CheckpointConfig) -> str:
@@ -201,10 +200,10 @@ def _training(config: CheckpointConfig) -> str:
         ("SHA-256 of the weights", config.sha256),
         ("stored as", config.stored_dtype),
     ]
-    text = "## Training\n\n" + _table(("what", "value"), rows)
+    text = "## Training\n\n" + table(("what", "value"), rows)
     if p.recipe:
         recipe = [(key, str(value)) for key, value in _flatten(p.recipe)]
-        text += "\n\n<details><summary>The complete recipe</summary>\n\n" + _table(("field", "value"), recipe)
+        text += "\n\n<details><summary>The complete recipe</summary>\n\n" + table(("field", "value"), recipe)
         text += "\n\n</details>"
     return text
 
@@ -238,10 +237,10 @@ def _tide(metrics: Sequence[Metric]) -> str:
 
 def _metric_table(metrics: Sequence[Metric]) -> str:
     rows = [
-        (m.name, f"{m.value:g}", m.spread or "-", m.data, m.provenance, _Code(m.command) if m.command else "-")
+        (m.name, f"{m.value:g}", m.spread or "-", m.data, m.provenance, Code(m.command) if m.command else "-")
         for m in metrics
     ]
-    return _table(("metric", "value", "spread", "data", "provenance", "command"), rows)
+    return table(("metric", "value", "spread", "data", "provenance", "command"), rows)
 
 
 def _pictures(paths: Sequence[str]) -> str:
@@ -252,7 +251,7 @@ def _pictures(paths: Sequence[str]) -> str:
 
 
 def _limits(config: CheckpointConfig) -> str:
-    return _LIMITS + "".join(f"\n- {_plain(note)}" for note in config.provenance.notes)
+    return _LIMITS + "".join(f"\n- {plain(note)}" for note in config.provenance.notes)
 
 
 _LIMITS = """## Limitations
@@ -276,28 +275,3 @@ def _flatten(value: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 
 def _list(values: tuple[float, ...]) -> str:
     return ", ".join(f"{value:g}" for value in values)
-
-
-def _plain(text: str) -> str:
-    """Escape text of a config for a card: one line, no markup, and no active links or pictures.
-
-    Backslashes are escaped first, then brackets, ``!`` and backticks, and the text that GitHub's Markdown turns into
-    links by itself: ``://``, ``www.`` and ``@``.
-    """
-    text = re.sub(r"([\\`\[\]!|@])", r"\\\1", " ".join(text.split()).replace("<", "&lt;"))
-    return re.sub(r"(?i)\b(www)\.", r"\1\\.", text.replace("://", ":\\//"))
-
-
-class _Code(str):
-    """A cell that is formatted as code."""
-
-
-def _cell(text: str) -> str:
-    if isinstance(text, _Code):
-        return "`" + " ".join(text.split()).replace("`", "'").replace("|", "\\|") + "`"
-    return _plain(text)
-
-
-def _table(head: Row, rows: Sequence[Row]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join(lines + ["| " + " | ".join(map(_cell, row)) + " |" for row in rows])

@@ -24,6 +24,13 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2))
 
 
+def print_line(text: str, stream: TextIO | None = None) -> None:
+    """Print one line, with characters that the terminal cannot encode escaped."""
+    out = stream or sys.stdout
+    encoding = getattr(out, "encoding", None) or "utf-8"
+    out.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) -> None:
     """Print columns as wide as their widest cells; those in ``right`` are right-aligned."""
     table = [[" ".join(printable(cell).split("\n")) for cell in row] for row in [head, *rows]]

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from adept_training.proposals import get_preset
-from adept_training.proposals.search.selective import selective_search
+from adept_training.proposals.selective import selective_search
 
 _MODULES = (
     "adept_hub.cli.main", "adept_hub.load", "adept_training.comparing.compare", "adept_training.labels.datasets",

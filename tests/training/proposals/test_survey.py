@@ -11,7 +11,7 @@ from PIL import Image
 from adept_hub.errors import OutputExistsError
 from adept_training.images import open_images
 from adept_training.proposals import ProposalTable, get_preset, ray_engine, run_proposals, survey
-from adept_training.proposals.search.ranking import SIZE_BINS
+from adept_training.proposals.objects.ranking import SIZE_BINS
 from tests.training.proposals.test_run import content_of
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from adept_hub.cli.output import print_line
 from adept_training.proposals.search.presets import DEFAULT_PRESET, PRESETS, get_preset
 from adept_training.runtime.first_process import add_wait_argument
 
@@ -123,10 +124,12 @@ def _show(args: argparse.Namespace) -> int:
     if args.json:
         boxes = round(float(shown.statistics.counts.mean()), 2)
         pictures = [str(path) for path in shown.pictures]
-        emit(json.dumps({"report": str(shown.report), "pictures": pictures, "boxes": boxes, "rpn_positives": levels}))
+        print_line(
+            json.dumps({"report": str(shown.report), "pictures": pictures, "boxes": boxes, "rpn_positives": levels})
+        )
         return 0
-    emit(f"{shown.report} and {len(shown.pictures)} pictures next to it")
-    emit("RPN positives per image: " + ", ".join(f"{name} {value:.3f}" for name, value in levels.items()))
+    print_line(f"{shown.report} and {len(shown.pictures)} pictures next to it")
+    print_line("RPN positives per image: " + ", ".join(f"{name} {value:.3f}" for name, value in levels.items()))
     return 0
 
 
@@ -159,13 +162,15 @@ def _make(args: argparse.Namespace) -> int:
             wait=args.wait,
         )
     except KeyboardInterrupt:
-        emit(f"\nInterrupted. Finished shards are kept in {args.out}; run the same command to resume.", sys.stderr)
+        print_line(
+            f"\nInterrupted. Finished shards are kept in {args.out}; run the same command to resume.", sys.stderr
+        )
         return 130
     finally:
         if progress is not None:
             progress.end()
     if args.json:
-        emit(json.dumps({k: str(v) if isinstance(v, Path) else v for k, v in asdict(report).items()}))
+        print_line(json.dumps({k: str(v) if isinstance(v, Path) else v for k, v in asdict(report).items()}))
         return 0
     _print_report(report, args, preset.name)
     return 0
@@ -174,15 +179,15 @@ def _make(args: argparse.Namespace) -> int:
 def _print_report(report: RunReport, args: argparse.Namespace, preset: str) -> None:
     from adept_training.proposals.fallbacks import fallback_warning
 
-    emit(
+    print_line(
         f"{report.images} images, {report.boxes} boxes ({report.boxes / report.images:.1f} per image, "
         f"{report.fallbacks} images by fallback) in {report.out}: {report.shards} shards, "
         f"{report.resumed_shards} of them from before, {report.seconds:.1f} s"
     )
     where = f": see {report.unreadable_report}" if report.unreadable_report else ""
-    emit(f"{report.unreadable} unreadable images{where}")
+    print_line(f"{report.unreadable} unreadable images{where}")
     if warning := fallback_warning(report.images, report.fallbacks, preset, args.images, args.out):
-        emit(f"caution: {warning}", sys.stderr)
+        print_line(f"caution: {warning}", sys.stderr)
 
 
 def _sizes(text: str) -> tuple[float, float]:
@@ -195,13 +200,6 @@ def _sizes(text: str) -> tuple[float, float]:
     if not dots or not 0 <= bounds[0] < bounds[1] <= 10:
         raise argparse.ArgumentTypeError(f"{text!r} is not a range of sizes such as 8%..40%")
     return bounds
-
-
-def emit(text: str, stream: TextIO | None = None) -> None:
-    """Print one line, with characters that the terminal cannot encode escaped."""
-    out = stream or sys.stdout
-    encoding = getattr(out, "encoding", None) or "utf-8"
-    out.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
 
 
 class _ProgressLine:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from adept_training.labels.records import Data, Split
-    from adept_training.proposals.evaluate import ProposalEvaluation
+    from adept_training.proposals.recall.evaluate import ProposalEvaluation
 
 SHEET = "worst.png"
 
@@ -20,13 +20,12 @@ def evaluate_table(args: argparse.Namespace) -> int:
     Raises:
         AdeptError: the table or the data are invalid, or have no image in common.
     """
-    from adept_hub.cli.output import print_json
-    from adept_training.cli.proposals import emit
+    from adept_hub.cli.output import print_json, print_line
     from adept_training.labels.datasets import open_data
-    from adept_training.proposals.evaluate import evaluate_proposals, match_images
     from adept_training.proposals.fallbacks import fallback_warning
+    from adept_training.proposals.recall.evaluate import evaluate_proposals, match_images
+    from adept_training.proposals.recall.worst import write_sheet
     from adept_training.proposals.table.store import ProposalTable
-    from adept_training.proposals.worst import write_sheet
 
     table = ProposalTable.open(args.table)
     split = choose_split(open_data(args.data, skip_damaged=args.skip_damaged), args.split)
@@ -38,12 +37,12 @@ def evaluate_table(args: argparse.Namespace) -> int:
         print_json({"table": str(args.table), "split": split.name, **found.as_json(), "sheet": sheet and str(sheet)})
         return 0
     for line in as_lines(found, split.name, table.metadata["preset"]["name"]):
-        emit(line)
+        print_line(line)
     folder = split.images[0].path.parent
     if warning := fallback_warning(found.images, found.fallbacks, table.metadata["preset"]["name"], folder, args.table):
-        emit(f"caution: {warning}")
+        print_line(f"caution: {warning}")
     if sheet is not None:
-        emit(f"the worst images: {sheet}")
+        print_line(f"the worst images: {sheet}")
     return 0
 
 

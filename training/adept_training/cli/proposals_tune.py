@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from adept_hub.words.command_line import command_line
 
 if TYPE_CHECKING:
-    from adept_training.proposals.tune import Tuned
+    from adept_training.proposals.recall.tune import Tuned
 
 TUNED_FILE = "tune.json"
 
@@ -22,19 +22,18 @@ def tune_proposals(args: argparse.Namespace) -> int:
     Raises:
         AdeptError: the images or the data are invalid.
     """
-    from adept_hub.cli.output import print_json
+    from adept_hub.cli.output import print_json, print_line
     from adept_hub.io.write import atomic_file
-    from adept_training.cli.proposals import emit
     from adept_training.cli.proposals_evaluate import choose_split
     from adept_training.images import open_images
     from adept_training.labels.datasets import open_data
-    from adept_training.proposals.tune import tune
+    from adept_training.proposals.recall.tune import tune
 
     data = open_data(args.data, skip_damaged=args.skip_damaged)
     split = choose_split(data, args.split or "train")
     tuned = tune(
         open_images(args.table), split, boxes=args.boxes or 50,
-        progress=None if args.quiet else lambda text: emit(f"trying {text}", sys.stderr),
+        progress=None if args.quiet else lambda text: print_line(f"trying {text}", sys.stderr),
     )  # fmt: skip
     command = command_line("proposals", args.table, *tuned.rows[0].options, "--out", "BOXES")
     report = {**asdict(tuned), "sure": tuned.sure, "command": command}
@@ -46,8 +45,8 @@ def tune_proposals(args: argparse.Namespace) -> int:
         print_json(report)
         return 0
     for line in as_lines(tuned):
-        emit(line)
-    emit(f"The best:\n  {command}")
+        print_line(line)
+    print_line(f"The best:\n  {command}")
     return 0
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from adept_training.proposals.run import RunReport, run_proposals
     from adept_training.proposals.search.boxes import filter_boxes
     from adept_training.proposals.search.presets import PRESETS, BoxFilter, Preset, get_preset
-    from adept_training.proposals.search.selective import Regions, search_regions, selective_search
+    from adept_training.proposals.selective import Regions, search_regions, selective_search
     from adept_training.proposals.table.store import ProposalTable
 
 __all__ = [
@@ -37,9 +37,9 @@ _HOME = {
     "filter_boxes": "search.boxes",
     "RunReport": "run",
     "run_proposals": "run",
-    "Regions": "search.selective",
-    "search_regions": "search.selective",
-    "selective_search": "search.selective",
+    "Regions": "selective",
+    "search_regions": "selective",
+    "selective_search": "selective",
     "ProposalTable": "table.store",
 }
 

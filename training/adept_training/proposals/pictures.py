@@ -11,7 +11,7 @@ from adept_training.images import ImageSource, content_hash, decode
 from adept_training.proposals.measure import in_view
 from adept_training.proposals.search.boxes import Boxes, first_of_each
 from adept_training.proposals.search.presets import Preset
-from adept_training.proposals.search.selective import selective_search
+from adept_training.proposals.selective import selective_search
 from adept_training.proposals.table.store import ProposalTable
 
 # The level of a box in the contrastive loss, in the resized 224 x 224 view: by sqrt(w h) up to 48, 96, 192 pixels.

@@ -9,7 +9,7 @@ from adept_training.images import ImageSource, content_hash, decode
 from adept_training.images.text import is_utf8, one_line
 from adept_training.proposals.search.boxes import to_proposals
 from adept_training.proposals.search.presets import Preset
-from adept_training.proposals.search.selective import selective_search
+from adept_training.proposals.selective import selective_search
 from adept_training.proposals.table.shards import ProposalRow, Unreadable
 
 

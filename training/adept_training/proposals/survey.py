@@ -50,7 +50,7 @@ def with_size_prior(preset: Preset, source: ImageSource, folder: Path | None, en
 def _recurring_sizes(
     preset: Preset, settings: ObjectSearch, source: ImageSource, keys: list[str], engine: Engine, workers: int
 ) -> tuple[float, ...]:
-    from adept_training.proposals.search.ranking import size_prior
+    from adept_training.proposals.objects.ranking import size_prior
 
     named = [key for key in keys if is_utf8(key)]
     chosen = [named[i] for i in sorted(np.random.default_rng(0).permutation(len(named))[:SURVEYED].tolist())]
@@ -65,7 +65,7 @@ def _recurring_sizes(
 
 def survey(images: ImageSource, preset: Preset) -> list[npt.NDArray[np.int64]]:
     """Count the sizes of each readable image's boxes."""
-    from adept_training.proposals.search.objects import sizes_in
+    from adept_training.proposals.objects.search import sizes_in
 
     found = []
     for key in images.keys():  # noqa: SIM118 - a method, not a dict

@@ -11,7 +11,6 @@ from typing import Any
 
 import yaml
 
-import adept_training
 from adept_hub.errors import RecipeError
 from adept_hub.io.paths import is_file, not_a, resolved
 from adept_hub.io.read import BoundedReader, parse_yaml
@@ -23,7 +22,7 @@ _FLOAT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", re.ASCII)
 
 def recipe_folder() -> Path:
     """Return the folder of the bundled recipes: inside the installed package, or next to it in a checkout."""
-    package = Path(adept_training.__file__).parent
+    package = Path(__file__).resolve().parents[1]
     installed = package / "recipes"
     return installed if installed.is_dir() else package.parent / "recipes"
 

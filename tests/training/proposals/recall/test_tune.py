@@ -13,8 +13,8 @@ from adept_hub.cli.main import main
 from adept_hub.errors import ProposalsError
 from adept_training.images import open_images
 from adept_training.labels.datasets import open_data
-from adept_training.proposals import tune as module
-from adept_training.proposals.tune import settings, size_bounds, tune
+from adept_training.proposals.recall import tune as module
+from adept_training.proposals.recall.tune import settings, size_bounds, tune
 from tests.training.labels.written import save
 
 COUNT, SIDE, WIDTH, HEIGHT = 6, 12, 90, 60

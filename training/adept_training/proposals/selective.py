@@ -55,7 +55,7 @@ def search_regions(image: npt.NDArray[np.uint8], preset: str | Preset = DEFAULT_
 
         return Regions(*alpacadb_regions(image, chosen))
     if chosen.algorithm == "objects":
-        from adept_training.proposals.search.objects import object_boxes
+        from adept_training.proposals.objects.search import object_boxes
 
         boxes_N4 = object_boxes(image, chosen)
     else:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from adept_training.proposals.search.suppress import overlap, suppress, vote
+from adept_training.proposals.objects.suppress import overlap, suppress, vote
 
 
 def random_boxes(count: int, seed: int = 3) -> np.ndarray:

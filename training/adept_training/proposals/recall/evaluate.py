@@ -18,8 +18,8 @@ from adept_hub.errors import ProposalsError
 from adept_training.images import content_hash
 from adept_training.images.files import read_file
 from adept_training.labels.records import LabeledImage, Split
-from adept_training.proposals.blind_grid import blind_grid
 from adept_training.proposals.measure import Floats, box_iou
+from adept_training.proposals.recall.blind_grid import blind_grid
 from adept_training.proposals.search.boxes import Boxes
 from adept_training.proposals.table.store import ProposalTable
 

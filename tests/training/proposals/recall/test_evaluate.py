@@ -12,9 +12,10 @@ from adept_hub.errors import ProposalsError
 from adept_training.images import content_hash
 from adept_training.labels.datasets import open_data
 from adept_training.proposals import ProposalTable
-from adept_training.proposals.blind_grid import blind_grid
-from adept_training.proposals.evaluate import SIZES, evaluate_proposals, match_images, recall_of
 from adept_training.proposals.fallbacks import fallback_warning
+from adept_training.proposals.recall.blind_grid import blind_grid
+from adept_training.proposals.recall.evaluate import SIZES, evaluate_proposals, match_images, recall_of
+from adept_training.proposals.recall.worst import worst_images, write_sheet
 from adept_training.proposals.search.presets import PRESETS
 from adept_training.proposals.table.shards import (
     PLAN_FILE,
@@ -24,7 +25,6 @@ from adept_training.proposals.table.shards import (
     write_atomically,
     write_shard,
 )
-from adept_training.proposals.worst import worst_images, write_sheet
 from tests.training.labels.written import save, write_coco
 
 # The objects of every image are a dog at 1, 2, 11, 10 and a cat at 2, 2, 12, 10: IoU 72/88 = 0.82 with each other.

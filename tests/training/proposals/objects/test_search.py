@@ -8,8 +8,8 @@ from adept_hub.errors import MissingExtraError
 from adept_training.proposals import PRESETS, get_preset, selective_search
 from adept_training.proposals.search.boxes import to_proposals
 from adept_training.proposals.search.presets import preset_from_dict
+from tests.training.proposals.objects.test_suppress import iou
 from tests.training.proposals.photographs import skimage_photographs
-from tests.training.proposals.search.test_suppress import iou
 
 TRUE = np.array([100, 60, 190, 150])
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from adept_training.proposals.search.cues import CUES
-from adept_training.proposals.search.suppress import suppress, vote
+from adept_training.proposals.objects.cues import CUES
+from adept_training.proposals.objects.suppress import suppress, vote
 
 Floats = npt.NDArray[np.float64]
 

@@ -12,8 +12,8 @@ from PIL import Image
 from adept_hub.io.write import atomic_file
 from adept_training.images import decode
 from adept_training.images.files import read_file
-from adept_training.proposals.evaluate import Judged, best_overlaps, counted
 from adept_training.proposals.pictures import panel
+from adept_training.proposals.recall.evaluate import Judged, best_overlaps, counted
 
 COVERED, MISSED, _BOX = "#20aa63", "#e8384f", "#ffffff"
 _SIDE, _GAP = 300, 6  # pixels of the longer side of a picture, and between pictures

@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from adept_training.proposals.search import ranking
-from adept_training.proposals.search.contours import Gradients, contour_pieces, gradients, thin_edges
-from adept_training.proposals.search.cues import CONTOUR, CUES, REGION, WINDOW, measure_cues, summed_area
-from adept_training.proposals.search.windows import ellipse_flux, running_sums, window_boxes
+from adept_training.proposals.objects import ranking
+from adept_training.proposals.objects.contours import Gradients, contour_pieces, gradients, thin_edges
+from adept_training.proposals.objects.cues import CONTOUR, CUES, REGION, WINDOW, measure_cues, summed_area
+from adept_training.proposals.objects.windows import ellipse_flux, running_sums, window_boxes
 
 STEP = np.full((60, 80, 3), 128, np.uint8)
 STEP[20:40, 30:60, 0] = 178  # L is 50 above that around it

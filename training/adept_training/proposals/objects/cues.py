@@ -11,8 +11,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from adept_training.proposals.search.contours import Gradients, contour_pieces
-from adept_training.proposals.search.windows import ellipse_flux
+from adept_training.proposals.objects.contours import Gradients, contour_pieces
+from adept_training.proposals.objects.windows import ellipse_flux
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

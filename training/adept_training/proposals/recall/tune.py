@@ -17,10 +17,10 @@ from adept_hub.errors import ProposalsError
 from adept_training.images import ImageSource, decode
 from adept_training.images.files import read_file
 from adept_training.labels.records import LabeledImage, Split
-from adept_training.proposals.evaluate import best_overlaps, counted
+from adept_training.proposals.recall.evaluate import best_overlaps, counted
 from adept_training.proposals.search.boxes import Boxes, to_proposals
 from adept_training.proposals.search.presets import Preset, get_preset
-from adept_training.proposals.search.selective import selective_search
+from adept_training.proposals.selective import selective_search
 from adept_training.proposals.survey import with_size_prior
 
 Floats = npt.NDArray[np.float64]

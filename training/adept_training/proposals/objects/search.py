@@ -15,13 +15,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from adept_training.proposals.objects.contours import Gradients, edge_boxes, gradients
+from adept_training.proposals.objects.cues import CONTOUR, CUES, REGION, WINDOW, measure_cues
+from adept_training.proposals.objects.ranking import count_sizes, rank
+from adept_training.proposals.objects.windows import window_boxes
 from adept_training.proposals.search.alpacadb import alpacadb_regions
 from adept_training.proposals.search.boxes import filter_mask
-from adept_training.proposals.search.contours import Gradients, edge_boxes, gradients
-from adept_training.proposals.search.cues import CONTOUR, CUES, REGION, WINDOW, measure_cues
 from adept_training.proposals.search.presets import PRESETS, ObjectSearch, Preset
-from adept_training.proposals.search.ranking import count_sizes, rank
-from adept_training.proposals.search.windows import window_boxes
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -16,7 +16,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from adept_training.proposals.search.suppress import suppress
+from adept_training.proposals.objects.suppress import suppress
 
 Floats = npt.NDArray[np.float64]
 Gradient = npt.NDArray[np.float32]

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adept_hub.errors import MissingExtraError
-from adept_training.proposals.search.suppress import suppress
+from adept_training.proposals.objects.suppress import suppress
 
 Floats = npt.NDArray[np.float64]
 Map = npt.NDArray[np.float32]
