@@ -143,6 +143,14 @@ def test_boxes_that_views_share_are_seen_by_both_crops() -> None:
     assert apart > 60
 
 
+def test_crops_are_drawn_again_until_each_has_boxes_of_its_own() -> None:
+    recipe = dataclasses.replace(SEPARATE, crop_scale=(0.1, 0.15), max_tries=300)
+    corner = BOXES[:1]
+    for seed in range(30):
+        views = draw_views(np.random.default_rng(seed), _photograph(corner), corner, recipe)
+        assert (views.boxes2.real_K.sum(), views.boxes3.real_K.sum()) == (1, 1)
+
+
 def test_too_few_boxes_are_filled_up_and_marked() -> None:
     views = draw_views(np.random.default_rng(0), _photograph(BOXES[:1]), BOXES[:1], RECIPE)
     assert views.boxes2.ids_K.tolist() == [0, 0, 0, 0]
