@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import json
 import os
@@ -93,6 +94,22 @@ def test_the_index_follows_the_shards(folder):
     plan = TablePlan(len(KEYS), 2, keys_digest(KEYS), get_preset("paper").as_dict(), {"name": "test"}, "test")
     write_shard(folder, plan, 2, [row(KEYS[4], 5)], [])
     assert len(ProposalTable.open(folder).boxes("d.jpg")) == 5
+
+
+def test_the_index_follows_a_shard_of_the_same_size(folder, tmp_path_factory):
+    """A shard is written again with other boxes in as many bytes: only the time of its file tells."""
+    shard = folder / "part-00002.parquet"
+    plan = TablePlan(len(KEYS), 2, keys_digest(KEYS), get_preset("paper").as_dict(), {"name": "test"}, "test")
+    assert len(ProposalTable.open(folder)) == 4
+    other = row(KEYS[4], 2, fallback=True)
+    moved = dataclasses.replace(other, boxes=other.boxes[::-1].copy())
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    write_shard(elsewhere, plan, 2, [moved], [])
+    content = (elsewhere / shard.name).read_bytes()
+    assert len(content) == shard.stat().st_size
+    assert content != shard.read_bytes()
+    shard.write_bytes(content)
+    assert np.array_equal(ProposalTable.open(folder).boxes(KEYS[4]), moved.boxes)
 
 
 def test_a_table_on_a_read_only_disk(folder, tmp_path, monkeypatch):
