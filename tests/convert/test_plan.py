@@ -114,7 +114,8 @@ def test_any_tensor_missing_or_surplus_in_a_promised_part_is_refused():
             plan_for_model(recognize(state), {**state, f"{part}.extra.weight": torch.ones(2)}, tensors, SMALL)
 
 
-def test_norms_fold_into_a_model_without_any():
+@pytest.mark.parametrize("without", [("fpn", "head"), ("fpn",), ("head",)], ids="-".join)
+def test_norms_fold_into_the_parts_without_any(without):
     from functools import partial
 
     from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead
@@ -124,9 +125,11 @@ def test_norms_fold_into_a_model_without_any():
     reference = canonical_probe(SMALL, tensors)
     probe = canonical_probe(SMALL, random_tensors(SMALL, seed=5))
     channels = SMALL.fpn_channels
-    probe.model.backbone.fpn = FeaturePyramidNetwork(list(SMALL.stage_channels), channels)
+    if "fpn" in without:
+        probe.model.backbone.fpn = FeaturePyramidNetwork(list(SMALL.stage_channels), channels)
     head = partial(FastRCNNConvFCHead, (channels, 7, 7), [SMALL.head_conv_channels] * 4, [SMALL.head_fc_channels])
-    probe.model.roi_heads.box_head = head()
+    if "head" in without:
+        probe.model.roi_heads.box_head = head()
     state = probe.model.state_dict()
     assert "fold_norms=True" in refusal(state, SMALL)
     for step in plan_for_model(recognize(state), state, tensors, SMALL, fold_norms=True):
