@@ -35,6 +35,7 @@ def test_a_crowd_is_written_as_one(tmp_path: Path) -> None:
     assert [(row["iscrowd"], row["bbox"], row["category_id"]) for row in rows] == [
         (0, [0, 0, 10, 10], 11), (1, [20, 0, 40, 10], 12), (0, [70, 0, 10, 30], 12),
     ]  # fmt: skip
+    assert [row["id"] for row in rows] == [1, 2, 3], "pycocotools takes an annotation 0 for no match"
 
 
 def test_results_in_any_order_are_read_best_first() -> None:
