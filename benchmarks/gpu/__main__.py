@@ -60,8 +60,9 @@ def main() -> None:
         limit = min(LIMITS[stage][args.rehearsal], left)
         if stage == args.stages[-1] and not args.rehearsal:
             limit = left - 15  # what is left, but for the pieces
-        words = [*options[stage], "--out", str(args.work)]
-        words += [] if stage == "sanity" else ["--seconds", f"{limit - IMPORTS:.0f}"]
+        words = options[stage]
+        if stage != "sanity":
+            words += ["--out", str(args.work), "--seconds", f"{limit - IMPORTS:.0f}"]
         try:
             with shared_gpu(args.mps and stage == "ladder", args.work):
                 failed += run_stage(stage, words, limit, args.out)
