@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import statistics
 import sys
 from collections import defaultdict
 from pathlib import Path
 
+from adept_training.metrics.stats import interval
+
 METRICS = ("AP", "AP50", "AR100", "RPN_AR100", "TIDE_Loc", "TIDE_Miss")
-#: Two-sided 95 % quantiles of Student's t by degrees of freedom.
-T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-
-
-def interval(differences: list[float]) -> tuple[float, float]:
-    """Return the mean and the half width of its 95 % interval (infinite below two values)."""
-    if len(differences) < 2:
-        return differences[0], math.inf
-    quantile = T95[min(len(differences) - 1, len(T95)) - 1]
-    return statistics.mean(differences), quantile * statistics.stdev(differences) / math.sqrt(len(differences))
 
 
 def main() -> None:
@@ -51,8 +42,8 @@ def main() -> None:
                 mean = statistics.mean(draw[metric] or 0.0 for draw in draws.values())
                 text = f"{metric} {mean:.1f}"
                 if paired:
-                    gain, half = interval([(draws[s][metric] or 0.0) - (scratch[s][metric] or 0.0) for s in paired])
-                    text += f" ({gain:+.1f} ± {half:.1f})"
+                    gain = interval([(draws[s][metric] or 0.0) - (scratch[s][metric] or 0.0) for s in paired])
+                    text += f" ({gain.mean:+.1f} ± {gain.half:.1f})"
                 words.append(text)
             sys.stdout.write("  ".join(words) + "\n")
 
