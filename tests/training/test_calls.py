@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
+from PIL import Image
 
 import adept_training
 from adept_hub.errors import DataError, OptionTypeError, OutputExistsError, RecipeError, UnknownOptionError
+from adept_training import calls
 from adept_training.calls import FinetuneSections, PretrainSections
 from adept_training.finetuning.recipe import FinetuneRecipe
 from adept_training.pretraining.recipe import Recipe
@@ -85,6 +87,18 @@ def test_what_a_recipe_does_not_have_is_refused(
     with pytest.raises(error, match=message):
         adept_training.pretrain(tmp_path / "images", tmp_path / "run", **options)
     assert not (tmp_path / "run" / "recipe.yaml").exists()
+
+
+def test_many_fallbacks_are_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "images").mkdir()
+    for number in range(4):
+        Image.new("RGB", (90, 70), (40 * number, 90, 30)).save(tmp_path / "images" / f"{number}.png")
+    monkeypatch.setattr(calls, "pretrain_table", lambda *_, **__: None)
+    adept_training.propose(tmp_path / "images", tmp_path / "boxes", preset="fixed", workers=1)
+    adept_training.pretrain(tmp_path / "images", tmp_path / "run", proposals=tmp_path / "boxes", **_sections(TINY))
+    assert "4 of 4 images" in caplog.text
 
 
 def test_sections_become_settings() -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO, TypedDict, Unpack
@@ -31,10 +32,13 @@ from adept_training.pretraining.preflight import check_run
 from adept_training.pretraining.pretrain import pretrain as pretrain_table
 from adept_training.pretraining.recipe import load_recipe
 from adept_training.pretraining.watch.outcome import PretrainResult
+from adept_training.proposals.fallbacks import fallback_warning
 from adept_training.proposals.run import run_proposals
 from adept_training.proposals.table.store import ProposalTable
 from adept_training.runtime.first_process import owns
 from adept_training.runtime.recipe_files import sections_as_settings
+
+_log = logging.getLogger(__name__)
 
 propose = run_proposals
 
@@ -111,6 +115,9 @@ def pretrain(
     if proposals is None:
         run_proposals(source, where, preset=loaded.data.proposals)
     table = ProposalTable.open(where)
+    preset = table.metadata["preset"]["name"]
+    if warning := fallback_warning(len(table), table.fallbacks, preset, str(images), where):
+        _log.warning("%s", warning)
     asked = Asked(str(images), None if proposals is None else str(proposals), init)
     return pretrain_table(
         loaded, source, table, folder, stream=stream, proposals=table.metadata, asked=asked, **terms
