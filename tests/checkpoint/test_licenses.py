@@ -86,6 +86,9 @@ def test_weights_inherit_unless_something_as_restrictive_is_asked_for() -> None:
     ):
         inherit(NC, "apache-2.0")
     assert inherit(NC, "apache-2.0", relicense=True) == ("apache-2.0", True)
+    # A claim that is not needed is not made.
+    for start, asked in ((None, "mit"), (NC, "cc-by-nc-sa-4.0"), (NC, NC.license), (NC, "unstated")):
+        assert inherit(start, asked, relicense=True) == (asked if asked != "unstated" else NC.license, False)
     with pytest.raises(LicenseError, match="not stated"):
         inherit(Start("mine", "ab" * 32, "unstated"), "mit")
 

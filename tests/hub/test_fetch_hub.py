@@ -53,6 +53,35 @@ def test_a_branch_follows_its_newest_commit(hub: Hub, published, options: FetchO
     assert fetch(f"hf-hub:org/small@{commit}", options).config.license == config.license
 
 
+def test_a_branch_that_moves_during_a_download_gives_the_files_of_one_commit(
+    hub: Hub, published, make_checkpoint, options: FetchOptions
+) -> None:
+    commit, config, _ = published
+    repo, files = hub.repos["org/small"], hub.repos["org/small"].commits[commit].files
+    other, _, _ = make_checkpoint(half=False)
+
+    def moved(body: bytes) -> bytes:
+        repo.add("main", files | {name: (other / name).read_bytes() for name in (CONFIG, WEIGHTS)})
+        return body
+
+    hub.fault(f"GET .*{CONFIG}", change=moved)
+    fetched = fetch("hf-hub:org/small", options)
+    assert repo.refs["main"] != commit
+    assert fetched.config == config
+    assert (fetched.folder.name, fetched.origin) == (commit, f"hf-hub:org/small@{commit[:12]}")
+    assert (fetched.folder / WEIGHTS).read_bytes() == files[WEIGHTS]
+
+
+def test_a_branch_that_is_gone_is_not_served_from_the_cache(hub: Hub, published, options: FetchOptions) -> None:
+    commit, _, _ = published
+    repo = hub.repos["org/small"]
+    repo.refs["v2"] = commit
+    fetch("hf-hub:org/small@v2", options)
+    del repo.refs["v2"]
+    assert "no such revision" in fails(DownloadError, "hf-hub:org/small@v2", options)
+    assert fetch(f"hf-hub:org/small@{commit}", options).folder.name == commit
+
+
 def test_offline_uses_the_cache_and_makes_no_request(hub: Hub, published, options: FetchOptions) -> None:
     offline = FetchOptions(cache_dir=options.cache_dir, offline=True)
     assert "adept pull hf-hub:org/small" in fails(DownloadError, "hf-hub:org/small", offline)

@@ -109,6 +109,23 @@ def test_private_pull_requests_and_branches(hub: Hub, run: Path, tmp_path: Path)
     assert len(state) == 200
 
 
+def test_a_branch_grows_from_its_own_commits(hub: Hub, run: Path) -> None:
+    """Not from those of main, which has gone its own way."""
+    adept_hub.push_to_hub(run, "org/mine", revision="v2")
+    repo = hub.repos["org/mine"]
+    repo.add("main", {"README.md": b"# Something else"})
+    before = repo.refs["v2"]
+    card = files_of(hub, "org/mine", "v2")["README.md"].decode().replace(f"{BEGIN}\n", f"{BEGIN}\nof the branch\n")
+    repo.add("v2", files_of(hub, "org/mine", "v2") | {"README.md": card.encode()}, parent=before)
+    (run / "log.jsonl").write_text('{"step": 3, "loss": 0.5}\n')
+    second = adept_hub.push_to_hub(run, "org/mine", revision="v2")
+    assert repo.refs["v2"] == second.commit != before
+    files = files_of(hub, "org/mine", "v2")
+    assert files["log.jsonl"] == b'{"step": 3, "loss": 0.5}\n'
+    assert "of the branch" in files["README.md"].decode()
+    assert files_of(hub, "org/mine") == {"README.md": b"# Something else"}
+
+
 def test_publishing_the_same_twice_makes_no_second_commit(hub: Hub, run: Path) -> None:
     first = adept_hub.push_to_hub(run, "org/mine")
     assert adept_hub.push_to_hub(run, "org/mine").commit == first.commit

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 import torch
 
 from adept_hub.checkpoint.folder import read_config, read_tensors
+from adept_hub.io.schema import to_dict
+from adept_hub.spec import Metric, Preprocessing, Provenance, Start
 from adept_training.method.adept import Adept
 from adept_training.pretraining.export import export_model
+from adept_training.pretraining.origin import PretrainStart
 from tests.training.support import tiny
 
 WHOLE = ("backbone", "fpn", "rpn", "head")
@@ -50,6 +54,27 @@ def test_an_export_says_whose_tensors_it_holds(
         # The target has no RPN.
         of = model.target if network == "target" and not key.startswith("rpn.") else model.online
         assert torch.equal(tensor, of.parts.state_dict()[key]), key
+
+
+def test_every_field_of_the_provenance_is_what_the_run_says(tmp_path: Path) -> None:
+    recipe = tiny("method.name=soco", "export.network=online", "export.data=drawers", "export.license=cc-by-4.0")
+    model = Adept(recipe.model, recipe.method, recipe.views.sizes, Preprocessing(mean=(0.1, 0.2, 0.3)))
+    origin = PretrainStart(starts=(Start("a.b", "ab" * 32, "mit"),), license="mit", relicensed=True, labeled=True)
+    metrics = (Metric("AUC", 0.25, "held-out images", "reproduced", "adept report", "± 0.1"),)
+    facts = {"images": 77, "epochs": 1.25, "proposals": {"preset": "soco"}, "metrics": metrics, "random_share": 0.5}
+    export_model(model, recipe, tmp_path / "export", notes=("Small.",), origin=origin, **facts)
+    config = read_config(tmp_path / "export")
+    expected = Provenance(
+        "soco", "drawers", exported_network="online", recipe=to_dict(recipe), recipe_sha256=recipe.sha256(),
+        trained_on=config.provenance.trained_on, notes=("Small.",), starts=origin.starts, relicensed=True,
+        labeled=True, **facts,
+    )  # fmt: skip
+    assert config.provenance == expected
+    for field in dataclasses.fields(Provenance):
+        value = getattr(expected, field.name)
+        assert value not in (field.default, None, "", (), {}), f"{field.name}: a default would not be noticed"
+    assert (config.preprocessing.mean, config.license) == ((0.1, 0.2, 0.3), "cc-by-4.0")
+    assert "load_pretrained" in (tmp_path / "export" / "README.md").read_text()
 
 
 @pytest.mark.parametrize("half", [False, True])

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 import torch
 
-from adept_hub.checkpoint.folder import read_config, read_tensors
+from adept_hub.checkpoint.folder import read_config, read_tensors, replace_provenance
 from adept_hub.cli.main import main
 from adept_hub.errors import LicenseError, RecipeError, ResumeError
 from adept_hub.spec import AnchorSpec, Preprocessing, Start
 from adept_training.images import ImageSource
 from adept_training.method import adept
 from adept_training.pretraining.asked import Asked
+from adept_training.pretraining.origin import PretrainStart, open_pretrain_start, record_origin, recorded_origin
 from adept_training.pretraining.pretrain import pretrain
 from tests.house import LICENSE, NAME, PIXELS, SPEC, House, write_house
 from tests.training.support import RandomBoxes, tiny, write_photographs
@@ -166,6 +167,17 @@ def test_the_report_shows_the_whole_chain(house: House, source: ImageSource, tmp
     for s in starts:
         assert s.sha256 in page
     assert json.loads((tmp_path / "two" / "start.json").read_text())["license"] == LICENSE
+
+
+def test_a_start_hands_on_every_fact_of_its_own(tmp_path: Path) -> None:
+    """A start that was trained with labels, from another one, and that still has a share of its random values."""
+    house = write_house(tmp_path / "house")
+    before = Start("other_r18_fpn24.before", "cd" * 32, "mit")
+    config = replace_provenance(house.folder, labeled=True, random_share=0.125, starts=(before,))
+    found = open_pretrain_start(tiny(*QUICK), house.folder, tmp_path / "run", license="mit", relicense=True)
+    record_origin(found, folder := tmp_path / "run")
+    assert found == recorded_origin(folder) == PretrainStart(PIXELS, config.as_starts(), "mit", True, True, 0.125)
+    assert config.as_starts() == (before, Start(NAME, config.sha256, LICENSE))
 
 
 def test_without_a_start_there_is_none(source: ImageSource, tmp_path: Path) -> None:

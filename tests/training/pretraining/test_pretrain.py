@@ -239,6 +239,16 @@ def test_held_out_photographs_are_not_trained_on_and_the_recall_is_told(source: 
     assert [record["step"] for record in shown] == [0, 9]
     assert [len(boxes) for record in shown for boxes in record["boxes"]] == [6] * 4, "six on each of two photographs"
     assert (tmp_path / "r" / "held_out.png").is_file()
+    probes = _log(tmp_path / "r", "probe")
+    assert [probe["step"] for probe in probes] == [0, 9]
+    assert probes[0].items() >= outcome.first.items()
+    assert probes[1].items() >= outcome.last.items()
+    exported = read_config(tmp_path / "r" / "export").provenance
+    assert {metric.name.replace("rpn_", ""): metric.value for metric in exported.metrics} == {
+        name: pytest.approx(value, abs=1e-4) for name, value in outcome.last.items()
+    }
+    assert any(abs(outcome.first[name] - value) > 1e-3 for name, value in outcome.last.items())
+    assert exported.images == 38
 
 
 @pytest.mark.parametrize(
