@@ -49,13 +49,13 @@ def test_a_value_that_is_not_finite_is_not_loaded(make_checkpoint, key: str, val
 @pytest.mark.parametrize(("half", "value"), [(True, 65_520.0), (True, -1e6), (False, math.inf), (True, math.nan)])
 def test_a_value_that_its_file_cannot_hold_is_not_saved(make_checkpoint, tmp_path, half: bool, value: float) -> None:
     """float16 ends at 65,504: a finite weight above it would be stored as infinity."""
-    folder, config, parts = make_checkpoint()
+    _, config, parts = make_checkpoint()
     tensors = {key: tensor.clone() for key, tensor in parts.state_dict().items()}
     known = {"name": config.name, "spec": config.spec, "provenance": config.provenance, "parts": config.parts}
     tensors["fpn.layer_blocks.1.0.weight"].view(-1)[7] = 65_504.0
     write_checkpoint(tmp_path / "fits", tensors, license="mit", half=half, **known)
     tensors["fpn.layer_blocks.1.0.weight"].view(-1)[7] = value
-    with pytest.raises(CheckpointError, match="'fpn.layer_blocks.1.0.weight' contains NaN or infinity.*not saved"):
+    with pytest.raises(CheckpointError, match=r"'fpn\.layer_blocks\.1\.0\.weight' contains NaN or infinity.*not saved"):
         write_checkpoint(tmp_path / "out", tensors, license="mit", half=half, **known)
     assert not (tmp_path / "out").exists()
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from adept_hub.checkpoint.folder import write_checkpoint
 from adept_hub.convert.export import export_state, write_export
 from adept_hub.convert.options import Target
 from adept_hub.errors import AdeptError, SourceError
 from adept_hub.frameworks import DETECTRON2, MMDET
+from adept_hub.hub.fetch import FetchOptions
 from adept_hub.integrations.url_handler import cached_weights, parse_address
 from tests.frameworks_support import (
     one_thread,  # noqa: F401  # an autouse fixture
@@ -49,6 +51,48 @@ def test_an_export_is_cached_and_its_options_are_checked(make_checkpoint):
     state = torch.load(path, weights_only=True)["state_dict"]
     assert torch.equal(state["neck.fpn_convs.0.conv.weight"], module.state_dict()["fpn.layer_blocks.0.0.weight"])
     assert not [p for p in path.parent.iterdir() if p.name.startswith(".")]
+
+
+def test_every_difference_between_two_addresses_is_another_file(make_checkpoint, tmp_path):
+    """Two checkpoints of one name, two frameworks, and each option: no file stands for another."""
+    folder, config, module = make_checkpoint()
+    tensors = {key: tensor + 1 for key, tensor in module.state_dict().items()}
+    kept = {"spec": config.spec, "provenance": config.provenance, "license": config.license, "parts": config.parts}
+    write_checkpoint(tmp_path / "again", tensors, name=config.name, **kept)
+    choices = {"": {}, "#norm=FrozenBN": {"norm": "FrozenBN"}, "#anchors=rescaled": {"anchors": "rescaled"},
+               "#detector=cascade_rcnn": {"detector": "cascade_rcnn"}}  # fmt: skip
+    found = {}
+    for source, values in ((folder, module.state_dict()), (tmp_path / "again", tensors)):
+        for framework in (DETECTRON2, MMDET):
+            for words, options in choices.items():
+                path = cached_weights(f"adept://{source}{words}", framework.name)
+                expected = export_state(values, config.spec, framework, Target(**options))
+                content = torch.load(path, weights_only=True)
+                state = content["state_dict" if framework is MMDET else "model"]
+                assert state.keys() == expected.keys()
+                for key, tensor in expected.items():
+                    assert torch.equal(torch.as_tensor(state[key]), tensor), (path, key)
+                found[source, framework.name, words] = path
+    assert len(set(found.values())) == len(found) == 16
+
+
+def test_the_revision_of_an_address_is_the_one_that_is_fetched(monkeypatch):
+    """With every option of an address next to it."""
+    seen = []
+
+    class FetchedError(Exception):
+        pass
+
+    def fetch(source, options):
+        seen.append((source, options))
+        raise FetchedError
+
+    monkeypatch.setattr("adept_hub.hub.fetch.fetch", fetch)
+    with pytest.raises(FetchedError):
+        cached_weights("adept://hf-hub:me/mine#norm=BN&revision=v2&detector=mask_rcnn", "mmdet", force=True)
+    with pytest.raises(FetchedError):
+        cached_weights("adept://adept_joint", "mmdet")
+    assert seen == [("hf-hub:me/mine", FetchOptions(revision="v2", force=True)), ("adept_joint", FetchOptions())]
 
 
 def test_options_mistyped_or_given_twice_are_named():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 import adept_hub
 from adept_hub.cards.published import registry_entry
-from adept_hub.checkpoint.folder import CONFIG, WEIGHTS, read_config
+from adept_hub.checkpoint.folder import CONFIG, WEIGHTS, read_config, replace_provenance
 from adept_hub.errors import IntegrityError, UnknownModelError, UnpublishedWeightsError
 from adept_hub.io.digest import sha256_file
 from adept_hub.registry import (
@@ -22,7 +23,9 @@ from adept_hub.registry import (
     registry,
     registry_files,
 )
-from adept_hub.spec import METHODS, PARTS
+from adept_hub.registry.entries import Location
+from adept_hub.spec import METHODS, PARTS, DetectorSpec, Metric, Preprocessing
+from tests.house import PIXELS, write_house
 from tests.registry.registries import checkpoint, small, write
 
 # --- the package's own ---------------------------------------------------------------------------------------------
@@ -66,6 +69,33 @@ def test_an_entry_is_made_from_the_folder(make_checkpoint, tmp_path: Path, monke
     (folder / CONFIG).write_text((folder / CONFIG).read_text().replace("0.485", "0.5"))
     with pytest.raises(IntegrityError, match="is not the registered config"):
         adept_hub.load_state_dict("mine")
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [Preprocessing(), Preprocessing(mean=(0.1, 0.2, 0.3)), Preprocessing(std=(0.4, 0.5, 0.6)), PIXELS],
+)
+def test_an_entry_repeats_every_fact_of_its_folder(
+    pixels: Preprocessing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = write_house(tmp_path / "house", preprocessing=pixels, name="mine_r18_fpn.photos")
+    metrics = (Metric("AP50", 41.5, "VOC2007 test", "reproduced", "adept evaluate x", "± 0.3"),)
+    config = replace_provenance(house.folder, metrics=metrics)
+    for location in ({"bundled": "house"}, {"repo": "org/mine", "revision": "ab" * 20}):
+        file = write(
+            tmp_path / f"{len(location)}.json",
+            small(checkpoints={config.name: registry_entry(house.folder, **location)}),
+        )
+        monkeypatch.setenv("ADEPT_REGISTRY", str(file))
+        info = model_info("mine")
+        assert vars(info) == {
+            "name": config.name, "method": "soco", "spec": DetectorSpec(depth=18), "summary": "mine",
+            "location": Location(**location), "sha256": config.sha256, "size": config.size,
+            "config_sha256": hashlib.sha256((house.folder / CONFIG).read_bytes()).hexdigest(),
+            "license": "cc-by-nc-sa-4.0", "data": "photographs of a house", "images": 321, "epochs": 7.5,
+            "metrics": metrics, "aliases": ("mine",), "base": tmp_path, "preprocessing": pixels,
+        }  # fmt: skip
+        assert info.folder == (house.folder if "bundled" in location else None)
 
 
 def test_nothing_is_bundled_that_is_not_registered() -> None:

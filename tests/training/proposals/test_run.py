@@ -297,15 +297,15 @@ def test_processes_that_were_launched_together_wait_for_each_other(variables, as
         monkeypatch.setenv(name, value)
     seen = []
 
-    class Held(Exception):
+    class HeldError(Exception):
         pass
 
     def own_folder(folder, *, wait):
         seen.append((folder, wait))
-        raise Held
+        raise HeldError
 
     monkeypatch.setattr("adept_training.proposals.run.own_folder", own_folder)
     Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
-    with pytest.raises(Held):
+    with pytest.raises(HeldError):
         run_proposals(tmp_path, tmp_path / "table", "fixed", workers=1, wait=asked)
     assert seen == [(tmp_path / "table", waits)]
