@@ -227,30 +227,6 @@ def test_a_time_limit_completes_the_schedule(source: ImageSource, tmp_path: Path
     assert config.provenance.epochs == pytest.approx(outcome.steps / 3, abs=1e-3), "epochs as seen, not as planned"
 
 
-def test_held_out_photographs_are_not_trained_on_and_the_recall_is_told(source: ImageSource, tmp_path: Path) -> None:
-    outcome = _run(write_photographs(tmp_path / "p", 40), tmp_path / "r", "data.held_out=200", "schedule.epochs=1")
-    start = _log(tmp_path / "r", "start")[0]
-    assert (start["images"], start["held_out"]) == (38, 2), "at most one in twenty"
-    figures = {"recall100_iou50", "recall100_iou70", "objectness_auc", "objectness_auc_level", "head_rank"}
-    assert set(outcome.first) >= {f"{network}_{name}" for network in ("online", "target") for name in figures}
-    assert all(0 <= value <= 1 for name, value in outcome.last.items() if not name.endswith("rank"))
-    assert outcome.last["target_head_rank"] > 1
-    shown = _log(tmp_path / "r", "proposals")
-    assert [record["step"] for record in shown] == [0, 9]
-    assert [len(boxes) for record in shown for boxes in record["boxes"]] == [6] * 4, "six on each of two photographs"
-    assert (tmp_path / "r" / "held_out.png").is_file()
-    probes = _log(tmp_path / "r", "probe")
-    assert [probe["step"] for probe in probes] == [0, 9]
-    assert probes[0].items() >= outcome.first.items()
-    assert probes[1].items() >= outcome.last.items()
-    exported = read_config(tmp_path / "r" / "export").provenance
-    assert {metric.name.replace("rpn_", ""): metric.value for metric in exported.metrics} == {
-        name: pytest.approx(value, abs=1e-4) for name, value in outcome.last.items()
-    }
-    assert any(abs(outcome.first[name] - value) > 1e-3 for name, value in outcome.last.items())
-    assert exported.images == 38
-
-
 @pytest.mark.parametrize(
     ("settings", "error", "words"),
     [(("engine.batch_size=100",), RecipeError, "--recipe own_photos_cpu --set engine.batch_size=3$")],
