@@ -34,55 +34,6 @@ def text_of(framework, target: Target, settings: InferenceSettings | None = None
     return config_text(CONFIG, framework, target, Path("/out"), settings=settings)
 
 
-@pytest.mark.parametrize(
-    ("target", "sizes", "body", "inner"),
-    [
-        (Target("faster_rcnn", 7, "SyncBN", "pretraining"), OWN, "SyncBN", "SyncBN"),
-        (Target("mask_rcnn", 8, "BN", "downstream"), STOCK, "BN", "BN"),
-        (Target("cascade_rcnn", 9, "FrozenBN", "rescaled"), STOCK, "FrozenBN", "FrozenBN"),
-        (Target("faster_rcnn", 7, "none", "pretraining"), OWN, "FrozenBN", ""),
-    ],
-)
-def test_every_field_of_detectron2_s_config(target, sizes, body, inner) -> None:
-    cascade = target.detector == "cascade_rcnn"
-    found = yaml.safe_load(text_of(DETECTRON2, target))
-    assert found["VERSION"] == 2
-    assert found["MODEL"] == {
-        "META_ARCHITECTURE": "GeneralizedRCNN",
-        "WEIGHTS": "/out/model.pth",
-        "MASK_ON": target.detector == "mask_rcnn",
-        "PIXEL_MEAN": [25.5, 51.0, 102.0],
-        "PIXEL_STD": [127.5, 153.0, 204.0],
-        "BACKBONE": {"NAME": "build_resnet_fpn_backbone", "FREEZE_AT": 0},
-        "RESNETS": {
-            "DEPTH": 18, "OUT_FEATURES": ["res2", "res3", "res4", "res5"], "RES2_OUT_CHANNELS": 64,
-            "STRIDE_IN_1X1": False, "NORM": body,
-        },
-        "FPN": {
-            "IN_FEATURES": ["res2", "res3", "res4", "res5"], "OUT_CHANNELS": 24, "NORM": inner, "FUSE_TYPE": "sum",
-        },
-        "ANCHOR_GENERATOR": {"SIZES": [[s] for s in sizes], "ASPECT_RATIOS": [[0.25, 1.5]], "OFFSET": 0.0},
-        "RPN": {
-            "HEAD_NAME": "StandardRPNHead", "IN_FEATURES": ["p2", "p3", "p4", "p5", "p6"], "CONV_DIMS": [-1],
-            "PRE_NMS_TOPK_TRAIN": 2000, "PRE_NMS_TOPK_TEST": 1000,
-            "POST_NMS_TOPK_TRAIN": 2000 if cascade else 1000, "POST_NMS_TOPK_TEST": 1000,
-        },
-        "ROI_HEADS": {
-            "NAME": "CascadeROIHeads" if cascade else "StandardROIHeads", "IN_FEATURES": ["p2", "p3", "p4", "p5"],
-            "NUM_CLASSES": target.num_classes - 1,
-        },
-        "ROI_BOX_HEAD": {
-            "NAME": "FastRCNNConvFCHead", "NUM_CONV": 4, "CONV_DIM": 40, "NUM_FC": 1, "FC_DIM": 56, "NORM": inner,
-            "POOLER_RESOLUTION": 7, "POOLER_SAMPLING_RATIO": 0, "POOLER_TYPE": "ROIAlignV2",
-            "CLS_AGNOSTIC_BBOX_REG": cascade,
-        },
-        "ROI_MASK_HEAD": {
-            "NAME": "MaskRCNNConvUpsampleHead", "NUM_CONV": 4, "NORM": inner, "POOLER_RESOLUTION": 14,
-        },
-    }  # fmt: skip
-    assert found["INPUT"]["FORMAT"] == "RGB"
-
-
 def test_the_settings_of_a_fine_tuned_detector_in_detectron2_s_config() -> None:
     target = Target("faster_rcnn", 3)
     plain, found = yaml.safe_load(text_of(DETECTRON2, target)), yaml.safe_load(text_of(DETECTRON2, target, SETTINGS))
@@ -100,73 +51,23 @@ def mmdet_config(target: Target, settings: InferenceSettings | None = None) -> d
     pipeline = [{"type": "LoadImageFromFile"}, {"type": "Resize", "scale": (1333, 800), "keep_ratio": True}]
     space = {"_base_": SimpleNamespace(test_pipeline=pipeline)}
     text = text_of(MMDET, target, settings)
-    bases = {}
-    exec(text[: text.index("]\n") + 2], bases)
     exec(text[text.index("]\n") + 2 :], space)
-    return space | {"bases": [name.rpartition("/")[2] for name in bases["_base_"]]}
+    return space
 
 
-@pytest.mark.parametrize(
-    ("target", "sizes", "frozen", "inner", "finest"),
-    [
-        (Target("faster_rcnn", 7, "SyncBN", "pretraining", "stock"), OWN, False, "SyncBN", {}),
-        (Target("mask_rcnn", 8, "BN", "downstream", "pretraining"), STOCK, False, "BN", {"finest_scale": 25}),
-        (Target("cascade_rcnn", 9, "FrozenBN", "rescaled", "stock"), STOCK, True, "FrozenBN", {}),
-        (Target("faster_rcnn", 7, "none", "pretraining", "stock"), OWN, True, None, {}),
-    ],
-)
-def test_every_field_of_mmdetection_s_config(target, sizes, frozen, inner, finest) -> None:
-    found = mmdet_config(target)
-    kind = target.detector.partition("_")[0]
-    mask = kind == "mask"
-    assert found["bases"] == [
-        f"{kind}-rcnn_r50_fpn.py", "coco_instance.py" if mask else "coco_detection.py", "schedule_1x.py",
-        "default_runtime.py",
-    ]  # fmt: skip
-    assert found["load_from"] == "{{ fileDirname }}/model.pth"
-    assert ("custom_imports" in found) is (inner == "FrozenBN")
-    norm = None if inner is None else {"type": inner, "requires_grad": inner != "FrozenBN"}
-    anchors = {"scales": [8], "sizes": STOCK} if sizes is STOCK else {"scales": [5], "sizes": OWN}
-    pooler = {
-        "type": "SingleRoIExtractor", "out_channels": 24, **finest,
-        "roi_layer": {"type": "RoIAlign", "output_size": 7, "sampling_ratio": 0, "aligned": True},
-    }  # fmt: skip
-    head = {
-        "type": "Shared4Conv1FCBBoxHead", "in_channels": 24, "conv_out_channels": 40, "fc_out_channels": 56,
-        "norm_cfg": norm, "num_classes": target.num_classes - 1,
-    }  # fmt: skip
-    heads = [
-        {**head, "roi_feat_size": 7, "reg_class_agnostic": True,
-         "loss_cls": {"type": "CrossEntropyLoss", "use_sigmoid": False, "loss_weight": 1.0},
-         "loss_bbox": {"type": "SmoothL1Loss", "beta": 1.0, "loss_weight": 1.0},
-         "bbox_coder": {"type": "DeltaXYWHBBoxCoder", "target_means": [0.0] * 4,
-                        "target_stds": pytest.approx(stds, rel=1e-9)}}
-        for stds in ([0.1, 0.1, 0.2, 0.2], [0.05, 0.05, 0.1, 0.1], [0.1 / 3, 0.1 / 3, 0.2 / 3, 0.2 / 3])
-    ]  # fmt: skip
-    roi = {"bbox_roi_extractor": pooler, "bbox_head": heads if kind == "cascade" else head}
-    if mask:
-        roi["mask_roi_extractor"] = {**pooler, "roi_layer": {**pooler["roi_layer"], "output_size": 14}}
-        roi["mask_head"] = {"in_channels": 24, "num_classes": 7, "norm_cfg": norm}
-    assert found["model"] == {
-        "type": {"faster": "FasterRCNN", "mask": "MaskRCNN", "cascade": "CascadeRCNN"}[kind],
-        "data_preprocessor": {
-            "mean": [25.5, 51.0, 102.0], "std": [127.5, 153.0, 204.0], "bgr_to_rgb": True, "pad_size_divisor": 32,
-        },
-        "backbone": {
-            "depth": 18, "style": "pytorch", "frozen_stages": -1, "init_cfg": None, "norm_eval": frozen,
-            "norm_cfg": {"type": "BN", "requires_grad": False} if frozen else norm,
-        },
-        "neck": {"in_channels": [64, 128, 256, 512], "out_channels": 24, "norm_cfg": norm, "num_outs": 5},
-        "rpn_head": {
-            "in_channels": 24, "feat_channels": 24,
-            "anchor_generator": {
-                "type": "AnchorGenerator", "scales": anchors["scales"], "ratios": [0.25, 1.5],
-                "strides": [4, 8, 16, 32, 64], "_delete_": True,
-            },
-        },
-        "roi_head": roi,
-        "train_cfg": {"rpn": {"allowed_border": -1}},
-    }  # fmt: skip
+def test_anchors_and_levels_in_the_frameworks_own_words() -> None:
+    """Beside what `tests.frameworks.test_read_facts` has: sizes a fixed multiple of the strides, and stock levels."""
+    for anchors, sizes, scale in (("downstream", STOCK, 8), ("rescaled", STOCK, 8), ("pretraining", OWN, 5)):
+        target = Target("mask_rcnn", 7, "BN", anchors)
+        generator = mmdet_config(target)["model"]["rpn_head"]["anchor_generator"]
+        assert (generator["scales"], generator["ratios"], "base_sizes" in generator) == ([scale], [0.25, 1.5], False)
+        found = yaml.safe_load(text_of(DETECTRON2, target))["MODEL"]["ANCHOR_GENERATOR"]
+        assert found == {"SIZES": [[size] for size in sizes], "ASPECT_RATIOS": [[0.25, 1.5]], "OFFSET": 0.0}
+    for levels, finest in (("stock", None), ("pretraining", 25)):
+        heads = mmdet_config(Target("mask_rcnn", 7, levels=levels))["model"]["roi_head"]
+        assert (
+            heads["bbox_roi_extractor"].get("finest_scale") == heads["mask_roi_extractor"].get("finest_scale") == finest
+        )
 
 
 def test_the_settings_of_a_fine_tuned_detector_in_mmdetection_s_config() -> None:
