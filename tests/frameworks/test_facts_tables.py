@@ -1,4 +1,4 @@
-"""Every fact of a config, once from a config that states an unusual value for all, once from one that states nothing."""
+"""Every fact of a config: from one that states an unusual value for each, and from one that states nothing."""
 
 from __future__ import annotations
 
