@@ -58,7 +58,7 @@ def home_of(path: Path) -> Path | None:
 
     None for a file of this package, since an installer may link its files.
     """
-    if path.absolute().is_relative_to(Path(__file__).parent):
+    if path.absolute().is_relative_to(Path(__file__).parent.parent):
         return None
     blob = cached_blob(path)
     return path.parent if blob is None else blob.parent

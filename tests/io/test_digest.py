@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from adept_hub.errors import DiskFullError, IntegrityError
+from adept_hub.checkpoint.folder import read_config
+from adept_hub.errors import CheckpointError, DiskFullError, IntegrityError
 from adept_hub.io import digest
-from adept_hub.io.digest import sha256_file, verify
+from adept_hub.io.digest import home_of, sha256_file, verify
+from adept_hub.registry import BUNDLED
 
 CONTENT = b"weights" * 1000
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -93,3 +95,16 @@ def test_a_damaged_memory_is_not_believed(file: Path, monkeypatch: pytest.Monkey
     verify(file, SHA, len(CONTENT))
     with pytest.raises(IntegrityError):
         verify(file, "1" * 64, len(CONTENT))
+
+
+def test_an_installer_may_link_the_files_of_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundled = next(BUNDLED.iterdir())
+    assert home_of(bundled / "config.json") is None
+    installed = tmp_path / "site" / "adept_hub"
+    (installed / "bundled" / bundled.name).mkdir(parents=True)
+    for file in bundled.iterdir():
+        (installed / "bundled" / bundled.name / file.name).symlink_to(file)
+    with pytest.raises(CheckpointError, match="outside"):
+        read_config(installed / "bundled" / bundled.name)
+    monkeypatch.setattr(digest, "__file__", str(installed / "io" / "digest.py"))
+    assert read_config(installed / "bundled" / bundled.name) == read_config(bundled)

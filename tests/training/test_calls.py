@@ -14,8 +14,8 @@ from PIL import Image
 
 import adept_training
 from adept_hub.errors import DataError, OptionTypeError, OutputExistsError, RecipeError, UnknownOptionError
-from adept_training import calls
-from adept_training.calls import FinetuneSections, PretrainSections
+from adept_training.calls import pretraining
+from adept_training.calls.sections import FinetuneSections, PretrainSections
 from adept_training.finetuning.recipe import FinetuneRecipe
 from adept_training.pretraining.recipe import Recipe
 from adept_training.runtime.recipe_files import sections_as_settings
@@ -95,7 +95,7 @@ def test_many_fallbacks_are_warned_of(
     (tmp_path / "images").mkdir()
     for number in range(4):
         Image.new("RGB", (90, 70), (40 * number, 90, 30)).save(tmp_path / "images" / f"{number}.png")
-    monkeypatch.setattr(calls, "pretrain_table", lambda *_, **__: None)
+    monkeypatch.setattr(pretraining, "pretrain_table", lambda *_, **__: None)
     adept_training.propose(tmp_path / "images", tmp_path / "boxes", preset="fixed", workers=1)
     adept_training.pretrain(tmp_path / "images", tmp_path / "run", proposals=tmp_path / "boxes", **_sections(TINY))
     assert "4 of 4 images" in caplog.text

@@ -69,22 +69,18 @@ def run(args: argparse.Namespace) -> int:
     from adept_hub.cli.output import print_json, print_table
     from adept_hub.errors import DataError
     from adept_hub.io.read import MAX_LOG, BoundedReader
+    from adept_training.calls import compare
     from adept_training.cli.finetune import settings_of
-    from adept_training.comparing.compare import HTML, compare, make_plan, name_sources
+    from adept_training.comparing.compare import HTML
     from adept_training.comparing.runs import check_seeds
-    from adept_training.finetuning.recipe import load_finetune_recipe
-    from adept_training.labels.datasets import open_data
-    from adept_training.metrics.names import check_metric
 
     check_seeds(args.seeds)
     words = args.sources if len(args.sources) > 1 or "scratch" in args.sources else ["scratch", *args.sources]
-    recipe = load_finetune_recipe(args.recipe, settings_of(args))
-    budgets = budgets_of(args.fractions, args.image_counts, args.shots)
-    check_metric(args.metric, recipe.detector.detector)
-    plan = make_plan(name_sources(words), budgets, args.seeds, {"recipe": recipe})
-    data = open_data(args.data, skip_damaged=args.skip_damaged)
-    command = shlex.join(["adept", *sys.argv[1:]])
-    result = compare(plan, data, args.out, metric=args.metric, command=command, accelerator=args.device, wait=args.wait)
+    result = compare(
+        words, args.data, args.out, budgets=budgets_of(args.fractions, args.image_counts, args.shots),
+        seeds=args.seeds, metric=args.metric, recipe=args.recipe, wait=args.wait, skip_damaged=args.skip_damaged,
+        device=args.device, settings=settings_of(args), command=shlex.join(["adept", *sys.argv[1:]]),
+    )  # fmt: skip
     if args.json:
         print_json(BoundedReader(DataError, MAX_LOG, surrogates=True).json(args.out / "compare.json"))
         return 0

@@ -91,7 +91,7 @@ def _check(args: argparse.Namespace) -> None:
 def _evaluate(args: argparse.Namespace, split: Split) -> Evaluation:
     """Evaluate saved detections, a fine-tuned detector, or a source, which has an RPN but no classes yet."""
     from adept_hub.errors import SourceError
-    from adept_training.calls import evaluate_source
+    from adept_training.calls.finetuning import evaluate_source
     from adept_training.cli.finetune import side_settings
     from adept_training.finetuning.detector import find_detector
     from adept_training.finetuning.recipe import load_finetune_recipe

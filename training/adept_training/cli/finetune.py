@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from adept_training.finetuning.recipe import FinetuneRecipe
-    from adept_training.labels.records import Data, Split
+    from adept_training.finetuning.run import FinetuneResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,63 +79,18 @@ def side_settings(size: int | None) -> list[str]:
     return [f"detector.train_sides=[{size}]", f"detector.test_side={size}", f"detector.max_side={longest}"]
 
 
-def _is_file(labels: str) -> bool:
-    """Check whether ``--labels`` is a file name, existing or not, rather than a budget."""
-    return Path(labels).is_file() or Path(labels).suffix == ".json"
-
-
-def _subset(args: argparse.Namespace, data: Data, recipe: FinetuneRecipe) -> Split | None:
-    """Select the labels of ``--labels`` and record them in the run folder."""
-    from adept_training.labels.subsets import draw, load_subset, parse_budget, save_subset
-
-    if args.labels is None:
-        return None
-    if _is_file(args.labels):
-        return load_subset(Path(args.labels), data.train)
-    budget = parse_budget(args.labels)
-    subset = draw(data.train, budget, recipe.engine.seed)
-    save_subset(args.out / "subset.json", subset, budget, recipe.engine.seed)
-    return subset
-
-
 def run(args: argparse.Namespace) -> int:
     """Fine-tune; return 0 when done, 130 when interrupted with the state saved.
 
     Raises:
         AdeptError: the arguments, the data or the run folder are invalid.
     """
-    from adept_training.runtime.first_process import own_run
+    from adept_training.calls import finetune
 
-    with own_run(args.out, wait=args.wait):
-        return _run(args)
-
-
-def _run(args: argparse.Namespace) -> int:
-    from adept_hub.words.command_line import command_line
-    from adept_training.finetuning.detector import Trained
-    from adept_training.finetuning.origin import open_finetune_start
-    from adept_training.finetuning.recipe import load_finetune_recipe
-    from adept_training.finetuning.run import finetune
-    from adept_training.labels.datasets import open_data
-    from adept_training.labels.subsets import parse_budget
-    from adept_training.pretraining.preflight import check_folder
-    from adept_training.runtime.journal import tinted
-
-    source = args.recipe
-    if args.resume and source is None and (args.out / "recipe.yaml").is_file():
-        source = args.out / "recipe.yaml"
-    recipe = load_finetune_recipe(source, settings_of(args))
-    # Checked before the data, because their check reads every image.
-    check_folder(args.out, args.resume)
-    open_finetune_start(
-        args.source, args.like, recipe, Trained(license=args.license or "unstated", relicense=args.relicense)
-    )
-    if args.labels is not None and not _is_file(args.labels):
-        parse_budget(args.labels)
-    data = open_data(args.data, skip_damaged=args.skip_damaged)
     outcome = finetune(
-        args.source, data, recipe, args.out, subset=_subset(args, data, recipe), like=args.like, resume=args.resume,
-        stream=sys.stderr, accelerator=args.device, license=args.license or "unstated", relicense=args.relicense,
+        args.source, args.data, args.out, recipe=args.recipe, labels=args.labels, like=args.like, resume=args.resume,
+        wait=args.wait, skip_damaged=args.skip_damaged, device=args.device, license=args.license or "unstated",
+        relicense=args.relicense, settings=settings_of(args), stream=sys.stderr,
     )  # fmt: skip
     if outcome.interrupted:
         sys.stdout.write("Saved. Continue with the same command and --resume.\n")
@@ -152,12 +106,21 @@ def _run(args: argparse.Namespace) -> int:
         }  # fmt: skip
         sys.stdout.write(json.dumps(content, indent=2) + "\n")
         return 0
+    _tell(args, outcome)
+    return 0
+
+
+def _tell(args: argparse.Namespace, outcome: FinetuneResult) -> None:
+    from adept_hub.words.command_line import command_line
+    from adept_training.finetuning.recipe import load_finetune_recipe
+    from adept_training.runtime.journal import tinted
+
     detector = outcome.folder / outcome.chosen
     evaluate = command_line("evaluate", args.out, "--data", *args.data, "--report", args.out / "report")
+    recipe = load_finetune_recipe(outcome.folder / "recipe.yaml")
     form = "torchvision" if recipe.detector.classifier == "cosine" else "detectron2"
     deploy = command_line("deploy", args.out, "--to", form, "--out", args.out / form)
     if outcome.caution:
         sys.stdout.write(tinted(outcome.caution, "caution", sys.stdout) + "\n")
     sys.stdout.write(f"Detector: {detector} (iteration {outcome.best_iteration})\nNext:\n")
     sys.stdout.write(f"  {evaluate}\n  {deploy}\n")
-    return 0

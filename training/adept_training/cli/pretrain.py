@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 from adept_hub.spec import METHODS
 
 if TYPE_CHECKING:
-    from adept_training.pretraining.asked import Asked
-    from adept_training.pretraining.recipe import Recipe
     from adept_training.pretraining.watch.outcome import PretrainResult
 
 TRACKER_NAMES = ("tensorboard", "wandb", "mlflow", "trackio")
@@ -55,60 +53,22 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         AdeptError: the arguments, the images or the run folder are invalid.
     """
-    from adept_training.runtime.first_process import own_run
+    from adept_training.calls import pretrain
 
-    with own_run(args.out, wait=args.wait):
-        return _run(args)
-
-
-def _run(args: argparse.Namespace) -> int:
-    from adept_hub.hub.fetch import fetch
-    from adept_training.images import open_images
-    from adept_training.pretraining.asked import Asked
-    from adept_training.pretraining.preflight import check_run
-    from adept_training.pretraining.pretrain import pretrain
-    from adept_training.pretraining.recipe import load_recipe
-    from adept_training.proposals import ProposalTable, run_proposals
-    from adept_training.proposals.fallbacks import fallback_warning
-    from adept_training.runtime.trackers import require_trackers
-
-    # All checks come before the proposals, which may take hours.
-    require_trackers(args.trackers)
-    proposals = None if args.proposals is None else str(args.proposals)
-    asked = Asked(args.images, proposals, args.init, tuple(args.trackers), preview=args.preview)
-    recipe_source = args.recipe
-    if args.resume and recipe_source is None and (args.out / "recipe.yaml").is_file():
-        recipe_source = args.out / "recipe.yaml"
-    minutes = [] if args.minutes is None else [f"engine.max_minutes={args.minutes}"]
-    recipe = load_recipe(recipe_source, [*args.settings, *minutes], args.method)
-    init = None if args.init is None else fetch(args.init).folder
-    source = open_images(args.images)
-    asked_license = args.license or "unstated"
-    recipe = check_run(
-        recipe, source.keys(), args.out,
-        init=init, resume=args.resume, license=asked_license, relicense=args.relicense,
-    ).licensed(recipe)  # fmt: skip
-    where: Path | None = args.proposals
-    if where is None:
-        where = args.out / "proposals"
-        sys.stderr.write(f"No --proposals given: writing them with preset {recipe.data.proposals!r} to {where}\n")
-        run_proposals(source, where, preset=recipe.data.proposals)
-    table = ProposalTable.open(where)
-    preset = table.metadata["preset"]["name"]
-    if warning := fallback_warning(len(table), table.fallbacks, preset, args.images, where):
-        sys.stderr.write(f"caution: {warning}\n")
     outcome = pretrain(
-        recipe, source, table, args.out,
-        init=init, resume=args.resume, stream=sys.stderr, proposals=table.metadata, asked=asked,
-        license=asked_license, relicense=args.relicense,
+        args.images, args.out, recipe=args.recipe, method=args.method, proposals=args.proposals, init=args.init,
+        minutes=args.minutes, resume=args.resume, wait=args.wait, license=args.license or "unstated",
+        relicense=args.relicense, settings=args.settings, trackers=args.trackers, preview=args.preview,
+        stream=sys.stderr,
     )  # fmt: skip
-    _tell(args, outcome, asked, recipe)
+    _tell(args, outcome)
     return 130 if outcome.interrupted else 0
 
 
-def _tell(args: argparse.Namespace, outcome: PretrainResult, asked: Asked, recipe: Recipe) -> None:
+def _tell(args: argparse.Namespace, outcome: PretrainResult) -> None:
     from adept_hub.cards.random_share import random_share_caution
-    from adept_training.pretraining.asked import next_commands
+    from adept_hub.checkpoint.folder import read_config
+    from adept_training.pretraining.asked import Asked, next_commands
     from adept_training.pretraining.watch.outcome import as_json
     from adept_training.pretraining.watch.report import REPORT
 
@@ -124,7 +84,9 @@ def _tell(args: argparse.Namespace, outcome: PretrainResult, asked: Asked, recip
         sys.stdout.write(json.dumps(report, indent=2) + "\n")
         return
     if outcome.interrupted:
-        sys.stdout.write(f"Report: {args.out / REPORT}\nSaved. Continue:\n  {asked.resume(args.out)}\n")
+        proposals = None if args.proposals is None else str(args.proposals)
+        again = Asked(args.images, proposals, args.init, tuple(args.trackers)).resume(args.out)
+        sys.stdout.write(f"Report: {args.out / REPORT}\nSaved. Continue:\n  {again}\n")
         return
     if caution := random_share_caution(outcome.random_share):
         sys.stdout.write(f"{caution}\n")
@@ -134,5 +96,6 @@ def _tell(args: argparse.Namespace, outcome: PretrainResult, asked: Asked, recip
         sys.stdout.write(f"{args.out} has already finished ({done}): nothing to resume, nothing changed.{judged}\n")
     if advice:
         sys.stdout.write("Try:\n" + "".join(f"  {text}\n" for text in advice))
-    commands = "".join(f"  {command}\n" for command in next_commands(args.out, recipe.export.license))
+    license = read_config(outcome.folder / "export").license
+    commands = "".join(f"  {command}\n" for command in next_commands(args.out, license))
     sys.stdout.write(f"Report: {args.out / REPORT}\nWeights: {outcome.folder / 'export'}\nNext:\n{commands}")
