@@ -47,7 +47,7 @@ test-fast: $(VENV)/.dev  ## without the slow tests and the real frameworks
 hostile: $(VENV)/.dev  ## hostile files, kill -9, full disks and a Hub that lies, in the long form (hours); SEED=N
 	@echo "SEED=$(SEED)"
 	@OMP_NUM_THREADS=1 ADEPT_SEED=$(SEED) ADEPT_EXAMPLES=1000 ADEPT_KILLS=50 $(BIN)/python -m pytest -n 2 --dist load \
-		tests/hostile tests/io tests/hub/test_any_answer.py tests/hub/test_lies.py tests/checkpoint/test_validate.py
+		tests/hostile tests/io tests/hub/test_any_answer.py tests/hub/test_lies.py tests/checkpoint/test_validate_config.py
 	@$(BIN)/python -m tests.hub.fuzz 2000 --seed $(SEED)
 
 lint: $(VENV)/.dev  ## ruff, mypy --strict and the share of unidiomatic prose

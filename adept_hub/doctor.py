@@ -10,11 +10,11 @@ from typing import Literal, NamedTuple
 from adept_hub.arguments.calls import checked
 from adept_hub.convert.facts import Facts
 from adept_hub.convert.options import DOWNSTREAM_SIZES
-from adept_hub.convert.rescale import anchor_ratio
+from adept_hub.convert.rescale_anchors import anchor_ratio
 from adept_hub.frameworks import Framework, find_framework
 from adept_hub.frameworks.read_facts import facts_of_file
 from adept_hub.spec import CheckpointConfig, DetectorSpec
-from adept_hub.words.messages import LONGEST_VALUE
+from adept_hub.words.sanitize import LONGEST_VALUE
 
 #: Normalization values closer than this (0-255) are the same.
 _PIXEL_TOLERANCE = 0.5

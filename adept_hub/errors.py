@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from adept_hub.words.messages import clean
+from adept_hub.words.sanitize import clean
 from adept_hub.words.spelling import did_you_mean
 
 

@@ -16,7 +16,7 @@ from adept_hub.arguments.calls import checked
 from adept_hub.arguments.choices import check_choice, check_num_classes, chosen_parts
 from adept_hub.convert.options import DEFAULT_ANCHORS, Anchors, Detector, Levels, Target
 from adept_hub.convert.plan import plan_for_model
-from adept_hub.convert.rescale import rescale_anchors
+from adept_hub.convert.rescale_anchors import rescale_anchors
 from adept_hub.convert.strides import refuse_other_strides, refuse_stride_in_1x1
 from adept_hub.errors import OptionValueError, UnsupportedDetectorError
 from adept_hub.frameworks.recognize import recognize

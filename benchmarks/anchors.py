@@ -26,7 +26,7 @@ import torch
 
 from adept_hub.checkpoint.folder import read_tensors, write_checkpoint
 from adept_hub.convert.options import DOWNSTREAM_SIZES, Target
-from adept_hub.convert.rescale import rescale_anchors
+from adept_hub.convert.rescale_anchors import rescale_anchors
 from adept_hub.hub.fetch import fetch
 from adept_training.finetuning.detector import build_detector
 from adept_training.finetuning.loop import make_fabric, prepare, train

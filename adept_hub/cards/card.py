@@ -14,15 +14,15 @@ from typing import Any
 from urllib.parse import quote
 
 from adept_hub.cards.card_data import front_matter
-from adept_hub.cards.markdown import Code, Row, plain, table
+from adept_hub.cards.escape import Code, Row, plain, table
 from adept_hub.cards.random_share import random_share_caution
-from adept_hub.checkpoint.validate import MAX_CARD_BYTES
+from adept_hub.checkpoint.validate_config import MAX_CARD_BYTES
 from adept_hub.errors import CheckpointError
 from adept_hub.io.digest import home_of
 from adept_hub.io.read import BoundedReader
 from adept_hub.io.write import atomic_file
 from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec, Metric, Provenance
-from adept_hub.words.messages import printable
+from adept_hub.words.sanitize import printable
 
 CARD = "README.md"
 BEGIN = "<!-- adept: what stands between these two lines is yours, and is kept -->"

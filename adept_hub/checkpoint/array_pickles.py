@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from adept_hub.checkpoint.validate import MAX_WEIGHT_BYTES
+from adept_hub.checkpoint.validate_config import MAX_WEIGHT_BYTES
 from adept_hub.errors import CheckpointError, PickleRefusedError
 
 _DTYPES = {

@@ -12,7 +12,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import Tensor
 
-from adept_hub.checkpoint.validate import (
+from adept_hub.checkpoint.validate_config import (
     MAX_CONFIG_BYTES,
     MAX_CONFIG_VALUES,
     MAX_WEIGHT_BYTES,

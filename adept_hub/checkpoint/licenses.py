@@ -13,7 +13,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Mapping
 
-from adept_hub.checkpoint.validate import LICENSE
+from adept_hub.checkpoint.validate_config import LICENSE
 from adept_hub.errors import LicenseError
 from adept_hub.spec import Start
 

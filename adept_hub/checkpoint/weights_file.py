@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from adept_hub.checkpoint.validate import MAX_WEIGHT_BYTES
+from adept_hub.checkpoint.validate_config import MAX_WEIGHT_BYTES
 from adept_hub.errors import AdeptError, CheckpointError, IntegrityError
 from adept_hub.io.read import BoundedReader, parse_json
 

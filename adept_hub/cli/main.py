@@ -13,7 +13,7 @@ from adept_hub.cli.command import COMMANDS, Command
 from adept_hub.cli.output import outlets
 from adept_hub.cli.parser import Parser
 from adept_hub.errors import AdeptError
-from adept_hub.words.messages import clean
+from adept_hub.words.sanitize import clean
 
 EPILOG = """\
 unlabeled images in, a pre-trained detector out:

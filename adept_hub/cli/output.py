@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, TextIO, cast
 
-from adept_hub.words.messages import printable, redact
+from adept_hub.words.sanitize import printable, redact
 
 #: Control sequences of progress bars: to the start of the line, up one line, and clear the rest of the line.
 _BAR_MOVES = re.compile(r"(\r|\x1b\[[AK])")

@@ -18,7 +18,7 @@ from adept_hub.convert.framework import Framework, InferenceSettings
 from adept_hub.convert.infer import infer_spec
 from adept_hub.convert.norms import with_counters, with_norm
 from adept_hub.convert.options import CASCADE_STAGES, Detector, Target
-from adept_hub.convert.rescale import rescale_anchors
+from adept_hub.convert.rescale_anchors import rescale_anchors
 from adept_hub.errors import CheckpointError
 from adept_hub.io.paths import resolved
 from adept_hub.io.write import atomic_folder

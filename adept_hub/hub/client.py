@@ -21,7 +21,7 @@ from adept_hub.hub.errors import TRANSPORT, explain, is_absence
 from adept_hub.hub.retries import OPENING, patiently, within
 from adept_hub.io.paths import expanded
 from adept_hub.names import is_commit
-from adept_hub.words.messages import redact
+from adept_hub.words.sanitize import redact
 
 _ETAG = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 

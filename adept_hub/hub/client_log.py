@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from adept_hub.errors import DownloadError
-from adept_hub.words.messages import redact
+from adept_hub.words.sanitize import redact
 
 #: Maximum number of seconds between two attempts.
 LONGEST_WAIT = 60.0

@@ -6,7 +6,7 @@ import os
 from urllib.parse import urlsplit
 
 from adept_hub.errors import AdeptError
-from adept_hub.words.messages import redact
+from adept_hub.words.sanitize import redact
 
 
 def check_endpoint(error: type[AdeptError]) -> None:

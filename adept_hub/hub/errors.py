@@ -17,7 +17,7 @@ from huggingface_hub.errors import (
 )
 
 from adept_hub.errors import AdeptError, CheckpointError, DiskFullError, DownloadError
-from adept_hub.words.messages import redact
+from adept_hub.words.sanitize import redact
 
 
 class RefusedError(Exception):
@@ -29,7 +29,7 @@ class RefusedError(Exception):
         self.wait = wait
 
 
-def _transport(*names: str) -> tuple[type[Exception], ...]:
+def transport_errors(*names: str) -> tuple[type[Exception], ...]:
     """Return the exceptions with these names of the client's HTTP library: requests, httpx or httpx2."""
     package = importlib.import_module(HfHubHTTPError.__bases__[0].__module__.partition(".")[0])
     module = getattr(package, "exceptions", package)
@@ -44,32 +44,14 @@ TRANSPORT: tuple[type[Exception], ...] = (
     HFValidationError,
     RefusedError,
     *HfHubHTTPError.__bases__,
-    *_transport("InvalidURL", "StreamError"),
-)
-#: Those of them after which a retry may succeed.
-_BROKEN: tuple[type[Exception], ...] = (
-    ConnectionError,
-    TimeoutError,
-    *_transport("TimeoutException", "NetworkError", "RemoteProtocolError"),  # httpx
-    *_transport("Timeout", "ConnectionError", "ChunkedEncodingError"),  # requests
+    *transport_errors("InvalidURL", "StreamError"),
 )
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
-_BUSY = (408, 425, 429, 500, 502, 503, 504)
 
 
 def is_absence(error: Exception) -> bool:
     """Check for an existing repository without the file or revision."""
     return isinstance(error, (EntryNotFoundError, RevisionNotFoundError))
-
-
-def is_transient(error: Exception) -> bool:
-    """Check whether a retry may succeed: a busy server or a broken connection."""
-    status = status_of(error)
-    if status is not None:
-        return status in _BUSY
-    refused_by_proxy = type(error).__name__ == "ProxyError"
-    untrusted = "CERTIFICATE_VERIFY_FAILED" in str(root_of(error))
-    return isinstance(error, _BROKEN) and not refused_by_proxy and not untrusted
 
 
 def explain(error: Exception, where: str, filename: str = "") -> AdeptError:

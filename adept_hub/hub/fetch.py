@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from adept_hub.arguments.calls import checked
 from adept_hub.checkpoint.folder import CARD, CONFIG, WEIGHTS, read_config
-from adept_hub.checkpoint.validate import MAX_CARD_BYTES, MAX_CONFIG_BYTES, MAX_WEIGHT_BYTES
+from adept_hub.checkpoint.validate_config import MAX_CARD_BYTES, MAX_CONFIG_BYTES, MAX_WEIGHT_BYTES
 from adept_hub.errors import CheckpointError, DownloadError, FileTooLargeError, IntegrityError, SourceError
 from adept_hub.hub.endpoint import check_endpoint
 from adept_hub.io.digest import again, sha256_file

@@ -12,7 +12,7 @@ from huggingface_hub import constants
 
 from adept_hub.errors import DownloadError
 from adept_hub.hub.client_log import LONGEST_WAIT
-from adept_hub.hub.errors import first_line, is_transient, root_of
+from adept_hub.hub.errors import first_line, root_of, status_of, transport_errors
 
 T = TypeVar("T")
 
@@ -20,8 +20,26 @@ T = TypeVar("T")
 ATTEMPTS = 5
 #: Maximum seconds until the response begins, including redirects and slow headers.
 OPENING = 120.0
+#: Exceptions and statuses after which a retry may succeed.
+_BROKEN: tuple[type[Exception], ...] = (
+    ConnectionError,
+    TimeoutError,
+    *transport_errors("TimeoutException", "NetworkError", "RemoteProtocolError"),  # httpx
+    *transport_errors("Timeout", "ConnectionError", "ChunkedEncodingError"),  # requests
+)
+_BUSY = (408, 425, 429, 500, 502, 503, 504)
 
 _log = logging.getLogger(__name__)
+
+
+def is_transient(error: Exception) -> bool:
+    """Check whether a retry may succeed: a busy server or a broken connection."""
+    status = status_of(error)
+    if status is not None:
+        return status in _BUSY
+    refused_by_proxy = type(error).__name__ == "ProxyError"
+    untrusted = "CERTIFICATE_VERIFY_FAILED" in str(root_of(error))
+    return isinstance(error, _BROKEN) and not refused_by_proxy and not untrusted
 
 
 class Patience:

@@ -16,7 +16,7 @@ from adept_hub.arguments.choices import chosen_parts
 from adept_hub.cards.card import CARD, handwritten_part, write_card
 from adept_hub.checkpoint.folder import write_checkpoint
 from adept_hub.checkpoint.licenses import inherit
-from adept_hub.checkpoint.validate import MAX_CARD_BYTES
+from adept_hub.checkpoint.validate_config import MAX_CARD_BYTES
 from adept_hub.convert.export import import_state
 from adept_hub.convert.infer import infer_spec
 from adept_hub.errors import AdeptError, CheckpointError, DownloadError, PublishError

@@ -11,7 +11,7 @@ from adept_hub.cards.card_data import eval_results
 from adept_hub.cards.measurements import check_inside, folders_of, with_measurements
 from adept_hub.checkpoint.folder import CONFIG, WEIGHTS, config_text, read_config, read_tensors
 from adept_hub.checkpoint.licenses import as_restrictive, is_stated
-from adept_hub.checkpoint.validate import MAX_CARD_BYTES
+from adept_hub.checkpoint.validate_config import MAX_CARD_BYTES
 from adept_hub.errors import CheckpointError, PublishError
 from adept_hub.io.digest import verify
 from adept_hub.io.read import BoundedReader

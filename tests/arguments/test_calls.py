@@ -30,7 +30,7 @@ MODULES = (
     "adept_hub.convert.export", "adept_hub.integrations.url_handler",
 )  # fmt: skip
 FUNCTIONS = (
-    "adept_hub.convert.plan:plan_for_model", "adept_hub.convert.finetuned:convert_detector",
+    "adept_hub.convert.plan:plan_for_model", "adept_hub.convert.predictors:convert_detector",
     "adept_hub.convert.options:Target", "adept_hub.frameworks.recognize:recognize", "adept_hub.hub.fetch:FetchOptions",
     "adept_hub.hub.fetch:fetch", "adept_hub.models:assemble_detector", "adept_hub.cards.published:registry_entry",
     "adept_training.labels.check:check_data", "adept_training.comparing.compare:compare",

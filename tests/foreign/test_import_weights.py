@@ -13,7 +13,7 @@ from adept_hub.checkpoint.folder import read_config, read_tensors
 from adept_hub.cli.import_weights import add_arguments, run
 from adept_hub.convert.norms import fold_into_convs
 from adept_hub.convert.options import DOWNSTREAM_SIZES, Target
-from adept_hub.convert.rescale import rescale_anchors
+from adept_hub.convert.rescale_anchors import rescale_anchors
 from adept_hub.errors import CheckpointError
 from adept_hub.foreign.import_weights import import_layout, recognize_layout
 from adept_hub.frameworks import MMDET

@@ -11,8 +11,8 @@ from torch import nn
 import adept_hub
 from adept_hub import spec
 from adept_hub.convert.export import export_state, import_state, read_export, write_export
-from adept_hub.convert.finetuned import convert_detector
 from adept_hub.convert.options import Target
+from adept_hub.convert.predictors import convert_detector
 from adept_hub.doctor import diagnose_file, diagnose_stock
 from adept_hub.errors import UnsupportedDetectorError, UnsupportedModelError
 from adept_hub.frameworks import FRAMEWORKS, MMDET, TORCHVISION, Framework

@@ -12,7 +12,7 @@ import pytest
 import adept_hub
 from adept_hub.cards.card import write_card
 from adept_hub.checkpoint.folder import CARD, CONFIG, WEIGHTS, read_config
-from adept_hub.checkpoint.validate import MAX_CARD_BYTES
+from adept_hub.checkpoint.validate_config import MAX_CARD_BYTES
 from adept_hub.errors import CheckpointError, IntegrityError, PublishError
 from adept_hub.hub.fetch import FetchOptions, fetch
 from adept_hub.io.digest import again, cached_blob, verify

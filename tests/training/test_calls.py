@@ -18,6 +18,7 @@ from adept_training.calls import pretraining
 from adept_training.calls.sections import FinetuneSections, PretrainSections
 from adept_training.finetuning.recipe import FinetuneRecipe
 from adept_training.pretraining.recipe import Recipe
+from adept_training.pretraining.watch.outcome import PretrainResult
 from adept_training.runtime.recipe_files import sections_as_settings
 from tests.training.conftest import TINY as TINY_TUNING
 from tests.training.support import TINY, write_photographs
@@ -95,7 +96,7 @@ def test_many_fallbacks_are_warned_of(
     (tmp_path / "images").mkdir()
     for number in range(4):
         Image.new("RGB", (90, 70), (40 * number, 90, 30)).save(tmp_path / "images" / f"{number}.png")
-    monkeypatch.setattr(pretraining, "pretrain_table", lambda *_, **__: None)
+    monkeypatch.setattr(pretraining, "pretrain_table", lambda *_, **__: PretrainResult(tmp_path, 1, 1, False, {}, {}))
     adept_training.propose(tmp_path / "images", tmp_path / "boxes", preset="fixed", workers=1)
     adept_training.pretrain(tmp_path / "images", tmp_path / "run", proposals=tmp_path / "boxes", **_sections(TINY))
     assert "4 of 4 images" in caplog.text

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-import adept_training.pretraining.pretrain as module
+import adept_training.calls.pretraining as module
 from adept_hub.checkpoint.folder import read_config
 from adept_hub.cli.main import main
 from adept_training.pretraining.origin import PretrainStart, record_origin
@@ -40,7 +40,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         seen.update(options, recipe=recipe, keys=source.keys(), table=table, folder=folder)
         return PretrainResult(folder, seen["done"], 6, seen["done"] < 6, {"a": 0.25}, {"a": 0.5})
 
-    monkeypatch.setattr(module, "pretrain", stub)
+    monkeypatch.setattr(module, "pretrain_table", stub)
     return seen
 
 

@@ -132,9 +132,9 @@ def test_pretrain_says_it_first(
 ) -> None:
     args = argparse.Namespace(out=tmp_path, json=False)
     outcome = PretrainResult(tmp_path, 9, 9, False, {}, {}, random_share=share)
-    _tell(args, outcome, Asked(), tiny())
+    _tell(args, outcome)
     out = capsys.readouterr().out
     assert out.startswith("caution: 30% of these weights") == told
     assert ("caution" in out) == told
-    _tell(argparse.Namespace(out=tmp_path, json=True), outcome, Asked(), tiny())
+    _tell(argparse.Namespace(out=tmp_path, json=True), outcome)
     assert json.loads(capsys.readouterr().out)["random_share"] == share

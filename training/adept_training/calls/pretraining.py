@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO, Unpack
 
@@ -100,6 +101,7 @@ def pretrain(
         else:
             stream.write(f"caution: {warning}\n")
     asked = Asked(str(images), None if proposals is None else str(proposals), init, tuple(trackers), preview=preview)
-    return pretrain_table(
+    outcome = pretrain_table(
         loaded, source, table, folder, stream=stream, proposals=table.metadata, asked=asked, **terms
     )  # fmt: skip
+    return replace(outcome, license=loaded.export.license)

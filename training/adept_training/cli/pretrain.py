@@ -67,7 +67,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _tell(args: argparse.Namespace, outcome: PretrainResult) -> None:
     from adept_hub.cards.random_share import random_share_caution
-    from adept_hub.checkpoint.folder import read_config
     from adept_training.pretraining.asked import Asked, next_commands
     from adept_training.pretraining.watch.outcome import as_json
     from adept_training.pretraining.watch.report import REPORT
@@ -96,6 +95,5 @@ def _tell(args: argparse.Namespace, outcome: PretrainResult) -> None:
         sys.stdout.write(f"{args.out} has already finished ({done}): nothing to resume, nothing changed.{judged}\n")
     if advice:
         sys.stdout.write("Try:\n" + "".join(f"  {text}\n" for text in advice))
-    license = read_config(outcome.folder / "export").license
-    commands = "".join(f"  {command}\n" for command in next_commands(args.out, license))
+    commands = "".join(f"  {command}\n" for command in next_commands(args.out, outcome.license))
     sys.stdout.write(f"Report: {args.out / REPORT}\nWeights: {outcome.folder / 'export'}\nNext:\n{commands}")

@@ -11,8 +11,8 @@ from adept_hub.arguments.calls import checked
 from adept_hub.arguments.choices import check_choice
 from adept_hub.checkpoint.folder import read_config
 from adept_hub.convert.export import config_text, write_weights
-from adept_hub.convert.finetuned import convert_detector
 from adept_hub.convert.options import Target
+from adept_hub.convert.predictors import convert_detector
 from adept_hub.errors import UnsupportedDetectorError
 from adept_hub.frameworks import FRAMEWORKS, TORCHVISION, Framework, find_framework
 from adept_hub.io.schema import to_dict

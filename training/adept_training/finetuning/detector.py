@@ -17,8 +17,8 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from adept_hub.arguments.calls import checked
 from adept_hub.checkpoint.folder import CONFIG, read_config, read_tensors, write_checkpoint
 from adept_hub.checkpoint.licenses import inherit
-from adept_hub.checkpoint.validate import check_format
-from adept_hub.convert.rescale import anchor_ratio
+from adept_hub.checkpoint.validate_config import check_format
+from adept_hub.convert.rescale_anchors import anchor_ratio
 from adept_hub.errors import CheckpointError, SourceError
 from adept_hub.hub.fetch import fetch
 from adept_hub.io.digest import sha256_file

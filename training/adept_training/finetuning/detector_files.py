@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from adept_hub.checkpoint.validate import MAX_WEIGHT_BYTES
+from adept_hub.checkpoint.validate_config import MAX_WEIGHT_BYTES
 from adept_hub.checkpoint.weights_file import check_finite, open_tensors
 from adept_hub.errors import CheckpointError
 from adept_hub.io.digest import verify

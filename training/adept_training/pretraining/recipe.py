@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from adept_hub.arguments.calls import checked
-from adept_hub.checkpoint.validate import LICENSE, check_config
+from adept_hub.checkpoint.validate_config import LICENSE, check_config
 from adept_hub.errors import CheckpointError, RecipeError
 from adept_hub.io.schema import Range, from_dict, to_dict
 from adept_hub.names import is_name

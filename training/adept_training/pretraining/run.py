@@ -20,7 +20,7 @@ from adept_hub.models.parts import DetectorParts
 from adept_training.data.loader import Order
 from adept_training.method.adept import Adept
 from adept_training.pretraining.origin import PretrainStart
-from adept_training.pretraining.plan import TIMED_STEPS, Pace
+from adept_training.pretraining.pace import TIMED_STEPS, Pace
 from adept_training.pretraining.recipe import Recipe
 from adept_training.pretraining.watch.pictures import SHEET, TOP, as_record, first_few, write_sheet
 from adept_training.pretraining.watch.probe import HeldOut, best_proposals, measure_rpn

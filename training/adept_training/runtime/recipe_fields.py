@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 
-from adept_hub.checkpoint.validate import MAX_CHANNELS
+from adept_hub.checkpoint.validate_config import MAX_CHANNELS
 from adept_hub.io.schema import Length, Range, to_dict
 from adept_hub.spec import AnchorSpec, DetectorSpec, LevelSpec
 
@@ -100,7 +100,7 @@ def _allowed(hint: Any) -> str:
 
 
 def _within(cls: type[Any], name: str) -> str:
-    """Return the bounds of the architecture that `adept_hub.checkpoint.validate.check_config` enforces."""
+    """Return the bounds of the architecture that `adept_hub.checkpoint.validate_config.check_config` enforces."""
     if cls is DetectorSpec and name.endswith("channels"):
         return f"1..{MAX_CHANNELS}"
     four = {(AnchorSpec, "sizes"), (LevelSpec, "upper")}

@@ -15,7 +15,7 @@ from adept_hub.io.read import BoundedReader
 from adept_hub.io.write import atomic_file
 from adept_hub.words.command_line import command_line
 from adept_training.pretraining.asked import Asked
-from adept_training.pretraining.plan import MIN_STEPS
+from adept_training.pretraining.pace import MIN_STEPS
 from adept_training.pretraining.watch.log import RunLog, read_log
 from adept_training.pretraining.watch.verdict import Verdict, judge
 from adept_training.runtime.recipe_files import flatten
@@ -30,6 +30,7 @@ class PretrainResult:
     """Result of a run. ``interrupted``: a signal or a time limit of the machine ended it, its state is saved.
 
     Attributes:
+        license: of the exported weights.
         random_share: share of random initial values in the exported weights; None: unknown.
         verdict: against the run's own start; None if it was interrupted, or on processes other than the first.
         advice: suggestions if the verdict is not ``better``.
@@ -46,6 +47,7 @@ class PretrainResult:
     advice: tuple[str, ...] = ()
     finished_before: bool = False
     random_share: float | None = None
+    license: str = "unstated"
 
 
 def network_of(run: RunLog) -> str:

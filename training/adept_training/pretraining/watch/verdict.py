@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from adept_training.pages.page import Tone
-from adept_training.pretraining.plan import MIN_STEPS
+from adept_training.pretraining.pace import MIN_STEPS
 
 Word = Literal["better", "no better", "worse", "too short", "not judged"]
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from adept_hub.convert.export import export_state, import_state, write_export
-from adept_hub.convert.finetuned import convert_detector
 from adept_hub.convert.options import Target
+from adept_hub.convert.predictors import convert_detector
 from adept_hub.errors import IncompleteLoadError, UnknownKeyError
 from adept_hub.frameworks import DETECTRON2, FRAMEWORKS, MMDET, TORCHVISION
 from tests.convert.probes import PROBES, canonical_probe

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import adept_training.pretraining.run as module
-from adept_training.pretraining.plan import Pace
+from adept_training.pretraining.pace import Pace
 from adept_training.runtime.journal import Journal
 from adept_training.runtime.state import TrainingProgress
 from tests.training.support import tiny

@@ -7,7 +7,7 @@ import shlex
 import pytest
 
 from adept_hub.errors import AdeptError, SourceError, UnknownModelError
-from adept_hub.words.messages import clean, printable, redact, shorten
+from adept_hub.words.sanitize import clean, printable, redact, shorten
 
 TOKEN = "hf_" + "aB3" * 11 + "x"
 

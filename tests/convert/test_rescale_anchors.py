@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchvision.models.detection._utils import BoxCoder
 
-from adept_hub.convert.rescale import rescale_anchors
+from adept_hub.convert.rescale_anchors import rescale_anchors
 from adept_hub.errors import UnsupportedDetectorError
 from adept_hub.models.anchors import ExactAnchorGenerator
 from tests.frameworks_support import SMALL, random_tensors
