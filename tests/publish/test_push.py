@@ -16,6 +16,7 @@ from adept_hub.errors import (
     PublishError,
 )
 from tests.hub.loopback import Hub
+from tests.hub.loopback_state import OWNER
 from tests.publish.published import UP, files_of
 
 # --- push ----------------------------------------------------------------------------------------------------------
@@ -211,6 +212,7 @@ def test_who_may_not_write(hub: Hub, run: Path, monkeypatch: pytest.MonkeyPatch,
     with pytest.raises(PublishError, match=r"hf auth login"):
         adept_hub.push_to_hub(run, "org/theirs", token=token)
     assert len(hub.repos["org/theirs"].commits) == 1
+    assert adept_hub.push_to_hub(run, "org/theirs", token=OWNER).commit, "the argument goes before the environment"
 
 
 def test_a_hub_that_gives_no_error_codes(hub: Hub, run: Path) -> None:
