@@ -110,6 +110,26 @@ def test_private_pull_requests_and_branches(hub: Hub, run: Path, tmp_path: Path)
     assert len(state) == 200
 
 
+def test_every_file_of_a_run_that_is_published_and_no_other(run: Path) -> None:
+    """Beside the checkpoint, and in its run; a megabyte is small."""
+    own = {"recipe.yaml", "log.jsonl", "results/a.csv", "results/b.json", "pictures/c.png", "pictures/d.jpg"}
+    (run / "pictures" / "top_proposals.png").unlink()
+    for root in (run, run / "export"):
+        for name in (*own, "results/e.txt", "notes.md", "pictures/f.gif", "checkpoints/step-2.pt", "results/g/h.csv"):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(bytes(1 << 20))
+    listed = dict(adept_hub.push_to_hub(run, "org/mine", dry_run=True).files)
+    assert set(listed) == {"README.md", "config.json", WEIGHTS, ".eval_results/voc2007-test.yaml", *own}
+    assert {listed[name] for name in own} == {1 << 20}
+    with (run / "results" / "a.csv").open("r+b") as stream:
+        stream.truncate(64 << 20)
+    adept_hub.push_to_hub(run, "org/mine", dry_run=True)
+    with (run / "results" / "a.csv").open("r+b") as stream:
+        stream.truncate((64 << 20) + 1)
+    with pytest.raises(PublishError, match=r"results/a.csv has more than 64 MB"):
+        adept_hub.push_to_hub(run, "org/mine", dry_run=True)
+
+
 def test_a_branch_grows_from_its_own_commits(hub: Hub, run: Path) -> None:
     """Not from those of main, which has gone its own way."""
     adept_hub.push_to_hub(run, "org/mine", revision="v2")

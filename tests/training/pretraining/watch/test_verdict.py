@@ -105,6 +105,18 @@ def test_without_probes_a_falling_loss_proves_nothing(losses: tuple[float, ...],
     assert found.tone != "good"
 
 
+@pytest.mark.parametrize(
+    ("losses", "line"),
+    [
+        ((5.0, 4.0, 3.0, 2.0, 1.0, 0.0), "loss 4 -> 1"),  # means of three and three
+        ((9.0, 8.0, 6.0, 5.0, 2.0) + (1.0,) * 9 + (0.5, 0.25, 0.25, 0.5, 0.5), "loss 6 -> 0.4"),  # of five and five
+        ((3.0, 8.0, 1.0), "loss 3 -> 1"),  # of one and one
+    ],
+)
+def test_the_loss_at_either_end_is_a_mean(losses: tuple[float, ...], line: str) -> None:
+    assert line in _judge({}, {}, losses, held_out=0).sentence
+
+
 def test_soco_is_judged_by_the_collapse_alone() -> None:
     sound = {"online_head_rank": 23.9}
     assert _judge(sound, sound, (2.0, 1.0), network="online").word == "not judged"
