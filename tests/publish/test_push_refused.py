@@ -16,6 +16,7 @@ from adept_hub.errors import (
     SourceError,
 )
 from adept_hub.io import digest
+from adept_hub.spec import Start
 from tests.hub.headers import data_bytes, read_header
 from tests.hub.loopback import Hub
 
@@ -106,3 +107,31 @@ def test_a_link_out_of_the_run_is_not_followed(hub: Hub, run: Path, tmp_path: Pa
     with pytest.raises(PublishError, match="is a link out of"):
         adept_hub.push_to_hub(run, "org/mine")
     assert hub.log == []
+
+
+@pytest.mark.parametrize(
+    ("own", "of_the_start", "relicensed", "message"),
+    [
+        ("cc-by-nc-4.0", "cc-by-nc-4.0", False, None),
+        ("cc-by-nc-sa-4.0", "cc-by-nc-4.0", False, None),
+        (
+            "apache-2.0",
+            "cc-by-nc-4.0",
+            False,
+            "from a_b.start, under cc-by-nc-4.0; its own license, apache-2.0,",
+        ),
+        ("apache-2.0", "cc-by-nc-4.0", True, None),
+        ("mit", "unstated", False, "under a license that is not stated"),
+    ],
+)
+def test_the_license_of_the_direct_start_decides(
+    run: Path, own: str, of_the_start: str, relicensed: bool, message: str | None
+) -> None:
+    """Of two starts the last one, whose license already follows from the first."""
+    starts = (Start("a_b.first", "ab" * 32, "gpl-3.0"), Start("a_b.start", "cd" * 32, of_the_start))
+    spoil(run, license=own, starts=starts, relicensed=relicensed)
+    if message is None:
+        assert adept_hub.push_to_hub(run, "org/mine", dry_run=True).files
+        return
+    with pytest.raises(PublishError, match=message):
+        adept_hub.push_to_hub(run, "org/mine", dry_run=True)
