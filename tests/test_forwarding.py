@@ -23,8 +23,9 @@ UNRELATED = {
     ("load_state_dict", "Target", "detector"),
     ("_check_detector", "Target", "num_classes"),
     ("open_pretrain_start", "PretrainStart", "license"),  # a run from scratch inherits no license
-    ("compare", "run_plan", "wait"),  # the lock on the folder is held already
-    ("pretrain", "load_recipe", "method"),  # passed on as a section of the recipe
+    ("compare", "run_plan", "wait"),  # the lock on the folder is held already; so in the next two
+    ("finetune", "finetune_data", "wait"),
+    ("pretrain", "run_proposals", "wait"),
 }
 #: Signatures fixed by another library, and parameters that a decorator consumes.
 UNUSED = {

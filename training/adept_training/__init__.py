@@ -14,14 +14,20 @@ if TYPE_CHECKING:
     from adept_training.calls import finetune as finetune
     from adept_training.calls import pretrain as pretrain
     from adept_training.calls import propose as propose
+    from adept_training.predicting.predictor import load_detector as load_detector
 
-__all__ = ["compare", "evaluate", "finetune", "pretrain", "propose"]
+_HOME = {
+    **dict.fromkeys(("compare", "evaluate", "finetune", "pretrain", "propose"), "calls"),
+    "load_detector": "predicting.predictor",
+}
+
+__all__ = sorted(_HOME)  # a list of str, sorted
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'adept_training' has no attribute {name!r}")
-    return getattr(importlib.import_module("adept_training.calls"), name)
+    return getattr(importlib.import_module(f"adept_training.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:

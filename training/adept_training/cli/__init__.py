@@ -16,4 +16,5 @@ EVALUATE = Command("evaluate", "compute AP, AR, VOC AP and TIDE of a detector", 
 FEWSHOT = Command("fewshot", "compare sources on K labeled objects per class", "adept_training.cli.fewshot", _TRAIN)
 COMPARE = Command("compare", "compare sources over label budgets", "adept_training.cli.compare", _TRAIN)
 DEPLOY = Command("deploy", "convert a fine-tuned detector for another framework", "adept_training.cli.deploy", _TRAIN)
+PREDICT = Command("predict", "find objects in your images: pictures and files", "adept_training.cli.predict", _TRAIN)
 RECIPE = Command("recipe", "list the bundled recipes, or print one in full", "adept_training.cli.recipe", _TRAIN)

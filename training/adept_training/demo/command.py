@@ -18,13 +18,12 @@ from adept_hub.errors import OutputExistsError
 from adept_hub.frameworks import FRAMEWORKS
 from adept_hub.io.disk_errors import disk_errors
 from adept_hub.models.propose import propose
-from adept_hub.spec import CheckpointConfig
 from adept_training.demo.draw import ImagePanel, draw_sheet
 from adept_training.images import decode, open_images
+from adept_training.predicting.regions import at_pretraining_scale
 from adept_training.proposals import filter_boxes, selective_search
 
 PHOTOGRAPHS = Path(__file__).parent.parent / "photographs"
-PAPER_VIEWS = (224, 224, 112)
 _MARKER = ".adept-demo"
 
 
@@ -76,24 +75,6 @@ def picture_names(keys: Sequence[str]) -> dict[str, str]:
         taken.add(name)
         names[key] = name
     return names
-
-
-def at_pretraining_scale(source: str, config: CheckpointConfig) -> GeneralizedRCNN:
-    """Load the detector with pre-training's own anchors and image size, the scale at which its RPN was trained.
-
-    P6 has no anchors in pre-training; it gets those of twice the size of P5's. A checkpoint without the size of its
-    views (one that was saved from memory) uses the paper's.
-    """
-    view, *_ = config.provenance.recipe.get("views", {"sizes": PAPER_VIEWS})["sizes"]
-    sizes = config.spec.anchors.sizes
-    return adept_hub.load_pretrained(
-        source,
-        anchor_sizes=(*sizes, 2 * sizes[-1]),
-        min_size=view,
-        max_size=2 * view,
-        rpn_post_nms_top_n_test=300,
-        rpn_nms_thresh=0.5,
-    ).eval()
 
 
 def _draw(model: GeneralizedRCNN, image: np.ndarray, name: str, top: int, path: Path) -> None:

@@ -83,12 +83,12 @@ def _predict_image(model: GeneralizedRCNN, image: LabeledImage, limit: int | Non
     boxes, _ = model.rpn(batch, features)
     full = resize_boxes(boxes[0], list(batch.image_sizes[0]), list(original[0]))
     # Sorted by score, without the scores; AR needs only the order.
-    proposed = _as_detections(full, torch.linspace(1, 0, len(full)), torch.ones(len(full)))
+    proposed = as_detections(full, torch.linspace(1, 0, len(full)), torch.ones(len(full)))
     if limit is None:
         return ModelOutput(image, proposed, None)
     rows, _ = model.roi_heads(features, [boxes[0][:limit]], batch.image_sizes)
     row = model.transform.postprocess(rows, batch.image_sizes, original)[0]
-    return ModelOutput(image, proposed, _as_detections(row["boxes"], row["scores"], row["labels"], row.get("masks")))
+    return ModelOutput(image, proposed, as_detections(row["boxes"], row["scores"], row["labels"], row.get("masks")))
 
 
 @contextmanager
@@ -105,9 +105,7 @@ def _more_proposals(model: GeneralizedRCNN) -> Iterator[int]:
             limit.update(values)
 
 
-def _as_detections(
-    boxes_D4: Tensor, scores_D: Tensor, labels_D: Tensor, masks_D1HW: Tensor | None = None
-) -> Detections:
+def as_detections(boxes_D4: Tensor, scores_D: Tensor, labels_D: Tensor, masks_D1HW: Tensor | None = None) -> Detections:
     masks: tuple[dict[str, Any], ...] | None = None
     if masks_D1HW is not None:
         pixels_DHW = (masks_D1HW[:, 0] > _MASK_THRESHOLD).to(torch.uint8).cpu().numpy()

@@ -38,6 +38,7 @@ _TRAINER = (
     "adept_training:pretrain",
     "adept_training:finetune",
     "adept_training:evaluate",
+    "adept_training:load_detector",
     "adept_training:compare",
     "adept_training.comparing.fewshot:fewshot",
     "adept_training.deploying.deploy:deploy",
