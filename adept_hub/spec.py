@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 PARTS = ("backbone", "fpn", "rpn", "head")
-METHODS = ("adept_joint", "adept_separate", "soco", "byol", "scratch")
+METHODS = ("adept_joint", "adept_separate", "soco", "byol", "detection", "scratch")
 #: Version of config.json, detector.json and the registry; 2 is the first with the Hub's spelling of keys.
 FORMAT_VERSION = 2
 DETECTORS = ("faster_rcnn", "mask_rcnn", "cascade_rcnn")

@@ -36,6 +36,7 @@ _METHODS = {
     "adept_separate": "ADePT separate: the RPN was trained on a finished, frozen SoCo detector",
     "soco": "SoCo: object contrast trains backbone, FPN and RoI head; there is no RPN",
     "byol": "BYOL on whole images: only the backbone",
+    "detection": "Detection of pseudo-labeled boxes: the detector's own losses train all four parts",
     "scratch": "no pre-training: initial values",
 }
 _WHAT = {

@@ -15,6 +15,8 @@ _RECIPES = {
     "byol": "adept_joint_r50_100ep",
 }
 _SMALL_RECIPE = "own_photos_cpu"
+#: The one recipe of detection, which is not the paper's.
+_DETECTION_RECIPE = "own_photos_detection"
 _SMALL = DetectorSpec(depth=18, fpn_channels=128, head_conv_channels=128, head_fc_channels=512)
 
 
@@ -28,6 +30,8 @@ def training_command(method: str, spec: DetectorSpec, init: object = None) -> st
     """
     small = spec == _SMALL or method not in _RECIPES
     recipe, base = (_SMALL_RECIPE, _SMALL) if small else (_RECIPES[method], DetectorSpec())
+    if method == "detection":
+        recipe = _DETECTION_RECIPE
     words = ["pretrain", "--images", "IMAGES", "--recipe", recipe, "--method", method]
     if init is None and method == "adept_separate":
         init = "runs/soco"  # it trains only the RPN, on the other parts of a SoCo run of the same architecture

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from adept_training.data.loader import Batch, Samples, collate
+from adept_training.data.loader import Batch, Samples
 from adept_training.pretraining.recipe import Recipe
 from benchmarks.any_boxes import AnyBoxes
 
@@ -37,7 +37,7 @@ def make_batches(recipe: Recipe, images: int, count: int) -> list[Batch]:
     rng = np.random.default_rng(0)
     source = Few(tuple(_jpeg(rng) for _ in range(8)), images)
     samples = Samples(source, AnyBoxes(), tuple(source.keys()), recipe.views, recipe.colors, 0)
-    return [collate([samples[number, i] for i in range(images)]) for number in range(count)]
+    return [samples.collate([samples[number, i] for i in range(images)]) for number in range(count)]
 
 
 def write_photographs(folder: str, count: int) -> None:

@@ -19,11 +19,21 @@ TINY = (
     "data.workers=0", "data.held_out=0",
     "schedule.epochs=2", "schedule.warmup_epochs=0.5", "optimizer.lr=1.0", "optimizer.rpn_lr=0.02",
 )  # fmt: skip
+DETECTION = (
+    "method.name=detection", "method.detection.pseudo_classes=3", "method.detection.proposals=20",
+    "method.detection.rois=12", "views.boxes=4", "views.other_boxes=2", "optimizer.name=sgd", "optimizer.lr=0.01",
+)  # fmt: skip
 
 
 def tiny(*settings: str) -> Recipe:
     """A recipe that takes a tenth of a second a step."""
     return load_recipe(None, (*TINY, *settings))
+
+
+def tiny_detection(*settings: str) -> Recipe:
+    """The same for the method `detection`."""
+    own = [setting for setting in TINY if not setting.startswith("method.")]
+    return load_recipe(None, (*own, *DETECTION, *settings))
 
 
 def write_photographs(folder: Path, count: int, seed: int = 0) -> ImageSource:

@@ -55,7 +55,8 @@ def pretrain(
     Args:
         images: a folder, a text file of paths or WebDataset shards.
         recipe: a YAML file or a bundled recipe; by default, with ``resume``, that of the run.
-        method: ``adept_joint``, ``adept_separate``, ``soco`` or ``byol``, or fields of that section of the recipe.
+        method: ``adept_joint``, ``adept_separate``, ``soco``, ``byol`` or ``detection``, or fields of that section of
+            the recipe.
         proposals: the table of `propose`; by default one is written to ``out``/proposals.
         init: weights to start from; required by ``adept_separate``.
         minutes: end the run within this time (``engine.max_minutes``).
@@ -81,10 +82,10 @@ def pretrain(
     folder = Path(out)
     # All checks come before the proposals, which may take hours.
     require_trackers(trackers)
-    fields = {} if method is None or isinstance(method, str) else method
+    fields = {"name": method} if isinstance(method, str) else method or {}
     limit = [] if minutes is None else [f"engine.max_minutes={minutes}"]
     values = [*sections_as_settings({**sections, "method": fields}), *settings, *limit]
-    loaded = load_recipe(recipe_of(recipe, folder, resume), values, method if isinstance(method, str) else None)
+    loaded = load_recipe(recipe_of(recipe, folder, resume), values, fields.get("name"))
     start, source = None if init is None else fetch(init).folder, open_images(images)
     terms: dict[str, Any] = {"init": start, "resume": resume, "license": license, "relicense": relicense}
     loaded = check_run(loaded, source.keys(), folder, **terms).licensed(loaded)

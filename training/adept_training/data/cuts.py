@@ -1,4 +1,4 @@
-"""Cut the three views of a batch out of cached squares, on the device.
+"""Cut the views of a batch out of cached squares, on the device.
 
 A view is two small matrix products, rows and columns, whose matrices are PIL's antialiased bilinear filter between a
 window with fractional edges and the view. Windows are drawn with the sample, so the result depends on nothing else.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from adept_training.data.detector_view import DetectorBatch
 from adept_training.data.loader import Batch
 
 
@@ -18,8 +19,19 @@ def view_pixels(batch: Batch, sizes: tuple[int, int, int]) -> list[Tensor]:
     """Return each view's pixels (N, H, W, 3) in 0-255: uint8 as the loader cut them, or float32 cut here."""
     if not isinstance(batch.squares_NSS3, Tensor):
         return [view.pixels_NHWC for view in batch.views]
-    source_N3SS = batch.squares_NSS3.permute(0, 3, 1, 2).to(torch.get_default_dtype())
+    source_N3SS = _planes(batch.squares_NSS3)
     return [cut(source_N3SS, batch.windows_N35[:, view], size) for view, size in enumerate(sizes)]
+
+
+def detector_pixels(batch: DetectorBatch, size: int) -> Tensor:
+    """Return the pixels of a detector's view as `view_pixels` does."""
+    if not isinstance(batch.squares_NSS3, Tensor):
+        return batch.view.pixels_NHWC
+    return cut(_planes(batch.squares_NSS3), batch.window_N5, size)
+
+
+def _planes(squares_NSS3: Tensor) -> Tensor:
+    return squares_NSS3.permute(0, 3, 1, 2).to(torch.get_default_dtype())
 
 
 def cut(source_N3SS: Tensor, windows_N5: Tensor, size: int) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -73,16 +73,19 @@ class Batch(NamedTuple):
     squares_NSS3: Tensor | tuple[()] = ()
 
 
-class Sealed:
+Sample = TypeVar("Sample")
+
+
+class Sealed(Generic[Sample]):
     """A batch that Fabric's precision plugin does not touch: it would round boxes in pixels to bfloat16."""
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Sample) -> None:
         self.batch = batch
 
 
 @dataclass(frozen=True)
-class Samples(Dataset[Batch]):
-    """Views by (epoch, index)."""
+class ImageSamples(Dataset[Sample]):
+    """Samples of a run's images by (epoch, index); a subclass draws them."""
 
     source: ImageSource
     table: BoxTable
@@ -93,7 +96,7 @@ class Samples(Dataset[Batch]):
     #: Decoded images in the order of ``keys``.
     cache: PixelCache | None = None
 
-    def __getitem__(self, place: tuple[int, int]) -> Batch:
+    def __getitem__(self, place: tuple[int, int]) -> Sample:
         """Draw one sample as arrays without the leading N.
 
         Raises:
@@ -103,19 +106,27 @@ class Samples(Dataset[Batch]):
         epoch, index = place
         for attempt in range(_ATTEMPTS):
             row = (index + attempt) % len(self.keys)
-            key = self.keys[row]
             try:
-                pixels, size = self._pixels(row)
+                pixels, size = self.read(row)
             except ImageDecodeError as error:
                 last = error
                 continue
-            if isinstance(self.table, ProposalTable):
-                self.table.check_size(key, size)
-            return self._sample(pixels, size, self.table.boxes(key), (epoch, index), row, attempt > 0)
+            return self._sample(pixels, size, self.table.boxes(self.keys[row]), (epoch, index), row, attempt > 0)
         raise ImagesError(f"{_ATTEMPTS} images in a row cannot be read. The last: {last}")
 
+    def read(self, row: int) -> tuple[Pixels, tuple[int, int]]:
+        """Return an image, or its square of the cache, and the image's own width and height.
+
+        Raises:
+            ImageDecodeError: it cannot be read.
+            ProposalsError: the image differs in size from the one that its boxes were computed on.
+        """
+        pixels, size = self._pixels(row)
+        if isinstance(self.table, ProposalTable):
+            self.table.check_size(self.keys[row], size)
+        return pixels, size
+
     def _pixels(self, row: int) -> tuple[Pixels, tuple[int, int]]:
-        """Return an image, or its square of the cache, and the image's own width and height."""
         key = self.keys[row]
         if self.cache is None:
             image = decode(self.source.read(key), key)
@@ -124,6 +135,27 @@ class Samples(Dataset[Batch]):
         if size == (0, 0):
             raise ImageDecodeError(f"{key} was not readable when the cache was written.")
         return self.cache.square(row), size
+
+    def _sample(
+        self,
+        pixels: Pixels,
+        size: tuple[int, int],
+        boxes_M4: Array,
+        place: tuple[int, int],
+        number: int,
+        replaced: bool,
+    ) -> Sample:
+        raise NotImplementedError
+
+    @staticmethod
+    def collate(samples: list[Sample]) -> Sample:
+        """Stack samples, and plan their colors while they are on the host."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Samples(ImageSamples[Batch]):
+    """Three views by (epoch, index)."""
 
     def _sample(
         self,
@@ -157,6 +189,13 @@ class Samples(Dataset[Batch]):
             np.int64(number),  # type: ignore[arg-type]
             () if self.cache is None else pixels,  # type: ignore[arg-type]
         )
+
+    @staticmethod
+    def collate(samples: list[Batch]) -> Batch:
+        """Stack samples, and plan their colors while they are on the host."""
+        batch: Batch = default_collate(samples)
+        one, two, three = (view._replace(plan=plan_colors(view.colors)) for view in batch.views)
+        return batch._replace(views=(one, two, three))
 
 
 @dataclass(frozen=True)
@@ -197,20 +236,13 @@ class Steps:
         return self.stop - self.start
 
 
-def collate(samples: list[Batch]) -> Batch:
-    """Stack samples, and plan their colors while they are on the host."""
-    batch: Batch = default_collate(samples)
-    one, two, three = (view._replace(plan=plan_colors(view.colors)) for view in batch.views)
-    return batch._replace(views=(one, two, three))
-
-
-def make_loader(samples: Samples, steps: Steps, workers: int, *, pin: bool = False) -> DataLoader[Batch]:
+def make_loader(samples: ImageSamples[Sample], steps: Steps, workers: int, *, pin: bool = False) -> DataLoader[Sample]:
     """Create the loader of the batches of the given steps, in order."""
     return DataLoader(
         samples,
         batch_sampler=steps,
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=samples.collate,
         pin_memory=pin,
         worker_init_fn=_start_worker,
         prefetch_factor=4 if workers else None,

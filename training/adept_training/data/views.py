@@ -29,7 +29,8 @@ Area = Annotated[float, Range(0.0, 1.0, above=True)]
 Aspect = Annotated[float, Range(0.0, 100.0, above=True)]
 
 
-_UNCUT = np.zeros((0, 0, 3), dtype=np.uint8)
+#: Pixels of a view that is cut later, on the device.
+UNCUT = np.zeros((0, 0, 3), dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -144,8 +145,7 @@ def draw_geometry(
     width, height = size
     if len(boxes_M4) == 0:
         boxes_M4 = np.array([[0, 0, width, height]], dtype=np.float32)
-    # The last fallback of every preset is the whole image, which is not an object to be found.
-    whole_M = (boxes_M4[:, 2] - boxes_M4[:, 0] >= width - 1) & (boxes_M4[:, 3] - boxes_M4[:, 1] >= height - 1)
+    whole_M = is_whole(boxes_M4, size)
     w1, w2, w3, chosen_S = _draw_windows(rng, size, boxes_M4, recipe)
 
     def place(window: Window, chosen: Ints, source_M4: Array, count: int = recipe.boxes) -> Boxes:
@@ -154,7 +154,7 @@ def draw_geometry(
     jittered_S = [_jitter(rng, boxes_M4, recipe) for _ in chosen_S]
     boxes1_S = tuple(place(w1, c, j) for c, j in zip(chosen_S, jittered_S, strict=True))
     views = Views(
-        pixels=(_UNCUT, _UNCUT, _UNCUT),
+        pixels=(UNCUT, UNCUT, UNCUT),
         boxes1_S=boxes1_S,
         boxes2=place(w2, chosen_S[0], boxes_M4),
         boxes3=place(w3, chosen_S[-1], boxes_M4),
@@ -165,6 +165,13 @@ def draw_geometry(
         ),
     )
     return (w1, w2, w3), views
+
+
+def is_whole(boxes_M4: Array, size: tuple[int, int]) -> Bools:
+    """Return which boxes cover an image of ``size`` (width, height): every preset's last fallback, not an object."""
+    width, height = size
+    whole_M: Bools = (boxes_M4[:, 2] - boxes_M4[:, 0] >= width - 1) & (boxes_M4[:, 3] - boxes_M4[:, 1] >= height - 1)
+    return whole_M
 
 
 def random_crop(

@@ -17,19 +17,12 @@ from adept_training.data.photometric import apply_colors
 from adept_training.method.contrast import correspondence, feature_spread, pair_loss, retrieval
 from adept_training.method.infonce import Entries, Queue, infonce, share_of_image
 from adept_training.method.levels import assign_levels, pool_assigned, pool_everywhere
+from adept_training.method.model import PretrainModel, StepOutput, summed
 from adept_training.method.networks import Network, make_target
 from adept_training.method.proposals import carry, join, propose
 from adept_training.method.prototypes import swapped_prediction
 from adept_training.method.recipe import MethodRecipe
 from adept_training.method.rpn import flatten_outputs, make_anchors, rpn_loss
-
-
-class StepOutput(NamedTuple):
-    """Output of a step: the total loss, its terms, and statistics to log (all detached but ``loss``)."""
-
-    loss: Tensor
-    terms: dict[str, Tensor]
-    stats: dict[str, Tensor]
 
 
 class Embedded(NamedTuple):
@@ -49,8 +42,11 @@ class Outputs(NamedTuple):
     anchors_LA4: list[Tensor]
 
 
-class Adept(nn.Module):
-    """The pre-training model of one recipe: ``online``, and ``target`` if there is a contrast."""
+class Adept(PretrainModel):
+    """The model of every method but `detection`: ``online``, and ``target`` if there is a contrast."""
+
+    online: Network
+    target: Network
 
     def __init__(
         self,
@@ -59,9 +55,8 @@ class Adept(nn.Module):
         sizes: tuple[int, int, int],
         preprocessing: Preprocessing | None = None,
     ) -> None:
-        super().__init__()
-        self.spec, self.recipe, self.sizes = spec, recipe, sizes
-        self.preprocessing = preprocessing or Preprocessing()
+        super().__init__(spec, recipe, preprocessing)
+        self.sizes = sizes
         width = spec.stage_channels[-1] if recipe.name == "byol" else spec.head_fc_channels
         self.online = Network(spec, recipe.projector_hidden, recipe.projection, width, norm=recipe.projector_norm)
         if recipe.contrasts:
@@ -70,8 +65,6 @@ class Adept(nn.Module):
             # Separate training: only the RPN is trained; running statistics must not change either (see train()).
             self.online.requires_grad_(False)
             self.online.parts.rpn.requires_grad_(True)
-        #: Whether the warm-up of the learning rate is over; the training loop sets it.
-        self.warm = False
         self.prototypes = None
         if recipe.objective == "prototypes":
             self.prototypes = nn.Linear(recipe.projection, recipe.prototypes, bias=False)
@@ -86,7 +79,7 @@ class Adept(nn.Module):
             self.online.eval()
         return self
 
-    def forward(self, sealed: Batch | Sealed) -> StepOutput:
+    def forward(self, sealed: Batch | Sealed[Batch]) -> StepOutput:
         """Compute the losses of one batch; the target must have been updated before (as in SoCo)."""
         batch = sealed.batch if isinstance(sealed, Sealed) else sealed
         images = [
@@ -96,7 +89,7 @@ class Adept(nn.Module):
         if not self.recipe.contrasts:
             with torch.no_grad():
                 pyramids = [self.online.parts.pyramid(x) for x in images[: self.rpn_views]]
-            return _sum(*self._rpn_terms(self._rpn_outputs(pyramids), batch))
+            return summed(*self._rpn_terms(self._rpn_outputs(pyramids), batch))
         if self.recipe.name == "byol":
             return self._image_level(images, batch)
         sets = [batch.boxes1_S, (batch.boxes2,), (batch.boxes3,)]
@@ -112,7 +105,7 @@ class Adept(nn.Module):
         if self.recipe.trains_rpn:
             more_terms, more_stats = self._rpn_terms(outputs, batch)
             terms, stats = terms | more_terms, stats | more_stats
-        return _sum(terms, stats)
+        return summed(terms, stats)
 
     def _image_level(self, images: list[Tensor], batch: Batch) -> StepOutput:
         """Compute BYOL on the same views: the whole image is the one box, its feature the mean of C5."""
@@ -125,7 +118,7 @@ class Adept(nn.Module):
         predicted = embed(self.online)
         with torch.no_grad():
             goals = embed(self.target)
-        return _sum(self._contrast_terms(predicted, goals, batch), _watch(predicted, goals))
+        return summed(self._contrast_terms(predicted, goals, batch), _watch(predicted, goals))
 
     @property
     def rpn_views(self) -> int:
@@ -246,11 +239,6 @@ def _watch(predicted: list[list[Embedded]], goals: list[list[Embedded]]) -> dict
         "spread_online": feature_spread(predicted[1][0].vectors_NPD.flatten(0, 1)),
         "retrieval": retrieval(predicted[0][0].vectors_NPD, goals[1][0].vectors_NPD),
     }
-
-
-def _sum(terms: dict[str, Tensor], stats: dict[str, Tensor]) -> StepOutput:
-    loss = torch.stack(list(terms.values())).sum()
-    return StepOutput(loss, {k: v.detach() for k, v in terms.items()}, {k: v.detach() for k, v in stats.items()})
 
 
 def _stacked(images: list[Tensor]) -> Tensor:

@@ -44,10 +44,14 @@ def pool_level(feat_NCHW: Tensor, boxes_NK4: Tensor, image_NK: Tensor, view: int
 
 def pool_assigned(feats_LNCHW: list[Tensor], boxes_NK4: Tensor, levels_NK: Tensor, view: int) -> Tensor:
     """Return pooled features (N * K, C, 7, 7), each box from its own level only, in the order of the boxes."""
+    return pool_boxes(feats_LNCHW, boxes_NK4, _image_index(boxes_NK4), levels_NK, view)
+
+
+def pool_boxes(feats_LNCHW: list[Tensor], boxes_NK4: Tensor, image_NK: Tensor, levels_NK: Tensor, view: int) -> Tensor:
+    """Pool boxes of the given images, which may be flattened selections, each from its own level only."""
     # A box of no size takes no samples and pools to zero, so that the sum over levels is each box's own. Nothing here
     # waits for the device, as a selection would. Levels without boxes are pooled too: their layers keep a (zero)
     # gradient, which DDP relies on.
-    image_NK = _image_index(boxes_NK4)
     pooled = None
     for level, feat in enumerate(feats_LNCHW):
         own_NK4 = boxes_NK4 * (levels_NK == level)[..., None]

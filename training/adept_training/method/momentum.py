@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from adept_training.method.networks import Network
+from adept_training.method.networks import PartsNetwork
 
 #: A run of fewer steps has a bound on its momentum, if the recipe has ``momentum_bound: run``.
 SHORT_RUN = 5000
@@ -25,7 +25,7 @@ def run_momentum(steps: float) -> float:
 
 
 @torch.no_grad()
-def update_target(target: Network, online: Network, momentum: float) -> None:
+def update_target(target: PartsNetwork, online: PartsNetwork, momentum: float) -> None:
     """Set target = momentum x target + (1 - momentum) x online, parameters only, in one call over all tensors."""
     theirs = dict(online.named_parameters())
     pairs = [(mine, theirs[name]) for name, mine in target.named_parameters()]

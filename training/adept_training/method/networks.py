@@ -22,16 +22,31 @@ class MLP(nn.Sequential):
         )
 
 
-class Network(nn.Module):
+class PartsNetwork(nn.Module):
+    """Detector parts and, in a subclass, what a method needs to train them."""
+
+    def __init__(self, spec: DetectorSpec) -> None:
+        super().__init__()
+        self.parts = DetectorParts(spec)
+
+    def layers(self) -> list[nn.Module]:
+        """Return the modules other than the RPN that take most of the time of a step."""
+        return [self.parts.backbone, self.parts.fpn, self.parts.head]
+
+
+class Network(PartsNetwork):
     """Detector parts, projector (its last layer with a batch norm if ``norm``) and, online only, predictor."""
 
     def __init__(self, spec: DetectorSpec, hidden: int, dim: int, in_dim: int, *, norm: bool = False) -> None:
-        super().__init__()
-        self.parts = DetectorParts(spec)
+        super().__init__(spec)
         self.projector = MLP(in_dim, hidden, dim)
         if norm:
             self.projector.append(nn.BatchNorm1d(dim, affine=False))
         self.predictor: nn.Module = MLP(dim, hidden, dim)
+
+    def layers(self) -> list[nn.Module]:
+        """Return the modules other than the RPN that take most of the time of a step."""
+        return [*super().layers(), self.projector, self.predictor]
 
     def embed(self, features_BD: Tensor) -> Tensor:
         """Return the embedding for the loss: the projection, and on the online network its prediction."""

@@ -11,11 +11,27 @@ from adept_training.method.rpn import RPNRecipe
 
 
 @dataclass(frozen=True)
+class DetectionRecipe:
+    """The method ``detection``: the detector's own losses on boxes whose classes are clusters.
+
+    The objects of an image are the first ``views.boxes`` of its list; the next ``views.other_boxes`` are neither
+    objects nor background.
+    """
+
+    #: Number of clusters, by color, gradients and size; 1: all boxes are one class.
+    pseudo_classes: Annotated[int, Range(1, 255)] = 32
+    #: The RPN's best boxes after NMS, per image, that the RoI head may be trained on, besides the objects.
+    proposals: Annotated[int, Range(1, 10_000)] = 300
+    #: Boxes per image that are sampled to train the RoI head, at most a quarter of them objects.
+    rois: Annotated[int, Range(1, 10_000)] = 64
+
+
+@dataclass(frozen=True)
 class MethodRecipe:
     """Choice of the losses, and of the pyramid levels of boxes."""
 
-    #: The method: ADePT (joint or separate), SoCo, or BYOL on whole images.
-    name: Literal["adept_joint", "adept_separate", "soco", "byol"] = "adept_joint"
+    #: The method: ADePT (joint or separate), SoCo, BYOL on whole images, or detection of pseudo-labeled boxes.
+    name: Literal["adept_joint", "adept_separate", "soco", "byol", "detection"] = "adept_joint"
     #: Boxes are pooled at their own level only, or at all of them with the loss masked (SoCo's code).
     head_mode: Literal["assigned", "all_levels"] = "assigned"
     #: Table 4: boxes of the contrast are selective search's, or the RPN's own best join them (unstable).
@@ -53,10 +69,11 @@ class MethodRecipe:
     #: the target of its random start. A time limit counts: the steps are those that it leaves. ``none``: as the paper.
     momentum_bound: Literal["run", "none"] = "none"
     rpn: RPNRecipe = field(default_factory=RPNRecipe)
+    detection: DetectionRecipe = field(default_factory=DetectionRecipe)
 
     @property
     def trains_rpn(self) -> bool:
-        return self.name in ("adept_joint", "adept_separate")
+        return self.name in ("adept_joint", "adept_separate", "detection")
 
     def momentum_of(self, place: int, steps: int, reachable: float) -> float:
         """Return the target's momentum at ``place`` of a schedule of ``steps``, of which the run will reach some."""
@@ -66,7 +83,12 @@ class MethodRecipe:
 
     @property
     def contrasts(self) -> bool:
-        return self.name != "adept_separate"
+        return self.name not in ("adept_separate", "detection")
+
+    @property
+    def freezes(self) -> bool:
+        """Whether all parts but the RPN are those of the start, unchanged."""
+        return self.name == "adept_separate"
 
     @property
     def parts(self) -> tuple[str, ...]:

@@ -11,12 +11,16 @@ from typing import Any
 from torch import nn
 
 from adept_hub.errors import RecipeError
-from adept_training.method.adept import Adept
-from adept_training.method.networks import Network
+from adept_training.method.model import PretrainModel
+from adept_training.method.networks import PartsNetwork
 
 
 def compile_networks(
-    model: Adept, device: str, processes: int, backend: str | Callable[..., Any] = "inductor", mode: str | None = None
+    model: PretrainModel,
+    device: str,
+    processes: int,
+    backend: str | Callable[..., Any] = "inductor",
+    mode: str | None = None,
 ) -> None:
     """Compile backbone, FPN, RoI head and the contrastive heads in place; state dict keys stay the same.
 
@@ -38,12 +42,10 @@ def compile_networks(
             part.compile(backend=backend, dynamic=False, mode=mode)
 
 
-def _parts(network: Network) -> list[nn.Module]:
-    parts = network.parts
-    modules = [parts.backbone, parts.fpn, parts.head, network.projector, network.predictor]
+def _parts(network: PartsNetwork) -> list[nn.Module]:
     # A module without operations makes Dynamo skip, from then on, every module that is compiled in the same way: the
     # target's identity predictor left the online network's heads eager.
-    return [module for module in modules if not isinstance(module, nn.Identity)]
+    return [module for module in network.layers() if not isinstance(module, nn.Identity)]
 
 
 def _require_compiler(device: str, processes: int, backend: str | Callable[..., Any]) -> None:

@@ -13,12 +13,12 @@ from adept_hub.cards.card import write_card
 from adept_hub.checkpoint.folder import write_checkpoint
 from adept_hub.io.schema import to_dict
 from adept_hub.spec import CheckpointConfig, Metric, Provenance
-from adept_training.method.adept import Adept
+from adept_training.method.model import PretrainModel
 from adept_training.pretraining.origin import PretrainStart
 from adept_training.pretraining.recipe import Recipe
 
 
-def exported_tensors(model: Adept, network: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+def exported_tensors(model: PretrainModel, network: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Return canonical tensors and parts. The RPN is always the online one: the target has none."""
     source = model.target if network == "target" and model.recipe.contrasts else model.online
     parts = model.recipe.parts
@@ -31,7 +31,7 @@ def exported_tensors(model: Adept, network: str) -> tuple[dict[str, Tensor], tup
 
 
 def export_model(
-    model: Adept,
+    model: PretrainModel,
     recipe: Recipe,
     folder: Path,
     *,

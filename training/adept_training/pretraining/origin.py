@@ -16,7 +16,7 @@ from adept_hub.io.schema import from_dict, to_dict
 from adept_hub.io.write import atomic_file
 from adept_hub.registry.training import training_command
 from adept_hub.spec import CheckpointConfig, Preprocessing, Start
-from adept_training.method.adept import Adept
+from adept_training.method.model import PretrainModel
 from adept_training.pretraining.recipe import Recipe
 from adept_training.runtime.recipe_files import flatten
 
@@ -73,7 +73,7 @@ def open_pretrain_start(
         )
     requested = license if is_stated(license) else recipe.export.license
     if init is None and before is None:
-        if not recipe.method.contrasts:
+        if recipe.method.freezes:
             raise RecipeError(
                 "adept_separate trains an RPN on a backbone, FPN and head that are pre-trained already.\n"
                 "Give them: --init SOURCE, such as the --out of a run with --method soco of the same architecture"
@@ -108,14 +108,14 @@ def check_start(recipe: Recipe, config: CheckpointConfig, init: Path) -> None:
         RecipeError: names the missing parts, or the settings that would match.
     """
     lacking = [part for part in ("backbone", "fpn", "head") if part not in config.parts]
-    if lacking and not recipe.method.contrasts:
+    if lacking and recipe.method.freezes:
         raise RecipeError(
             f"adept_separate freezes the backbone, FPN and head of its start, but {config.name} has no "
             f"{' and no '.join(lacking)}: it would freeze random values and publish them as pre-trained.\n"
             f"Train them first, from it: {training_command('soco', config.spec, init)}"
         )
     recipe_model, start_model = flatten(to_dict(recipe.model)), flatten(to_dict(config.spec))
-    trains_its_rpn = recipe.method.trains_rpn and recipe.method.contrasts and "rpn" in config.parts
+    trains_its_rpn = recipe.method.trains_rpn and not recipe.method.freezes and "rpn" in config.parts
     differ = [
         name for name, value in start_model.items()
         if value != recipe_model[name] and (trains_its_rpn or not name.startswith("anchors."))
@@ -130,13 +130,13 @@ def check_start(recipe: Recipe, config: CheckpointConfig, init: Path) -> None:
         )
 
 
-def load_start(model: Adept, init: Path) -> None:
+def load_start(model: PretrainModel, init: Path) -> None:
     """Copy the tensors of a start into both networks, for the parts that the method trains or freezes.
 
     The RPN of separate training is new; a method without an RPN ignores that of its start.
     """
     recipe = model.recipe
-    taken = set(recipe.parts) - (set() if recipe.contrasts else {"rpn"})
+    taken = set(recipe.parts) - ({"rpn"} if recipe.freezes else set())
     tensors = {k: t for k, t in read_tensors(init, read_config(init)).items() if k.split(".", 1)[0] in taken}
     for network in (model.online, model.target) if recipe.contrasts else (model.online,):
         own = network.parts.state_dict()

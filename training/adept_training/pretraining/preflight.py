@@ -9,6 +9,7 @@ import torch
 
 from adept_hub.errors import ImagesError, OutputExistsError, RecipeError, ResumeError
 from adept_training.data.cache import check_bytes, side_of
+from adept_training.pretraining.misplaced import DETECTION_RECIPE
 from adept_training.pretraining.origin import PretrainStart, open_pretrain_start
 from adept_training.pretraining.recipe import Recipe, load_recipe
 from adept_training.pretraining.watch.probe import split_keys
@@ -93,12 +94,14 @@ def _smaller(recipe: Recipe, images: int, count: int, keep_model: bool) -> str:
     if images < least:
         return f"Batch norm needs at least two in each process: give {least} images or more."
     fits = max(images // 4, least) // count * count  # four steps per epoch, if there are as many images
+    detection = recipe.method.name == "detection"
     name = LARGE_SET if torch.cuda.is_available() and images >= _LARGE else SMALL_SET
+    name = DETECTION_RECIPE if detection else name
     small = load_recipe(name).engine.batch_size
     if (
         keep_model or recipe.engine.batch_size <= small
     ):  # a start fixes the architecture, or it is such a recipe already
         return f"Lower it: --set engine.batch_size={fits}"
-    method = "" if recipe.method.name == "adept_joint" else f" --method {recipe.method.name}"
+    method = "" if recipe.method.name == "adept_joint" or detection else f" --method {recipe.method.name}"
     lower = "" if small <= images and small % count == 0 else f" --set engine.batch_size={fits}"
     return f"Use a recipe for sets of this size: --recipe {name}{method}{lower}"

@@ -20,9 +20,9 @@ from adept_hub.arguments.calls import checked
 from adept_hub.io.schema import to_dict
 from adept_hub.io.write import atomic_file
 from adept_training.data.cache import PixelCache, cache_bytes, open_cache, side_of, write_cache
-from adept_training.data.loader import Batch, BoxTable, Order, Samples, Sealed, Steps, make_loader
+from adept_training.data.loader import BoxTable, ImageSamples, Order, Sealed, Steps, make_loader
 from adept_training.images import ImageSource
-from adept_training.method.adept import Adept, StepOutput
+from adept_training.method.model import StepOutput
 from adept_training.method.momentum import update_target
 from adept_training.pretraining.asked import Asked
 from adept_training.pretraining.compiled import compile_networks
@@ -34,6 +34,7 @@ from adept_training.pretraining.precision import resolve_precision
 from adept_training.pretraining.preflight import check_run, check_sizes
 from adept_training.pretraining.recipe import Recipe
 from adept_training.pretraining.run import Run
+from adept_training.pretraining.setup import make_model, make_samples, set_pseudo_classes
 from adept_training.pretraining.watch.outcome import PretrainResult, finished_before, has_finished
 from adept_training.pretraining.watch.preview import draw_preview
 from adept_training.pretraining.watch.probe import load_held_out, split_keys
@@ -109,7 +110,7 @@ def pretrain(
         return finished_before(folder, steps)
 
     torch.manual_seed(recipe.engine.seed)
-    model = Adept(recipe.model, recipe.method, recipe.views.sizes, origin.preprocessing)
+    model = make_model(recipe, len(keys), origin.preprocessing)
     if init is not None:
         load_start(model, init)
     if recipe.engine.channels_last:
@@ -138,7 +139,7 @@ def pretrain(
         time.perf_counter(), origin,
     )  # fmt: skip
     cache = _cached(recipe, source, keys, folder, fabric, journal) if recipe.data.cache else None
-    samples = Samples(source, table, tuple(keys), recipe.views, recipe.colors, recipe.engine.seed, cache)
+    samples = make_samples(recipe, source, table, keys, cache)
     journal.record(
         "start", step=progress.step, steps=steps, images=len(keys), held_out=len(held_out.boxes_M4),
         held_out_boxes=sum(map(len, held_out.boxes_M4)), resumed=resume, processes=fabric.world_size,
@@ -148,6 +149,8 @@ def pretrain(
         f"{len(keys)} images, {len(held_out.boxes_M4)} held out; {steps} steps of {order.batch_size} images"
         + (f", continued at step {progress.step}" if resume else "")
     )
+    if not resume:
+        set_pseudo_classes(model, samples, recipe, fabric, journal)
     for text in progress.passed_over:
         journal.record("passed_over", step=progress.step, text=text)
         journal.say(text)
@@ -182,7 +185,7 @@ def _cached(
     return cache
 
 
-def _run(run: Run, samples: Samples, proposals: dict[str, Any], images: int) -> PretrainResult:
+def _run(run: Run, samples: ImageSamples[Any], proposals: dict[str, Any], images: int) -> PretrainResult:
     first = run.probe()
     with stop_signals() as stopped, _batches(run, samples) as batches:
         _train(run, batches, stopped)
@@ -215,7 +218,7 @@ def _run(run: Run, samples: Samples, proposals: dict[str, Any], images: int) -> 
 
 
 @contextmanager
-def _batches(run: Run, samples: Samples) -> Iterator[Iterator[Batch]]:
+def _batches(run: Run, samples: ImageSamples[Any]) -> Iterator[Iterator[Any]]:
     """Yield the batches of the remaining steps. The workers are stopped at the end in any case."""
     steps = Steps(run.order, run.progress.step, run.steps)
     loader = make_loader(samples, steps, run.recipe.data.workers, pin=run.fabric.device.type == "cuda")
@@ -228,7 +231,7 @@ def _batches(run: Run, samples: Samples) -> Iterator[Iterator[Batch]]:
             batches._shutdown_workers()
 
 
-def _train(run: Run, batches: Iterator[Batch], stopped: list[int]) -> None:
+def _train(run: Run, batches: Iterator[Any], stopped: list[int]) -> None:
     """Run the remaining steps."""
     recipe, schedule, engine = run.recipe, run.recipe.schedule, run.recipe.engine
     warmup = round(schedule.warmup_epochs * run.order.steps_per_epoch)
@@ -283,6 +286,8 @@ def _recipe_digest(recipe: Recipe) -> str:
         del data["data"]["cache"]
     if recipe.method.target_pass == "by_view":
         del data["method"]["target_pass"]
+    if recipe.method.name != "detection":
+        del data["method"]["detection"]
     data["engine"] = {k: data["engine"][k] for k in ("batch_size", "seed", "precision", "channels_last")}
     if recipe.engine.compile:
         data["engine"]["compile"] = True

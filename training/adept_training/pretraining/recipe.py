@@ -18,6 +18,7 @@ from adept_hub.spec import CheckpointConfig, DetectorSpec, Provenance
 from adept_training.data.photometric import PhotometricRecipe
 from adept_training.data.views import ViewsRecipe
 from adept_training.method.recipe import MethodRecipe
+from adept_training.pretraining.misplaced import DETECTION_RECIPE, check_misplaced
 from adept_training.runtime.recipe_files import read_recipe, recipe_folder, recipe_yaml, shipped
 
 Rate = Annotated[float, Range(0.0, 1e4)]
@@ -166,14 +167,17 @@ def load_recipe(source: str | Path | None = None, settings: Iterable[str] = (), 
     """Load a recipe from a file or by name, with single values changed.
 
     Args:
-        source: a YAML file, a name of `recipe_names`, or None for the defaults. A recipe may begin with
-            ``extends: <another>`` and contain only the differences.
+        source: a YAML file, a name of `recipe_names`, or None for the defaults, which are the paper's; of detection,
+            which is not the paper's, for its bundled recipe. A recipe may begin with ``extends: <another>`` and
+            contain only the differences.
         settings: ``section.field=value``, the value in YAML.
         method: replaces the recipe's method.
 
     Raises:
         RecipeError: no such recipe, not YAML, an unknown field, a wrong type, or values that exclude each other.
     """
+    if source is None and method == "detection":
+        source = DETECTION_RECIPE
     where, data = read_recipe(Recipe, source, settings, recipe_folder(), "recipe", "schedule.epochs=20")
     if method is not None:
         section = data.setdefault("method", {})
@@ -200,9 +204,9 @@ def check(recipe: Recipe) -> None:
             f"schedule.warmup_epochs ({recipe.schedule.warmup_epochs:g}) must be below schedule.epochs "
             f"({recipe.schedule.epochs:g})."
         )
+    check_misplaced(recipe)
     if recipe.method.boxes == "ss+rpn" and not (recipe.method.trains_rpn and recipe.method.contrasts):
         raise RecipeError(f"method.boxes 'ss+rpn' needs an RPN and a contrast; {recipe.method.name} has not both.")
-    _check_objective(recipe.method)
     if not is_name(f"name.{recipe.export.tag}"):
         raise RecipeError(
             f"export.tag is {recipe.export.tag!r}, but a tag is lower-case letters, digits and underscores, as in "
@@ -229,34 +233,6 @@ def check(recipe: Recipe) -> None:
         if least > most:
             raise RecipeError(f"{name}: {least:g} is more than {most:g}; the lesser comes first.")
     _check_export(recipe)
-
-
-#: Settings of some objectives only.
-_OBJECTIVES_OF = {
-    "temperature": ("infonce", "prototypes"), "queue": ("infonce", "prototypes"), "same_image_negatives": ("infonce",),
-    "drop_similar": ("infonce",), "prototypes": ("prototypes",), "prototype_epsilon": ("prototypes",),
-}  # fmt: skip
-
-
-def _check_objective(method: MethodRecipe) -> None:
-    """Check that no setting of another objective is given: it would change nothing."""
-    if method.objective != "cosine" and not method.contrasts:
-        raise RecipeError(
-            f"method.objective is {method.objective}, but {method.name} trains the RPN alone, without a contrast.\n"
-            "Leave it out: --set method.objective=cosine"
-        )
-    plain = MethodRecipe()
-    for name, objectives in _OBJECTIVES_OF.items():
-        if getattr(method, name) != getattr(plain, name) and method.objective not in objectives:
-            raise RecipeError(
-                f"method.{name} is for {' and '.join(objectives)}, and method.objective is {method.objective}.\n"
-                f"Choose the objective that has it: --set method.objective={objectives[0]}"
-            )
-    if method.same_image_negatives and method.name == "byol":
-        raise RecipeError(
-            "method.same_image_negatives needs boxes, and byol contrasts whole images.\n"
-            "Leave it out: --set method.same_image_negatives=false"
-        )
 
 
 def _check_export(recipe: Recipe) -> None:

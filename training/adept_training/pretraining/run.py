@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 from adept_hub.errors import TrainingDivergedError
 from adept_hub.models.parts import DetectorParts
 from adept_training.data.loader import Order
-from adept_training.method.adept import Adept
+from adept_training.method.model import PretrainModel
 from adept_training.pretraining.origin import PretrainStart
 from adept_training.pretraining.pace import TIMED_STEPS, Pace
 from adept_training.pretraining.recipe import Recipe
@@ -36,7 +36,7 @@ class Run:
 
     recipe: Recipe
     fabric: Fabric
-    model: Adept
+    model: PretrainModel
     wrapped: Any
     optimizer: Optimizer
     order: Order
@@ -99,9 +99,9 @@ class Run:
     def random_share(self) -> float | None:
         """Share of random initial values in the weights that an export would contain; None: unknown."""
         of_start, method = self.origin.random_share, self.recipe.method
-        if not method.contrasts:
+        if method.freezes:
             return of_start  # whose backbone, FPN and RoI head are passed on unchanged
-        if self.recipe.export.network == "online":
+        if not method.contrasts or self.recipe.export.network == "online":
             return 0.0
         return None if of_start is None else self.progress.kept * of_start
 
@@ -136,7 +136,9 @@ class Run:
             TrainingDivergedError: the loss is not finite, or the target's features have collapsed.
         """
         step, engine = self.progress.step, self.recipe.engine
-        values |= {"lr": lr, "momentum": momentum, "epoch": step / self.order.steps_per_epoch}
+        values |= {"lr": lr, "epoch": step / self.order.steps_per_epoch}
+        if self.recipe.method.contrasts:
+            values["momentum"] = momentum
         if self.random_share is not None:
             values["random_share"] = self.random_share
         self.journal.record("train", step=step, **{k: float(f"{v:.6g}") for k, v in values.items()})

@@ -53,8 +53,8 @@ class PretrainResult:
 def network_of(run: RunLog) -> str:
     """Return the exported network by its name in the probes: ``online`` or ``target``."""
     flat = flatten(run.recipe())
-    separate = flat.get("method.name") == "adept_separate"
-    return "online" if separate else str(flat.get("export.network", "target"))
+    single = flat.get("method.name") in ("adept_separate", "detection")
+    return "online" if single else str(flat.get("export.network", "target"))
 
 
 def asked_of(run: RunLog) -> Asked:
@@ -113,7 +113,7 @@ def _by_verdict(run: RunLog, verdict: Verdict, seconds: float, bound: list[str])
         return [f"give it time for {suggested_steps} steps: {asked.resume(folder, '--minutes', str(minutes))}"]
     if run.step < MIN_STEPS:
         return [f"more epochs: {asked.again(folder, [_epochs(flat, _ENOUGH / max(run.step, 1)), *bound])}"]
-    if verdict.collapsed:
+    if verdict.collapsed and flat.get("method.name") != "detection":
         gentle = ["optimizer.detector_lr_scale=0.2", "optimizer.predictor_lr_scale=10", "method.projector_norm=true"]
         return [f"train the detector more gently: {asked.again(folder, [*gentle, *bound])}"]
     if verdict.word == "worse":

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +20,9 @@ from torch.utils.data import default_collate
 from adept_hub.io.write import atomic_file
 from adept_hub.models.parts import STRIDES
 from adept_hub.spec import Preprocessing
-from adept_training.data.cuts import view_pixels
-from adept_training.data.loader import Batch, BoxBatch, Samples
+from adept_training.data.cuts import detector_pixels, view_pixels
+from adept_training.data.detector_view import DetectorBatch
+from adept_training.data.loader import Batch, BoxBatch, ImageSamples
 from adept_training.data.photometric import apply_colors
 from adept_training.data.views import Array, Pixels
 from adept_training.method.levels import assign_levels
@@ -49,7 +51,7 @@ class ViewPanel:
     positives: int | None = None
 
 
-def draw_preview(samples: Samples, places: Sequence[tuple[int, int]], recipe: Recipe, path: Path) -> str:
+def draw_preview(samples: ImageSamples[Any], places: Sequence[tuple[int, int]], recipe: Recipe, path: Path) -> str:
     """Write a PNG: a row per (epoch, index) of ``places``, a panel per view, and the RPN's positive anchors.
 
     Returns:
@@ -84,8 +86,10 @@ def without_anchors(rows: Sequence[Sequence[ViewPanel]]) -> str:
     )
 
 
-def make_panels(batch: Batch, recipe: Recipe) -> list[ViewPanel]:
+def make_panels(batch: Batch | DetectorBatch, recipe: Recipe) -> list[ViewPanel]:
     """Create the panels of a batch of one: each view as the network sees it, then the RPN's with positive anchors."""
+    if isinstance(batch, DetectorBatch):
+        return _detector_panels(batch, recipe)
     pixels = view_pixels(batch, recipe.views.sizes)
     views = [
         _seen(apply_colors(x, view.colors, Preprocessing())[0]) for x, view in zip(pixels, batch.views, strict=True)
@@ -117,6 +121,20 @@ def make_panels(batch: Batch, recipe: Recipe) -> list[ViewPanel]:
             others = (batch.others1.boxes_NK4, batch.others1.real_NK) if view == 0 else None
             panels.append(_anchors(view, views[view], targets[view], others, recipe))
     return panels
+
+
+def _detector_panels(batch: DetectorBatch, recipe: Recipe) -> list[ViewPanel]:
+    """Create the panels of detection: objects by level, numbered from the best on, and positive anchors."""
+    seen = _seen(apply_colors(detector_pixels(batch, recipe.views.sizes[0]), batch.view.colors, Preprocessing())[0])
+    real_K = batch.objects.real_NK[0]
+    boxes_K4 = batch.objects.boxes_NK4[0][real_K]
+    colors = [LEVEL_COLORS[n] for n in assign_levels(boxes_K4, recipe.model.levels).tolist()]
+    names = [str(rank + 1) for rank in batch.objects.ids_NK[0][real_K].tolist()]
+    others = (batch.others.boxes_NK4, batch.others.real_NK)
+    return [
+        ViewPanel(f"view, {recipe.views.sizes[0]} px", seen, boxes_K4.numpy(), colors, names),
+        _anchors(0, seen, batch.objects, others, recipe),
+    ]
 
 
 def _anchors(

@@ -39,6 +39,8 @@ _GROUPS: tuple[tuple[str, tuple[str, ...], bool], ...] = (
     ("loss", ("loss",), False),
     ("contrast: V1 with V2, V1 with V3", ("contrast_12", "contrast_13"), False),
     ("RPN: objectness, box", ("rpn_objectness", "rpn_box"), True),
+    ("RoI head: class, box", ("head_class", "head_box"), True),
+    ("objects whose class the RoI head predicts", ("head_right",), True),
     ("spread of the features (0: collapsed)", ("spread_target", "spread_online"), True),
     ("retrieval (dotted: chance)", ("retrieval",), True),
     ("held-out recall, 100 proposals", ("NETWORK_recall100_iou50", "NETWORK_recall100_iou70"), True),

@@ -1,0 +1,41 @@
+"""What the loop, the probes and the export see of every method: its networks, and the output of a step."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from adept_hub.spec import DetectorSpec, Preprocessing
+from adept_training.method.networks import PartsNetwork
+from adept_training.method.recipe import MethodRecipe
+
+
+class StepOutput(NamedTuple):
+    """Output of a step: the total loss, its terms, and statistics to log (all detached but ``loss``)."""
+
+    loss: Tensor
+    terms: dict[str, Tensor]
+    stats: dict[str, Tensor]
+
+
+class PretrainModel(nn.Module):
+    """The networks of a method; a batch in, a `StepOutput` out."""
+
+    online: PartsNetwork
+    #: Of methods that contrast, only.
+    target: PartsNetwork
+
+    def __init__(self, spec: DetectorSpec, recipe: MethodRecipe, preprocessing: Preprocessing | None = None) -> None:
+        super().__init__()
+        self.spec, self.recipe = spec, recipe
+        self.preprocessing = preprocessing or Preprocessing()
+        #: Whether the warm-up of the learning rate is over; the training loop sets it.
+        self.warm = False
+
+
+def summed(terms: dict[str, Tensor], stats: dict[str, Tensor]) -> StepOutput:
+    """Return the output of a step whose loss is the sum of its terms."""
+    loss = torch.stack(list(terms.values())).sum()
+    return StepOutput(loss, {k: v.detach() for k, v in terms.items()}, {k: v.detach() for k, v in stats.items()})

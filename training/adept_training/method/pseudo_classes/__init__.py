@@ -1,0 +1,1 @@
+"""Pseudo-classes of unlabeled boxes: clusters of what the boxes look like."""

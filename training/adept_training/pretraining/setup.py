@@ -1,0 +1,60 @@
+"""The model and the samples that a recipe's method needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from adept_hub.spec import Preprocessing
+from adept_training.data.cache import PixelCache
+from adept_training.data.detector_view import DetectorSamples
+from adept_training.data.loader import BoxTable, ImageSamples, Samples
+from adept_training.images import ImageSource
+from adept_training.method.adept import Adept
+from adept_training.method.detection import Detection
+from adept_training.method.model import PretrainModel
+from adept_training.method.pseudo_classes.labels import label_boxes
+from adept_training.pretraining.recipe import Recipe
+from adept_training.runtime.journal import Journal
+from adept_training.runtime.workers import plain_errors
+
+
+def make_model(recipe: Recipe, images: int, preprocessing: Preprocessing) -> PretrainModel:
+    """Create the networks of a recipe's method for a number of training images, with values of torch's seed."""
+    if recipe.method.name == "detection":
+        count, side = recipe.views.boxes, recipe.views.sizes[0]
+        return Detection(recipe.model, recipe.method, images, count, side, preprocessing)
+    return Adept(recipe.model, recipe.method, recipe.views.sizes, preprocessing)
+
+
+def make_samples(
+    recipe: Recipe, source: ImageSource, table: BoxTable, keys: list[str], cache: PixelCache | None
+) -> ImageSamples[Any]:
+    """Create the samples of a recipe's method."""
+    kind = DetectorSamples if recipe.method.name == "detection" else Samples
+    return kind(source, table, tuple(keys), recipe.views, recipe.colors, recipe.engine.seed, cache)
+
+
+def set_pseudo_classes(
+    model: PretrainModel, samples: ImageSamples[Any], recipe: Recipe, fabric: Fabric, journal: Journal
+) -> None:
+    """Give the boxes of a new run their pseudo-classes, in a method that has them; a resumed run has them already.
+
+    The first process computes them for all.
+
+    Raises:
+        RecipeError: there are fewer boxes than classes.
+    """
+    if not isinstance(model, Detection) or not isinstance(samples, DetectorSamples):
+        return
+    classes, labels_IK = recipe.method.detection.pseudo_classes, None
+    if fabric.is_global_zero:
+        if classes > 1:
+            journal.say(f"sorting the boxes of {len(samples.keys)} images into {classes} pseudo-classes")
+        with plain_errors():
+            labels_IK = label_boxes(samples, classes, recipe.data.workers)
+        journal.record("pseudo_classes", step=0, counts=np.bincount(labels_IK.ravel(), minlength=classes).tolist())
+    model.classes_IK.copy_(torch.from_numpy(fabric.broadcast(labels_IK)))
