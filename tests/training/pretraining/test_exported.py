@@ -14,7 +14,8 @@ from adept_hub.spec import Metric, Preprocessing, Provenance, Start
 from adept_training.method.adept import Adept
 from adept_training.pretraining.export import export_model
 from adept_training.pretraining.origin import PretrainStart
-from tests.training.support import tiny
+from adept_training.pretraining.setup import make_model
+from tests.training.support import tiny, tiny_detection
 
 WHOLE = ("backbone", "fpn", "rpn", "head")
 
@@ -29,14 +30,16 @@ WHOLE = ("backbone", "fpn", "rpn", "head")
         ("byol", "target", "target", ("backbone",)),
         # Without a contrast there is one network, whatever is asked for.
         ("adept_separate", "target", "online", WHOLE),
+        ("detection", "target", "online", WHOLE),
     ],
 )
 def test_an_export_says_whose_tensors_it_holds(
     method: str, asked: str, network: str, parts: tuple[str, ...], tmp_path: Path
 ) -> None:
-    recipe = tiny(f"method.name={method}", f"export.network={asked}", "export.data=a drawer of photographs")
-    model = Adept(recipe.model, recipe.method, recipe.views.sizes)
-    if method != "adept_separate":
+    small = tiny_detection if method == "detection" else tiny
+    recipe = small(f"method.name={method}", f"export.network={asked}", "export.data=a drawer of photographs")
+    model = make_model(recipe, 5, Preprocessing())
+    if model.recipe.contrasts:
         for parameter in model.target.parameters():
             parameter.data.add_(torch.randn_like(parameter))
     facts = {"images": 77, "epochs": 1.23456, "proposals": {"algorithm": "by hand"}, "random_share": 0.25}

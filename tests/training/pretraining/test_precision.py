@@ -103,4 +103,5 @@ def test_the_paper_s_recipes_name_theirs() -> None:
     for name, precision in named.items():
         if name.startswith("table4") or name.endswith("_100ep"):
             assert precision == ("fp16" if name.startswith("soco") else "bf16"), name
-    assert {name for name, precision in named.items() if precision == "auto"} == {"own_photos_cpu", "two_minutes"}
+    auto = {name for name, precision in named.items() if precision == "auto"}
+    assert auto == {"own_photos_cpu", "own_photos_detection", "two_minutes"}

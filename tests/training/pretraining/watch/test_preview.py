@@ -14,9 +14,10 @@ from PIL import Image, ImageColor
 from torch.utils.data import default_collate
 
 from adept_training.data.loader import Samples
+from adept_training.pretraining.setup import make_samples
 from adept_training.pretraining.watch.preview import FILLER, SIDE, _corner, draw_preview, make_panels
 from adept_training.proposals.pictures import LEVEL_COLORS
-from tests.training.support import tiny, write_photographs
+from tests.training.support import RandomBoxes, tiny, tiny_detection, write_photographs
 
 VIEW = 128
 PLAIN = (
@@ -128,6 +129,20 @@ def test_what_other_methods_are_shown(settings: list[str], titles: list[str], tm
     assert [panel.title.partition(",")[0] for panel in panels] == titles
     assert all("positive anchors" in panel.title for panel in panels) == (recipe.method.name == "adept_separate")
     assert all(len(panel.boxes_K4) == 0 for panel in panels) == (recipe.method.name == "byol")
+
+
+def test_detection_shows_one_view_and_its_anchors(tmp_path: Path) -> None:
+    source, recipe = write_photographs(tmp_path / "photographs", 2), tiny_detection("views.boxes=5")
+    samples = make_samples(recipe, source, RandomBoxes(), source.keys(), None)
+    sample = samples[0, 1]
+    view, anchors = make_panels(default_collate([sample]), recipe)
+    real_K = sample.objects.real_NK
+    assert view.title == "view, 64 px"
+    assert view.pixels_HWC.shape == (64, 64, 3)
+    assert view.boxes_K4.tolist() == sample.objects.boxes_NK4[real_K].tolist()
+    assert view.names == [str(rank + 1) for rank in np.flatnonzero(real_K)]
+    assert anchors.title.startswith("view, positive anchors")
+    assert anchors.boxes_K4[-len(view.boxes_K4) :].tolist() == view.boxes_K4.tolist()
 
 
 def _iou(a: list[float], b: list[int]) -> float:

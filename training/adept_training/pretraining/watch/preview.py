@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -131,9 +131,10 @@ def _detector_panels(batch: DetectorBatch, recipe: Recipe) -> list[ViewPanel]:
     colors = [LEVEL_COLORS[n] for n in assign_levels(boxes_K4, recipe.model.levels).tolist()]
     names = [str(rank + 1) for rank in batch.objects.ids_NK[0][real_K].tolist()]
     others = (batch.others.boxes_NK4, batch.others.real_NK)
+    anchors = _anchors(0, seen, batch.objects, others, recipe)
     return [
         ViewPanel(f"view, {recipe.views.sizes[0]} px", seen, boxes_K4.numpy(), colors, names),
-        _anchors(0, seen, batch.objects, others, recipe),
+        replace(anchors, title=anchors.title.replace("V1", "view")),
     ]
 
 
