@@ -84,9 +84,14 @@ def test_only_the_formats_that_were_asked_for(tmp_path: Path) -> None:
 
 
 def test_names_stay_inside_the_folder() -> None:
-    keys = ["../x/a.png", "/etc/a.png", "a.png", "a.jpg", "s.tar/a.jpg"]
-    names = safe_names(keys)
-    assert names == dict(zip(keys, ["x/a", "etc/a", "a", "a.jpg", "s.tar/a"], strict=True))
+    here = Path.cwd().parent.name
+    for keys, names in (
+        (["a.png", "a.jpg", "s.tar/a.jpg", "./b/../c.png"], ["a", "a.jpg", "s.tar/a", "c"]),
+        (["/data/one/a.png", "/data/two/b/a.png"], ["one/a", "two/b/a"]),
+        (["/data/one/a.png"], ["a"]),
+        (["../x/a.png", "../y.png", "../../z/a.png"], [f"{here}/x/a", f"{here}/y", "z/a"]),
+    ):
+        assert safe_names(keys) == dict(zip(keys, names, strict=True))
 
 
 def test_several_are_side_by_side(tmp_path: Path) -> None:
@@ -95,7 +100,9 @@ def test_several_are_side_by_side(tmp_path: Path) -> None:
     done = predict_images(both, source, tmp_path / "out", PredictOptions(), "t")
     assert done.detections == [1, 1]
     with Image.open(tmp_path / "out" / "pictures" / "a.jpg") as picture:
-        assert picture.size == (2 * WIDTH + 8, HEIGHT)
+        assert picture.size == (2 * WIDTH + 8, HEIGHT + 22)
+        both = np.asarray(picture)[22:].astype(int)
+        assert np.abs(both[:, :WIDTH] - both[:, WIDTH + 8 :]).mean() < 12
     for folder in ("1-one", "2-two-words"):
         assert rows_of(tmp_path / "out" / folder) == {"a.png": 12.0}
 

@@ -18,6 +18,8 @@ from adept_training.metrics.detections import Detections
 Color = tuple[int, int, int]
 _GOLDEN = 0.618034
 _LONGEST_LABEL = 30
+#: Pixels between pictures side by side, and of the title above each.
+_GAP, _TITLE = 8, 22
 
 
 def class_color(label: int) -> Color:
@@ -59,6 +61,21 @@ def draw_detections(
     return picture
 
 
+def beside(pictures: Sequence[Image.Image], titles: Sequence[str]) -> Image.Image:
+    """Return pictures of one height side by side, each under its title."""
+    font = ImageFont.load_default(13)
+    width = sum(picture.width for picture in pictures) + _GAP * (len(pictures) - 1)
+    sheet, left = Image.new("RGB", (width, pictures[0].height + _TITLE), "white"), 0
+    for picture, title in zip(pictures, titles, strict=True):
+        sheet.paste(picture, (left, _TITLE))
+        shown = title
+        while len(shown) > 1 and font.getlength(shown) > picture.width - 4:
+            shown = shown[1:]  # the end of a path tells more
+        ImageDraw.Draw(sheet).text((left + 2, 3), shown, fill=(0, 0, 0), font=font)
+        left += picture.width + _GAP
+    return sheet
+
+
 def _write_label(
     draw: ImageDraw.ImageDraw,
     text: str,
@@ -73,7 +90,8 @@ def _write_label(
     x = max(min(corner[0], width - wide), 0)
     y = corner[1] - high if corner[1] >= high else corner[1]
     draw.rectangle((x, y, x + wide, y + high), fill=color)
-    draw.text((x + 2 - left, y + 2 - top), text, fill=(255, 255, 255), font=font)
+    bright = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2] > 125
+    draw.text((x + 2 - left, y + 2 - top), text, fill=(0, 0, 0) if bright else (255, 255, 255), font=font)
 
 
 def _tint(pixels_HW3: npt.NDArray[np.uint8], detections: Detections) -> npt.NDArray[np.uint8]:

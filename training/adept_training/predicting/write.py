@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from adept_training.images.files import name_of
 from adept_training.images.text import one_line
 from adept_training.pages.page import Page
 from adept_training.predicting.detections import ImageDetections
+from adept_training.predicting.draw import beside
 from adept_training.predicting.formats import as_coco, as_yolo, csv_head, csv_rows
 from adept_training.predicting.predictor import Pixels, Predictor
 
@@ -97,7 +99,7 @@ def predict_images(
             for results in zip(*rows, strict=True):
                 _write_one(results, predictors, names[results[0].image], options, out)
                 if done.images < _ON_PAGE:
-                    page.picture(_jpeg(_side_by_side(results, _HEIGHT)), _caption(results, predictors))
+                    page.picture(_jpeg(_side_by_side(results, predictors, _HEIGHT)), _caption(results, predictors))
                 for place, result in enumerate(results):
                     kept[place].append(_without_pixels(result))
                     done.detections[place] += len(result)
@@ -120,13 +122,19 @@ def predict_images(
 
 
 def safe_names(keys: Sequence[str]) -> dict[str, str]:
-    """Return a relative path without a suffix for each key: inside the folder, and of its own."""
+    """Return a relative path without a suffix for each key: inside the folder, and of its own.
+
+    Keys of a list may be absolute or begin with ``..``; they are then named from their common folder.
+    """
+    paths = [PurePosixPath(os.path.normpath(name_of(key))) for key in keys]
+    if any(path.parts[0] in ("/", "//", "..") for path in paths):
+        paths = [PurePosixPath(os.path.normpath(Path.cwd() / path)) for path in paths]
+        common = os.path.commonpath([path.parent for path in paths])
+        paths = [path.relative_to(common) for path in paths]
     names: dict[str, str] = {}
     taken: set[str] = set()
-    for key in keys:
-        parts = [part for part in PurePosixPath(name_of(key)).parts if part not in ("/", "..")]
-        whole = "/".join(parts)
-        stem = PurePosixPath(whole).with_suffix("").as_posix()
+    for key, path in zip(keys, paths, strict=True):
+        stem, whole = path.with_suffix("").as_posix(), path.as_posix()
         name = next(n for n in (stem, whole, *(f"{stem}-{i}" for i in range(2, len(keys) + 2))) if n not in taken)
         taken.add(name)
         names[key] = name
@@ -152,7 +160,7 @@ def _write_one(
 ) -> None:
     if "pictures" in options.formats:
         with atomic_file(out / "pictures" / f"{name}.jpg") as temporary:
-            temporary.write_bytes(_jpeg(_side_by_side(results, None)))
+            temporary.write_bytes(_jpeg(_side_by_side(results, predictors, None)))
     for predictor, result in zip(predictors, results, strict=True):
         if "yolo" in options.formats:
             with atomic_file(_folder_of(out, predictors, predictor) / "labels" / f"{name}.txt") as temporary:
@@ -182,15 +190,11 @@ def _folder_of(out: Path, predictors: Sequence[Predictor], predictor: Predictor)
     return out / f"{list(predictors).index(predictor) + 1}-{name or 'source'}"
 
 
-def _side_by_side(results: Sequence[ImageDetections], height: int | None) -> Image.Image:
+def _side_by_side(
+    results: Sequence[ImageDetections], predictors: Sequence[Predictor], height: int | None
+) -> Image.Image:
     pictures = [result.plot(height) for result in results]
-    gap = 8 if len(pictures) > 1 else 0
-    sheet = Image.new("RGB", (sum(p.width for p in pictures) + gap * (len(pictures) - 1), pictures[0].height), "white")
-    left = 0
-    for picture in pictures:
-        sheet.paste(picture, (left, 0))
-        left += picture.width + gap
-    return sheet
+    return pictures[0] if len(pictures) == 1 else beside(pictures, [predictor.name for predictor in predictors])
 
 
 def _caption(results: Sequence[ImageDetections], predictors: Sequence[Predictor]) -> str:
