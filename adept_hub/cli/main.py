@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import logging
 import sys
 from collections.abc import Sequence
@@ -24,11 +25,16 @@ unlabeled images in, a pre-trained detector out:
 
 
 def commands() -> dict[str, Command]:
-    """Return the library's commands, then those of installed packages, such as the trainer."""
+    """Return the library's commands, then those of installed packages, such as the trainer.
+
+    An entry point names a module; its ``COMMANDS`` are read when ``adept`` starts, so that a new command of a package
+    needs no new installation.
+    """
     by_name = {command.name: command for command in COMMANDS}
-    for entry in sorted(entry_points(group="adept_hub.commands"), key=lambda e: e.name):
-        command = entry.load()
-        by_name.setdefault(command.name, command)
+    entries = entry_points(group="adept_hub.commands")
+    for module in sorted({entry.module for entry in entries}):
+        for command in importlib.import_module(module).COMMANDS:
+            by_name.setdefault(command.name, command)
     return by_name
 
 

@@ -59,6 +59,14 @@ CASES: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = [
          "settings": ["engine.seed=3", "data.workers=1"], "trackers": ["tensorboard", "mlflow"], "preview": True},
     ),
     (
+        "plan photos --minutes 9 --data a b --data c --skip-damaged --recipe mine.yaml --set engine.seed=3 --out run "
+        "--quiet",
+        "adept_training.calls.plan",
+        ("photos",),
+        {"minutes": 9.0, "data": ["a", "b", "c"], "skip_damaged": True, "recipe": "mine.yaml",
+         "settings": ["engine.seed=3"], "out": "run", "progress": None},
+    ),
+    (
         f"finetune start --data a b --data c --skip-damaged --out run --labels 5shot --like other --resume "
         f"--license mit --relicense --wait {RECIPE}",
         "adept_training.calls.finetune",

@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from adept_training.calls import compare as compare
     from adept_training.calls import evaluate as evaluate
     from adept_training.calls import finetune as finetune
+    from adept_training.calls import plan as plan
     from adept_training.calls import pretrain as pretrain
     from adept_training.calls import propose as propose
     from adept_training.predicting.predictor import load_detector as load_detector
 
 _HOME = {
-    **dict.fromkeys(("compare", "evaluate", "finetune", "pretrain", "propose"), "calls"),
+    **dict.fromkeys(("compare", "evaluate", "finetune", "plan", "pretrain", "propose"), "calls"),
     "load_detector": "predicting.predictor",
 }
 

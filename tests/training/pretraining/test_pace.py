@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import adept_training.pretraining.run as module
+from adept_training.data.loader import Order
 from adept_training.pretraining.pace import Pace
 from adept_training.runtime.journal import Journal
 from adept_training.runtime.state import TrainingProgress
@@ -66,7 +67,7 @@ def test_the_time_of_earlier_sessions_counts(monkeypatch: pytest.MonkeyPatch) ->
     stream, clock = io.StringIO(), iter([100.0, 106.0])
     run: Any = SimpleNamespace(
         progress=TrainingProgress(21), steps=440, recipe=tiny("engine.max_minutes=5"), journal=Journal(None, stream),
-        fabric=SimpleNamespace(device=torch.device("cpu")), seconds=lambda: 240.0,
+        fabric=SimpleNamespace(device=torch.device("cpu")), seconds=lambda: 240.0, order=Order(7, 2, 0),
     )  # fmt: skip
     monkeypatch.setattr(module.time, "perf_counter", lambda: next(clock))
     module.Run.time_pace(run, 1)
@@ -77,3 +78,6 @@ def test_the_time_of_earlier_sessions_counts(monkeypatch: pytest.MonkeyPatch) ->
     told = stream.getvalue()
     assert "pace: 3.0 s per step; at this pace 43 of 440 steps before engine.max_minutes (5)" in told
     assert "--minutes 25 for all steps, --minutes 8 at least" in told
+    # 43 steps of 2 images; BYOL wants 800 passes over 7, 2,800 steps: 240 s + 2,777 x 3 s are 143 minutes.
+    assert "caution: 86 images will be seen (12.3 passes): too little, 1.5% of enough" in told
+    assert "better: about 143 minutes of it, fewer parameters" in told

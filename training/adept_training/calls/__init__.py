@@ -10,5 +10,6 @@ from adept_training.calls.finetuning import evaluate as evaluate
 from adept_training.calls.finetuning import finetune as finetune
 from adept_training.calls.pretraining import pretrain as pretrain
 from adept_training.calls.pretraining import propose as propose
+from adept_training.planning.planner import plan as plan
 
-__all__ = ["compare", "evaluate", "finetune", "pretrain", "propose"]
+__all__ = ["compare", "evaluate", "finetune", "plan", "pretrain", "propose"]

@@ -8,6 +8,7 @@ _TRAIN = "train"
 
 PROPOSALS = Command("proposals", "find selective-search boxes in images", "adept_training.cli.proposals", _TRAIN)
 PRETRAIN = Command("pretrain", "pre-train a detector on unlabeled images", "adept_training.cli.pretrain", _TRAIN)
+PLAN = Command("plan", "plan a pre-training run that fits machine, images and time", "adept_training.cli.plan", _TRAIN)
 REPORT = Command("report", "write a web page about pre-training runs", "adept_training.cli.report", _TRAIN)
 DEMO = Command("demo", "run the bundled weights on the bundled images", "adept_training.demo.command", _TRAIN)
 DATA = Command("data", "check labeled data, or write a subset", "adept_training.cli.data", _TRAIN)
@@ -18,3 +19,8 @@ COMPARE = Command("compare", "compare sources over label budgets", "adept_traini
 DEPLOY = Command("deploy", "convert a fine-tuned detector for another framework", "adept_training.cli.deploy", _TRAIN)
 PREDICT = Command("predict", "find objects in your images: pictures and files", "adept_training.cli.predict", _TRAIN)
 RECIPE = Command("recipe", "list the bundled recipes, or print one in full", "adept_training.cli.recipe", _TRAIN)
+
+#: What ``adept`` lists, in this order.
+COMMANDS = (
+    PROPOSALS, PLAN, PRETRAIN, REPORT, RECIPE, DATA, FINETUNE, EVALUATE, FEWSHOT, COMPARE, PREDICT, DEPLOY, DEMO,
+)  # fmt: skip

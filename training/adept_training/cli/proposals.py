@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     if args.images == "evaluate":
         if args.table is None or args.data is None or args.photographs is not None:
             args.usage_error("evaluate takes TABLE --data DATA [--out DIR] (a folder named evaluate: ./evaluate)")
-        from adept_training.cli.proposals_evaluate import evaluate_table
+        from adept_training.cli.recall.evaluate import evaluate_table
 
         return evaluate_table(args)
     if args.images == "tune":
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
             args.usage_error("tune takes IMAGES --data DATA [--out DIR] (a folder named tune: ./tune)")
         if args.boxes is not None and args.boxes < 1:
             args.usage_error("--boxes takes a number of at least 1")
-        from adept_training.cli.proposals_tune import tune_proposals
+        from adept_training.cli.recall.tune import tune_proposals
 
         return tune_proposals(args)
     if args.data is not None or args.split is not None:

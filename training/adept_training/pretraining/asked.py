@@ -24,6 +24,10 @@ class Asked:
     #: Write RUN/report.html when the run ends in any way.
     report: bool = True
 
+    def start(self, folder: Path, *more: str) -> str:
+        """Return the command that starts a run in ``folder``, with ``more`` options."""
+        return self._words(folder, self.proposals, *more)
+
     def resume(self, folder: Path, *more: str) -> str:
         """Return the command that resumes the run in ``folder``, with ``more`` options."""
         return self._words(folder, self.proposals, *more, "--resume")

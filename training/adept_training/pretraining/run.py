@@ -19,6 +19,7 @@ from adept_hub.errors import TrainingDivergedError
 from adept_hub.models.parts import DetectorParts
 from adept_training.data.loader import Order
 from adept_training.method.model import PretrainModel
+from adept_training.planning.need import look_ahead, need_of, run_lines
 from adept_training.pretraining.origin import PretrainStart
 from adept_training.pretraining.pace import TIMED_STEPS, Pace
 from adept_training.pretraining.recipe import Recipe
@@ -122,11 +123,16 @@ class Run:
         each = (time.perf_counter() - self.timed_from) / (TIMED_STEPS - 1)
         limit = None if minutes is None else 60 * minutes - spent
         pace = Pace(self.progress.step, self.steps, each, limit, spent)
+        method, images, batch = self.recipe.method, self.order.images, self.order.batch_size
+        need = need_of(method.name, method.objective)
+        outlook = look_ahead(need, images, batch, pace.reachable)
         self.journal.record(
             "pace", step=pace.step, seconds_per_step=float(f"{each:.4g}"), reachable=pace.reachable,
-            seconds_left=round(pace.seconds_left, 1),
+            seconds_left=round(pace.seconds_left, 1), seen=outlook.seen, wanted=outlook.wanted, outlook=outlook.verdict,
         )  # fmt: skip
-        for line in pace.lines(datetime.datetime.now().astimezone(), minutes):
+        lines = pace.lines(datetime.datetime.now().astimezone(), minutes)
+        enough = pace.minutes_for(math.ceil(outlook.wanted / batch))
+        for line in [*lines, *run_lines(outlook, need, enough)]:
             self.journal.say(line, "caution" if line.startswith("caution") else "neutral")
 
     def log(self, values: dict[str, float], lr: float, momentum: float) -> None:

@@ -35,6 +35,7 @@ _RECIPES = {
 #: The calls of the trainer that a program makes.
 _TRAINER = (
     "adept_training:propose",
+    "adept_training:plan",
     "adept_training:pretrain",
     "adept_training:finetune",
     "adept_training:evaluate",

@@ -13,10 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from adept_hub.arguments.calls import checked
+from adept_hub.arguments.choices import check_choice
 from adept_hub.errors import ProposalsError
 from adept_training.images import ImageSource, decode
 from adept_training.images.files import read_file
 from adept_training.labels.records import LabeledImage, Split
+from adept_training.proposals.recall.blind_grid import blind_grid
 from adept_training.proposals.recall.evaluate import best_overlaps, counted
 from adept_training.proposals.search.boxes import Boxes, to_proposals
 from adept_training.proposals.search.presets import Preset, get_preset
@@ -26,6 +28,7 @@ from adept_training.proposals.survey import with_size_prior
 Floats = npt.NDArray[np.float64]
 
 MOST_IMAGES, RESAMPLES = 60, 2000
+COMPARED = ("paper", "fixed", "objects")
 _MARGIN = 1.25  # of the labeled objects' sizes
 _SMALLER = 0.08
 
@@ -48,6 +51,7 @@ class Compared:
     recall70: float
     score: float  # their mean
     milliseconds: float  # median per image, this machine
+    behind: tuple[float, float, float]  # the best: low, mean, high as `Tuned.lead`
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class Tuned:
     rows: tuple[Compared, ...]
     lead: tuple[float, float, float]  # low, mean, high; percentage points
     wins: float  # share of resamples of the images in which the best stays ahead of the second
+    grid50: float  # recall at IoU 0.5 of a blind grid of ``boxes`` boxes per image, mean over classes
 
     @property
     def sure(self) -> bool:
@@ -67,49 +72,74 @@ class Tuned:
 
 
 @checked
-def tune(source: ImageSource, split: Split, *, boxes: int = 50, progress: Callable[[str], None] | None = None) -> Tuned:
+def tune(
+    source: ImageSource,
+    split: Split,
+    *,
+    boxes: int = 50,
+    most: int = MOST_IMAGES,
+    presets: Sequence[str] = COMPARED,
+    progress: Callable[[str], None] | None = None,
+) -> Tuned:
     """Search the labeled images of ``split`` with every setting, and compare the recall of ``boxes`` boxes.
 
     Bounds of size come from the labels of the other half of the images, so that they are no better here than later.
 
     Args:
         source: the images that the proposals are for: which sizes recur is looked up there, without labels.
-        split: labeled images; at most 60 of them are used, drawn at random.
+        split: labeled images.
         boxes: boxes per image; presets that do not rank theirs have as many drawn at random.
+        most: labeled images used at most, drawn at random.
+        presets: compare only settings of these.
         progress: called with a line before each setting.
 
     Raises:
-        ProposalsError: fewer than two images have objects.
+        ProposalsError: fewer than two images have objects. OptionValueError: a preset that is not compared.
     """
+    for preset in presets:
+        check_choice("presets", preset, COMPARED)
     useful = [image for image in split.images if counted(image).any()]
     if len(useful) < 2:
         raise ProposalsError(
             f"{split.name} has {len(useful)} images with objects: too few to compare presets.\n"
             "Label at least ten images, and give them with --data."
         )
-    chosen = sorted(np.random.default_rng(0).permutation(len(useful))[:MOST_IMAGES].tolist())
-    images = [useful[i] for i in chosen]
-    rows, scores = [], []
-    labels = np.unique(np.concatenate([image.labels_M[counted(image)] for image in images]))
-    draw = np.random.default_rng(0).integers(0, len(images), (RESAMPLES, len(images)))
-    weight_BI = np.stack([np.bincount(one, minlength=len(images)) for one in draw]).astype(np.float64)
-    for setting in settings(images, source, boxes):
+    chosen = sorted(np.random.default_rng(0).permutation(len(useful))[:most].tolist())
+    labeled = [useful[i] for i in chosen]
+    rows: list[tuple[tuple[str, ...], float, float, float, float]] = []
+    scores: list[Floats] = []
+    labels = np.unique(np.concatenate([image.labels_M[counted(image)] for image in labeled]))
+    draw = np.random.default_rng(0).integers(0, len(labeled), (RESAMPLES, len(labeled)))
+    weight_BI = np.stack([np.bincount(one, minlength=len(labeled)) for one in draw]).astype(np.float64)
+    once = np.ones((1, len(labeled)))
+    for setting in settings(labeled, source, boxes):
+        if setting.preset.name not in presets:
+            continue
         if progress is not None:
             progress(" ".join(setting.options))
-        found, milliseconds = _search(setting, images, boxes)
-        overlaps = [best_overlaps(image, one) for image, one in zip(images, found, strict=True)]
-        totals, hits50, hits70 = _counts(images, overlaps, labels)
-        once = np.ones((1, len(images)))
+        found, milliseconds = _search(setting, labeled, boxes)
+        overlaps = [best_overlaps(image, one) for image, one in zip(labeled, found, strict=True)]
+        totals, hits50, hits70 = _counts(labeled, overlaps, labels)
         recall50, recall70 = _class_mean(once, hits50, totals)[0], _class_mean(once, hits70, totals)[0]
         mean_boxes = float(np.mean([len(one) for one in found]))
-        rows.append(Compared(setting.options, mean_boxes, recall50, recall70, (recall50 + recall70) / 2, milliseconds))
+        rows.append((setting.options, mean_boxes, recall50, recall70, milliseconds))
         scores.append((_class_mean(weight_BI, hits50, totals) + _class_mean(weight_BI, hits70, totals)) / 2)
-    order = sorted(range(len(rows)), key=lambda s: -rows[s].score)
-    lead_B = scores[order[0]] - scores[order[1]]
-    low, high = np.percentile(lead_B, [2.5, 97.5]).tolist()
-    objects = sum(int(counted(image).sum()) for image in images)
-    mean = rows[order[0]].score - rows[order[1]].score
-    return Tuned(len(images), objects, tuple(rows[s] for s in order), (low, mean, high), float((lead_B > 0).mean()))
+    mean = [(recall50 + recall70) / 2 for _, _, recall50, recall70, _ in rows]
+    order = sorted(range(len(rows)), key=lambda s: -mean[s])
+    first = order[0]
+    compared = []
+    for s in order:
+        options, mean_boxes, recall50, recall70, milliseconds = rows[s]
+        low, high = np.percentile(scores[first] - scores[s], [2.5, 97.5]).tolist()
+        behind = (low, mean[first] - mean[s], high)
+        compared.append(Compared(options, mean_boxes, recall50, recall70, mean[s], milliseconds, behind))
+    second = min(1, len(order) - 1)
+    wins = float((scores[first] > scores[order[second]]).mean())
+    objects = sum(int(counted(image).sum()) for image in labeled)
+    grids = [best_overlaps(image, blind_grid((image.width, image.height), boxes)) for image in labeled]
+    totals, hits50, _ = _counts(labeled, grids, labels)
+    grid50 = float(_class_mean(once, hits50, totals)[0])
+    return Tuned(len(labeled), objects, tuple(compared), compared[second].behind, wins, grid50)
 
 
 def settings(images: Sequence[LabeledImage], source: ImageSource, boxes: int) -> list[Setting]:

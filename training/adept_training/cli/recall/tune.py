@@ -24,7 +24,7 @@ def tune_proposals(args: argparse.Namespace) -> int:
     """
     from adept_hub.cli.output import print_json, print_line
     from adept_hub.io.write import atomic_file
-    from adept_training.cli.proposals_evaluate import choose_split
+    from adept_training.cli.recall.evaluate import choose_split
     from adept_training.images import open_images
     from adept_training.labels.datasets import open_data
     from adept_training.proposals.recall.tune import tune

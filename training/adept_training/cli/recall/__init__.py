@@ -1,0 +1,1 @@
+"""Implement ``adept proposals evaluate`` and ``tune``."""
