@@ -94,7 +94,12 @@ def test_an_unreadable_photograph_is_replaced_and_counted(tmp_path: Path) -> Non
     (tmp_path / "005.png").unlink()
     batch = next(iter(make_loader(samples, Steps(Order(10, 10, seed=0), 0, 1), workers=0)))
     assert batch.replaced_N.sum() == 2
-    assert (samples[0, 4].views[0].pixels_NHWC == samples[0, 4].views[0].pixels_NHWC).all()
+    # Of ten images in ten steps, the fourth and the fifth are the sixth.
+    order = [index for _, index in Order(10, 10, seed=0).places(0)]
+    assert batch.image_N.tolist() == [6 if index in (4, 5) else index for index in order]
+    for index in (4, 5):
+        sample = samples[0, index]
+        assert (sample.replaced_N, sample.image_N) == (True, 6)
 
 
 def test_a_folder_that_vanished_is_told(tmp_path: Path) -> None:

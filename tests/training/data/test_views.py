@@ -120,6 +120,12 @@ def test_boxes_are_drawn_without_replacement_and_shared() -> None:
     assert np.array_equal(both.boxes1_S[0].ids_K, both.boxes2.ids_K)
     assert np.array_equal(both.boxes1_S[1].ids_K, both.boxes3.ids_K)
     assert not np.array_equal(both.boxes2.ids_K, both.boxes3.ids_K)
+    for drawn in (views, both):  # the RPN's targets are those of V1 and V2, and no other box is drawn
+        assert np.array_equal(drawn.targets1.ids_K, drawn.boxes2.ids_K)
+    rest = dataclasses.replace(SEPARATE, other_boxes=40)
+    others = draw_views(np.random.default_rng(0), np.zeros((HEIGHT, WIDTH, 3), np.uint8), boxes, rest)
+    left = set(others.others1.ids_K[others.others1.real_K].tolist())
+    assert left == set(range(40)) - set(others.boxes1_S[0].ids_K.tolist())
 
 
 def test_boxes_that_views_share_are_seen_by_both_crops() -> None:
