@@ -29,6 +29,15 @@ def test_cells_are_complete_pairs_seed_by_seed() -> None:
     two = Budget(2, "img")
     expected = [Cell(source, two, seed, "") for seed in (0, 1) for source in ("plain", "other")]
     assert list(_plan(2).cells()) == expected
+    several = replace(_plan(2), budgets=("1img", "50%"), variants={"one": FinetuneRecipe(), "two": FinetuneRecipe()})
+    order = [
+        (seed, word, variant, source)
+        for seed in (0, 1)
+        for word in ("1img", "50%")
+        for variant in ("one", "two")
+        for source in ("plain", "other")
+    ]
+    assert [(c.seed, str(c.budget), c.variant, c.source) for c in several.cells()] == order
 
 
 def test_a_smaller_plan_in_the_same_folder_returns_its_own_cells_only(
