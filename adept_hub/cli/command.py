@@ -22,12 +22,13 @@ class CommandModule(Protocol):
 
 @dataclass(frozen=True)
 class Command:
-    """A command; ``extra`` is the extra of adept-hub that its module needs, if any."""
+    """A command; ``extra`` is the extra of adept-hub that its module needs, if any, and ``group`` one of `GROUPS`."""
 
     name: str
     help: str
     module: str
     extra: str = ""
+    group: str = "more"
 
     def load(self) -> CommandModule:
         """Import the module.
@@ -48,18 +49,31 @@ class Command:
         return MissingExtraError(f"adept {self.name}", self.extra, package)
 
 
+#: Groups of commands in the main help, each with an example.
+GROUPS = {
+    "use weights": "adept export adept_joint --to detectron2 --out weights",
+    "pre-train on your images": "adept pretrain --images IMAGES --recipe own_photos_cpu --out runs/mine",
+    "train and test on your labels": "adept finetune runs/mine --data voc:DIR --out runs/tuned",
+    "publish": "adept push runs/mine ORG/NAME",
+    "more": "",
+}
+_USE, _PUBLISH = "use weights", "publish"
+
 COMMANDS = (
-    Command("list", "list models and their published weights", "adept_hub.cli.list_models"),
-    Command("info", "show the details of a model", "adept_hub.cli.info"),
-    Command("pull", "fetch and verify a checkpoint", "adept_hub.cli.pull"),
-    Command("export", "export a checkpoint to torchvision, Detectron2 or MMDetection", "adept_hub.cli.export"),
+    Command("list", "list models and their published weights", "adept_hub.cli.list_models", group=_USE),
+    Command("info", "show the details of a model", "adept_hub.cli.info", group=_USE),
+    Command("pull", "fetch and verify a checkpoint", "adept_hub.cli.pull", group=_USE),
+    Command(
+        "export", "export a checkpoint to torchvision, Detectron2 or MMDetection", "adept_hub.cli.export", group=_USE
+    ),
     Command(
         "import",
         "import weights of another project (SoCo, AlignDet, MoCo, ...)",
         "adept_hub.cli.import_weights",
+        group=_USE,
     ),
-    Command("doctor", "check a detector's config against a checkpoint", "adept_hub.cli.doctor"),
-    Command("verify", "verify the digests of checkpoints", "adept_hub.cli.verify"),
-    Command("push", "push a checkpoint or a run to the Hub", "adept_hub.cli.push"),
-    Command("card", "print or write a checkpoint's model card", "adept_hub.cli.card"),
+    Command("doctor", "check a detector's config against a checkpoint", "adept_hub.cli.doctor", group=_USE),
+    Command("verify", "verify the digests of checkpoints", "adept_hub.cli.verify", group=_USE),
+    Command("push", "push a checkpoint or a run to the Hub", "adept_hub.cli.push", group=_PUBLISH),
+    Command("card", "print or write a checkpoint's model card", "adept_hub.cli.card", group=_PUBLISH),
 )

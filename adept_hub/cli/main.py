@@ -6,22 +6,15 @@ import argparse
 import importlib
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 
 import adept_hub
-from adept_hub.cli.command import COMMANDS, Command
+from adept_hub.cli.command import COMMANDS, GROUPS, Command
 from adept_hub.cli.output import outlets
 from adept_hub.cli.parser import Parser
 from adept_hub.errors import AdeptError
 from adept_hub.words.sanitize import clean
-
-EPILOG = """\
-unlabeled images in, a pre-trained detector out:
-  adept demo                                            try the bundled weights
-  adept pretrain --images IMAGES --recipe own_photos_cpu --out runs/mine
-  adept export runs/mine --to detectron2 --out mine_d2
-"""
 
 
 def commands() -> dict[str, Command]:
@@ -42,18 +35,30 @@ def build_parser(command_name: str | None) -> argparse.ArgumentParser:
     """Build the parser with the arguments of only the chosen command, so that only its module is imported."""
     parser = Parser(
         prog="adept",
+        usage="adept [-h] [-V] COMMAND ...",
         description="Detectors pre-trained without labels: backbone, FPN, RPN and RoI head.",
-        epilog=EPILOG,
+        epilog=_grouped(commands()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"adept-hub {adept_hub.__version__}")
-    sub = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    parser.add_argument("-V", "--version", action="version", version=f"adept-hub {adept_hub.__version__}")
+    sub = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, help=argparse.SUPPRESS, prog="adept")
     for name, command in commands().items():
-        child = sub.add_parser(name, help=command.help, description=_sentence(command.help))
+        child = sub.add_parser(name, description=_sentence(command.help))
         if name == command_name:
             child.add_argument("--debug", action="store_true", help="show the traceback of an error")
             command.load().add_arguments(child)
     return parser
+
+
+def _grouped(known: Mapping[str, Command]) -> str:
+    """Return the commands by group, each group with an example: the lower part of the main help."""
+    lines = []
+    for group, example in GROUPS.items():
+        inside = [command for command in known.values() if command.group == group]
+        if inside:
+            lines += ["", f"{group}:", *(f"  {command.name:<11}{command.help}" for command in inside)]
+            lines += [f"  example: {example}"] if example else []
+    return "\n".join([*lines[1:], "", "The options of a command: adept COMMAND --help"]) + "\n"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,6 +88,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str], command: str | None) -> int:
+    if not words:
+        build_parser(None).print_help()
+        return 0
     try:
         args = build_parser(command).parse_args(words)
     except SystemExit:

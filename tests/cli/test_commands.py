@@ -80,7 +80,7 @@ def test_an_unknown_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert "soco_r50_fpn" in mistake(capsys, "info", "soco_r51_fpn")
 
 
-@pytest.mark.parametrize("words", [[], ["nonsense"], ["info"], ["pull"], ["push", "x"], ["list", "--method", "x"]])
+@pytest.mark.parametrize("words", [["nonsense"], ["info"], ["pull"], ["push", "x"], ["list", "--method", "x"]])
 def test_bad_usage_is_status_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(words)

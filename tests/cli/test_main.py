@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 
 import pytest
 
+from adept_hub import __version__
 from adept_hub.cli import main as cli
-from adept_hub.cli.command import Command
+from adept_hub.cli.command import GROUPS, Command
 from adept_hub.errors import DiskFullError, MissingExtraError, SourceError
 
 
@@ -58,7 +60,7 @@ def test_a_bug_is_not_dressed_up_as_a_mistake(monkeypatch) -> None:
         cli.main(["work"])
 
 
-@pytest.mark.parametrize("words", [[], ["nonsense"], ["work", "--speed", "fast"], ["work", "--what"]])
+@pytest.mark.parametrize("words", [["nonsense"], ["work", "--speed", "fast"], ["work", "--what"]])
 def test_bad_usage_is_status_2(monkeypatch, words: list[str]) -> None:
     _install(monkeypatch, DiskFullError("never"))
     with pytest.raises(SystemExit) as stopped:
@@ -90,3 +92,25 @@ def test_help_and_list_import_neither_torch_nor_the_trainers_libraries() -> None
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{words}: {done.stderr}"
+
+
+def test_without_a_command_the_help_lists_all_by_group(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("usage: adept [-h] [-V] COMMAND ...\n")
+    listed = re.findall(r"^  (\w+) +\w", text[text.index("use weights:") :], re.MULTILINE)
+    assert sorted(listed) == sorted(cli.commands())
+    assert {command.group for command in cli.commands().values()} <= set(GROUPS)
+    for group, example in GROUPS.items():
+        assert not example or f"  example: {example}\n" in text[text.index(f"{group}:") :]
+
+
+def test_the_package_is_the_command_too() -> None:
+    asked = [sys.executable, "-m", "adept_hub", "-V"]
+    assert subprocess.run(asked, capture_output=True, text=True, check=True).stdout == f"adept-hub {__version__}\n"
+
+
+def test_a_command_names_itself_in_its_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["pull", "--help"])
+    assert capsys.readouterr().out.startswith("usage: adept pull ")
