@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from adept_hub.errors import RecipeError
+from adept_hub.spec import Preprocessing
 from adept_training.data.loader import Order, Samples, Steps, make_loader
 from adept_training.method.adept import Adept
 from adept_training.pretraining import compiled
 from adept_training.pretraining.compiled import compile_networks
-from tests.training.support import RandomBoxes, tiny, write_photographs
+from adept_training.pretraining.setup import make_model, make_samples
+from tests.training.support import RandomBoxes, tiny, tiny_detection, write_photographs
 
 
 @pytest.fixture
@@ -48,6 +50,29 @@ def test_a_compiled_step_is_the_eager_one(tmp_path: Path) -> None:
         torch.testing.assert_close(same_gradients[name], gradient, atol=1e-6, rtol=1e-5)
     for name, value in state.items():  # running statistics move once a pass, compiled or not
         torch.testing.assert_close(same_state[name], value, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("_float64")
+def test_detection_compiles_what_sees_every_step_the_same_shapes(tmp_path: Path) -> None:
+    source, recipe = write_photographs(tmp_path, 4), tiny_detection("engine.precision=fp64")
+    samples = make_samples(recipe, source, RandomBoxes(), source.keys(), None)
+    batch = next(iter(make_loader(samples, Steps(Order(4, 4, 0), 0, 1), workers=0)))
+    torch._dynamo.reset()
+    seen: list[int] = []
+
+    def count(graph: torch.fx.GraphModule, _: object) -> object:
+        seen.append(len(graph.graph.nodes))
+        return graph.forward
+
+    losses = []
+    for compile_too in (False, True):
+        torch.manual_seed(0)
+        model = make_model(recipe, 4, Preprocessing()).double().train()
+        if compile_too:
+            compile_networks(model, "cpu", 1, backend=count)
+        losses.append(model(batch).loss.item())
+    assert losses[1] == pytest.approx(losses[0], abs=1e-9)
+    assert len(seen) == 2, "backbone and FPN, and not the RoI head, whose boxes differ in number"
 
 
 def test_every_part_with_operations_is_compiled(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import adept_hub
+import adept_training
 import adept_training.pretraining.pretrain as module
 from adept_hub.checkpoint.folder import read_config, read_tensors
 from adept_hub.convert.export import export_state, import_state
@@ -23,6 +24,7 @@ from adept_training.images import ImageSource
 from adept_training.pretraining import setup
 from adept_training.pretraining.asked import Asked
 from adept_training.pretraining.pretrain import PretrainResult, pretrain
+from tests.training.conftest import TINY as TINY_TUNING
 from tests.training.pretraining.test_pretrain import _log, _same, _state
 from tests.training.support import RandomBoxes, tiny_detection, write_photographs
 
@@ -77,6 +79,18 @@ def test_the_export_loads_into_every_framework_and_is_fine_tuned(whole: Path) ->
         assert back.keys() == tensors.keys()
     tuned = build_detector(str(whole), 2, load_finetune_recipe("cpu_small").detector, seed=0)
     assert torch.equal(tuned.rpn.head.cls_logits.weight, tensors["rpn.cls_logits.weight"])
+
+
+def test_a_run_is_fine_tuned_and_compared_with_scratch(whole: Path, voc: Path, tmp_path: Path) -> None:
+    tuned = adept_training.finetune(str(whole), f"voc:{voc}", tmp_path / "tuned", device="cpu", settings=TINY_TUNING)
+    config = read_config(tmp_path / "tuned" / "last")
+    assert tuned.iterations == 6
+    assert (config.name, config.provenance.method) == ("detection_r18_fpn16.finetuned", "detection")
+    table = adept_training.compare(
+        ["scratch", str(whole)], f"voc:{voc}", tmp_path / "compare", budgets=["2img"], seeds=1, device="cpu",
+        settings=TINY_TUNING,
+    )  # fmt: skip
+    assert {cell.source for cell in table.cells} == {"scratch", "whole"}
 
 
 @pytest.mark.parametrize("cache", [False, True])

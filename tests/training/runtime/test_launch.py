@@ -16,11 +16,16 @@ import torch
 from adept_training.pretraining.pretrain import pretrain
 from adept_training.runtime.launch import GlobalBatchNorm
 from adept_training.runtime.state import saved_states
-from tests.training.support import RandomBoxes, tiny, write_photographs
+from tests.training import support
+from tests.training.support import RandomBoxes, write_photographs
 
 STEPS = 20
-SETTINGS = ("schedule.epochs=10", "engine.batch_size=8", "engine.precision=fp64", "views.sizes=[32,32,32]",
-            "method.projector_norm=true")  # fmt: skip
+SETTINGS = ("schedule.epochs=10", "engine.batch_size=8", "engine.precision=fp64", "views.sizes=[32,32,32]")
+#: Each of its own recipe of `tests.training.support`.
+METHODS = {
+    "tiny": ("method.projector_norm=true",),
+    "tiny_detection": ("views.sizes=[64,64,64]", "optimizer.lr=0.001", "optimizer.rpn_lr=null"),
+}
 
 PROGRAM = """
 import sys
@@ -28,23 +33,25 @@ from pathlib import Path
 import torch
 from adept_training.pretraining.pretrain import pretrain
 from adept_training.images import open_images
-from tests.training.support import RandomBoxes, tiny
+from tests.training import support
+from tests.training.support import RandomBoxes
 torch.set_num_threads(1)
-pretrain(tiny(*sys.argv[3:]), open_images(sys.argv[1]), RandomBoxes(), Path(sys.argv[2]))
+pretrain(getattr(support, sys.argv[3])(*sys.argv[4:]), open_images(sys.argv[1]), RandomBoxes(), Path(sys.argv[2]))
 """
 
 
 @pytest.mark.slow
-def test_two_processes_equal_one(tmp_path: Path) -> None:
-    source = write_photographs(tmp_path / "photographs", 16)
-    pretrain(tiny(*SETTINGS), source, RandomBoxes(), tmp_path / "one")
+@pytest.mark.parametrize("make", METHODS)
+def test_two_processes_equal_one(make: str, tmp_path: Path) -> None:
+    source, settings = write_photographs(tmp_path / "photographs", 16), (*SETTINGS, *METHODS[make])
+    pretrain(getattr(support, make)(*settings), source, RandomBoxes(), tmp_path / "one")
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program)]
     folders = [str(tmp_path / "photographs"), str(tmp_path / "two")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(
-        [*command, *folders, *SETTINGS], env=environment, capture_output=True, text=True, timeout=600, check=False
+        [*command, *folders, make, *settings], env=environment, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
     one, two = (

@@ -142,7 +142,10 @@ def duration(seconds: float) -> str:
 
 def progress_line(step: int, steps: int, values: dict[str, float], remaining: float) -> str:
     """Format step, loss and its terms, speed, data wait and ETA; the rest is in the log."""
-    shown = ("contrast_12", "contrast_13", "rpn_objectness", "rpn_box", "spread_target", "retrieval")
+    shown = (
+        "contrast_12", "contrast_13", "rpn_objectness", "rpn_box", "head_class", "head_box", "spread_target",
+        "retrieval",
+    )  # fmt: skip
     terms = "  ".join(f"{name} {values[name]:.3f}" for name in shown if name in values)
     return (
         f"step {step}/{steps}  loss {values['loss']:.3f}  {terms}  lr {values['lr']:.3g}  "
