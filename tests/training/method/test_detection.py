@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from adept_hub.models.parts import STRIDES
 from adept_hub.spec import PARTS, Preprocessing
 from adept_training.data.detector_view import DetectorBatch
 from adept_training.data.loader import Order, Steps, make_loader
 from adept_training.method import detection as module
 from adept_training.method.detection import Detection
 from adept_training.method.rois import RoIs
+from adept_training.method.rpn import make_anchors
 from adept_training.pretraining.setup import make_model, make_samples
 from tests.training.support import RandomBoxes, tiny_detection, write_photographs
 
@@ -68,6 +70,23 @@ def test_an_object_has_the_class_of_its_image_and_rank(tmp_path: Path, monkeypat
             assert int(label) - 1 in [4 * int(batch.image_N[image]) + r for r in rank]
             checked += 1
     assert checked >= 4
+
+
+def test_others_are_no_background_to_the_rpn_and_to_the_head(tmp_path: Path) -> None:
+    settings = ("views.other_boxes=60", "method.rpn.batch_per_image=100000", "method.detection.rois=1000")
+    model, batch = _made(tmp_path, *settings)
+    model.eval()
+    maps = [torch.zeros(1, 1, 64 // stride, 64 // stride) for stride in STRIDES]
+    anchors_K4 = torch.cat(make_anchors(model.spec.anchors, maps))[::16][:64].clamp(0, 64)
+    boxes_NK4 = anchors_K4.expand(4, 64, 4).contiguous()
+    plain, careful = (
+        model(batch._replace(others=batch.others._replace(boxes_NK4=boxes_NK4, real_NK=torch.full((4, 64), real))))
+        for real in (False, True)
+    )
+    assert careful.terms["rpn_objectness"] < plain.terms["rpn_objectness"]
+    assert careful.terms["rpn_box"] == plain.terms["rpn_box"]
+    assert careful.stats["head_objects"] == plain.stats["head_objects"]
+    assert careful.terms["head_class"] != plain.terms["head_class"]
 
 
 def test_a_batch_without_objects_trains_nothing_and_keeps_every_gradient(tmp_path: Path) -> None:
