@@ -49,7 +49,7 @@ def compare(
         skip_damaged: leave damaged images and records out instead of refusing the data.
         device: ``auto``, ``cpu`` or ``cuda``.
         settings: single values of the recipe as on the command line, such as ``engine.seed=3``; after ``sections``.
-        command: what the page says it was made by.
+        command: command line that the page quotes.
         **sections: fields of the fine-tuning recipe by section.
 
     Raises:

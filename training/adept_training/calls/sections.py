@@ -1,4 +1,4 @@
-"""What the calls take in place of a file: sections of a recipe, single settings, and words for labeled images."""
+"""Arguments of the calls: sections of a recipe, the recipe of a resumed run, and labeled images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Implement ``adept predict``: find objects in one's own images."""
+"""Implement ``adept predict``: find objects in images."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def draw_colors(
 
 
 class ColorPlan(NamedTuple):
-    """Which samples each operation changes. The counts are numbers: a GPU is not waited for to learn them."""
+    """Samples that each operation changes. The counts are plain numbers, so that they need no synchronization."""
 
     #: Rows of the batch, int64: those of brightness, contrast, saturation and hue, at each of four positions, then
     #: those to blur.

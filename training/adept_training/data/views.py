@@ -35,7 +35,7 @@ UNCUT = np.zeros((0, 0, 3), dtype=np.uint8)
 
 @dataclass(frozen=True)
 class ViewsRecipe:
-    """How views and their boxes are drawn; the defaults are the paper's where it speaks, SoCo's where it does not."""
+    """Sampling of views and their boxes; the defaults are the paper's, or SoCo's where the paper gives none."""
 
     #: Side of V1, V2 and V3 in pixels.
     sizes: tuple[Side, Side, Side] = (224, 224, 112)

@@ -1,4 +1,4 @@
-"""What the loop, the probes and the export see of every method: its networks, and the output of a step."""
+"""Interface of all methods to the loop, the probes and the export: networks, and the output of a step."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class MethodRecipe:
 
     @property
     def freezes(self) -> bool:
-        """Whether all parts but the RPN are those of the start, unchanged."""
+        """Return whether all parts but the RPN stay as they are in the start."""
         return self.name == "adept_separate"
 
     @property

@@ -1,1 +1,1 @@
-"""Run a detector on images of one's own: boxes as objects, pictures and files."""
+"""Run a detector on images: detections as Python objects, pictures and files."""

@@ -42,7 +42,7 @@ def draw_detections(
     Args:
         pixels_HW3: RGB uint8.
         detections: in pixels of the image.
-        classes: names of the classes 1, 2, ...; a single class is not written beside each box.
+        classes: names of the classes 1, 2, ...; a single class is not written on each box.
         height: of the picture in pixels; by default that of the image.
     """
     scale = 1.0 if height is None else height / pixels_HW3.shape[0]
@@ -70,7 +70,7 @@ def beside(pictures: Sequence[Image.Image], titles: Sequence[str]) -> Image.Imag
         sheet.paste(picture, (left, _TITLE))
         shown = title
         while len(shown) > 1 and font.getlength(shown) > picture.width - 4:
-            shown = shown[1:]  # the end of a path tells more
+            shown = shown[1:]  # the end of a path is more specific
         ImageDraw.Draw(sheet).text((left + 2, 3), shown, fill=(0, 0, 0), font=font)
         left += picture.width + _GAP
     return sheet

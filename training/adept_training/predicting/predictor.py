@@ -62,7 +62,7 @@ class Predictor:
 
         Args:
             images: paths, RGB arrays uint8 (H, W, 3), or PIL images.
-            score: least score of a detection. The objectness of regions is no probability and is not compared.
+            score: least score of a detection. It does not apply to regions, whose objectness is not a probability.
             most: number of detections per image at most; by default the detector's own, or 12 regions.
             batch_size: images per pass; batches are padded, so that scores may differ slightly from single images.
 

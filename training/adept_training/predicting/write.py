@@ -35,7 +35,7 @@ _ON_PAGE, _HEIGHT = 48, 300
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """What to keep of the detections, and what to write; see `Predictor.predict`."""
+    """Limits of the detections (see `Predictor.predict`) and formats of the files."""
 
     score: float = 0.3
     most: int | None = None
@@ -45,7 +45,7 @@ class PredictOptions:
 
 @dataclass
 class Predicted:
-    """What was written: detections by image and predictor, and the images that could not be read."""
+    """Result: number of images and of detections per predictor, and the unreadable images with their errors."""
 
     out: Path
     images: int = 0
@@ -82,7 +82,7 @@ def predict_images(
         source: the images.
         out: folder, new or empty.
         options: formats and limits.
-        title: of the page; ``command``: what it was made by.
+        title: of the page; ``command``: command line that it quotes.
         stream: of the progress bar; None: no bar.
 
     Raises:
@@ -122,7 +122,7 @@ def predict_images(
 
 
 def safe_names(keys: Sequence[str]) -> dict[str, str]:
-    """Return a relative path without a suffix for each key: inside the folder, and of its own.
+    """Return a relative path without a suffix for each key: unique and inside the folder.
 
     Keys of a list may be absolute or begin with ``..``; they are then named from their common folder.
     """

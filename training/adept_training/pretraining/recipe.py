@@ -29,7 +29,7 @@ Steps = Annotated[int, Range(0, 1_000_000_000)]
 
 @dataclass(frozen=True)
 class DataRecipe:
-    """Where boxes come from when none are given, and what is held out."""
+    """Default source of the boxes, held-out images and the loader."""
 
     #: Preset of `adept proposals`.
     proposals: str = "paper"
@@ -103,7 +103,7 @@ class ExportRecipe:
 
 @dataclass(frozen=True)
 class EngineRecipe:
-    """How the run is carried out; none of it but batch size, seed, precision and compile changes the weights."""
+    """Execution of the run; only batch size, seed, precision and compile change the weights."""
 
     #: Images per step, over all processes.
     batch_size: Annotated[int, Range(1, 65_536)] = 1024

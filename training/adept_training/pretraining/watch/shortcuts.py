@@ -1,4 +1,4 @@
-"""What the RoI head's features have learned that is no object: the color of a box, and the image that it is from.
+"""Measure shortcuts in the RoI head's features: the color of a box, and the image that it comes from.
 
 Legend: N images, M boxes, B boxes of all images, D dimensions.
 """
