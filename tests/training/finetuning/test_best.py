@@ -14,6 +14,7 @@ from adept_training.finetuning.detector import load_detector
 from adept_training.finetuning.recipe import load_finetune_recipe
 from adept_training.finetuning.run import finetune
 from adept_training.labels.datasets import open_data
+from adept_training.runtime.state import saved_states
 from tests.training.conftest import TINY
 
 SETTINGS = ["schedule.iterations=8", "engine.evaluations=4", "schedule.warmup=1", "norms.precise_batches=0"]
@@ -41,6 +42,11 @@ def told(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Tol
     return one
 
 
+def _seconds(run: Path) -> float:
+    """Time of training by the newest checkpoint."""
+    return float(torch.load(saved_states(run / "checkpoints")[-1], weights_only=True)["seconds"])
+
+
 @pytest.mark.parametrize(
     ("told", "best"),
     [
@@ -59,7 +65,10 @@ def test_the_best_is_the_one_of_highest_validation_ap(
     # The session ends between the second evaluation and the third, and another goes on.
     source, run = str(make_checkpoint()[0]), tmp_path / "run"
     finetune(source, data, recipe, run, accelerator="cpu", stop_at=5)
+    seconds = [_seconds(run)]
     outcome = finetune(source, data, recipe, run, accelerator="cpu", resume=True)
+    seconds += [_seconds(run), json.loads((run / "metrics.json").read_text())["seconds"] + 0.1]
+    assert 0 < seconds[0] < seconds[1] < seconds[2], "the time of both sessions"
     assert len(told.weights) == 4
     assert all(not torch.equal(a, b) for a, b in zip(told.weights, told.weights[1:], strict=False))
     kept, config = load_detector(run / "best")
