@@ -1,0 +1,70 @@
+"""What a pre-training does by the clock: checkpoints by minutes, the remaining time, and its threads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import adept_training.pretraining.pretrain as module
+import adept_training.pretraining.run as run_module
+from adept_training.pretraining.asked import Asked
+from adept_training.pretraining.pretrain import pretrain
+from adept_training.pretraining.run import Run
+from adept_training.runtime.journal import Meter
+from tests.training.support import RandomBoxes, tiny, write_photographs
+
+QUICK = ("method.name=soco", "views.sizes=[32,32,32]", "engine.precision=fp32")
+
+
+def _pretrain(folder: Path, *settings: str) -> None:
+    source = write_photographs(folder / "photographs", 8)
+    pretrain(tiny(*QUICK, *settings), source, RandomBoxes(), folder / "run", asked=Asked(report=False))
+
+
+class Clock:
+    """The clock of the training loop, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+def test_a_checkpoint_is_due_after_so_many_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, saved = Clock(), []
+    real = module.set_lr
+
+    def twenty_seconds(*words: Any) -> float:
+        clock.now += 20
+        return real(*words)
+
+    monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(module, "set_lr", twenty_seconds)
+    monkeypatch.setattr(Run, "save", lambda self: saved.append(self.progress.step))
+    _pretrain(tmp_path, "schedule.epochs=5", "engine.checkpoint_minutes=1")
+    assert saved == [4, 8, 10], "after 80 seconds, after 80 more, and at the end"
+
+
+@pytest.mark.parametrize(("minutes", "least", "most"), [("null", 1200.0, 1200.0), ("2", 40.0, 120.0)])
+def test_the_remaining_time_is_that_of_the_steps_or_of_the_limit(
+    minutes: str, least: float, most: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four images a step at one image in a hundred seconds; three steps are left after the first."""
+    shown: list[float] = []
+    real = Meter.take
+    monkeypatch.setattr(Meter, "take", lambda self: real(self) | {"images_per_s": 0.01})
+    monkeypatch.setattr(run_module, "progress_line", lambda *words: shown.append(words[-1]) or "")
+    _pretrain(tmp_path, "schedule.epochs=2", "engine.log_every=1", f"engine.max_minutes={minutes}")
+    assert least <= shown[0] <= most
+    assert shown[-1] == 0
+
+
+def test_the_threads_of_the_recipe_are_torch_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    _pretrain(tmp_path, "schedule.epochs=1", "engine.threads=3")
+    assert asked[:1] == [3]
