@@ -31,6 +31,8 @@ from adept_training.labels.records import Data, Split
 from adept_training.labels.subsets import Budget, draw, parse_budget, save_subset
 from adept_training.metrics.evaluate import evaluate
 from adept_training.runtime.first_process import owns
+from adept_training.runtime.journal import duration
+from adept_training.runtime.progress import progress_bar
 
 _log = logging.getLogger(__name__)
 
@@ -130,6 +132,9 @@ def run_plan(
     _refuse_other_weights(out, done, weights)
     pool = pool or data.pool()
     cells = list(plan.cells())
+    missing = sum(cell.key not in done for cell in cells)
+    _log.info("%d runs, %d of them finished before", len(cells), len(cells) - missing)
+    started, finished = time.perf_counter(), 0
     for count, cell in enumerate(cells, start=1):
         subset = draw(pool, cell.budget, cell.seed)
         save_subset(out / "subsets" / f"{_file_name(cell.budget)}-seed{cell.seed}.json", subset, cell.budget, cell.seed)
@@ -138,10 +143,12 @@ def run_plan(
         result = run_cell(cell, plan, data, subset, accelerator=accelerator)
         done[cell.key] = result
         _keep(out, result, plan.digest(data))
+        finished += 1
+        left = (time.perf_counter() - started) / finished * (missing - finished)
         _log.info(
-            "%d/%d  %s, %s, seed %d%s: AP %.2f, AP50 %.2f  (%.0f s)", count, len(cells), cell.source, cell.budget,
+            "%d/%d  %s, %s, seed %d%s: AP %.2f, AP50 %.2f  (%.0f s)%s", count, len(cells), cell.source, cell.budget,
             cell.seed, f", {cell.variant}" if len(plan.variants) > 1 else "", result.metrics["AP"] or 0,
-            result.metrics["AP50"] or 0, result.seconds,
+            result.metrics["AP50"] or 0, result.seconds, f", about {duration(left)} left" if left else "",
         )  # fmt: skip
     planned = {cell.key for cell in cells}
     return [result for key, result in done.items() if key in planned]
@@ -158,7 +165,14 @@ def run_cell(cell: Cell, plan: ComparisonPlan, data: Data, subset: Split, *, acc
     recipe = recipe.resolved(len(samples), fabric.device.type != "cpu")
     model = build_detector(source, len(data.classes), recipe.detector, cell.seed, plan.spec, plan.pixels)
     fit = prepare(model, samples, recipe, fabric)
-    train(fit, lambda *_: False)
+    what = f"{cell.source}, {cell.budget}, seed {cell.seed}"
+    with progress_bar(recipe.schedule.iterations, what, " iterations") as bar:
+
+        def count(step: int, _: object) -> bool:
+            bar.update(step - bar.n)
+            return False
+
+        train(fit, count)
     with fit.precise():
         report = evaluate(fit.model, data.report_split)
     return RunResult(

@@ -21,6 +21,7 @@ from adept_training.labels.identity import ImageKey
 from adept_training.labels.pixels import readable_pixels
 from adept_training.labels.records import LabeledImage, Split
 from adept_training.metrics.detections import Detections
+from adept_training.runtime.progress import track
 
 #: Proposals per image that are kept for AR@1000.
 PROPOSALS = 1000
@@ -67,7 +68,7 @@ def predict_each(model: GeneralizedRCNN, split: Split, *, heads: bool = True) ->
     """
     model.eval()
     with _more_proposals(model) as limit:
-        for image in split.images:
+        for image in track(split.images, len(split.images), f"evaluating on {split.name}", " images"):
             yield _predict_image(model, image, limit if heads else None)
 
 

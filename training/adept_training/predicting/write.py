@@ -13,7 +13,6 @@ from typing import TextIO
 
 import numpy as np
 from PIL import Image
-from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
 from adept_hub.errors import ImageDecodeError, ImagesError, OutputExistsError
 from adept_hub.io.folder_lock import LOCK, OWNER
@@ -26,6 +25,7 @@ from adept_training.predicting.detections import ImageDetections
 from adept_training.predicting.draw import beside
 from adept_training.predicting.formats import as_coco, as_yolo, csv_head, csv_rows
 from adept_training.predicting.predictor import Pixels, Predictor
+from adept_training.runtime.progress import progress_bar
 
 FORMATS = ("pictures", "coco", "yolo", "csv")
 PAGE = "index.html"
@@ -83,7 +83,7 @@ def predict_images(
         out: folder, new or empty.
         options: formats and limits.
         title: of the page; ``command``: command line that it quotes.
-        stream: of the progress bar; None: no bar.
+        stream: of the progress bar, which only a terminal gets.
 
     Raises:
         ImagesError: no image can be read.
@@ -91,7 +91,7 @@ def predict_images(
     done, names = Predicted(out, detections=[0] * len(predictors)), safe_names(source.keys())
     kept: list[list[ImageDetections]] = [[] for _ in predictors]
     page = Page(title, f"Boxes with a score of at least {options.score:g}; a page of the first {_ON_PAGE} images.")
-    bar = tqdm(total=len(names), unit="image", file=stream, disable=None if stream is not None else True)
+    bar = progress_bar(len(names), "predicting", " images", stream)
     reading = _readable(source, done)
     try:
         while batch := [image for _, image in zip(range(max(options.batch_size, 1)), reading, strict=False)]:
