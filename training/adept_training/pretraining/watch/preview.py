@@ -194,6 +194,8 @@ def _heading(sheet: Image.Image, recipe: Recipe) -> None:
     words = "Views as the network sees them. A number is one box of the image, in every view; white: a filler."
     if recipe.method.trains_rpn:
         words = words.replace("a filler.", "a filler, or a target among anchors.")
+    if recipe.method.name == "detection":
+        words = "A number is the rank of an object in its image's list; white: an object."
     pen.text((_GAP, 8), f"{recipe.method.name}: the first samples of the run", fill=_INK, font=font)
     pen.text((_GAP, 28), words, fill=_INK, font=font)
     left = float(_GAP)
