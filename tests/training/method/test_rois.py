@@ -34,7 +34,7 @@ def _iou(a: Tensor, b: Tensor) -> float:
 
 
 def _slow_candidates(proposals: BoxBatch, objects: BoxBatch, others: BoxBatch, classes: Tensor, n: int):
-    """Class and matched object by candidate, None where it is not sampled from."""
+    """Return box, class and matched object of every candidate; background has no object."""
     targets = [(objects.boxes_NK4[n, k], int(classes[n, k])) for k in range(6) if objects.real_NK[n, k]]
     found = []
     for boxes in (proposals, objects):
@@ -71,7 +71,7 @@ def test_candidates_classes_and_goals_are_those_of_a_slow_walk() -> None:
     unlike = sample_rois(
         proposals, objects, classes, others._replace(real_NK=others.real_NK & False), torch.arange(3), 1000
     )
-    assert len(unlike.class_R) > seen, "boxes near others are no background"
+    assert len(unlike.class_R) > seen, "boxes near others are not background"
 
 
 def test_a_few_are_sampled_a_quarter_of_them_objects_by_the_images_seed() -> None:
@@ -87,7 +87,7 @@ def test_a_few_are_sampled_a_quarter_of_them_objects_by_the_images_seed() -> Non
 
 
 class _EveryClass(nn.Module):
-    """A predictor as torchvision knows it, whose deltas are the same for all classes."""
+    """A predictor with torchvision's outputs, whose deltas are the same for all classes."""
 
     def __init__(self, predictor: BoxPredictor) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Runs of detection in small: resumed bit for bit, with pseudo-classes of their own, and exports that load anywhere."""
+"""Runs of detection in small: resumed bit for bit, with pseudo-classes, and exports that load anywhere."""
 
 from __future__ import annotations
 

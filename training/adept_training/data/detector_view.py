@@ -85,7 +85,7 @@ def draw_window(rng: np.random.Generator, size: tuple[int, int], recipe: ViewsRe
 def show_boxes(window: Window, boxes_M4: Array, size: tuple[int, int], recipe: ViewsRecipe) -> tuple[Boxes, Boxes]:
     """Return the objects in a window, K of them, and the other boxes, O = K + ``other_boxes``.
 
-    Rows that are filled up, or have no place in the window, are the whole view and not real.
+    Rows that are filled up, or are outside the window, are the whole view and not real.
 
     Args:
         window: the view's.

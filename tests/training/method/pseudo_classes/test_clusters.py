@@ -10,7 +10,7 @@ from adept_training.method.pseudo_classes.clusters import Clusters, fit_clusters
 
 
 def _features(count: int = 600, seed: int = 0) -> np.ndarray:
-    """Skewed, of unequal scales, with one dimension that is constant."""
+    """Return skewed features of unequal scales, one of them constant."""
     rng = np.random.default_rng(seed)
     features = rng.gamma(1.0, 1.0, (count, 40)) * rng.uniform(0.1, 9, 40) + rng.normal(0, 5, 40)
     features[:, 7] = 3.0
@@ -18,7 +18,7 @@ def _features(count: int = 600, seed: int = 0) -> np.ndarray:
 
 
 def _slow_assign(clusters: Clusters, features: np.ndarray) -> list[int]:
-    """Sinkhorn's algorithm row by row on all features that were fitted."""
+    """Run Sinkhorn's algorithm row by row on all features that were fitted."""
     mean, scale = features.astype(np.float64).mean(0), features.astype(np.float64).std(0) + 1e-6
     points = [((row - mean) / scale) @ clusters.axes_DC for row in features]
     square = [[sum((p - c) ** 2) for c in clusters.centers_KC] for p in points]

@@ -11,7 +11,7 @@ from adept_training.method.pseudo_classes.describe import BINS, CELLS, FEATURES,
 
 
 def _slow(pixels_HW3: np.ndarray) -> list[float]:
-    """Pixel by pixel, with Sobel's filter and the reflected border written out."""
+    """Describe pixel by pixel, with Sobel's filter and the reflected border written out."""
     lab = cv2.cvtColor(cv2.resize(pixels_HW3, (32, 32)), cv2.COLOR_RGB2LAB).astype(float)
     light, histogram = np.pad(lab[:, :, 0], 1, mode="reflect"), np.zeros((4, 4, 8))
     for y in range(32):
