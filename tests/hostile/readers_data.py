@@ -29,6 +29,7 @@ from tests.hostile.mutate import RAW, Choose, mutate_bytes, mutate_json, mutate_
 from tests.hostile.property import Reader
 from tests.house import write_house_data
 from tests.training.conftest import TINY, write_voc
+from tests.training.labels.formats.yolo_written import NAMES, TWO, write_yolo
 from tests.training.support import TINY as TINY_PRETRAIN
 
 Make = Callable[[Path], None]
@@ -114,6 +115,16 @@ def make_voc(folder: Path) -> None:
 
 def read_voc(folder: Path) -> None:
     check_problems(*check_data(f"voc:{folder}", decode_all=False))
+
+
+def make_yolo(folder: Path) -> None:
+    write_yolo(folder / "y", {"train/a": TWO + "1 0.1 0.1 0.6 0.1 0.1 0.6\n", "val/b": TWO}, NAMES + "nc: 3\npath: y\n")
+    (folder / "data.yaml").write_text((folder / "y/data.yaml").read_text().replace("images/train", "[list.txt]"))
+    (folder / "y/list.txt").write_text("./images/train/a.png\nimages/val/b.png\n")
+
+
+def read_yolo(folder: Path) -> None:
+    check_problems(*check_data(f"yolo:{folder / 'data.yaml'}", decode_all=False))
 
 
 # --- recipes -------------------------------------------------------------------------------------------------------
@@ -219,6 +230,9 @@ READERS: list[tuple[Make, Reader]] = [
     (make_coco, Reader("subset", "subset.json", mutate_json, read_subset, D)),
     (make_voc, Reader("VOC", "Annotations/train0.xml", mutate_xml, read_voc, D, examples=2)),
     (make_voc, Reader("VOC set", "ImageSets/Main/train.txt", mutate_lines, read_voc, D)),
+    (make_yolo, Reader("YOLO labels", "y/labels/train/a.txt", mutate_lines, read_yolo, D)),
+    (make_yolo, Reader("YOLO data.yaml", "data.yaml", mutate_lines, read_yolo, D)),
+    (make_yolo, Reader("YOLO list", "y/list.txt", mutate_lines, read_yolo, D)),
     (partial(make_recipe, TINY_PRETRAIN, load_recipe),
      Reader("recipe", "recipe.yaml", mutate_lines, partial(read_recipe, load_recipe), R)),
     (partial(make_recipe, tuple(TINY), load_finetune_recipe),

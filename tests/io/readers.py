@@ -71,6 +71,7 @@ from adept_training.runtime.trackers import _known
 from tests.conftest import SMALL, random_parts
 from tests.registry.registries import small
 from tests.training.conftest import write_voc
+from tests.training.labels.formats.yolo_written import NAMES, TWO, write_yolo
 
 TENSORS = {"a.weight": torch.arange(12.0).reshape(3, 4), "b": torch.ones(5)}
 PLAN = TablePlan(1, 1, keys_digest(["a"]), get_preset("paper").as_dict(), {"name": "test"}, "test")
@@ -138,6 +139,11 @@ def make_coco(folder: Path) -> None:
     row = {"image_id": 4, "category_id": 7, "bbox": [1, 2, 10, 8], "score": 0.5}
     (folder / "found.json").write_text(json.dumps([row]))
     (folder / "data.yaml").write_text("train: coco:a.json:images\n")
+
+
+def make_yolo_list(folder: Path) -> None:
+    write_yolo(folder, {"train/a": TWO}, NAMES).write_text(f"{NAMES}train: list.txt\n")
+    (folder / "list.txt").write_text("images/train/a.png\n")
 
 
 def coco(folder: Path) -> Any:
@@ -255,6 +261,10 @@ READERS: dict[str, Reader] = {
                              DataError, "xml"),
     "voc set": Reader("ImageSets/Main/train.txt", lambda f: write_voc(f, 2), lambda f: open_data(f"voc:{f}"),
                       DataError, "text"),
+    "yolo": Reader("data.yaml", write_yolo, lambda f: open_data(f"yolo:{f / 'data.yaml'}"), DataError, "yaml"),
+    "yolo labels": Reader("labels/train/b.txt", write_yolo, lambda f: open_data(f"yolo:{f / 'data.yaml'}"), DataError,
+                          "text", calm=("missing",)),
+    "yolo list": Reader("list.txt", make_yolo_list, lambda f: open_data(f"yolo:{f / 'data.yaml'}"), DataError, "text"),
     "detections": Reader("found.json", make_coco, lambda f: load_detections([f / "found.json"], coco(f)), DataError),
     "subset": Reader("subset.json", make_subset, lambda f: load_subset(f / "subset.json", coco(f)), DataError),
     "image": Reader("a.png", lambda f: png(f / "a.png"), lambda f: decode(read_file(f / "a.png", "a"), "a"),

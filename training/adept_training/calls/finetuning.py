@@ -49,8 +49,8 @@ def finetune(
 
     Args:
         source: a name, ``hf-hub:ORG/NAME``, a checkpoint folder, or ``scratch``.
-        data: labeled images as `adept finetune` takes them: ``coco:FILE:IMAGES``, ``voc:FOLDER`` or a YAML file; with
-            several, the second validates and the third tests.
+        data: labeled images as `adept finetune` takes them: ``coco:FILE:IMAGES``, ``voc:FOLDER``, ``yolo:FILE`` or
+            YAML; with several, the second validates and the third tests.
         recipe: a YAML file or a bundled recipe; by default, with ``resume``, that of the run.
         labels: a budget, such as ``10%``, ``60img`` or ``5shot``, drawn by ``engine={"seed": ...}``, or the JSON file
             of a subset; None: all.

@@ -32,7 +32,8 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare ``--data`` and ``--skip-damaged``."""
     parser.add_argument(
         "--data", nargs="+", action="extend", required=True, metavar="DATA",
-        help="coco:ANN.json:IMAGE_DIR for train and again for val (and test), voc:DIR[:TRAIN[:VAL[:TEST]]], or YAML",
+        help="coco:ANN.json:IMAGE_DIR for train and again for val (and test), voc:DIR[:TRAIN[:VAL[:TEST]]], "
+        "yolo:data.yaml, or a YAML file",
     )  # fmt: skip
     parser.add_argument("--skip-damaged", action="store_true", help="leave damaged images and objects out")
 

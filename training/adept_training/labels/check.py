@@ -11,8 +11,7 @@ from adept_hub.arguments.calls import checked
 from adept_hub.errors import ImageDecodeError
 from adept_hub.io.paths import resolved
 from adept_training.images import content_hash, decode, read_file, read_file_size
-from adept_training.images.text import one_line
-from adept_training.labels.pixels import other_size
+from adept_training.labels.pixels import file_fault, other_size
 from adept_training.labels.problems import LabelProblem
 from adept_training.labels.records import Data, LabeledImage, Split
 from adept_training.labels.sources import read_data
@@ -106,11 +105,7 @@ def _look(image: LabeledImage, decode_all: bool) -> _ImageCheck:
         else:
             width, height = read_file_size(image.path, name)
             marks = (resolved(image.path),)
-    except (FileNotFoundError, NotADirectoryError):
-        return _ImageCheck("missing-image", str(image.path))
-    except ImageDecodeError as error:
-        return _ImageCheck("unreadable-image", str(error).splitlines()[0][:160])
-    except OSError as error:  # name too long, no permission, a loop of links
-        return _ImageCheck("unreadable-image", f"{one_line(name)} cannot be read: {error.strerror}")
+    except (ImageDecodeError, OSError) as error:
+        return _ImageCheck(*file_fault(error, image.path))
     fault = other_size(image, width, height)
     return _ImageCheck("size-mismatch", fault) if fault else _ImageCheck(marks=marks)

@@ -5,11 +5,14 @@ Legend: H x W of the image as its annotations give it.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 
 from adept_hub.errors import DataError, ImageDecodeError
 from adept_training.images import decode, read_file
+from adept_training.images.text import one_line
 from adept_training.labels.records import LabeledImage
 
 
@@ -39,6 +42,16 @@ def readable_pixels(image: LabeledImage) -> npt.NDArray[np.uint8]:
             f"An image of the data set is damaged: {error}\n"
             "Leave damaged images out with --skip-damaged. List every problem: adept data check DATA"
         ) from error
+
+
+def file_fault(error: Exception, path: Path) -> tuple[str, str]:
+    """Return the kind of problem with an image file, and its detail, for an error of opening or decoding it."""
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return "missing-image", str(path)
+    if isinstance(error, ImageDecodeError):
+        return "unreadable-image", str(error).splitlines()[0][:160]
+    # A name that is too long or has a null character, no permission, a loop of links.
+    return "unreadable-image", f"{one_line(path.name)} cannot be read: {getattr(error, 'strerror', None) or error}"
 
 
 def other_size(image: LabeledImage, width: int, height: int) -> str:

@@ -1,4 +1,4 @@
-"""Parse ``DATA``, as in every downstream command: ``coco:ANN.json:IMAGES``, ``voc:DIR``, or a YAML file."""
+"""Parse ``DATA``, as in every downstream command: ``coco:ANN.json:IMAGES``, ``voc:DIR``, ``yolo:FILE``, or YAML."""
 
 from __future__ import annotations
 
@@ -12,29 +12,40 @@ from adept_hub.errors import DataError
 from adept_hub.io.paths import expanded, is_dir, is_file, not_a, resolved, what_is
 from adept_hub.io.read import BoundedReader
 from adept_hub.words.spelling import did_you_mean
-from adept_training.labels.coco import read_coco
+from adept_training.labels.formats.coco import read_coco
+from adept_training.labels.formats.voc import class_names, image_folder, read_voc, set_names
+from adept_training.labels.formats.yolo import read_yolo
+from adept_training.labels.formats.yolo_set import YoloSet, open_yolo
 from adept_training.labels.identity import Part
 from adept_training.labels.problems import LabelProblem
 from adept_training.labels.records import Data, Split
-from adept_training.labels.voc import class_names, image_folder, read_voc, set_names
 
-HELP = "coco:ANN.json:IMAGE_DIR (train, then val, then test), voc:DIR[:TRAIN[:VAL[:TEST]]], or a YAML file"
+HELP = (
+    "coco:ANN.json:IMAGE_DIR (train, then val, then test), voc:DIR[:TRAIN[:VAL[:TEST]]], yolo:data.yaml, or a YAML file"
+)
 _SPLITS = ("train", "val", "test")
+_ONE_SPLIT = "coco:ANN.json:IMAGES, voc:DIR:SET or yolo:data.yaml:SPLIT"
 _FIELDS = (*_SPLITS, "classes")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Location of a split, or a part of one: a COCO JSON and its images, or a VOC folder and one of its sets."""
+    """Location of a split, or a part of one: a COCO JSON and its images, or a set of a VOC folder or YOLO file."""
 
     word: str
     folder: Path
     annotations: Path | None = None
     set_name: str = ""
+    yolo: YoloSet | None = None
+
+    @property
+    def is_voc(self) -> bool:
+        """True for a VOC folder, which declares no classes."""
+        return self.annotations is None
 
     @property
     def place(self) -> tuple[Path, Path | None]:
-        """The scope of its ids: the JSON, or the VOC folder, whose stems all sets share."""
+        """The scope of its ids: the JSON or data.yaml, or the VOC folder, whose stems all sets share."""
         return resolved(self.folder), None if self.annotations is None else resolved(self.annotations)
 
 
@@ -46,7 +57,7 @@ def read_data(specs: str | Path | Sequence[str]) -> tuple[Data, list[LabelProble
     """
     words = [str(specs)] if isinstance(specs, (str, Path)) else [str(word) for word in specs]
     # A path may also contain commas.
-    words = [word for joined in words for word in re.split(r",(?=(?:coco|voc):)", joined.strip(",")) if word]
+    words = [word for joined in words for word in re.split(r",(?=(?:coco|voc|yolo):)", joined.strip(",")) if word]
     if not words:
         raise DataError(f"No data set is given.\nGive {HELP}.")
     sources, classes = _sources(words)
@@ -65,25 +76,30 @@ def read_data(specs: str | Path | Sequence[str]) -> tuple[Data, list[LabelProble
 def _read(
     sources: dict[str, list[Source]], classes: tuple[str, ...] | None, problems: list[LabelProblem]
 ) -> dict[str, Split]:
-    """Read every split, joined from its parts; COCO's come first, because they declare classes and VOC's do not."""
+    """Read every split, joined from its parts; VOC's come last, because the others declare classes."""
     numbers: dict[object, int] = {}
     jobs = [(name, source, numbers.setdefault(source.place, len(numbers) + 1))
             for name, parts in sources.items() for source in parts]  # fmt: skip
     parts_read: dict[int, tuple[Split, list[LabelProblem]]] = {}
     for at, (name, source, number) in enumerate(jobs):
-        if source.annotations is not None:
-            own: list[LabelProblem] = []
+        own: list[LabelProblem] = []
+        if source.yolo is not None:
+            first = not any(earlier.yolo is source.yolo for _, earlier, _ in jobs[:at])
+            own += [LabelProblem(kind, name, where, detail) for kind, where, detail in source.yolo.faults if first]
+            part = Part(number, f"yolo:{source.yolo.file}", source.folder)
+            parts_read[at] = read_yolo(source.yolo, source.set_name, part, name, own), own
+        elif source.annotations is not None:
             parts_read[at] = read_coco(source.annotations, Part(number, source.word, source.folder), name, own), own
     declared = list(dict.fromkeys(c for split, _ in parts_read.values() for c in split.classes))
-    folders = {source.folder: [s.set_name for _, s, _ in jobs if s.folder == source.folder]
-               for _, source, _ in jobs if source.annotations is None}  # fmt: skip
+    folders = {source.folder: [s.set_name for _, s, _ in jobs if s.is_voc and s.folder == source.folder]
+               for _, source, _ in jobs if source.is_voc}  # fmt: skip
     occurring = {c for folder, sets in folders.items() for c in class_names(folder, sets)}
     if classes is not None:
         _check_classes(classes, {*declared, *occurring}, folders)
     # An object of a class that was left out on purpose is not damage, so VOC is read with all of them.
     voc_classes = (*classes, *sorted(occurring - {*classes})) if classes else tuple(declared or sorted(occurring))
     for at, (name, source, number) in enumerate(jobs):
-        if source.annotations is None:
+        if source.is_voc:
             own, part = [], Part(number, f"voc:{source.folder}", image_folder(source.folder))
             parts_read[at] = read_voc(source.folder, source.set_name, part, voc_classes, name, own), own
     splits: dict[str, list[Split]] = {name: [] for name in sources}
@@ -130,6 +146,8 @@ def _check_classes(classes: tuple[str, ...], known: set[str], folders: Iterable[
 def _sources(words: list[str]) -> tuple[dict[str, list[Source]], tuple[str, ...] | None]:
     if len(words) == 1 and words[0].startswith("voc:"):
         return _voc_splits(words[0]), None
+    if len(words) == 1 and words[0].startswith("yolo:"):
+        return _yolo_splits(words[0]), None
     if len(words) == 1 and words[0].lower().endswith((".yaml", ".yml")):
         return _yaml_splits(Path(words[0]))
     if len(words) > 3:
@@ -138,7 +156,7 @@ def _sources(words: list[str]) -> tuple[dict[str, list[Source]], tuple[str, ...]
 
 
 def _one(word: str, base: Path) -> Source:
-    """Parse one split from ``coco:ANN.json:IMAGES`` or ``voc:DIR:SET``, paths relative to ``base``."""
+    """Parse one split from ``coco:ANN.json:IMAGES``, ``voc:DIR:SET`` or ``yolo:FILE:SPLIT``, relative to ``base``."""
     form, _, rest = word.partition(":")
     first, sign, second = rest.rpartition(":")
     if form == "coco" and sign:
@@ -158,7 +176,34 @@ def _one(word: str, base: Path) -> Source:
         names = set_names(base / expanded(rest, DataError))
         some = f" Its sets: {', '.join(names[:8])}." if names else ""
         raise DataError(f"{word!r} is a folder, but one of its image sets is needed here.\nWrite voc:DIR:SET.{some}")
+    if form == "yolo" and second in _SPLITS:
+        return _yolo_source(open_yolo(base / expanded(first, DataError)), second)
+    if form == "yolo":
+        splits = ", ".join(open_yolo(base / expanded(rest, DataError)).places)
+        raise DataError(f"{word!r} is needed for one split here.\nWrite {word}:SPLIT. Its splits: {splits}.")
     raise DataError(f"{word!r} is not a labeled data set.\nGive {HELP}.")
+
+
+def _yolo_source(yolo: YoloSet, split: str) -> Source:
+    if split not in yolo.places:
+        raise DataError(f"{yolo.file} has no split {split!r}.\nIts splits: {', '.join(yolo.places)}.")
+    return Source(f"yolo:{yolo.file}:{split}", yolo.root, yolo.file, split, yolo)
+
+
+def _yolo_splits(word: str) -> dict[str, list[Source]]:
+    """Parse ``yolo:FILE``, all of its splits, or ``yolo:FILE:SPLIT[:SPLIT[:SPLIT]]``, those to train and report on."""
+    place, selected = word.removeprefix("yolo:"), list[str]()
+    while place.rpartition(":")[2] in _SPLITS:
+        place, _, split = place.rpartition(":")
+        selected.insert(0, split)
+    yolo = open_yolo(expanded(place, DataError))
+    if not selected and "train" not in yolo.places:
+        raise DataError(f"{yolo.file} has no field train.\nTo use another split: {word}:{next(iter(yolo.places))}")
+    if len(selected) > len(_SPLITS):
+        raise DataError(f"{word!r} names {len(selected)} splits; give at most three: train, val, test.")
+    # A data.yaml without val keeps its test in the role of test.
+    roles = dict(zip(_SPLITS, selected, strict=False)) if selected else {split: split for split in yolo.places}
+    return {role: [_yolo_source(yolo, split)] for role, split in roles.items()}
 
 
 def _voc_splits(word: str) -> dict[str, list[Source]]:
@@ -184,7 +229,10 @@ def _voc_splits(word: str) -> dict[str, list[Source]]:
 
 def _yaml_splits(path: Path) -> tuple[dict[str, list[Source]], tuple[str, ...] | None]:
     content: Any = BoundedReader(DataError).yaml(path)
-    fields = "train, val, test (each coco:ANN.json:IMAGES or voc:DIR:SET), classes"
+    fields = f"train, val, test (each {_ONE_SPLIT}), classes"
+    ours = isinstance(content, dict) and str(content.get("train")).startswith(("coco:", "voc:", "yolo:"))
+    if isinstance(content, dict) and not ours and content.keys() & {"names", "nc"}:
+        raise DataError(f"{path} is a data.yaml of YOLO's labels.\nWrite yolo:{path}")
     if isinstance(content, dict) and (unknown := sorted(map(str, set(content) - {*_FIELDS}))):
         near = did_you_mean(unknown[0], _FIELDS)
         raise DataError(f"{path} has an unknown field {unknown[0]!r}.{near}\nKnown: {fields}.")
@@ -195,7 +243,7 @@ def _yaml_splits(path: Path) -> tuple[dict[str, list[Source]], tuple[str, ...] |
         if name in content:
             words = content[name] if isinstance(content[name], list) else [content[name]]
             if not words or not all(isinstance(word, str) for word in words):
-                raise DataError(f"{path}: {name} must be coco:ANN.json:IMAGES or voc:DIR:SET, or a list of them.")
+                raise DataError(f"{path}: {name} must be {_ONE_SPLIT}, or a list of them.")
             sources[name] = [_one(word, path.parent) for word in words]
     return sources, _yaml_classes(path, content.get("classes"))
 
