@@ -185,8 +185,8 @@ def _one(word: str, base: Path) -> Source:
 
 
 def _yolo_source(yolo: YoloSet, split: str) -> Source:
-    if split not in yolo.places:
-        raise DataError(f"{yolo.file} has no split {split!r}.\nIts splits: {', '.join(yolo.places)}.")
+    if split not in yolo.locations:
+        raise DataError(f"{yolo.file} has no split {split!r}.\nIts splits: {', '.join(yolo.locations)}.")
     return Source(f"yolo:{yolo.file}:{split}", yolo.root, yolo.file, split, yolo)
 
 
@@ -197,12 +197,12 @@ def _yolo_splits(word: str) -> dict[str, list[Source]]:
         place, _, split = place.rpartition(":")
         selected.insert(0, split)
     yolo = open_yolo(expanded(place, DataError))
-    if not selected and "train" not in yolo.places:
-        raise DataError(f"{yolo.file} has no field train.\nTo use another split: {word}:{next(iter(yolo.places))}")
+    if not selected and "train" not in yolo.locations:
+        raise DataError(f"{yolo.file} has no field train.\nTo use another split: {word}:{next(iter(yolo.locations))}")
     if len(selected) > len(_SPLITS):
         raise DataError(f"{word!r} names {len(selected)} splits; give at most three: train, val, test.")
     # A data.yaml without val keeps its test in the role of test.
-    roles = dict(zip(_SPLITS, selected, strict=False)) if selected else {split: split for split in yolo.places}
+    roles = dict(zip(_SPLITS, selected, strict=False)) if selected else {split: split for split in yolo.locations}
     return {role: [_yolo_source(yolo, split)] for role, split in roles.items()}
 
 

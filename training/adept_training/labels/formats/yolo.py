@@ -53,9 +53,9 @@ def read_yolo(yolo: YoloSet, set_name: str, part: Part, name: str, problems: lis
         problems: problems are appended here, and left out of the split.
     """
     reading = _Reading(yolo, name, problems)
-    for place in yolo.places[set_name]:
+    for place in yolo.locations[set_name]:
         _list_images(reading, place)
-    _note_orphans(reading, yolo.places[set_name])
+    _note_orphans(reading, yolo.locations[set_name])
     rows = {key: found for key, path in _own_labels(reading) if (found := _read_labels(reading, key, path)) is not None}
     if reading.images and not any(is_file(label_path(path)) for path in reading.images.values()):
         expected = label_path(next(iter(reading.images.values())))

@@ -1,4 +1,4 @@
-"""Read the ``data.yaml`` of a YOLO data set: classes, and the places of its images, in Ultralytics' layout.
+"""Read the ``data.yaml`` of a YOLO data set: classes, and folders and lists of its images, in Ultralytics' layout.
 
 Nothing that the file names is run or downloaded.
 """
@@ -23,7 +23,7 @@ _KNOWN = (*SPLITS, "path", "names", "nc")
 _READER = BoundedReader(DataError)
 _log = logging.getLogger(__name__)
 
-#: Kind, place and value of a problem of the file itself; see `adept_training.labels.problems`.
+#: Kind, location and value of a problem of the file itself; see `adept_training.labels.problems`.
 Fault = tuple[str, str, str]
 
 
@@ -36,7 +36,7 @@ class YoloSet:
         root: the folder that contains all images; image ids are paths relative to it.
         base: the folder to which the file's own paths are relative.
         classes: names by the number in the label files, in order; damaged ones are left out.
-        places: the folders and text files of paths of each split.
+        locations: the folders and text files of paths of each split.
         faults: problems of the classes.
     """
 
@@ -44,7 +44,7 @@ class YoloSet:
     root: Path
     base: Path
     classes: dict[int, str]
-    places: dict[str, tuple[Path, ...]]
+    locations: dict[str, tuple[Path, ...]]
     faults: tuple[Fault, ...] = ()
 
 
@@ -68,9 +68,9 @@ def open_yolo(file: Path) -> YoloSet:
     if content.get("download"):
         _log.warning("%s: its download: is not run; the images must already be there", one_line(str(file)))
     base = _base(file, content.get("path"))
-    places = {split: _places(file, base, split, content[split]) for split in SPLITS if content.get(split)}
+    locations = {split: _locations(file, base, split, content[split]) for split in SPLITS if content.get(split)}
     classes, faults = _classes(content)
-    return YoloSet(file, _root(file, base, places), base, classes, places, tuple(faults))
+    return YoloSet(file, _root(file, base, locations), base, classes, locations, tuple(faults))
 
 
 def label_path(image: Path) -> Path:
@@ -90,7 +90,7 @@ def image_id(root: Path, image: Path) -> str | None:
 
 
 def _absolute(path: Path) -> str:
-    """Return an absolute path without ``..``; links remain, because labels lie beside the images' own paths."""
+    """Return an absolute path without ``..``; links remain, because labels are found by the images' own paths."""
     return os.path.normpath(path.absolute())
 
 
@@ -112,14 +112,14 @@ def _base(file: Path, written: Any) -> Path:
     return found
 
 
-def _places(file: Path, base: Path, split: str, value: Any) -> tuple[Path, ...]:
+def _locations(file: Path, base: Path, split: str, value: Any) -> tuple[Path, ...]:
     words = value if isinstance(value, list) else [value]
     if not all(isinstance(word, str) and word.strip() for word in words):
         raise DataError(f"{file}: {split} must be a folder, a text file of image paths, or a list of them.")
-    return tuple(_place(file, base, split, word) for word in words)
+    return tuple(_location(file, base, split, word) for word in words)
 
 
-def _place(file: Path, base: Path, split: str, word: str) -> Path:
+def _location(file: Path, base: Path, split: str, word: str) -> Path:
     _check_local(file, split, word)
     place = base / expanded(word, DataError)
     if word.startswith("../") and not exists(place) and exists(base / word[3:]):
@@ -132,9 +132,9 @@ def _check_local(file: Path, field: str, word: str) -> None:
         raise DataError(f"{file}: {field}: {one_line(word)} is remote.\nDownload it, and write the path of a folder.")
 
 
-def _root(file: Path, base: Path, places: dict[str, tuple[Path, ...]]) -> Path:
-    """Return ``base``, or if a place lies outside, the folder that contains all places."""
-    listed = [place for several in places.values() for place in several]
+def _root(file: Path, base: Path, locations: dict[str, tuple[Path, ...]]) -> Path:
+    """Return ``base``, or if a split lies outside, the folder that contains all splits."""
+    listed = [place for several in locations.values() for place in several]
     if all(image_id(base, place / "x") for place in listed):
         return base
     try:
