@@ -62,7 +62,9 @@ def test_an_object_has_the_class_of_its_image_and_rank(tmp_path: Path, monkeypat
     monkeypatch.setattr(
         module, "roi_losses", lambda logits, deltas, rois: seen.append(rois) or real(logits, deltas, rois)
     )
-    model(batch)
+    step = model(batch)
+    objects_R = seen[0].class_R > 0
+    assert step.stats["head_objects"] == objects_R.sum() / 4, "per image, of four"
     checked = 0
     for box, image, label in zip(seen[0].goal_R4, seen[0].image_R, seen[0].class_R, strict=True):
         if label:

@@ -77,6 +77,22 @@ def test_every_image_has_its_own_files(tmp_path: Path) -> None:
         assert np.ptp(np.asarray(picture).astype(int), axis=(0, 1)).max() > 60, "a box is drawn on it"
 
 
+def test_every_option_reaches_every_predictor_batch_by_batch(tmp_path: Path) -> None:
+    asked: list[Any] = []
+
+    class Asked(Brightest):
+        def predict_each(self, images: Any, **options: Any) -> Iterator[ImageDetections]:
+            asked.append((self.name, [name for name, _ in images], options))
+            return super().predict_each(images, **options)
+
+    predictors = [Asked(name, torch.nn.Identity(), ("spot",)) for name in ("x", "y")]  # type: ignore[arg-type]
+    options = PredictOptions(score=0.125, most=7, batch_size=2, formats=("csv",))
+    predict_images(predictors, open_images(write(tmp_path / "in", ["abc.png", "d.png", "e.png"])), tmp_path / "out",
+                   options, "title")  # fmt: skip
+    wanted = {"score": 0.125, "most": 7, "batch_size": 2}
+    assert asked == [(name, batch, wanted) for batch in (["abc.png", "d.png"], ["e.png"]) for name in ("x", "y")]
+
+
 def test_only_the_formats_that_were_asked_for(tmp_path: Path) -> None:
     source = open_images(write(tmp_path / "in", ["a.png"]))
     predict_images([finder("x")], source, tmp_path / "out", PredictOptions(formats=("csv",)), "t")
@@ -112,6 +128,7 @@ def test_unreadable_images_are_counted_and_the_rest_is_done(tmp_path: Path) -> N
     (folder / "b.png").write_bytes(b"no image")
     done = predict_images([finder("x")], open_images(folder), tmp_path / "out", PredictOptions(batch_size=2), "t")
     assert (done.images, list(done.unreadable)) == (2, ["b.png"])
+    assert "b.png is not a readable image" in done.unreadable["b.png"]
     for name in ("a.png", "c.png"):
         (folder / name).unlink()
     with pytest.raises(ImagesError, match=r"None of 1 images can be read; the first, b\.png"):

@@ -53,3 +53,11 @@ def test_boxes_are_found_in_an_image_that_was_resized() -> None:
     np.testing.assert_allclose(whole[:, -2:], half[:, -2:])
     np.testing.assert_allclose(whole[0, -2:], np.log([40 / 160, 60 / 120]), rtol=1e-6)
     assert np.isfinite(whole).all()
+
+
+def test_a_cached_image_is_a_square() -> None:
+    """Half as wide and twice as high as the image itself: x and y are scaled apart."""
+    square = np.zeros((80, 40, 3), np.uint8)
+    square[10:30, 30:40] = (200, 30, 30)
+    (row,) = describe_boxes(square, np.array([[60, 5, 80, 15]], np.float32), (80, 40))
+    np.testing.assert_allclose(row[:-2], describe(square[10:30, 30:40]))

@@ -12,6 +12,7 @@ from adept_hub.errors import RecipeError
 from adept_training.data.cache import write_cache
 from adept_training.images import open_images
 from adept_training.method.pseudo_classes import labels as module
+from adept_training.method.pseudo_classes.clusters import Clusters
 from adept_training.method.pseudo_classes.labels import label_boxes
 from adept_training.pretraining.setup import make_samples
 from tests.training.support import tiny_detection
@@ -82,3 +83,16 @@ def test_an_image_that_cannot_be_read_has_none(tmp_path: Path) -> None:
 def test_fewer_boxes_than_classes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"18 boxes.* 19 pseudo-classes.\nTrain with one class"):
         label_boxes(_samples(_write(tmp_path / "photographs")), 19, workers=0)
+
+
+def test_clusters_are_fitted_with_the_run_s_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+    real = module.fit_clusters
+
+    def fit(features: np.ndarray, classes: int, seed: int) -> Clusters:
+        asked.append((classes, seed))
+        return real(features, classes, seed)
+
+    monkeypatch.setattr(module, "fit_clusters", fit)
+    label_boxes(_samples(_write(tmp_path / "photographs"), None, "engine.seed=41"), 3, workers=0)
+    assert asked == [(3, 41)]
