@@ -179,7 +179,7 @@ def _one(word: str, base: Path) -> Source:
     if form == "yolo" and second in _SPLITS:
         return _yolo_source(open_yolo(base / expanded(first, DataError)), second)
     if form == "yolo":
-        splits = ", ".join(open_yolo(base / expanded(rest, DataError)).places)
+        splits = ", ".join(open_yolo(base / expanded(rest, DataError)).locations)
         raise DataError(f"{word!r} is needed for one split here.\nWrite {word}:SPLIT. Its splits: {splits}.")
     raise DataError(f"{word!r} is not a labeled data set.\nGive {HELP}.")
 
