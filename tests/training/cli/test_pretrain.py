@@ -76,6 +76,13 @@ def test_done(typed: Callable[..., int], asked: dict[str, Any], capsys: pytest.C
     assert f"Weights: {asked['folder']}/export" in capsys.readouterr().out
 
 
+def test_shorthands_go_before_single_settings(typed: Callable[..., int], asked: dict[str, Any]) -> None:
+    settings = ("--set", "schedule.epochs=20", "--set", "schedule.warmup_epochs=1")
+    assert typed("--epochs", "7", "--batch-size", "3", "--minutes", "2.5", *settings) == 0
+    recipe = asked["recipe"]
+    assert (recipe.schedule.epochs, recipe.engine.batch_size, recipe.engine.max_minutes) == (7, 3, 2.5)
+
+
 def test_json_is_all_that_is_on_standard_output(
     typed: Callable[..., int], asked: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:

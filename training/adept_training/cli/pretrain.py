@@ -20,16 +20,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments; does not import torch."""
     from adept_training.cli.list_settings import add_list_argument
     from adept_training.runtime.first_process import add_wait_argument
+    from adept_training.runtime.recipe_files import recipe_folder, shipped
 
     parser.add_argument("--images", required=True, help="a folder, a text file of paths, or WebDataset shards")
     parser.add_argument("--method", choices=[m for m in METHODS if m != "scratch"], help="which losses")
     parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="folder of the run")
-    parser.add_argument("--recipe", metavar="FILE|NAME", help="a YAML file or a bundled recipe")
+    bundled = ", ".join(shipped(recipe_folder()))
+    parser.add_argument("--recipe", metavar="FILE|NAME", help=f"a YAML file, or a bundled recipe: {bundled}")
     parser.add_argument(
         "--proposals", type=Path, metavar="DIR", help="the --out of adept proposals (default: make RUN/proposals)"
     )
     parser.add_argument("--init", metavar="SOURCE", help="weights to start from; required by adept_separate")
     parser.add_argument("--minutes", type=float, metavar="M", help="end the run within M minutes (engine.max_minutes)")
+    parser.add_argument("--epochs", type=float, metavar="N", help="passes over the images (schedule.epochs)")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="images per step (engine.batch_size)")
     parser.add_argument(
         "--license", metavar="L", help="license of the weights (default: the recipe's, or that of --init)"
     )
@@ -47,6 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
+def _settings(args: argparse.Namespace) -> list[str]:
+    """Return the values of ``--set`` and of the shorthands, which take precedence."""
+    short = {"schedule.epochs": args.epochs, "engine.batch_size": args.batch_size}
+    return [*args.settings, *(f"{name}={value}" for name, value in short.items() if value is not None)]
+
+
 def run(args: argparse.Namespace) -> int:
     """Pre-train; return 0 when done, 130 when interrupted with the state saved.
 
@@ -58,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     outcome = pretrain(
         args.images, args.out, recipe=args.recipe, method=args.method, proposals=args.proposals, init=args.init,
         minutes=args.minutes, resume=args.resume, wait=args.wait, license=args.license or "unstated",
-        relicense=args.relicense, settings=args.settings, trackers=args.trackers, preview=args.preview,
+        relicense=args.relicense, settings=_settings(args), trackers=args.trackers, preview=args.preview,
         stream=sys.stderr,
     )  # fmt: skip
     _tell(args, outcome)
