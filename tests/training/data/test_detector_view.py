@@ -113,3 +113,13 @@ def test_samples_do_not_depend_on_workers_and_are_cut_from_the_cache_at_the_same
     assert (pixels - detector_pixels(other, 64)).abs().mean() < 6
     assert (pixels - detector_pixels(other, 64).flip(2)).abs().mean() > 20
     assert one.objects.real_NK.any(dim=1).all()
+
+
+def test_an_image_that_replaces_another_keeps_its_own_number(tmp_path: Path) -> None:
+    """Its pseudo-classes are looked up by the number."""
+    source, recipe = write_photographs(tmp_path / "photographs", 6), tiny_detection()
+    samples = DetectorSamples(source, RandomBoxes(), tuple(source.keys()), recipe.views, recipe.colors, 3)
+    (tmp_path / "photographs" / "004.png").write_bytes(b"torn")
+    assert [(bool(samples[2, i].replaced_N), int(samples[2, i].image_N)) for i in (3, 4, 5)] == [
+        (False, 3), (True, 5), (False, 5),
+    ]  # fmt: skip
