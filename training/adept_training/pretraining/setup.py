@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 
@@ -48,13 +47,13 @@ def set_pseudo_classes(
     Raises:
         RecipeError: there are fewer boxes than classes.
     """
-    if not isinstance(model, Detection) or not isinstance(samples, DetectorSamples):
+    classes = recipe.method.detection.pseudo_classes
+    if not isinstance(model, Detection) or not isinstance(samples, DetectorSamples) or classes == 1:
         return
-    classes, labels_IK = recipe.method.detection.pseudo_classes, None
+    labels_IK = None
     if fabric.is_global_zero:
-        if classes > 1:
-            journal.say(f"sorting the boxes of {len(samples.keys)} images into {classes} pseudo-classes")
+        journal.say(f"sorting the boxes of {len(samples.keys)} images into {classes} pseudo-classes")
         with plain_errors():
-            labels_IK = label_boxes(samples, classes, recipe.data.workers)
-        journal.record("pseudo_classes", step=0, counts=np.bincount(labels_IK.ravel(), minlength=classes).tolist())
+            labels_IK, counts = label_boxes(samples, classes, recipe.data.workers)
+        journal.record("pseudo_classes", step=0, counts=counts)
     model.classes_IK.copy_(torch.from_numpy(fabric.broadcast(labels_IK)))

@@ -5,8 +5,10 @@ Legend: I images, K boxes per image, M boxes of an image, B boxes of all images,
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,14 +26,23 @@ Labels = npt.NDArray[np.uint8]
 _FITTED = 200_000
 
 
-def label_boxes(samples: DetectorSamples, classes: int, workers: int) -> Labels:
-    """Return the pseudo-class of the first K boxes of every image, uint8 (I, K), from 0; a function of the seed.
+class Labeled(NamedTuple):
+    """Pseudo-classes of boxes by image and rank, uint8 (I, K), from 0; and the number of boxes of each class."""
+
+    labels_IK: Labels
+    counts: list[int]
+
+
+def label_boxes(samples: DetectorSamples, classes: int, workers: int) -> Labeled:
+    """Return the pseudo-class of the first K boxes of every image, and the sizes of the classes.
+
+    The result is a function of the images, the boxes and the seed.
 
     Boxes that cover their whole image, missing boxes and those of unreadable images have 0 and are not trained on.
 
     Args:
         samples: the images and boxes of the run.
-        classes: number of pseudo-classes, at most 255.
+        classes: number of pseudo-classes, from 2 to 255.
         workers: number of processes that read the images.
 
     Raises:
@@ -39,8 +50,6 @@ def label_boxes(samples: DetectorSamples, classes: int, workers: int) -> Labels:
     """
     images, count = len(samples.keys), samples.views.boxes
     labels_IK = np.zeros((images, count), np.uint8)
-    if classes == 1:
-        return labels_IK
     every = -(-images * count // _FITTED)
     fitted = range(0, images, every)
     described = list(_describe(samples, fitted, workers))
@@ -51,12 +60,12 @@ def label_boxes(samples: DetectorSamples, classes: int, workers: int) -> Labels:
             "Train with one class: --set method.detection.pseudo_classes=1"
         )
     clusters = fit_clusters(features_BD, classes, samples.seed)
-    for image, rank_M, features_MD in described:
-        labels_IK[image, rank_M] = clusters.assign(features_MD)
+    counts = np.zeros(classes, np.int64)
     others = [image for image in range(images) if image % every]
-    for image, rank_M, features_MD in _describe(samples, others, workers):
-        labels_IK[image, rank_M] = clusters.assign(features_MD)
-    return labels_IK
+    for image, rank_M, features_MD in itertools.chain(described, _describe(samples, others, workers)):
+        labels_IK[image, rank_M] = assigned = clusters.assign(features_MD)
+        counts += np.bincount(assigned, minlength=classes)
+    return Labeled(labels_IK, counts.tolist())
 
 
 #: Number of an image, the ranks of its boxes in the image's list, and their features.
