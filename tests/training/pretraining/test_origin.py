@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 from dataclasses import replace
@@ -16,12 +17,21 @@ import torch
 from adept_hub.checkpoint.folder import read_config, read_tensors, replace_provenance
 from adept_hub.cli.main import main
 from adept_hub.errors import LicenseError, RecipeError, ResumeError
-from adept_hub.spec import AnchorSpec, Preprocessing, Start
+from adept_hub.io.schema import to_dict
+from adept_hub.spec import PARTS, AnchorSpec, Preprocessing, Start
 from adept_training.images import ImageSource
 from adept_training.method import adept
 from adept_training.pretraining.asked import Asked
-from adept_training.pretraining.origin import PretrainStart, open_pretrain_start, record_origin, recorded_origin
+from adept_training.pretraining.origin import (
+    _DETERMINED_BY,
+    PretrainStart,
+    check_start,
+    open_pretrain_start,
+    record_origin,
+    recorded_origin,
+)
 from adept_training.pretraining.pretrain import pretrain
+from adept_training.runtime.recipe_files import flatten
 from tests.house import LICENSE, NAME, PIXELS, SPEC, House, write_house
 from tests.training.support import RandomBoxes, tiny, write_photographs
 
@@ -121,9 +131,11 @@ def test_separate_training_refuses_a_start_that_lacks_what_it_freezes(
 
 
 def test_joint_training_may_start_from_a_backbone(source: ImageSource, tmp_path: Path) -> None:
+    """Widths, levels and anchors are the recipe's: a backbone has none."""
     body = write_house(tmp_path / "body", parts=("backbone",))
-    export = start(source, tmp_path / "run", *QUICK, *STILL, init=body.folder)
+    export = start(source, tmp_path / "run", "schedule.epochs=1", "model.fpn_channels=40", *STILL, init=body.folder)
     tensors = read_tensors(export, read_config(export))
+    assert read_config(export).spec == tiny("model.fpn_channels=40").model
     assert torch.equal(tensors["backbone.conv1.weight"], body.parts.state_dict()["backbone.conv1.weight"])
     assert read_config(export).preprocessing == PIXELS
 
@@ -136,6 +148,33 @@ def test_a_start_of_another_architecture_says_what_to_set(house: House, source: 
     words = typed[1::2]
     export = start(source, tmp_path / "run", *words, "method.name=adept_separate", init=house.folder)
     assert read_config(export).spec == replace(SPEC, anchors=AnchorSpec()), "the RPN is new, and so are its anchors"
+
+
+@pytest.mark.parametrize(
+    ("parts", "settings", "differ"),
+    [
+        (("backbone",), ("model.depth=34",), "depth"),
+        (("backbone", "fpn"), (), "fpn_channels, levels.upper"),
+        (("backbone", "rpn"), ANCHORS, "fpn_channels"),
+        (("backbone", "rpn"), (), "fpn_channels, anchors.sizes, anchors.ratios"),
+        (("backbone", "rpn"), ("method.name=soco",), ""),
+        (("backbone", "fpn", "rpn", "head"), ("method.name=byol",), ""),
+    ],
+)
+def test_only_what_the_parts_of_a_start_determine_is_compared(
+    parts: tuple[str, ...], settings: tuple[str, ...], differ: str, tmp_path: Path
+) -> None:
+    house = write_house(tmp_path / "house", parts=parts)
+    if not differ:
+        check_start(tiny(*settings), house.config, house.folder)
+        return
+    with pytest.raises(RecipeError, match=f"model section differ in {re.escape(differ)}\\.\n"):
+        check_start(tiny(*settings), house.config, house.folder)
+
+
+def test_every_field_of_the_architecture_is_determined_by_some_part() -> None:
+    assert set(_DETERMINED_BY) == set(flatten(to_dict(SPEC)))
+    assert {part for parts in _DETERMINED_BY.values() for part in parts} == set(PARTS)
 
 
 def test_an_rpn_does_not_go_on_with_other_anchors(house: House, source: ImageSource, tmp_path: Path) -> None:

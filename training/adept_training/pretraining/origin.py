@@ -17,10 +17,18 @@ from adept_hub.io.write import atomic_file
 from adept_hub.registry.training import training_command
 from adept_hub.spec import CheckpointConfig, Preprocessing, Start
 from adept_training.method.model import PretrainModel
+from adept_training.method.recipe import MethodRecipe
 from adept_training.pretraining.recipe import Recipe
 from adept_training.runtime.recipe_files import flatten
 
 START = "start.json"
+
+#: Parts of a start that each setting of the architecture determines.
+_DETERMINED_BY = {
+    "depth": ("backbone", "fpn"), "norm": ("backbone", "fpn", "head"), "fpn_channels": ("fpn", "rpn", "head"),
+    "head_conv_channels": ("head",), "head_fc_channels": ("head",), "levels.upper": ("fpn", "head"),
+    "anchors.sizes": ("rpn",), "anchors.ratios": ("rpn",),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -115,10 +123,9 @@ def check_start(recipe: Recipe, config: CheckpointConfig, init: Path) -> None:
             f"Train them first, from it: {training_command('soco', config.spec, init)}"
         )
     recipe_model, start_model = flatten(to_dict(recipe.model)), flatten(to_dict(config.spec))
-    trains_its_rpn = recipe.method.trains_rpn and not recipe.method.freezes and "rpn" in config.parts
+    taken = _taken(recipe.method) & set(config.parts)
     differ = [
-        name for name, value in start_model.items()
-        if value != recipe_model[name] and (trains_its_rpn or not name.startswith("anchors."))
+        name for name, value in start_model.items() if value != recipe_model[name] and taken & set(_DETERMINED_BY[name])
     ]  # fmt: skip
     if differ:
         settings = shlex.join(
@@ -130,13 +137,17 @@ def check_start(recipe: Recipe, config: CheckpointConfig, init: Path) -> None:
         )
 
 
+def _taken(method: MethodRecipe) -> set[str]:
+    """Return the parts that a method takes from its start."""
+    return set(method.parts) - ({"rpn"} if method.freezes else set())
+
+
 def load_start(model: PretrainModel, init: Path) -> None:
     """Copy the tensors of a start into both networks, for the parts that the method trains or freezes.
 
     The RPN of separate training is new; a method without an RPN ignores that of its start.
     """
-    recipe = model.recipe
-    taken = set(recipe.parts) - ({"rpn"} if recipe.freezes else set())
+    recipe, taken = model.recipe, _taken(model.recipe)
     tensors = {k: t for k, t in read_tensors(init, read_config(init)).items() if k.split(".", 1)[0] in taken}
     for network in (model.online, model.target) if recipe.contrasts else (model.online,):
         own = network.parts.state_dict()
