@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from adept_hub.errors import DiskFullError, OutputExistsError
-from adept_hub.io.write import atomic_file, atomic_folder
+from adept_hub.io.write import append_line, atomic_file, atomic_folder
 
 
 def _write_and_fail(path: Path) -> None:
@@ -135,3 +135,16 @@ def test_a_full_disk_leaves_nothing_under_the_name(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(None, "new\n"), ("", "new\n"), ("one\n", "one\nnew\n"), ("one\nto", "one\nto\nnew\n"), ("\n", "\nnew\n")],
+)
+def test_a_line_is_appended_whole_also_behind_a_torn_one(before: str | None, after: str, tmp_path: Path) -> None:
+    path = tmp_path / "log" / "runs.jsonl"
+    if before is not None:
+        path.parent.mkdir()
+        path.write_text(before)
+    append_line(path, "new")
+    assert path.read_text() == after
