@@ -10,6 +10,7 @@ import torch
 
 import adept_training.pretraining.pretrain as module
 import adept_training.pretraining.run as run_module
+from adept_training.method.adept import Adept
 from adept_training.pretraining.asked import Asked
 from adept_training.pretraining.pretrain import pretrain
 from adept_training.pretraining.run import Run
@@ -68,3 +69,16 @@ def test_the_threads_of_the_recipe_are_torch_s(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
     _pretrain(tmp_path, "schedule.epochs=1", "engine.threads=3")
     assert asked[:1] == [3]
+
+
+def test_the_warm_up_ends_by_the_schedule_s_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is ahead of the run's own under a time limit: here by two steps for each one."""
+    warm: list[tuple[int, bool]] = []
+    forward = Adept.forward
+    places = iter([0, 3, 6, 9, 12])
+    monkeypatch.setattr(Run, "agree", lambda self, stopped: (False, next(places), self.steps))
+    monkeypatch.setattr(
+        Adept, "forward", lambda self, batch: warm.append((len(warm), self.warm)) or forward(self, batch)
+    )
+    _pretrain(tmp_path, "schedule.epochs=2", "schedule.warmup_epochs=1.5")
+    assert warm == [(0, False), (1, True), (2, True), (3, True)], "the warm-up has three steps"
