@@ -68,7 +68,7 @@ bench-load: $(VENV)/.dev  ## load_pretrained against torchvision's own way, in o
 	@$(BIN)/python -m benchmarks.load
 
 bench-proposals: $(VENV)/.dev  ## selective search against its reference, in one run
-	@$(BIN)/python -m benchmarks.proposals
+	@$(BIN)/python -m benchmarks.boxes.speed
 
 bench-pretrain: $(VENV)/.dev  ## images a second of a pre-training step, variants in turn
 	@$(BIN)/python -m benchmarks.pretrain

@@ -38,7 +38,7 @@ from adept_training.method.momentum import update_target
 from adept_training.pretraining.compiled import compile_networks
 from adept_training.pretraining.optim import make_optimizer
 from adept_training.pretraining.recipe import Recipe, load_recipe
-from benchmarks.any_boxes import AnyBoxes
+from benchmarks.boxes.any_boxes import AnyBoxes
 
 VARIANTS = {
     "all_levels": ("method.name=soco", "method.head_mode=all_levels"),

@@ -12,6 +12,7 @@ import adept_hub
 import adept_training
 
 PACKAGES = [Path(package.__file__).parent for package in (adept_hub, adept_training)]
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 MODULES = [path for package in PACKAGES for path in sorted(package.rglob("*.py"))]
 
 
@@ -24,7 +25,7 @@ def test_modules_are_small() -> None:
 
 def test_folders_are_small() -> None:
     folders: dict[Path, int] = {}
-    for path in MODULES:
+    for path in [*MODULES, *BENCHMARKS.rglob("*.py")]:
         if path.name != "__init__.py":
             folders[path.parent] = folders.get(path.parent, 0) + 1
     assert {str(folder): count for folder, count in folders.items() if count > 14} == {}

@@ -12,7 +12,7 @@ from PIL import Image
 
 from adept_training.data.loader import Batch, Samples
 from adept_training.pretraining.recipe import Recipe
-from benchmarks.any_boxes import AnyBoxes
+from benchmarks.boxes.any_boxes import AnyBoxes
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ MAX_PIXELS = 64_000_000  # selective search takes about 100 bytes per pixel
 #: Orientations that swap width and height.
 _TURNED = (5, 6, 7, 8)
 
-# Exceptions of PIL's parsers on damaged files, found by fuzzing (benchmarks/proposals_faults.py).
+# Exceptions of PIL's parsers on damaged files, found by fuzzing (benchmarks/boxes/faults.py).
 _DECODE_ERRORS = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, zlib.error, ArithmeticError,
     AttributeError, NotImplementedError, RuntimeError, MemoryError, AssertionError, Image.DecompressionBombError,

@@ -16,7 +16,7 @@ from adept_training.proposals.objects.suppress import suppress, vote
 Floats = npt.NDArray[np.float64]
 
 #: Weights of standardized cues, from the 128 training images of coco256 and nothing else:
-#: python -m benchmarks.object_ranking coco:coco256/instances_train2017.json:coco256/train2017
+#: python -m benchmarks.boxes.object_ranking coco:coco256/instances_train2017.json:coco256/train2017
 WEIGHTS = {
     "flux": 0.12, "border": -0.08, "contrast": 0.28, "enclosed": 0.75, "cut": -0.15, "density": -0.1, "crowd": 0.41,
     "edge_boxes": -0.13, "windows": -0.18, "regions": 1.53,

@@ -1,6 +1,6 @@
 """Selective search against its reference and OpenCV, in one run on the same photographs; scaling and memory.
 
-    python -m benchmarks.proposals [--photographs DIR] [--count 15] [--memory 5000] [--scaling 400]
+    python -m benchmarks.boxes.speed [--photographs DIR] [--count 15] [--memory 5000] [--scaling 400]
 
 CPU time of this process (so that other load on the machine counts less than with a clock), medians over photographs,
 and the median of the ratios photograph by photograph. Scaling is by the clock: it needs two idle processors.
@@ -25,7 +25,7 @@ from adept_training.images import FileImages, decode, open_images
 from adept_training.proposals import get_preset, run_proposals, selective_search
 from adept_training.proposals.propose import propose
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA = Path(__file__).parents[3] / "shared" / "data"
 TARGETS = {"selectivesearch 0.4": (18, 30), "OpenCV, the paper's parameters": (4, 8)}
 
 

@@ -1,6 +1,6 @@
 """What a run of ``adept proposals`` survives: kill -9 at random moments, and thousands of damaged files.
 
-python -m benchmarks.proposals_faults [--kills 10] [--fuzz 10000] [--photographs DIR] [--seed 0]
+python -m benchmarks.boxes.faults [--kills 10] [--fuzz 10000] [--photographs DIR] [--seed 0]
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from PIL import Image
 from adept_training.images import open_images
 from adept_training.proposals import ProposalTable, run_proposals
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA = Path(__file__).parents[3] / "shared" / "data"
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 
 

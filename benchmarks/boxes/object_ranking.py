@@ -1,6 +1,6 @@
 """Fit what the preset ``objects`` ranks by: weights of its cues, and the sizes that are usual in photographs.
 
-    python -m benchmarks.object_ranking coco:instances_train2017.json:train2017
+    python -m benchmarks.boxes.object_ranking coco:instances_train2017.json:train2017
 
 prints the constants of ``adept_training/proposals/objects/ranking.py``. Logistic regression (does a candidate cover an
 object with IoU 0.6; every object weighs the same) starts, and coordinate ascent on recall itself ends: the mean over

@@ -1,6 +1,6 @@
 """What a proposal table costs: bytes an image, and the time of a random look-up.
 
-``python -m benchmarks.proposals_store TABLE`` for a folder that ``adept proposals`` left.
+``python -m benchmarks.boxes.store TABLE`` for a folder that ``adept proposals`` left.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Benchmarks of proposals: speed, faults, the store, and which boxes find objects."""
