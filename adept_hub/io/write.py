@@ -64,6 +64,8 @@ def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
             yield temporary
             temporary.chmod(0o777 & ~_umask())
             for path in temporary.rglob("*"):  # some writers (safetensors) create files that only the owner may read
+                if path.is_symlink():  # the file that it points to belongs to the user
+                    continue
                 path.chmod((0o777 if path.is_dir() else 0o666) & ~_umask())
                 _sync(path)
             _sync(temporary)

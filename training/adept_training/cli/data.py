@@ -1,4 +1,4 @@
-"""Implement ``adept data``: check a labeled data set, or write the subset of a label budget."""
+"""Implement ``adept data``: check or convert a labeled data set, or write the subset of a label budget."""
 
 from __future__ import annotations
 
@@ -29,18 +29,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     subset.add_argument("--seed", type=int, default=0, help="default: 0")
     subset.add_argument("--out", required=True, type=Path, metavar="DIR", help="the folder to write")
     subset.add_argument("--skip-damaged", action="store_true", help="leave damaged images and objects out")
-    for verb in (check, subset):
+    convert = verbs.add_parser("convert", help="write the data set in another format: COCO, Pascal VOC or YOLO")
+    convert.add_argument("data", nargs="+", metavar="DATA", help=HELP)
+    convert.add_argument("--to", required=True, choices=("coco", "voc", "yolo"), help="the format to write")
+    convert.add_argument("--out", required=True, type=Path, metavar="DIR", help="the folder to write")
+    convert.add_argument(
+        "--images",
+        choices=("copy", "link", "none"),
+        default="copy",
+        help="copy the images, link to them (symbolic links), or write labels only (default: copy)",
+    )
+    convert.add_argument("--skip-damaged", action="store_true", help="leave damaged images and objects out")
+    for verb in (check, subset, convert):
         verb.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check the data or write a subset; return 0 if sound (warnings allowed) or written, 1 if damaged.
+    """Check or convert the data, or write a subset; return 0 if sound (warnings allowed) or written, 1 if damaged.
 
     Raises:
         DataError: ``args.data`` is not a valid data set, or ``--labels`` not a valid budget.
+        ImageDecodeError: an image to copy cannot be read.
         OutputExistsError, DiskFullError: ``--out`` cannot be written; it appears whole or not at all.
     """
-    return _subset(args) if args.verb == "subset" else _check(args)
+    return {"check": _check, "convert": _convert, "subset": _subset}[args.verb](args)
+
+
+def _convert(args: argparse.Namespace) -> int:
+    from adept_training.converting.convert import convert_data
+
+    converted = convert_data(args.data, args.to, args.out, images=args.images, skip_damaged=args.skip_damaged)
+    for role, split in converted.data.roles().items():
+        sys.stdout.write(f"{role}: {len(split)} images, {split.objects} objects\n")
+    for line in converted.lost:
+        sys.stdout.write(f"Not the same: {line}\n")
+    if converted.images_to is not None:
+        sys.stdout.write(f"First put the images into {converted.images_to}, by the names of their labels.\n")
+    sys.stdout.write(f"Use it with: --data {shlex.join(converted.words)}\n")
+    sys.stdout.write(f"  adept data check {shlex.join(converted.words)}\n")
+    return 0
 
 
 def _subset(args: argparse.Namespace) -> int:

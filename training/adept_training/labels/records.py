@@ -180,11 +180,15 @@ class Data:
         Raises:
             DataError: there is no such split.
         """
-        roles = {"train": self.train, "val": self.val, "test": self.test}
-        split = self.report_split if role is None else roles.get(role)
+        split = self.report_split if role is None else self.roles().get(role)
         if split is None:
             raise DataError(f"The data set has no split {role!r}.\nIt has: {', '.join(s.name for s in self.splits())}.")
         return split
+
+    def roles(self) -> dict[str, Split]:
+        """Return the existing splits by role: ``train``, ``val``, ``test``."""
+        roles = {"train": self.train, "val": self.val, "test": self.test}
+        return {role: split for role, split in roles.items() if split is not None}
 
     def pool(self) -> Split:
         """Return all labels that a run without model selection may train on: train, and val if test exists."""
@@ -200,4 +204,4 @@ class Data:
 
     def splits(self) -> tuple[Split, ...]:
         """Return the existing splits."""
-        return tuple(split for split in (self.train, self.val, self.test) if split is not None)
+        return tuple(self.roles().values())

@@ -1,0 +1,1 @@
+"""Convert labeled data sets between COCO, Pascal VOC and YOLO."""
