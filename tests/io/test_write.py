@@ -148,3 +148,13 @@ def test_a_line_is_appended_whole_also_behind_a_torn_one(before: str | None, aft
         path.write_text(before)
     append_line(path, "new")
     assert path.read_text() == after
+
+
+def test_what_a_link_in_a_new_folder_points_to_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine").touch(mode=0o600)
+    (tmp_path / "mine").chmod(0o640)
+    with atomic_folder(tmp_path / "new") as folder:
+        (folder / "link").symlink_to(tmp_path / "mine")
+        (folder / "broken").symlink_to(tmp_path / "nowhere")
+    assert (tmp_path / "mine").stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "new" / "link").is_symlink()

@@ -35,7 +35,7 @@ def write_coco(folder: Path, data: Data, names: Mapping[Path, str], losses: Loss
             number = numbers.setdefault(image.path, len(numbers) + 1)
             key = ImageKey(1, image.key.id if ids_kept else number)
             images.append(replace(image, key=key, file_name=names[image.path]))
-            losses.add("difficult flags (VOC's)", int(image.difficult_M.sum()))
+            losses.add("difficult objects become ordinary ones", int(image.difficult_M.sum()))
         categories = split.parts[0].category_ids if ids_kept else tuple(range(1, len(split.classes) + 1))
         whole = Split(role, tuple(images), split.classes, (Part(1, "", folder, categories),))
         (folder / f"{role}.json").write_text(json.dumps(as_coco_annotations(whole)) + "\n", encoding="utf-8")

@@ -14,7 +14,7 @@ from adept_training.converting.coco import write_coco
 from adept_training.converting.images import HowImages, common_names, image_names, place_images
 from adept_training.converting.losses import Losses
 from adept_training.converting.voc import write_voc
-from adept_training.converting.yolo import write_yolo, yolo_image
+from adept_training.converting.yolo import write_yolo, yolo_images
 from adept_training.labels.datasets import open_data
 from adept_training.labels.records import Data
 
@@ -74,8 +74,7 @@ def convert_data(
             file = write_voc(folder, data, names, losses)
             words = (str(out / file) if file else f"voc:{out}",)
         else:
-            targets = {yolo_image(folder, role, names[image.path]): image.path
-                       for role, split in data.roles().items() for image in split.images}  # fmt: skip
+            targets = {path: image.path for path, image in yolo_images(folder, data, names).items()}
             write_yolo(folder, data, names, losses)
             words = (f"yolo:{out / 'data.yaml'}",)
         place_images(targets, images)

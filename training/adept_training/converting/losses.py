@@ -29,5 +29,5 @@ class Losses:
 
     def lines(self) -> list[str]:
         """Return a line for each."""
-        lines = [f"{count} {what}" for what, count in self.counts.items()] + self.notes
+        lines = [f"{what}: {count}" for what, count in self.counts.items()] + self.notes
         return lines + ([f"coordinates are rounded, by at most {self.shift:.2g} pixels"] if self.shift > 1e-9 else [])

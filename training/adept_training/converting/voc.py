@@ -21,7 +21,7 @@ def write_voc(folder: Path, data: Data, names: Mapping[Path, str], losses: Losse
 
     Boxes become whole pixels that count from 1, both edges included: (x1, y1, x2, y2) becomes (round(x1) + 1,
     round(y1) + 1, round(x2), round(y2)), at least one pixel. VOC has no list of classes, so that a ``data.yaml``
-    of `adept finetune --data` has them unless they are in alphabetic order.
+    of this trainer has them unless they are in alphabetic order.
 
     Raises:
         DataError: XML cannot contain the name of a class, or an image has other labels in another split.
@@ -48,7 +48,7 @@ def write_voc(folder: Path, data: Data, names: Mapping[Path, str], losses: Losse
         text = "".join(f"{stem}\n" for stem in stems)
         (folder / "ImageSets" / "Main" / f"{role}.txt").write_text(text, encoding="utf-8")
     ordered = [name for name in data.classes if name in used]
-    losses.add("classes without an object", len(data.classes) - len(ordered))
+    losses.add("classes without an object are left out", len(data.classes) - len(ordered))
     if ordered == sorted(ordered):
         return ""
     listed: dict[str, Any] = {role: f"voc:.:{role}" for role in data.roles()} | {"classes": ordered}
@@ -69,7 +69,7 @@ def _xml(image: LabeledImage, name: str, classes: tuple[str, ...], losses: Losse
         losses.moved(*(np.array([*low, *high]) - image.boxes_M4[m]).tolist())
         _append(ElementTree.SubElement(one, "bndbox"), xmin=low[0] + 1, ymin=low[1] + 1, xmax=high[0], ymax=high[1])
     losses.add("crowd regions become difficult objects", int(image.crowd_M.sum()))
-    losses.add("masks, of which the boxes are written", sum(mask is not None for mask in image.masks or ()))
+    losses.add("masks become boxes", sum(mask is not None for mask in image.masks or ()))
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode").encode() + b"\n"
 

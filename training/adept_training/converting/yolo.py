@@ -22,25 +22,32 @@ def write_yolo(folder: Path, data: Data, names: Mapping[Path, str], losses: Loss
     A split with masks gets polygons, several of an object joined to one, and boxes where a mask is not a polygon.
 
     Args:
-        folder: the folder; an image belongs to ``images/ROLE/NAME`` (`yolo_image`).
+        folder: the folder; an image belongs to ``images/ROLE/NAME`` (`yolo_images`).
         data: the data set.
         names: paths below ``images/ROLE`` by the path of an image.
         losses: what the format cannot express is added here.
     """
-    for role, split in data.roles().items():
+    for role in data.roles():
         (folder / "images" / role).mkdir(parents=True)
-        for image in split.images:
-            path = label_path(yolo_image(folder, role, names[image.path]))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("".join(_lines(image, losses)), encoding="utf-8")
+    for target, image in yolo_images(folder, data, names).items():
+        path = label_path(target)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(_lines(image, losses)), encoding="utf-8")
     content: dict[str, Any] = {role: f"images/{role}" for role in data.roles()}
     content["names"] = dict(enumerate(data.classes))
     (folder / "data.yaml").write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def yolo_image(folder: Path, role: str, name: str) -> Path:
-    """Return the path of an image of a converted data set."""
-    return folder / "images" / role / name
+def yolo_images(folder: Path, data: Data, names: Mapping[Path, str]) -> dict[Path, LabeledImage]:
+    """Return the images of a converted data set by their new paths, ``images/ROLE/NAME``."""
+    images: dict[Path, LabeledImage] = {}
+    for role, split in data.roles().items():
+        # ROLE is not repeated: an image of a YOLO data set keeps its path.
+        repeated = all(names[image.path].startswith(f"{role}/") for image in split.images)
+        for image in split.images:
+            name = names[image.path]
+            images[folder / "images" / role / (name.removeprefix(f"{role}/") if repeated else name)] = image
+    return images
 
 
 def _lines(image: LabeledImage, losses: Losses) -> list[str]:
