@@ -31,7 +31,7 @@ def main() -> None:
     args = parser.parse_args()
     source = open_images(args.images)
     _, keys = split_keys(source.keys(), 200)
-    held = load_held_out(source, ProposalTable.open(args.proposals), keys, args.side)
+    held = load_held_out(source, ProposalTable.open(args.proposals), keys, args.side, best=0)
     print(f"{len(held.boxes_M4)} photographs, {sum(map(len, held.boxes_M4))} boxes")
     random = {}
     for name in args.sources:

@@ -60,7 +60,7 @@ def test_many_fallbacks_are_told_again(
     monkeypatch.setattr(ProposalTable, "fallbacks", 3)
     assert typed() == 0
     assert "3 of 5 images (60%): their box is a fallback" in (told := capsys.readouterr().err)
-    assert f"--preset objects --out {tmp_path}/boxes-objects" in told
+    assert f"--preset objects --boxes 50 --out {tmp_path}/boxes-objects" in told
 
 
 def test_done(typed: Callable[..., int], asked: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

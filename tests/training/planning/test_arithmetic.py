@@ -130,6 +130,9 @@ def test_plenty_of_labels() -> None:
     ]  # fmt: skip
     assert "plenty" in texts(advice("enough", labeled=450))
     assert advice("enough", labeled=449) == []
+    told = texts(advice("too little", labeled=450, minutes_for_enough=9))
+    assert told.count("adept finetune") == 1
+    assert "--minutes 9" in told
 
 
 def test_the_run_is_outside_of_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,7 +127,9 @@ def test_labels_choose_the_boxes(images: Path, recipe: Path, tmp_path: Path) -> 
     assert rows["--preset paper"].behind[0] > 0
     first, second = map(shlex.split, found.commands)
     assert first[:3] == ["adept", "proposals", str(few)]
-    assert tuple(first[3:-2]) == ("--preset", "objects"), "bounds of size are no better, and more to type"
+    assert tuple(first[3:-2]) == ("--preset", "objects", "--boxes", "50"), (
+        "bounds of size are no better, and more to type"
+    )
     boxes = build_parser("proposals").parse_args(first[1:])
     assert build_parser("pretrain").parse_args(second[1:]).proposals == boxes.out
     text = "\n".join(as_lines(found))

@@ -19,7 +19,8 @@ OTHER = {
     "method.queue": "8", "method.prototypes": "9", "method.prototype_epsilon": "0.1", "method.projector_hidden": "9",
     "method.projection": "9", "method.projector_norm": "true", "method.momentum": "0.5",
     "method.momentum_bound": "run", "method.target_pass": "by_size", "method.rpn.views": "all",
-    "method.rpn.reaches_backbone": "true", "views.v3_mode": "independent", "views.box_sets": "separate",
+    "method.rpn.reaches_backbone": "true", "views.best": "40", "views.v3_mode": "independent",
+    "views.box_sets": "separate",
     "views.jitter_prob": "0.1", "views.jitter_ratio": "0.2", "views.max_tries": "7", "colors.cutout_prob": "0.5",
 }  # fmt: skip
 

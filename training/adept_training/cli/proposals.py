@@ -20,7 +20,7 @@ DESCRIPTION = """\
 Find selective-search boxes in every image and write the Parquet table that pre-training reads.
 
   adept proposals photos --out boxes                      find boxes (run it again to resume)
-  adept proposals photos --out boxes --preset objects     the best 50 boxes on objects of any size
+  adept proposals photos --out boxes --preset objects     the best 200 boxes on objects of any size
   adept proposals show boxes --images photos --out look   draw the boxes
   adept proposals evaluate boxes --data coco:val.json:photos
                                                           recall of labeled objects, next to a blind grid's
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--min-scale", type=float, metavar="F", help="smallest sqrt(w h)/sqrt(W H) of a box (preset: 0.3)"
     )
     parser.add_argument(
-        "--boxes", type=int, metavar="N", help="with --preset objects: the best N boxes per image (default: 50)"
+        "--boxes", type=int, metavar="N", help="with --preset objects: the best N boxes per image (default: 200)"
     )
     parser.add_argument(
         "--sizes",

@@ -49,6 +49,9 @@ class ViewsRecipe:
     crop_scale: tuple[Area, Area] = (0.5, 1.0)
     #: Width / height of the crop, least and most.
     crop_ratio: tuple[Aspect, Aspect] = (3 / 4, 4 / 3)
+    #: The boxes of an image are the first N of its list, for tables whose best come first; 0: all. If it is set, the
+    #: RPN's targets in V1 are all of them, whichever are drawn, and `other_boxes` are those listed after.
+    best: Annotated[int, Range(0, 10_000)] = 0
     #: Boxes of V1 that were not drawn but go along, at most, so that the RPN need not call them background.
     other_boxes: Annotated[int, Range(0, 10_000)] = 0
     #: Probability of a horizontal flip, drawn for every view.
@@ -110,9 +113,9 @@ class Views(NamedTuple):
     boxes1_S: tuple[Boxes, ...]
     boxes2: Boxes
     boxes3: Boxes
-    #: V1's boxes before the jitter, the RPN's targets.
+    #: The RPN's targets: V1's boxes before the jitter, or `ViewsRecipe.best` of the image.
     targets1: Boxes
-    #: Boxes of V1 that were not drawn, `ViewsRecipe.other_boxes` of them (one unreal if it is 0).
+    #: Boxes of V1 that are no targets, `ViewsRecipe.other_boxes` of them (one unreal if it is 0).
     others1: Boxes
     #: Each view's window, float32 (3, 5): x, y, w, h as shares of the image, and 1 if the view is flipped.
     windows_35: Array
@@ -146,20 +149,22 @@ def draw_geometry(
     if len(boxes_M4) == 0:
         boxes_M4 = np.array([[0, 0, width, height]], dtype=np.float32)
     whole_M = is_whole(boxes_M4, size)
-    w1, w2, w3, chosen_S = _draw_windows(rng, size, boxes_M4, recipe)
+    listed_M4 = boxes_M4[: recipe.best or len(boxes_M4)]
+    w1, w2, w3, chosen_S = _draw_windows(rng, size, listed_M4, recipe)
+    targets = np.arange(len(listed_M4)) if recipe.best else chosen_S[0]
 
     def place(window: Window, chosen: Ints, source_M4: Array, count: int = recipe.boxes) -> Boxes:
         return _fill(rng, window, chosen, source_M4, count, whole_M)
 
-    jittered_S = [_jitter(rng, boxes_M4, recipe) for _ in chosen_S]
+    jittered_S = [_jitter(rng, listed_M4, recipe) for _ in chosen_S]
     boxes1_S = tuple(place(w1, c, j) for c, j in zip(chosen_S, jittered_S, strict=True))
     views = Views(
         pixels=(UNCUT, UNCUT, UNCUT),
         boxes1_S=boxes1_S,
         boxes2=place(w2, chosen_S[0], boxes_M4),
         boxes3=place(w3, chosen_S[-1], boxes_M4),
-        targets1=place(w1, chosen_S[0], boxes_M4),
-        others1=place(w1, _others(rng, chosen_S[0], len(boxes_M4), recipe), boxes_M4, max(recipe.other_boxes, 1)),
+        targets1=place(w1, targets, boxes_M4, recipe.best or recipe.boxes),
+        others1=place(w1, _others(rng, targets, len(boxes_M4), recipe), boxes_M4, max(recipe.other_boxes, 1)),
         windows_35=np.array(
             [[w.x / width, w.y / height, w.w / width, w.h / height, w.flip] for w in (w1, w2, w3)], dtype=np.float32
         ),

@@ -230,7 +230,8 @@ class Adept(PretrainModel):
             "rpn_box": share * torch.stack([x.box for x in losses]).sum(),
         }
         positives_L = torch.stack([x.positives_L for x in losses]).mean(dim=0)
-        return terms, {f"positives_p{i + 2}": value for i, value in enumerate(positives_L)}
+        stats = {f"positives_p{i + 2}": value for i, value in enumerate(positives_L)}
+        return terms, {**stats, "anchors_ignored": losses[0].ignored}  # of V1, the view with other boxes
 
 
 def _watch(predicted: list[list[Embedded]], goals: list[list[Embedded]]) -> dict[str, Tensor]:

@@ -104,6 +104,7 @@ class Detection(PretrainModel):
             "head_class": class_loss, "head_box": box_loss,
         }  # fmt: skip
         stats = {f"positives_p{i + 2}": value for i, value in enumerate(rpn.positives_L)}
+        stats["anchors_ignored"] = rpn.ignored
         stats["head_objects"] = objects_R.sum() / len(batch.seed_N)
         stats["head_right"] = right
         return summed(terms, stats)

@@ -38,6 +38,9 @@ class RPNRecipe:
     positive_iou: Share = 0.7
     #: An anchor below this IoU with every box is negative.
     negative_iou: Share = 0.3
+    #: A negative anchor at this IoU with a box that is no target is ignored (see ``views.other_boxes``); null:
+    #: ``positive_iou``.
+    other_iou: Share | None = None
     #: Anchors sampled per image.
     batch_per_image: Annotated[int, Range(1, 100_000)] = 256
     #: Largest share of positives among the sampled anchors.
@@ -51,11 +54,15 @@ class RPNRecipe:
 
 
 class RPNLoss(NamedTuple):
-    """The two terms of Eq. 1, already divided, and the positive anchors per level (per image)."""
+    """The two terms of Eq. 1, already divided, the positive anchors per level (per image), and an ignored share.
+
+    ``ignored`` is the share of all anchors that would be negative, but overlap a box that is no target.
+    """
 
     objectness: Tensor
     box: Tensor
     positives_L: Tensor
+    ignored: Tensor
 
 
 def make_anchors(anchors: AnchorSpec, feats_LNCHW: list[Tensor]) -> list[Tensor]:
@@ -99,8 +106,22 @@ def label_anchors(
     ignored: such an image does not define background.
 
     Args:
-        others: boxes (N, M, 4) and validity (N, M) that are not targets; negatives that overlap one by ``positive_iou``
+        others: boxes (N, M, 4) and validity (N, M) that are not targets; negatives that overlap one by ``other_iou``
             are ignored.
+    """
+    label_NA, index_NA, _ = _label_anchors(anchors_A4, boxes_NK4, valid_NK, recipe, others)
+    return label_NA, index_NA
+
+
+def _label_anchors(
+    anchors_A4: Tensor,
+    boxes_NK4: Tensor,
+    valid_NK: Tensor,
+    recipe: RPNRecipe,
+    others: tuple[Tensor, Tensor] | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute labels and indices as `label_anchors`, and the share of anchors that only ``others`` keep from being
+    negative.
     """
     overlap_NKA = _overlaps(anchors_A4, boxes_NK4, valid_NK)
     best_NA, index_NA = overlap_NKA.max(dim=1)
@@ -108,11 +129,16 @@ def label_anchors(
     closest_NA = ((overlap_NKA == top_NK1) & (top_NK1 > 0)).any(dim=1)
     label_NA = torch.full_like(best_NA, IGNORED, dtype=torch.int8)
     label_NA.masked_fill_(best_NA < recipe.negative_iou, NEGATIVE)
+    other_NA = torch.zeros_like(closest_NA)
     if others is not None:
-        label_NA.masked_fill_(_best_overlap(anchors_A4, *others) >= recipe.positive_iou, IGNORED)
-    label_NA.masked_fill_(closest_NA | (best_NA >= recipe.positive_iou), POSITIVE)
-    label_NA.masked_fill_(~valid_NK.any(dim=1, keepdim=True), IGNORED)
-    return label_NA, index_NA
+        least = recipe.positive_iou if recipe.other_iou is None else recipe.other_iou
+        other_NA = _best_overlap(anchors_A4, *others) >= least
+    positive_NA, some_N1 = closest_NA | (best_NA >= recipe.positive_iou), valid_NK.any(dim=1, keepdim=True)
+    ignored = (other_NA & (label_NA == NEGATIVE) & ~positive_NA & some_N1).float().mean()
+    label_NA.masked_fill_(other_NA, IGNORED)
+    label_NA.masked_fill_(positive_NA, POSITIVE)
+    label_NA.masked_fill_(~some_N1, IGNORED)
+    return label_NA, index_NA, ignored
 
 
 def _overlaps(anchors_A4: Tensor, boxes_NK4: Tensor, valid_NK: Tensor) -> Tensor:
@@ -168,7 +194,7 @@ def rpn_loss(
     """
     anchors_A4 = torch.cat(anchors_LA4)
     valid_NK = valid_targets(boxes_NK4, valid_NK, recipe)
-    label_NA, index_NA = label_anchors(anchors_A4, boxes_NK4, valid_NK, recipe, others)
+    label_NA, index_NA, ignored = _label_anchors(anchors_A4, boxes_NK4, valid_NK, recipe, others)
     positive_NA, negative_NA = sample_anchors(label_NA, seed_N, recipe)
     share = recipe.batch_per_image * len(logits_NA)
     log_loss_NA = F.binary_cross_entropy_with_logits(logits_NA, positive_NA.to(logits_NA.dtype), reduction="none")
@@ -181,7 +207,7 @@ def rpn_loss(
     box = F.smooth_l1_loss(predicted, targets, beta=recipe.smooth_l1_beta, reduction="sum") / share
     levels = torch.split(label_NA, [len(a) for a in anchors_LA4], dim=1)
     positives_L = torch.stack([(x == POSITIVE).sum() for x in levels]).float() / len(logits_NA)
-    return RPNLoss(objectness, box, positives_L)
+    return RPNLoss(objectness, box, positives_L, ignored)
 
 
 def _lowest(key_NA: Tensor, among_NA: Tensor, count_N: Tensor, most: int) -> Tensor:

@@ -49,7 +49,8 @@ def advise(
     """
     found: list[Advice] = []
     finetune = command_line("finetune", init or "adept_joint", "--data", *(data or ["DATA"]), "--out", "runs/finetuned")
-    if labeled is not None and labels_are_plenty(labeled, images):
+    plenty = labeled is not None and labels_are_plenty(labeled, images)
+    if labeled is not None and plenty:
         found.append(
             Advice(
                 f"{labeled:,} labeled images are plenty: gains have been measured with {MEASURED_LABELS} or fewer. "
@@ -70,7 +71,7 @@ def advise(
             found.append(Advice(_more_time(minutes_for_enough)))
         if init is not None:
             found.append(Advice(f"start from published weights instead of random ones: add --init {init}"))
-        if images >= LEAST_IMAGES:
+        if images >= LEAST_IMAGES and not plenty:
             found.append(Advice("without that time, fine-tune published weights:", finetune))
     return found
 

@@ -21,7 +21,7 @@ from adept_training.planning.arithmetic import NIGHT, Seconds, limit_of, minutes
 from adept_training.planning.choose import Candidate, Forecast, candidates, forecast
 from adept_training.planning.decide import decide
 from adept_training.planning.disk import disk_of, sizes_of
-from adept_training.planning.labels import Labels, look_at_labels
+from adept_training.planning.labels import PRESET, Labels, look_at_labels
 from adept_training.planning.place import free_bytes, run_folder
 from adept_training.planning.plan import Plan
 from adept_training.planning.probing.machine import Machine, this_machine
@@ -147,7 +147,7 @@ def _write(images: str, folder: Path, those: _Set, best: Forecast, within: float
         seconds_per_step=best.seconds_per_step, measured=best.measured, seconds=seconds, minutes=limit,
         end=datetime.datetime.now().astimezone() + datetime.timedelta(seconds=seconds.total), outlook=best.outlook,
         need=one.need, boxes=search.boxes, fallbacks=search.fallbacks, disk=disk, labels=labels,
-        commands=_commands(images, folder, one.recipe, settings, limit, () if labels is None else labels.options),
+        commands=_commands(images, folder, one.recipe, settings, limit, _boxes_of(labels, one.loaded)),
         better=tuple(better),
     )  # fmt: skip
 
@@ -161,6 +161,13 @@ def _commands(
         return (Asked(images).start(folder, *more),)
     table = str(folder.with_name(f"{folder.name}-boxes"))
     return command_line("proposals", images, *boxes, "--out", table), Asked(images, table).start(folder, *more)
+
+
+def _boxes_of(labels: Labels | None, recipe: Recipe) -> tuple[str, ...]:
+    """Return options of better boxes: as many as were compared, for a recipe that takes all that are listed."""
+    if labels is None or not labels.options:
+        return ()
+    return labels.options if recipe.best_boxes or PRESET not in labels.options else (*labels.options, "--boxes", "50")
 
 
 def _start_of(recipe: Recipe) -> str | None:

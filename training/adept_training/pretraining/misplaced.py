@@ -26,7 +26,7 @@ _NOT_OF_DETECTION = (
     "method.head_mode", "method.boxes", "method.objective", *(f"method.{name}" for name in _OBJECTIVES_OF),
     "method.projector_hidden", "method.projection", "method.projector_norm", "method.momentum",
     "method.momentum_bound", "method.target_pass", "method.rpn.views", "method.rpn.reaches_backbone",
-    "views.v3_mode", "views.box_sets", "views.jitter_prob", "views.jitter_ratio", "views.max_tries",
+    "views.best", "views.v3_mode", "views.box_sets", "views.jitter_prob", "views.jitter_ratio", "views.max_tries",
     "colors.cutout_prob",
 )  # fmt: skip
 

@@ -133,7 +133,7 @@ def pretrain(
         with atomic_file(folder / "recipe.yaml") as temporary:
             temporary.write_text(recipe.to_yaml(), encoding="utf-8")
         record_origin(origin, folder)
-    held_out = load_held_out(source, table, held_keys, recipe.views.sizes[0])
+    held_out = load_held_out(source, table, held_keys, recipe.views.sizes[0], recipe.best_boxes)
     run = Run(
         recipe, fabric, model, wrapped, optimizer, order, held_out, folder, journal, progress, identity, steps,
         time.perf_counter(), origin,
@@ -278,9 +278,7 @@ def _train(run: Run, batches: Iterator[Any], stopped: list[int]) -> None:
 def _recipe_digest(recipe: Recipe) -> str:
     """Return a digest of the settings that change the weights; device and speed may differ between sessions."""
     data = to_dict(recipe)
-    del data["export"]
-    for setting in ("workers", "cache_gb"):
-        del data["data"][setting]
+    del data["export"], data["data"]["workers"], data["data"]["cache_gb"]
     # Settings that came later count where they are used: runs that began before them can be resumed.
     if not recipe.data.cache:
         del data["data"]["cache"]
@@ -288,6 +286,10 @@ def _recipe_digest(recipe: Recipe) -> str:
         del data["method"]["target_pass"]
     if recipe.method.name != "detection":
         del data["method"]["detection"]
+    if not recipe.views.best:
+        del data["views"]["best"]
+    if recipe.method.rpn.other_iou is None:
+        del data["method"]["rpn"]["other_iou"]
     data["engine"] = {k: data["engine"][k] for k in ("batch_size", "seed", "precision", "channels_last")}
     if recipe.engine.compile:
         data["engine"]["compile"] = True

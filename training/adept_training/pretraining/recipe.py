@@ -148,6 +148,11 @@ class Recipe:
     export: ExportRecipe = field(default_factory=ExportRecipe)
     engine: EngineRecipe = field(default_factory=EngineRecipe)
 
+    @property
+    def best_boxes(self) -> int:
+        """Number of an image's boxes, from the first, that are objects to the RPN; 0: all."""
+        return self.views.boxes if self.method.name == "detection" else self.views.best
+
     def to_yaml(self) -> str:
         """Return the complete recipe, defaults included."""
         return recipe_yaml(self)
@@ -197,6 +202,11 @@ def check(recipe: Recipe) -> None:
     engine, views = recipe.engine, recipe.views
     if engine.batch_size < 2:
         raise RecipeError("engine.batch_size is 1: batch norm needs at least two images per step.")
+    if 0 < views.best < views.boxes:
+        raise RecipeError(
+            f"views.boxes {views.boxes} are drawn from the first views.best {views.best}: there are not so many.\n"
+            f"Draw fewer: --set views.boxes={views.best}"
+        )
     if min(views.sizes) < 32:
         raise RecipeError(f"views.sizes {views.sizes}: a view needs at least 32 pixels per side, P5's stride.")
     if recipe.schedule.warmup_epochs >= recipe.schedule.epochs:

@@ -30,5 +30,5 @@ def fallback_warning(images: int, fallbacks: int, preset: str, source: str | Pat
     return (
         f"preset {preset} left no box in {share}: their box is a fallback, not an object. Objects that are many or "
         "small need another preset:\n"
-        f"  {command_line('proposals', source, '--preset', 'objects', '--out', f'{table}-objects')}"
+        f"  {command_line('proposals', source, '--preset', 'objects', '--boxes', 50, '--out', f'{table}-objects')}"
     )

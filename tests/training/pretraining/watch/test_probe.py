@@ -43,9 +43,11 @@ class _Boxes:
 
 
 def test_boxes_are_scaled_to_the_view_each_once_without_the_whole_photograph(tmp_path: Path) -> None:
-    held = load_held_out(write_photographs(tmp_path, 2), _Boxes(), ["000.png", "001.png"], 64)
+    held = load_held_out(write_photographs(tmp_path, 2), _Boxes(), ["000.png", "001.png"], 64, 0)
     assert held.pixels_NHWC.shape == (1, 64, 64, 3), "a photograph with no box but itself tells nothing"
     np.testing.assert_allclose(held.boxes_M4[0], [[0, 0, 32, 32], [16, 16, 48, 48]])
+    best = load_held_out(write_photographs(tmp_path, 2), _Boxes(), ["000.png", "001.png"], 64, 2)
+    np.testing.assert_allclose(best.boxes_M4[0], [[0, 0, 32, 32]])
 
 
 def test_a_box_as_wide_or_as_high_as_the_photograph_is_looked_for(tmp_path: Path) -> None:
@@ -53,7 +55,7 @@ def test_a_box_as_wide_or_as_high_as_the_photograph_is_looked_for(tmp_path: Path
         def boxes(self, key: str) -> np.ndarray:
             return np.array([[0, 20, 96, 60], [24, 0, 72, 80], [0.5, 0, 96, 80]], dtype=np.float32)
 
-    held = load_held_out(write_photographs(tmp_path, 1), Long(), ["000.png"], 64)
+    held = load_held_out(write_photographs(tmp_path, 1), Long(), ["000.png"], 64, 0)
     np.testing.assert_allclose(held.boxes_M4[0], [[0, 16, 64, 48], [16, 0, 48, 64]])
 
 
@@ -84,7 +86,7 @@ def test_recall_by_hand(tmp_path: Path) -> None:
             view = np.array([[8, 8, 56, 56], [20, 8, 56, 44], [8, 8, 32, 32.0]])
             return (view * [96 / 64, 80 / 64, 96 / 64, 80 / 64]).astype(np.float32)
 
-    held = load_held_out(write_photographs(tmp_path, 1), Known(), ["000.png"], 64)
+    held = load_held_out(write_photographs(tmp_path, 1), Known(), ["000.png"], 64, 0)
     parts = DetectorParts(SMALL).train()
     found = measure_rpn(parts, _Oracle(), held, Preprocessing(), top=1)
     assert found["recall1_iou50"] == pytest.approx(2 / 3)
@@ -177,7 +179,7 @@ def _share(marked: list[tuple[int, bool, float]], counts: Callable[[int, int], b
 def test_an_image_that_cannot_be_read_is_not_held_out(tmp_path: Path) -> None:
     source = write_photographs(tmp_path, 2)
     (tmp_path / "000.png").write_bytes(b"no PNG")
-    held = load_held_out(source, _All(), ["000.png", "001.png"], 64)
+    held = load_held_out(source, _All(), ["000.png", "001.png"], 64, 0)
     assert [boxes.tolist() for boxes in held.boxes_M4] == [[[16.0, 16.0, 48.0, 48.0]]]
     assert held.pixels_NHWC.shape == (1, 64, 64, 3)
 

@@ -39,7 +39,12 @@ def test_the_same_again_and_no_two_candidates_alike(scene):
     assert np.array_equal(boxes, selective_search(scene, "objects"))
     selective_search(skimage_photographs()["coins"], "objects")
     assert np.array_equal(boxes, selective_search(scene, "objects"))
-    assert len(boxes) <= 50
+    assert 50 < len(boxes) <= 200
+
+
+def test_the_best_are_the_same_in_a_shorter_list(scene):
+    """Whoever takes the first 50 of 200 has the boxes that a list of 50 would have."""
+    np.testing.assert_array_equal(selective_search(scene, "objects")[:50], selective_search(scene, settings(most=50)))
 
 
 def test_boxes_are_in_pixels_of_the_image(scene):

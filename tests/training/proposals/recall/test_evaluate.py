@@ -156,7 +156,7 @@ def test_a_fifth_of_fallbacks_is_worth_a_warning(fallbacks, warns):
     text = fallback_warning(100, fallbacks, "paper", "my photos", "boxes")
     assert (text is not None) == warns
     if text is not None:
-        assert text.splitlines()[-1] == "  adept proposals 'my photos' --preset objects --out boxes-objects"
+        assert text.splitlines()[-1] == "  adept proposals 'my photos' --preset objects --boxes 50 --out boxes-objects"
         assert "20 of 100 images (20%)" in text
 
 

@@ -122,7 +122,7 @@ def test_other_sides_are_found_while_loading_too(made) -> None:
     with pytest.raises(ProposalsError, match=r"has 45 x 31 pixels; its proposals .* of 90 x 62"):
         samples[(0, 2)]
     with pytest.raises(ProposalsError, match="45 x 30 pixels"):
-        load_held_out(source, table, ["0.png"], 64)
+        load_held_out(source, table, ["0.png"], 64, 0)
 
 
 def test_a_comparison_ends_in_time_and_still_looks_at_some(made) -> None:

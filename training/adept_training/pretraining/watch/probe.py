@@ -47,8 +47,11 @@ def split_keys(keys: list[str], most: int) -> tuple[list[str], list[str]]:
     return [key for key in keys if key not in held_out], [key for key in keys if key in held_out]
 
 
-def load_held_out(source: ImageSource, table: BoxTable, keys: list[str], size: int) -> HeldOut:
-    """Load the readable images of ``keys`` that have boxes, resized to ``size`` x ``size`` pixels."""
+def load_held_out(source: ImageSource, table: BoxTable, keys: list[str], size: int, best: int) -> HeldOut:
+    """Load the readable images of ``keys`` that have boxes, resized to ``size`` x ``size`` pixels.
+
+    Of their boxes the ``best`` first ones count; 0: all.
+    """
     pixels, boxes = [], []
     for key in keys:
         try:
@@ -58,7 +61,8 @@ def load_held_out(source: ImageSource, table: BoxTable, keys: list[str], size: i
         height, width = image.shape[:2]
         if isinstance(table, ProposalTable):
             table.check_size(key, (width, height))
-        boxes_M4 = np.unique(table.boxes(key), axis=0)
+        boxes_M4 = table.boxes(key)
+        boxes_M4 = np.unique(boxes_M4[: best or len(boxes_M4)], axis=0)
         boxes_M4 = boxes_M4[
             (boxes_M4[:, 2] - boxes_M4[:, 0] < width - 1) | (boxes_M4[:, 3] - boxes_M4[:, 1] < height - 1)
         ]

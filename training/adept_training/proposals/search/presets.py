@@ -36,7 +36,7 @@ _SIDE_ONLY = BoxFilter(min_ratio=0.0, max_ratio=_ANY, min_scale=0.0, max_scale=_
 class ObjectSearch:
     """Parameters of the algorithm ``objects`` alone."""
 
-    most: int = 50  # boxes per image
+    most: int = 200  # boxes per image; recipes take the best 30 to 50 of them as objects
     sizes: tuple[float, float] = (0.0, _ANY)  # bounds of sqrt(w h) / shorter side of the image
     # How much likelier than usual each size is (see ranking.size_prior), measured on the images of a run. Empty: none.
     size_prior: tuple[float, ...] = ()
