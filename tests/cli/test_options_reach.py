@@ -95,6 +95,14 @@ CASES: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = [
     ("data check a b --quick", "adept_training.labels.check.check_data", (["a", "b"],), {"decode_all": False}),
     ("data subset a b --labels 3img --out dir --skip-damaged", "adept_training.labels.datasets.open_data",
      (["a", "b"],), {"skip_damaged": True}),
+    ("data convert a b --to voc --out dir --images link --skip-damaged",
+     "adept_training.converting.convert.convert_data", (["a", "b"], "voc", Path("dir")),
+     {"images": "link", "skip_damaged": True}),
+    ("plan photos --minutes 9 --data a b --data c --skip-damaged --recipe mine.yaml --set engine.seed=3 --out run "
+     "--quiet",
+     "adept_training.calls.plan", ("photos",),
+     {"minutes": 9.0, "data": ["a", "b", "c"], "recipe": "mine.yaml", "settings": ["engine.seed=3"], "out": "run",
+      "skip_damaged": True, "progress": None}),
     ("report one two --out page.html", "adept_training.pretraining.watch.report.write_report",
      ([Path("one"), Path("two")], Path("page.html")), {}),
 ]  # fmt: skip
@@ -228,3 +236,16 @@ def test_tune_hands_images_split_and_number_on(monkeypatch: pytest.MonkeyPatch) 
         assert (found[0], found[1].name) == ("images of photos", split)
         assert named == {"boxes": boxes, "progress": None}
     assert asked == [(["a"], True)] * 2
+
+
+def test_predict_hands_every_option_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("adept_training.predicting.source.open_one_or_many", lambda images: f"images of {images}")
+    monkeypatch.setattr("adept_training.predicting.predictor.load_detector", lambda one, *, device: (one, device))
+    words = "predict one two photos --out out --score 0.125 --most 7 --batch-size 3 --format csv yolo --device cpu"
+    found, named = reached(monkeypatch, words, "adept_training.predicting.write.predict_images")
+    predictors, source, out, options, title, command, stream = found
+    assert (predictors, source, out) == ([("one", "cpu"), ("two", "cpu")], "images of photos", Path("out"))
+    assert (options.score, options.most, options.batch_size, options.formats) == (0.125, 7, 3, ("csv", "yolo"))
+    assert (title, command, named) == ("one and two", "adept typed", {})
+    assert stream is not None
