@@ -1,18 +1,11 @@
-"""What every call in the source says of its arguments: none is dropped, and none stands in another's place.
-
-The optional arguments that calls of this project's functions give are listed in ``call_sites.txt``. One that is listed
-and no longer given would silently take its default: if that is meant, its line goes too. New calls are listed by
-``python -m tests.test_call_sites > tests/call_sites.txt``.
-"""
+"""No argument of a call stands in the place of another, and an option has one default in all layers."""
 
 from __future__ import annotations
 
 import ast
-from pathlib import Path
 
 from tests.test_forwarding import Signature, calls, functions, modules
 
-LISTED = Path(__file__).with_name("call_sites.txt")
 #: (function, what it calls, argument, parameter): a name that the called function uses for something else.
 ELSEWHERE = {
     ("checked", "_value", "name", "call"),
@@ -40,37 +33,6 @@ SAME = {
     "num_classes", "pretrained", "levels", "private", "create_pr", "dry_run", "resume", "skip_damaged", "seeds",
     "budgets", "accelerator", "preset", "strict", "engine", "shard_size", "canonical_size", "limits",
 }  # fmt: skip
-
-
-def given_arguments() -> dict[tuple[str, str], set[str]]:
-    """Return the optional arguments that every call of a function in another function gives."""
-    found: dict[tuple[str, str], set[str]] = {}
-    for module, tree in modules().items():
-        for function, call, name, called in calls(module, tree):
-            words = {*called.positional[: len(call.args)], *(keyword.arg for keyword in call.keywords if keyword.arg)}
-            key, given = (function.name, name), called.optional & words
-            found[key] = found[key] & given if key in found else set(given)
-    return found
-
-
-def as_lines(found: dict[tuple[str, str], set[str]]) -> list[str]:
-    return [
-        f"{function} {name}: {' '.join(sorted(given))}" for (function, name), given in sorted(found.items()) if given
-    ]
-
-
-def test_no_call_drops_an_optional_argument() -> None:
-    found, listed = given_arguments(), [line for line in LISTED.read_text().splitlines() if not line.startswith("#")]
-    dropped, kept = [], 0
-    for line in listed:
-        place, _, words = line.partition(": ")
-        function, name = place.split()
-        given = found.get((function, name))
-        if given is not None:  # else it was renamed or removed
-            kept += 1
-            dropped += [f"{place} without {word}" for word in words.split() if word not in given]
-    assert kept > 200
-    assert dropped == [], "if the default is meant, take these out of call_sites.txt"
 
 
 def test_no_argument_stands_in_the_place_of_another() -> None:
@@ -111,8 +73,3 @@ def test_an_option_has_one_default_in_all_layers_and_a_flag_is_off() -> None:
     assert found.keys() >= SAME
     assert {name for name in SAME if len(found[name]) > 1} == set()
     assert {name for name, values in found.items() if "True" in values} <= ON
-
-
-if __name__ == "__main__":
-    print("# Optional arguments that every call of a function in another gives; see test_call_sites.py.")  # noqa: T201
-    print(*as_lines(given_arguments()), sep="\n")  # noqa: T201

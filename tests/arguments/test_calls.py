@@ -118,6 +118,7 @@ FREE = {
     "adept_hub/integrations/detectron2.py:_isfile": "iopath's interface; its _check_kwargs refuses them",
     "adept_hub/integrations/detectron2.py:_open": "iopath's interface; its _check_kwargs refuses them",
     "training/adept_training/runtime/journal.py:record": "the free fields of a log line",
+    "training/adept_training/planning/probing/steps.py:record": "the same, of a run that is only timed",
     "training/adept_training/pretraining/watch/outcome.py:write_outcome": "the free fields of run.json",
 }
 
