@@ -59,22 +59,23 @@ def write_voc(folder: Path, data: Data, names: Mapping[Path, str], losses: Losse
 def _xml(image: LabeledImage, name: str, classes: tuple[str, ...], losses: Losses) -> bytes:
     root = ElementTree.Element("annotation")
     ElementTree.SubElement(root, "filename").text = PurePosixPath(name).name
-    _append(ElementTree.SubElement(root, "size"), width=image.width, height=image.height, depth=3)
+    _append(ElementTree.SubElement(root, "size"), {"width": image.width, "height": image.height, "depth": 3})
     for m in range(len(image)):
         one = ElementTree.SubElement(root, "object")
         difficult = bool(image.difficult_M[m] or image.crowd_M[m])
-        _append(one, name=classes[int(image.labels_M[m]) - 1], truncated=0, difficult=int(difficult))
+        _append(one, {"name": classes[int(image.labels_M[m]) - 1], "truncated": 0, "difficult": int(difficult)})
         low = [min(_round(v), side - 1) for v, side in zip(image.boxes_M4[m, :2], _sides(image), strict=True)]
         high = [max(_round(v), first + 1) for v, first in zip(image.boxes_M4[m, 2:], low, strict=True)]
         losses.moved(*(np.array([*low, *high]) - image.boxes_M4[m]).tolist())
-        _append(ElementTree.SubElement(one, "bndbox"), xmin=low[0] + 1, ymin=low[1] + 1, xmax=high[0], ymax=high[1])
+        corners = {"xmin": low[0] + 1, "ymin": low[1] + 1, "xmax": high[0], "ymax": high[1]}
+        _append(ElementTree.SubElement(one, "bndbox"), corners)
     losses.add("crowd regions become difficult objects", int(image.crowd_M.sum()))
     losses.add("masks become boxes", sum(mask is not None for mask in image.masks or ()))
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode").encode() + b"\n"
 
 
-def _append(element: ElementTree.Element, **values: str | int) -> None:
+def _append(element: ElementTree.Element, values: Mapping[str, str | int]) -> None:
     for tag, value in values.items():
         ElementTree.SubElement(element, tag).text = str(value)
 
