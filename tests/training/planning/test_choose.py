@@ -111,6 +111,13 @@ def test_batches() -> None:
         candidates(1, SMALL, 100.0)
 
 
+def test_a_batch_is_no_larger_than_what_is_left_to_train_on() -> None:
+    """Of 66 images three are held out: 63 do not fill a batch of 64, and fifteen are a quarter of them."""
+    settings = ["data.held_out=20"]
+    assert {one.batch for one in candidates(66, GPU, 112.0, "own_photos_cpu", settings)} == {15, 16}
+    assert {one.batch for one in candidates(68, GPU, 112.0, "own_photos_cpu", settings)} == {16, 64}
+
+
 def test_settings_of_the_machine() -> None:
     recipe = load_recipe(None, ("data.workers=1", "engine.threads=2"))
     assert SMALL.settings_for(recipe) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import tempfile
 from pathlib import Path
@@ -138,8 +139,9 @@ def test_labels_choose_the_boxes(images: Path, recipe: Path, tmp_path: Path) -> 
 
 
 def test_mistakes(images: Path, tmp_path: Path) -> None:
-    with pytest.raises(OptionValueError, match="minutes=0"):
-        adept_training.plan(images, minutes=0)
+    for minutes in (0, -3.0, math.nan, math.inf, 1_000_001):
+        with pytest.raises(OptionValueError, match=f"minutes={minutes:g}".replace("+", r"\+")):
+            adept_training.plan(images, minutes=minutes)
     with pytest.raises(OptionValueError, match="inside"):
         adept_training.plan(images, out=images / "run")
     broken = tmp_path / "broken"

@@ -16,7 +16,7 @@ from adept_training.planning.need import Need, Outlook, look_ahead, need_of
 from adept_training.planning.probing.machine import Machine
 from adept_training.pretraining.pace import Pace
 from adept_training.pretraining.recipe import Recipe, load_recipe, recipe_names
-from adept_training.pretraining.watch.probe import split_keys
+from adept_training.pretraining.watch.probe import held_out_count, split_keys
 
 #: Tag of recipes that are for one's own images.
 OWN = "mine"
@@ -80,7 +80,7 @@ def candidates(
     """List what a plan chooses from.
 
     Args:
-        images: in the training set.
+        images: of the whole set.
         machine: settings of the recipes are adapted to it.
         image_side: median shorter side of the images in pixels; larger views would only be blurred.
         recipe: consider only this one.
@@ -95,8 +95,9 @@ def candidates(
     found: list[Candidate] = []
     for name in names:
         base = load_recipe(name, settings)
+        training = images - held_out_count(images, base.data.held_out)
         for side in sides_of(base, image_side, settings):
-            for batch in batches_of(base, images, machine, settings):
+            for batch in batches_of(base, training, machine, settings):
                 words = (*settings, *_changes(base, side, batch), *machine.settings_for(base, settings))
                 found.append(Candidate(name, words, load_recipe(name, words)))
     return found

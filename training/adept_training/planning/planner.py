@@ -32,6 +32,8 @@ from adept_training.pretraining.recipe import Recipe
 
 #: Seconds after which no measurement of speed begins; earlier if labels are looked at too.
 _MEASURED, _MEASURED_WITH_LABELS = 20.0, 12.0
+#: As of ``engine.max_minutes``.
+_MOST_MINUTES = 1_000_000
 #: Published weights that a run could start from.
 _START = "adept_joint"
 
@@ -95,13 +97,16 @@ def plan(
         ImagesError: there are no images, or none that can be read.
         RecipeError: the recipe or a setting is invalid, or no recipe fits into the memory.
         DataError: ``data`` is invalid. ProposalsError: fewer than two labeled images have objects.
-        OptionValueError: ``minutes`` is not positive, or ``out`` is inside of the images.
+        OptionValueError: ``minutes`` is out of bounds, or ``out`` is inside of the images.
 
     Example:
         >>> print(adept_training.plan("images", minutes=60).command)  # doctest: +SKIP
     """
-    if minutes is not None and not minutes > 0:
-        raise OptionValueError(f"minutes={minutes:g} is not valid.\nGive some time, such as minutes=60.")
+    if minutes is not None and not 0 < minutes <= _MOST_MINUTES:
+        raise OptionValueError(
+            f"minutes={minutes:g} is not valid: it must be above 0 and at most {_MOST_MINUTES:,}.\n"
+            "Give some time, such as minutes=60."
+        )
     folder, say, began = run_folder(str(images), out), progress or _say_nothing, time.perf_counter()
     source, machine = open_images(images), this_machine()
     words = [] if data is None else [str(data)] if isinstance(data, str | Path) else list(data)

@@ -39,9 +39,14 @@ class HeldOut:
     boxes_M4: tuple[Tensor, ...]
 
 
+def held_out_count(images: int, most: int) -> int:
+    """Return how many of the images are held out: at most ``most``, and at most one in twenty."""
+    return min(most, images // 20)
+
+
 def split_keys(keys: list[str], most: int) -> tuple[list[str], list[str]]:
     """Split keys into training and held-out keys by a hash, so that an image stays on its side."""
-    count = min(most, len(keys) // 20)
+    count = held_out_count(len(keys), most)
     ranked = sorted(keys, key=lambda key: hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest())
     held_out = set(ranked[:count])
     return [key for key in keys if key not in held_out], [key for key in keys if key in held_out]
