@@ -15,9 +15,11 @@ from PIL import Image
 
 from adept_hub.cli.main import main
 from adept_hub.errors import DataError, OutputExistsError
+from adept_training import evaluate
 from adept_training.converting.convert import Converted, convert_data
 from adept_training.labels.datasets import open_data
 from adept_training.labels.records import Data
+from tests.training.conftest import write_voc
 from tests.training.labels.formats.yolo_written import NAMES, TWO, write_yolo
 from tests.training.labels.test_check import voc_folder
 from tests.training.labels.written import picture, save
@@ -269,3 +271,15 @@ def test_what_voc_cannot_say_is_refused(words: list[str], tmp_path: Path) -> Non
     train.write_text(train.read_text().replace('"no"', '" no"'))
     with pytest.raises(DataError, match="class ' no' cannot be written as XML"):
         convert_data(words[:1], "voc", tmp_path / "out")
+
+
+def test_the_same_metrics_in_every_format(make_checkpoint, tmp_path: Path) -> None:
+    source = str(make_checkpoint()[0])
+    words: tuple[str, ...] = (f"voc:{write_voc(tmp_path / 'voc', 2)}",)
+    found = []
+    for to in ("yolo", "coco", "voc"):
+        sizes = {"test_side": 64, "max_side": 96, "test_proposals": 50}
+        found.append(evaluate(source, words, device="cpu", detector=sizes).flat())
+        words = convert_data(words, to, tmp_path / f"to_{to}").words
+    assert found[0] == found[1] == found[2]
+    assert found[0]["RPN_AR1000"] > 0

@@ -13,9 +13,12 @@ Severity = Literal["error", "warning"]
 #: Every kind of damage: its severity, and the effect of ``--skip-damaged``.
 KINDS: dict[str, tuple[Severity, str]] = {
     # the files of the data set itself
-    "unreadable-annotations": ("error", "the annotation file is missing, or not JSON or XML; the image is left out"),
-    "missing-section": ("error", "a part of the annotation file is missing or not a list"),
-    "malformed-record": ("error", "an image, annotation or category that is not a mapping or lacks a field; left out"),
+    "unreadable-annotations": (
+        "error",
+        "the annotation file is missing or damaged; the image is left out",
+    ),
+    "missing-section": ("error", "a part of the annotations is missing, or not a list"),
+    "malformed-record": ("error", "an image, annotation or category that is not in the format; left out"),
     # images
     "missing-image": ("error", "the file does not exist; the image is left out"),
     "unreadable-image": ("error", "the file is not an image, or damaged; the image is left out"),
@@ -24,7 +27,7 @@ KINDS: dict[str, tuple[Severity, str]] = {
     "extreme-shape": ("error", "more than 50 times as long as wide: cut it into pieces; the image is left out"),
     "size-mismatch": ("error", "the file differs in size from the annotations; the image is left out"),
     "duplicate-image-id": ("error", "two images with one id; the second is left out"),
-    "duplicate-image-file": ("error", "two images with one file; the second is left out"),
+    "duplicate-image-file": ("error", "two images with one file, of pixels or of YOLO labels; the second is left out"),
     "duplicate-image-content": ("warning", "two files with the same bytes in one split"),
     "image-in-two-splits": ("warning", "the same file or the same bytes in two splits: metrics will be too high"),
     "image-without-objects": ("warning", "not trained on, as in Detectron2 and MMDetection; evaluated"),

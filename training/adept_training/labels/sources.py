@@ -181,6 +181,8 @@ def _one(word: str, base: Path) -> Source:
     if form == "yolo":
         splits = ", ".join(open_yolo(base / expanded(rest, DataError)).locations)
         raise DataError(f"{word!r} is needed for one split here.\nWrite {word}:SPLIT. Its splits: {splits}.")
+    if form == "hf-datasets":
+        raise DataError(f"{word!r}: of hf-datasets only the images are read, not their labels.\nGive {HELP}.")
     raise DataError(f"{word!r} is not a labeled data set.\nGive {HELP}.")
 
 

@@ -188,6 +188,11 @@ def test_masks(root: Path) -> None:
         "object-without-mask": ["line 4"], "bad-area": ["line 3"],
     }  # fmt: skip
     assert data.train.has_masks
+    (root / LABELS / "b.txt").write_text(square + TWO)  # two polygons and two boxes: no majority
+    data, problems = check_data(f"yolo:{root / 'data.yaml'}:train")
+    assert problems == []
+    assert not data.train.has_masks
+    assert data.train.images[1].boxes_M4[0].tolist() == [10, 6, 30, 24]
 
 
 def test_problems_of_a_whole_split(root: Path, tmp_path: Path) -> None:

@@ -45,7 +45,8 @@ def _row(at: int, words: list[str]) -> YoloRow:
     if len(values) == 5:
         return YoloRow(
             at, fault="malformed-record",
-            detail=f"{shown}: the sixth value is a score, so this is a prediction, not a label; remove the column",
+            detail=f"{shown}: the sixth value is a score, so this is a prediction, not a label. "
+            "Remove the column, or use the predictions' COCO file",
         )  # fmt: skip
     if not all(map(math.isfinite, numbers)):
         return YoloRow(at, fault="non-finite-box", detail=shown)
