@@ -273,13 +273,12 @@ def test_what_voc_cannot_say_is_refused(words: list[str], tmp_path: Path) -> Non
         convert_data(words[:1], "voc", tmp_path / "out")
 
 
-def test_the_same_metrics_in_every_format(make_checkpoint, tmp_path: Path) -> None:
-    source = str(make_checkpoint()[0])
+def test_the_same_metrics_in_every_format(tmp_path: Path) -> None:
     words: tuple[str, ...] = (f"voc:{write_voc(tmp_path / 'voc', 2)}",)
     found = []
     for to in ("yolo", "coco", "voc"):
         sizes = {"test_side": 64, "max_side": 96, "test_proposals": 50}
-        found.append(evaluate(source, words, device="cpu", detector=sizes).flat())
+        found.append(evaluate("adept_joint", words, device="cpu", detector=sizes).flat())
         words = convert_data(words, to, tmp_path / f"to_{to}").words
     assert found[0] == found[1] == found[2]
     assert found[0]["RPN_AR1000"] > 0
