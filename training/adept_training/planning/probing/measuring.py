@@ -58,8 +58,9 @@ class Measuring:
         return timed(more) if more > _FEW else few
 
     def precision(self, one: Candidate) -> str:
-        """Return the precision of a candidate, as timed; ``auto`` if it was not."""
-        return self._of.get(one, one.loaded.engine.precision)
+        """Return the precision of a candidate, as timed; of one that was not, ``auto`` is what others were timed in."""
+        fixed = one.loaded.engine.precision
+        return self._of.get(one, (self._precision or fixed) if fixed == "auto" else fixed)
 
 
 def images_to_time(batch: int, expected: float) -> int:
