@@ -1,4 +1,4 @@
-"""What is better than a run that sees too little or learns from too few images: a pure function of its numbers."""
+"""Advise what is better than a run with too little time or too few images: a pure function of its numbers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Advice:
 
 
 def labels_are_plenty(labeled: int, images: int) -> bool:
-    """Return whether so many labeled images leave little for pre-training to earn."""
+    """Return whether there are enough labeled images to leave little for pre-training to earn."""
     return labeled >= PLENTY or labeled >= PLENTY_SHARE * images
 
 

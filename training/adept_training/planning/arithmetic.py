@@ -1,4 +1,4 @@
-"""Time of a run, its schedule and the settings that say so: pure functions of numbers."""
+"""Time and schedule of a run: pure functions of numbers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RESERVE = 1.25
 
 @dataclass(frozen=True)
 class Seconds:
-    """Where the time of a plan goes, in seconds."""
+    """Time of a plan by its use, in seconds."""
 
     start: float
     proposals: float
@@ -56,7 +56,7 @@ def spread_time(minutes: float, recipe: Recipe, images: int, *, search: float, d
 
 
 def minutes_for(seen: int, batch: int, seconds_per_step: float, overhead: float) -> float:
-    """Return the minutes in which a run sees so many images, ``overhead`` seconds included."""
+    """Return the minutes in which a run sees ``seen`` images, ``overhead`` seconds included."""
     return (overhead + math.ceil(seen / batch) * seconds_per_step) / 60
 
 

@@ -18,11 +18,11 @@ from adept_training.pretraining.pace import Pace
 from adept_training.pretraining.recipe import Recipe, load_recipe, recipe_names
 from adept_training.pretraining.watch.probe import held_out_count, split_keys
 
-#: Tag of recipes that are for one's own images.
+#: Tag of the recipes for your own images.
 OWN = "mine"
 #: Sides of the largest view, in pixels, next to a recipe's own.
 SIDES = (112, 160, 224)
-#: Images per step on a GPU, if the recipe has fewer: with 16 a GPU waits (docs/evidence.md used 64).
+#: Batch size on a GPU, if the recipe's is smaller: with 16 images it is mostly idle (docs/evidence.md used 64).
 GPU_BATCH = 64
 #: Relative work of a forward pass by depth, and of the whole step by view area; only to guess a speed not yet measured.
 _WORK = {18: 1.0, 34: 2.0, 50: 3.0, 101: 5.5}
@@ -52,7 +52,7 @@ class Candidate:
 
     @property
     def need(self) -> Need | None:
-        """What the method wants."""
+        """Need of the method."""
         return need_of(self.loaded.method.name, self.loaded.method.objective)
 
     @property
@@ -65,7 +65,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a candidate reaches in the time that there is."""
+    """Outlook of a candidate within a time limit."""
 
     candidate: Candidate
     seconds_per_step: float
@@ -104,7 +104,7 @@ def candidates(
 
 
 def own_recipes() -> list[str]:
-    """Return the bundled recipes for one's own images that can start without weights."""
+    """Return the bundled recipes for your own images that can start without weights."""
     loaded = {name: load_recipe(name) for name in recipe_names()}
     return [name for name, one in loaded.items() if one.export.tag == OWN and one.method.name != "adept_separate"]
 
@@ -119,7 +119,7 @@ def sides_of(recipe: Recipe, image_side: float, settings: Sequence[str] = ()) ->
 
 
 def batches_of(recipe: Recipe, images: int, machine: Machine, settings: Sequence[str] = ()) -> list[int]:
-    """Return the images per step to consider: four steps per pass at least, if the set has so many images."""
+    """Return the batch sizes to consider; if the set has fewer images, a quarter of them."""
     own = recipe.engine.batch_size
     if _is_set("engine.batch_size", settings):
         return [own]

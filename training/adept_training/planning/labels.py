@@ -1,4 +1,4 @@
-"""A look at labeled images: how many there are, and which boxes cover their objects."""
+"""Look at labeled images: how many there are, and which boxes cover their objects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PRESET = "objects"
 
 @dataclass(frozen=True)
 class Labels:
-    """What the labels say.
+    """Recall of boxes on labeled images.
 
     Attributes:
         words: of ``--data``.

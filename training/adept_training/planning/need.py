@@ -1,4 +1,4 @@
-"""How many images a method has to see, from what has been measured: pure functions of numbers.
+"""The number of images that a method has to see, from past measurements: pure functions of numbers.
 
 docs/evidence.md has the runs of this project; the others are lightly's on Imagenette (ResNet-18, 128 px, batch 256).
 """
@@ -21,7 +21,7 @@ Verdict = Literal["enough", "some", "too little", "unknown"]
 
 @dataclass(frozen=True)
 class Need:
-    """What a method wants of a set, in passes over it.
+    """Passes over a set that a method needs.
 
     Attributes:
         method: in words.
@@ -68,7 +68,7 @@ def need_of(name: str, objective: str) -> Need | None:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a run will see, and whether that is enough.
+    """Images that a run will see, and whether they are enough.
 
     Attributes:
         seen: images, counted again in every pass.
@@ -91,7 +91,7 @@ class Outlook:
 
 
 def look_ahead(need: Need | None, images: int, batch: int, steps: int) -> Outlook:
-    """Judge a run of ``steps`` steps of ``batch`` images on a training set of ``images``."""
+    """Return the outlook of a run of ``steps`` steps of ``batch`` images on a training set of ``images``."""
     seen = steps * batch
     wanted = 0 if need is None else need.wanted_images(images)
     verdict: Verdict = "too little"

@@ -1,4 +1,4 @@
-"""Where the run of a plan will be: a new folder outside of the images."""
+"""Choose the folder of a planned run: a new one outside of the images."""
 
 from __future__ import annotations
 

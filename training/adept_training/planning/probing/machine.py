@@ -19,7 +19,7 @@ _MOST_WORKERS = 8
 
 @dataclass(frozen=True)
 class Machine:
-    """What a run can use.
+    """Device, cores and memory that a run can use.
 
     Attributes:
         device: ``cpu`` or ``cuda``, as `adept_training.runtime.launch.make_fabric` chooses.
