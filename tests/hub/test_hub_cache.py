@@ -116,3 +116,17 @@ def test_a_snapshot_holds_nothing_under_another_name(copies: bool, tmp_path: Pat
     # A link is made under its name; what a killed process leaves of a copy is found by `adept_hub.atomic`.
     assert all(".adept-tmp-" in one.name for one in removed)
     assert bool(removed) is copies
+
+
+def test_a_link_to_other_content_is_not_the_file(tmp_path: Path) -> None:
+    """Of an older download under the same commit; a copy, where links do not work, is taken as it is."""
+    cache = RepoCache("org/small", tmp_path)
+    for etag in ("a" * 40, "b" * 40):
+        with cache.locked(etag):
+            cache.blob(etag).write_text(etag)
+    path = cache.link("c" * 40, "config.json", "a" * 40)
+    assert cache.pointer("c" * 40, "config.json", "a" * 40) == path
+    assert cache.pointer("c" * 40, "config.json", "b" * 40) is None
+    path.unlink()
+    path.write_text("a copy")
+    assert cache.pointer("c" * 40, "config.json", "b" * 40) == path
