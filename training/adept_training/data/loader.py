@@ -59,7 +59,7 @@ class Batch(NamedTuple):
     boxes3: BoxBatch
     #: V1's boxes without jitter, or all of the best.
     targets1: BoxBatch
-    #: V1's boxes that are no targets.
+    #: V1's boxes that are not targets.
     others1: BoxBatch
     #: float32 (N, 3, 5): x, y, w, h of each view's window as shares of the image, and whether it is flipped.
     windows_N35: Tensor

@@ -115,7 +115,7 @@ class Views(NamedTuple):
     boxes3: Boxes
     #: The RPN's targets: V1's boxes before the jitter, or `ViewsRecipe.best` of the image.
     targets1: Boxes
-    #: Boxes of V1 that are no targets, `ViewsRecipe.other_boxes` of them (one unreal if it is 0).
+    #: Boxes of V1 that are not targets, `ViewsRecipe.other_boxes` of them (one unreal if it is 0).
     others1: Boxes
     #: Each view's window, float32 (3, 5): x, y, w, h as shares of the image, and 1 if the view is flipped.
     windows_35: Array

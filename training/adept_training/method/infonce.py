@@ -28,7 +28,7 @@ class Entries(NamedTuple):
 
     Attributes:
         vectors_NPD: embeddings.
-        ids_NP: int64 ids within the image; negative ones match nothing and are no negatives.
+        ids_NP: int64 ids within the image; negative ones match nothing and do not count as negatives.
         image_N: int64, the same number for the same image on all processes.
         boxes_NP4: xyxy as shares of the image, as visible in the view; None where no image's own boxes are negatives.
     """

@@ -38,7 +38,7 @@ class RPNRecipe:
     positive_iou: Share = 0.7
     #: An anchor below this IoU with every box is negative.
     negative_iou: Share = 0.3
-    #: A negative anchor at this IoU with a box that is no target is ignored (see ``views.other_boxes``); null:
+    #: A negative anchor at this IoU with a box that is not a target is ignored (see ``views.other_boxes``); null:
     #: ``positive_iou``.
     other_iou: Share | None = None
     #: Anchors sampled per image.

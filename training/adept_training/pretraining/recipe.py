@@ -204,7 +204,7 @@ def check(recipe: Recipe) -> None:
         raise RecipeError("engine.batch_size is 1: batch norm needs at least two images per step.")
     if 0 < views.best < views.boxes:
         raise RecipeError(
-            f"views.boxes {views.boxes} are drawn from the first views.best {views.best}: there are not so many.\n"
+            f"views.boxes {views.boxes} are drawn from the first views.best {views.best}: there are fewer.\n"
             f"Draw fewer: --set views.boxes={views.best}"
         )
     if min(views.sizes) < 32:

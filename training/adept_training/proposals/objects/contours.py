@@ -23,7 +23,7 @@ SIGMA = 1.5  # pixels, of the Gaussian
 EDGE_BOXES = 1000  # boxes asked of EdgeBoxes, then without near-duplicates
 _ALPHA, _BETA = 0.6, 0.8  # step and suppression of its search, which takes most of its time
 _NEAR, _KEPT = 0.75, 600
-_FAINT = 0.02  # share of the strongest gradient below which a pixel is no edge
+_FAINT = 0.02  # share of the strongest gradient below which a pixel is not an edge
 
 
 @dataclass(frozen=True)
