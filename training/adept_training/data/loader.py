@@ -22,6 +22,7 @@ from adept_training.data.photometric import ColorPlan, Colors, PhotometricRecipe
 from adept_training.data.views import Array, Pixels, ViewsRecipe, draw_geometry, draw_views
 from adept_training.images import ImageSource, decode
 from adept_training.proposals.table.store import ProposalTable
+from adept_training.runtime.workers import check_workers
 
 _ATTEMPTS = 8
 _LAST_SECONDS = 20
@@ -241,7 +242,7 @@ def make_loader(samples: ImageSamples[Sample], steps: Steps, workers: int, *, pi
     return DataLoader(
         samples,
         batch_sampler=steps,
-        num_workers=workers,
+        num_workers=check_workers(workers),
         collate_fn=samples.collate,
         pin_memory=pin,
         worker_init_fn=_start_worker,

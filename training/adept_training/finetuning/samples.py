@@ -19,6 +19,7 @@ from adept_hub.errors import DataError
 from adept_training.labels.pixels import readable_pixels
 from adept_training.labels.records import LabeledImage, Split
 from adept_training.metrics.detections import to_rle
+from adept_training.runtime.workers import check_workers
 
 Target = dict[str, Tensor]
 #: An image uint8 (C, H, W) in RGB, and its objects.
@@ -122,7 +123,7 @@ def make_batches(samples: LabeledSamples, batches: Batches, workers: int) -> Dat
     return DataLoader(
         cast("Dataset[Any]", samples),
         batch_sampler=batches,
-        num_workers=workers,
+        num_workers=check_workers(workers),
         collate_fn=list,
         worker_init_fn=_one_thread,
     )
