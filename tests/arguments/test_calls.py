@@ -9,12 +9,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import numpy as np
 import pytest
 from torchvision.models.detection import FasterRCNN, MaskRCNN
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 import adept_hub
-from adept_hub.arguments.calls import known_options
+from adept_hub.arguments.calls import checked, known_options
 from adept_hub.convert.options import Target, TargetOptions
 from adept_hub.errors import AdeptError, UnknownOptionError
 from adept_hub.loading.options import LoadOptions
@@ -179,3 +180,13 @@ def test_declared_options_are_those_of_the_calls_that_they_are_passed_to() -> No
     assert set(DetectorOptions.__annotations__) - set(TorchvisionOptions.__annotations__) == {"anchor_sizes", "levels"}
     assert {"anchor_sizes", "levels"} <= own.keys()
     assert set(TargetOptions.__annotations__) | {"detector"} == {field.name for field in fields(Target)}
+
+
+def test_numbers_of_numpy_become_python_s() -> None:
+    """json and torch refuse NumPy's integers in places."""
+
+    @checked
+    def call(count: int, several: tuple[int, ...] = ()) -> tuple[object, ...]:
+        return (count, *several)
+
+    assert [type(value) for value in call(np.int64(3), several=(np.int32(4), 5))] == [int, int, int]

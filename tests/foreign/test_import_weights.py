@@ -16,6 +16,7 @@ from adept_hub.convert.options import DOWNSTREAM_SIZES, Target
 from adept_hub.convert.rescale_anchors import rescale_anchors
 from adept_hub.errors import CheckpointError
 from adept_hub.foreign.import_weights import import_layout, recognize_layout
+from adept_hub.foreign.projects import FOREIGN_LAYOUTS
 from adept_hub.frameworks import MMDET
 from adept_hub.models import DetectorParts
 from adept_hub.models.pooling import canonical_levels
@@ -185,6 +186,11 @@ def test_counters_that_a_converter_left_out_become_zero(resnet):
     found, _ = import_layout(state, "byol")
     assert found["backbone.bn1.num_batches_tracked"] == 0
     assert len(found) == 318
+
+
+def test_both_layouts_of_simclr_have_its_pixels() -> None:
+    raw = {name for name, layout in FOREIGN_LAYOUTS.items() if layout.preprocessing.std == (1.0, 1.0, 1.0)}
+    assert raw == {"simclr", "simclr-v2"}
 
 
 def test_simclr_s_pixels_and_byol_s_padding_reach_the_config_and_the_card(resnet, tmp_path, capsys):

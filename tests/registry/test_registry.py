@@ -179,6 +179,12 @@ def test_an_architecture_means_its_first_published_tag_where_weights_are_wanted(
     assert registry().resolve_pretrained("mine_r18").name == "mine_r18_fpn.photos"
 
 
+def test_a_tag_that_is_not_published_is_passed_over(tmp_path: Path) -> None:
+    tags = {"mine_r18_fpn.first": checkpoint(location=None, sha256="", size=0), "mine_r18_fpn.second": checkpoint()}
+    parsed = parse_registry(small(checkpoints=tags, defaults={}, deprecated={}))
+    assert parsed.resolve_pretrained("mine_r18_fpn").name == "mine_r18_fpn.second"
+
+
 def test_a_tag_without_a_location_is_known_and_not_published(tmp_path: Path) -> None:
     data = small(checkpoints={"mine_r18_fpn.photos": checkpoint(location=None, sha256="", size=0)})
     parsed = parse_registry(data)

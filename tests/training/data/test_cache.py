@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from adept_hub.errors import ImagesError, RecipeError
+from adept_training.data import cache
 from adept_training.data.cache import cache_bytes, check_bytes, open_cache, side_of, write_cache
 from adept_training.data.loader import Samples
 from adept_training.images import ImageSource, open_images
@@ -43,6 +44,12 @@ def test_a_cache_of_anything_else_is_not_opened(tmp_path: Path) -> None:
     assert open_cache(folder, keys[:-1], SIDE) is None
     assert open_cache(folder, keys, SIDE + 1) is None
     assert open_cache(tmp_path / "none", keys, SIDE) is None
+
+
+def test_a_cache_of_another_decoder_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, keys, folder = _written(tmp_path)
+    monkeypatch.setattr(cache, "decoder_version", lambda: "Pillow 99, libjpeg-turbo 9")
+    assert open_cache(folder, keys, SIDE) is None
 
 
 @pytest.mark.parametrize("name", ["squares.bin", "sizes.bin"])

@@ -143,6 +143,16 @@ def test_voc_ap_worked_by_hand() -> None:
     assert result["07"]["mean"] == result["07"]["class 1"]
 
 
+def test_voc_counts_what_is_found_in_images_without_such_objects() -> None:
+    truth = split(image("a", [[0, 0, 10, 10]], [1]), image("b", [[0, 0, 10, 10]], [2]), classes=2)
+    found = {
+        ImageKey(1, "a"): detections([[0, 0, 10, 10]], [0.5], [1]),
+        ImageKey(1, "b"): detections([[0, 0, 10, 10]], [0.9], [1]),
+    }
+    # wrong (0.9), right (0.5): precision 1/2 at every recall
+    assert voc_metrics(truth, found)["area"]["class 1"] == voc_metrics(truth, found)["07"]["class 1"] == 50.0
+
+
 def test_eleven_points_count_a_recall_of_exactly_three_tenths() -> None:
     recall = np.arange(1, 4) / 10
     assert eleven_points(recall, np.ones(3)) == pytest.approx(4 / 11)
