@@ -19,6 +19,7 @@ from adept_training.calls.sections import FinetuneSections, PretrainSections
 from adept_training.finetuning.recipe import FinetuneRecipe
 from adept_training.pretraining.recipe import Recipe
 from adept_training.pretraining.watch.outcome import PretrainResult
+from adept_training.proposals.table.store import ProposalTable
 from adept_training.runtime.recipe_files import sections_as_settings
 from tests.training.conftest import TINY as TINY_TUNING
 from tests.training.support import TINY, write_photographs
@@ -100,6 +101,14 @@ def test_many_fallbacks_are_warned_of(
     adept_training.propose(tmp_path / "images", tmp_path / "boxes", preset="fixed", workers=1)
     adept_training.pretrain(tmp_path / "images", tmp_path / "run", proposals=tmp_path / "boxes", **_sections(TINY))
     assert "4 of 4 images" in caplog.text
+
+
+def test_boxes_are_those_of_the_recipe_s_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_photographs(tmp_path / "images", 4)
+    monkeypatch.setattr(pretraining, "pretrain_table", lambda *_, **__: PretrainResult(tmp_path, 1, 1, False, {}, {}))
+    sections = _sections([*TINY, "data.proposals=fixed"])
+    adept_training.pretrain(tmp_path / "images", tmp_path / "run", **sections)
+    assert ProposalTable.open(tmp_path / "run" / "proposals").metadata["preset"]["name"] == "fixed"
 
 
 def test_sections_become_settings() -> None:
