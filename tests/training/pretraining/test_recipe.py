@@ -145,3 +145,10 @@ def test_an_iou_between_the_thresholds_is_neither() -> None:
 def test_what_the_checkpoint_could_not_record_is_refused_at_the_start(setting: str) -> None:
     with pytest.raises(RecipeError, match=r"\nChange the recipe's model or export section"):
         load_recipe(None, [setting])
+
+
+def test_a_section_inside_a_section_keeps_what_is_not_changed(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("method:\n  rpn:\n    positive_iou: 0.65\n    weight: 3.0\n")
+    (tmp_path / "own.yaml").write_text(f"extends: {tmp_path}/base.yaml\nmethod:\n  rpn:\n    weight: 2.0\n")
+    rpn = load_recipe(tmp_path / "own.yaml").method.rpn
+    assert (rpn.positive_iou, rpn.weight) == (0.65, 2.0)
