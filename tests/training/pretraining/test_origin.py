@@ -121,10 +121,10 @@ def test_separate_training_refuses_a_start_that_lacks_what_it_freezes(
     def no_proposals(*_: Any, **__: Any) -> None:
         raise AssertionError("proposals, which can take hours, come after the check")
 
-    monkeypatch.setattr("adept_training.proposals.run_proposals", no_proposals)
+    monkeypatch.setattr("adept_training.calls.pretraining.run_proposals", no_proposals)
     settings = [word for setting in QUICK for word in ("--set", setting)]
     words = ["pretrain", "--images", str(tmp_path), "--method", "adept_separate", "--init", str(body.folder)]
-    monkeypatch.setattr("adept_training.images.open_images", lambda *_, **__: source)
+    monkeypatch.setattr("adept_training.calls.pretraining.open_images", lambda *_, **__: source)
     assert main([*words, "--out", str(tmp_path / "run"), *settings]) == 1
     assert f"has {lacking}" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
