@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import re
@@ -94,7 +95,7 @@ def predict_images(
     bar = progress_bar(len(names), "predicting", " images", stream)
     reading = _readable(source, done)
     try:
-        while batch := [image for _, image in zip(range(max(options.batch_size, 1)), reading, strict=False)]:
+        while batch := list(itertools.islice(reading, options.batch_size)):
             rows = [list(_predict(one, batch, options)) for one in predictors]
             for results in zip(*rows, strict=True):
                 _write_one(results, predictors, names[results[0].image], options, out)
