@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from adept_training.comparing.fewshot import restrict
 from adept_training.labels.check import check_images
 from adept_training.labels.datasets import open_data
 from adept_training.labels.records import Data
+from tests.training.conftest import write_voc
 from tests.training.labels.test_check import voc_folder
 
 
@@ -33,3 +36,17 @@ def test_a_split_that_lost_its_images_is_still_the_one_to_report_on(tmp_path: Pa
     assert data.test is not None
     empty = replace(data, test=replace(data.test, images=()))
     assert empty.report_split is empty.test
+
+
+@pytest.mark.parametrize("train", ["train", "trainval"])
+def test_a_voc_folder_without_val_does_not_validate_on_its_test_images(tmp_path: Path, train: str) -> None:
+    sets = write_voc(tmp_path / "voc", 2) / "ImageSets" / "Main"
+    (sets / "val.txt").unlink()
+    (sets / "train.txt").rename(sets / f"{train}.txt")
+    data = open_data([f"voc:{tmp_path / 'voc'}"])
+    assert data.val is None
+    assert data.test is not None
+    assert {image.key.id for image in data.test.images} == {"test0", "test1"}
+    given = open_data([f"voc:{tmp_path / 'voc'}:{train}:test"])
+    assert given.val is not None
+    assert given.test is None, "as it was typed"

@@ -217,16 +217,16 @@ def _voc_splits(word: str) -> dict[str, list[Source]]:
         raise DataError(
             f"{folder} is not a Pascal VOC folder: {why}.\nA VOC folder contains Annotations, ImageSets and JPEGImages."
         )
-    if not selected_sets:
-        selected_sets = [name for name in _SPLITS if name in names]
-        if "train" not in selected_sets:
-            selected_sets = [name for name in ("trainval", "test") if name in names]
-            if "trainval" not in selected_sets:  # so as not to train on the test set
-                selected_sets = []
-    if not selected_sets:
+    if selected_sets:
+        roles = dict(zip(_SPLITS, selected_sets, strict=False))
+    else:  # each in the role of its name: a folder without val does not validate on its test images
+        roles = {name: name for name in _SPLITS if name in names}
+        if "train" not in roles and "trainval" in names:
+            roles = {"train": "trainval"} | {name: name for name in ("test",) if name in names}
+    if "train" not in roles:  # so as not to train on the test set
         set_list = ", ".join(names[:8])
         raise DataError(f"{folder} has no set named train or trainval, only {set_list}.\nWrite voc:DIR:TRAIN:VAL.")
-    return {split: [_one(f"voc:{folder}:{name}", Path())] for split, name in zip(_SPLITS, selected_sets, strict=False)}
+    return {split: [_one(f"voc:{folder}:{name}", Path())] for split, name in roles.items()}
 
 
 def _yaml_splits(path: Path) -> tuple[dict[str, list[Source]], tuple[str, ...] | None]:
