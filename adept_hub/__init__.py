@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from adept_hub.detectors.load import load_detector as load_detector
     from adept_hub.exporting import export as export
     from adept_hub.exporting import load_state_dict as load_state_dict
     from adept_hub.load import create_model as create_model
@@ -35,6 +36,7 @@ _HOME = {
     "is_model_pretrained": "registry",
     "list_models": "registry",
     "list_pretrained": "registry",
+    "load_detector": "detectors.load",
     "load_into": "load",
     "load_pretrained": "load",
     "load_state_dict": "exporting",

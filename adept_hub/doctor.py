@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from adept_hub.arguments.calls import checked
 from adept_hub.convert.facts import Facts
 from adept_hub.convert.options import DOWNSTREAM_SIZES
+from adept_hub.convert.plan import head_code, head_values, rpn_values
 from adept_hub.convert.rescale_anchors import anchor_ratio
 from adept_hub.frameworks import Framework, find_framework
 from adept_hub.frameworks.read_facts import facts_of_file
@@ -111,11 +112,15 @@ def _backbone(case: _Case, spec: DetectorSpec) -> Iterator[Finding]:
     facts = case.facts
     if facts.depth not in (None, spec.depth):
         yield _finding(case, "depth", "error", f"ResNet-{facts.depth}", f"ResNet-{spec.depth}", want=spec.depth)
-    if facts.stride_in_1x1 and spec.depth >= 50:
-        yield _finding(case, "stride_in_1x1", "error", "stride in the 1x1 convolution", "stride in the 3x3 convolution")
+    if spec.depth >= 50 and facts.stride_in_1x1 not in (None, spec.stride_in_1x1):
+        code = "stride_in_3x3" if spec.stride_in_1x1 else "stride_in_1x1"
+        has, wants = (
+            f"stride in the {'1x1' if x else '3x3'} convolution" for x in (not spec.stride_in_1x1, spec.stride_in_1x1)
+        )
+        yield _finding(case, code, "error", has, wants)
     if facts.backbone_norm in ("", "GN"):
         yield _finding(case, "backbone_norm", "error", facts.backbone_norm or "no norm", "batch norm")
-    elif facts.backbone_norm == "FrozenBN" or facts.norm_eval:
+    elif spec.backbone_norm == "bn" and (facts.backbone_norm == "FrozenBN" or facts.norm_eval):
         yield _finding(case, "frozen_norms", "warning", "frozen batch norms", "trainable batch norms")
     none_frozen = case.framework.none_frozen
     if facts.frozen_stages is not None and facts.frozen_stages > none_frozen:
@@ -124,10 +129,16 @@ def _backbone(case: _Case, spec: DetectorSpec) -> Iterator[Finding]:
         )
 
 
+def _norms(case: _Case, part: str, has: str | None, wants: str) -> Iterator[Finding]:
+    if wants == "none" and has:
+        yield _finding(case, f"{part}_no_norm", "error", has, "no norm")
+    if wants != "none" and has in ("", "GN"):
+        yield _finding(case, f"{part}_norm", "error", has or "no norm", "batch norm")
+
+
 def _fpn(case: _Case, spec: DetectorSpec) -> Iterator[Finding]:
     facts = case.facts
-    if facts.fpn_norm in ("", "GN"):
-        yield _finding(case, "fpn_norm", "error", facts.fpn_norm or "no norm", "batch norm")
+    yield from _norms(case, "fpn", facts.fpn_norm, spec.fpn_norm)
     if facts.fpn_channels not in (None, spec.fpn_channels):
         yield _finding(case, "fpn_channels", "error", facts.fpn_channels, spec.fpn_channels, want=spec.fpn_channels)
     if facts.p6 not in (None, "pool"):
@@ -136,9 +147,9 @@ def _fpn(case: _Case, spec: DetectorSpec) -> Iterator[Finding]:
 
 def _rpn(case: _Case, spec: DetectorSpec) -> Iterator[Finding]:
     facts = case.facts
-    if facts.rpn_convs not in (None, 1):
-        actual, shape = f"{facts.rpn_convs} convolutions", {"count": spec.anchors_per_location}
-        yield _finding(case, "rpn_convs", "error", actual, "one", channels=spec.fpn_channels, **shape)
+    if facts.rpn_convs not in (None, spec.rpn_convs):
+        actual, wants = f"{facts.rpn_convs} convolution{'s' if facts.rpn_convs != 1 else ''}", ("one", "two")
+        yield _finding(case, "rpn_convs", "error", actual, wants[spec.rpn_convs - 1], **rpn_values(spec))
     if facts.rpn_softmax:
         yield _finding(case, "rpn_softmax", "error", "two softmax logits per anchor", "one sigmoid logit")
     ratios = list(spec.anchors.ratios)
@@ -152,38 +163,43 @@ def _rpn(case: _Case, spec: DetectorSpec) -> Iterator[Finding]:
             case, "anchors", "error", f"{len(sizes[0])} sizes per level", "one size per level", ratios=ratios
         )
     elif any(abs(a[0] - b) > 1e-3 for a, b in zip(sizes, expected, strict=False)):
-        whole = (*expected, 2 * expected[-1])
+        whole = spec.anchors.with_p6
         has = [level[0] for level in sizes]
         # Rescaling the RPN's outputs to the framework's anchors needs the same factor on all levels.
         rescaled = "" if anchor_ratio(spec, DOWNSTREAM_SIZES) is None else ", or export with --anchors rescaled"
         yield _finding(case, "anchor_sizes", "warning", f"{has} px", f"{list(expected)} px on P2-P5",
                        want=case.framework.anchor_setting(whole), rescaled=rescaled)  # fmt: skip
-    if facts.anchors_rounded:
+    rounded = spec.anchors.generator == "rounded"
+    if facts.anchors_rounded and not rounded:
         yield _finding(case, "anchors_rounded", "warning", "anchors rounded to pixels", "unrounded anchors")
+    if facts.anchors_rounded is False and rounded:
+        yield _finding(case, "anchors_unrounded", "warning", "unrounded anchors", "anchors rounded to pixels")
 
 
 def _head(case: _Case, spec: DetectorSpec) -> Iterator[Finding]:
     facts = case.facts
-    widths = {"convs": spec.head_conv_channels, "fc": spec.head_fc_channels, "channels": spec.fpn_channels}
-    shape = (facts.head_convs, facts.head_fcs)
-    if None not in shape and shape != (spec.HEAD_CONVS, 1):
+    widths, code = head_values(spec), head_code(spec)
+    shape, (convs, fcs) = (facts.head_convs, facts.head_fcs), spec.head_layers
+    if None not in shape and shape != (convs, fcs):
         actual = f"{shape[0]} convolutions, {shape[1]} fc"
-        yield _finding(case, "head_shape", "error", actual, f"{spec.HEAD_CONVS} convolutions, 1 fc", **widths)
+        yield _finding(case, code, "error", actual, f"{convs} convolutions, {fcs} fc", **widths)
     elif any(
         has not in (None, want)
         for has, want in (
-            (facts.head_conv_channels, spec.head_conv_channels),
+            (facts.head_conv_channels, spec.head_conv_channels if convs else facts.head_conv_channels),
             (facts.head_fc_channels, spec.head_fc_channels),
         )
     ):
-        actual = f"{facts.head_conv_channels} and {facts.head_fc_channels} wide"
-        expected = f"{spec.head_conv_channels} and {spec.head_fc_channels} wide"
-        yield _finding(case, "head_shape", "error", actual, expected, **widths)
-    if facts.head_norm in ("", "GN"):
-        yield _finding(case, "head_norm", "error", facts.head_norm or "no norm", "batch norm")
-    if facts.roi_aligned is False or facts.roi_sampling not in (None, 0):
+        own = f"{facts.head_conv_channels} and " if convs else "", f"{spec.head_conv_channels} and " if convs else ""
+        actual, expected = f"{own[0]}{facts.head_fc_channels} wide", f"{own[1]}{spec.head_fc_channels} wide"
+        yield _finding(case, code, "error", actual, expected, **widths)
+    if convs:
+        yield from _norms(case, "head", facts.head_norm, spec.head_norm)
+    aligned = spec.pooling == "aligned"
+    if facts.roi_aligned is (not aligned) or facts.roi_sampling not in (None, 0 if aligned else 2):
         actual = f"{'' if facts.roi_aligned else 'not '}aligned, sampling ratio {facts.roi_sampling}"
-        yield _finding(case, "roi_align", "warning", actual, "aligned, adaptive sampling (0)")
+        expected = "aligned, adaptive sampling (0)" if aligned else "not aligned, sampling ratio 2"
+        yield _finding(case, "roi_align" if aligned else "roi_unaligned", "warning", actual, expected)
     p4 = spec.levels.upper[1]
     if facts.p4_from is not None and abs(facts.p4_from - p4) > 1:
         actual, expected = f"P4 takes boxes from {facts.p4_from:g} px", f"P4 takes boxes from {p4:g} px"

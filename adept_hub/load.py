@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Unpack, get_args
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from adept_hub.arguments.calls import checked
 from adept_hub.arguments.choices import check_choice, check_num_classes, chosen_parts
 from adept_hub.convert.options import DEFAULT_ANCHORS, Anchors, Detector, Levels, Target
 from adept_hub.convert.plan import plan_for_model
-from adept_hub.convert.rescale_anchors import rescale_anchors
-from adept_hub.convert.strides import refuse_other_strides, refuse_stride_in_1x1
+from adept_hub.convert.strides import refuse_other_epsilon, refuse_other_strides, refuse_stride_elsewhere
 from adept_hub.errors import OptionValueError, UnsupportedDetectorError
+from adept_hub.frameworks.plain_resnet import check_backbone_alone, input_note, recognize_resnet
 from adept_hub.frameworks.recognize import recognize
 from adept_hub.hub.fetch import FetchOptions, fetch
 from adept_hub.load_report import LoadReport
 from adept_hub.loading.account import notes, part_rows
+from adept_hub.loading.detector import load_fetched
 from adept_hub.loading.pixels import pixel_notes
 from adept_hub.loading.promise import promised_parts, promised_tensors
-from adept_hub.loading.transfer import plainly, transfer, verify
+from adept_hub.loading.transfer import plainly, transfer
 from adept_hub.models import DetectorParts, assemble_detector
 from adept_hub.models.options import DetectorOptions
-from adept_hub.models.skeleton import skeleton
 from adept_hub.models.wrapped import own_tensors
 from adept_hub.registry import registry
-from adept_hub.spec import PARTS, DetectorSpec
+from adept_hub.spec import PARTS
 
 Source = str | os.PathLike[str]
 
+_SET_EPSILON = "Set it: [setattr(m, 'eps', 1e-5) for m in model.modules() if hasattr(m, 'running_var')]"
 #: COCO's 80 categories and the background.
 NUM_CLASSES = 81
 
@@ -60,7 +59,8 @@ def load_pretrained(
 
     Args:
         source: a name (``adept_joint``), ``hf-hub:org/repo[@revision]``, ``local-dir:PATH``, a checkpoint folder or
-            a run folder (its ``export/`` or ``best/``).
+            a run folder (its ``export/`` or ``best/``); with ``parts=("backbone",)`` also a ResNet of timm, as a
+            repository or a folder, or a weights file.
         num_classes: number of classes including the background, as in torchvision.
         detector: ``faster_rcnn``, ``mask_rcnn`` or ``cascade_rcnn``.
         parts: the parts to load, as a string or an iterable; the others keep their initial values and are reported as
@@ -93,24 +93,7 @@ def load_pretrained(
     _check_detector(detector, num_classes, anchors, options)
     chosen_parts(parts)
     fetched = fetch(source, FetchOptions(revision, cache_dir, offline, token))
-    promised = promised_parts(parts, fetched.config)
-    spec = fetched.config.spec
-    sizes = tuple(options.setdefault("anchor_sizes", Target(anchors=anchors).anchor_sizes(spec)))
-    with plainly():
-        tensors = values = promised_tensors(fetched, promised)
-        if anchors == "rescaled" and "rpn" in promised:
-            values = rescale_anchors(tensors, spec, sizes)
-        module = _filled_parts(spec, values, promised)
-        model = assemble_detector(module, num_classes, detector, fetched.config.preprocessing, **options)
-        if any(parameter.dtype != torch.float32 for parameter in model.parameters()):
-            model.float()  # predictors created under another default dtype
-        state = {name: own.tensor for name, own in own_tensors(model).items()}
-        held = verify(model, plan_for_model(recognize(state), state, values, spec, promised))
-        model.load_report = LoadReport(
-            fetched.origin, fetched.config.name, tuple(part_rows(model, held, tensors, "predictors"))
-        )
-    model.checkpoint_config = fetched.config
-    return model
+    return load_fetched(fetched, fetched.config.spec, num_classes, detector, parts, anchors, options)
 
 
 @checked
@@ -182,7 +165,8 @@ def load_into(
 
     The framework is recognized by the names of the model's tensors, with or without a wrapper's prefix. Either every
     tensor of every requested part is copied, or the model is left untouched. If the model's mean, std or channel order
-    differs from that of the weights, it is loaded with a warning, which the report repeats.
+    differs from that of the weights, it is loaded with a warning, which the report repeats. A plain ResNet with
+    torchvision's names takes ``parts=("backbone",)``.
 
     Args:
         fold_norms: if the model's FPN or RoI head has convolutions without norms, fold the pre-trained norms into
@@ -201,22 +185,28 @@ def load_into(
         (48, 0)
     """
     requested = chosen_parts(parts)
-    recognized = recognize(own_tensors(model))
+    resnet = recognize_resnet(own_tensors(model))
+    recognized = resnet or recognize(own_tensors(model))
+    if resnet:
+        check_backbone_alone(requested)
+    refuse_other_epsilon(model, _SET_EPSILON)
     if "backbone" in requested:
-        refuse_stride_in_1x1(model, recognized.framework)
         refuse_other_strides(model, recognized.framework)
     fetched = fetch(source, FetchOptions(revision, cache_dir, offline, token))
     promised = promised_parts(parts, fetched.config)
+    if "backbone" in requested:
+        refuse_stride_elsewhere(model, recognized.framework, fetched.config.spec)
     with plainly():
         tensors = promised_tensors(fetched, promised)
         state = {name: own.tensor for name, own in own_tensors(model).items()}
-        plan = plan_for_model(recognize(state), state, tensors, fetched.config.spec, promised, fold_norms=fold_norms)
+        plan = plan_for_model(recognized, state, tensors, fetched.config.spec, promised, fold_norms=fold_norms)
         held, also_changed = transfer(model, plan)
-        rows = tuple(part_rows(model, held, tensors, "other"))
+        rows = tuple(part_rows(model, held, tensors, "other", recognized))
         pixels = pixel_notes(model, recognized.framework, fetched.config) if "backbone" in requested else ()
         for note in pixels:
             warnings.warn(f"{fetched.config.name}: {note}", stacklevel=3)  # skip the frame of `checked`
-        return LoadReport(fetched.origin, fetched.config.name, rows, (*notes(model, held, also_changed), *pixels))
+        remarks = (*notes(model, held, also_changed), *((input_note(fetched.config),) if resnet else pixels))
+        return LoadReport(fetched.origin, fetched.config.name, rows, remarks, fetched.config.license)
 
 
 def _check_detector(detector: Detector, num_classes: int, anchors: Anchors, options: DetectorOptions) -> None:
@@ -224,14 +214,3 @@ def _check_detector(detector: Detector, num_classes: int, anchors: Anchors, opti
     Target(detector=detector, anchors=anchors)
     check_choice("levels", options.get("levels", "stock"), get_args(Levels), UnsupportedDetectorError)
     check_num_classes(num_classes)
-
-
-def _filled_parts(spec: DetectorSpec, tensors: Mapping[str, Tensor], promised: tuple[str, ...]) -> DetectorParts:
-    """Build the parts and assign the tensors without a copy; modules whose tensors are replaced are not initialized."""
-    with skeleton() if promised == PARTS else contextlib.nullcontext():
-        module = DetectorParts(spec)
-    for part in promised:
-        prefix = f"{part}."
-        state = {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
-        module.get_submodule(part).load_state_dict(state, strict=True, assign=True)
-    return module

@@ -24,12 +24,16 @@ class PartReport:
 
 @dataclass(frozen=True)
 class LoadReport:
-    """The result of a load, one row per part; ``str(report)`` is a table."""
+    """The result of a load, one row per part; ``str(report)`` is a table.
+
+    ``license`` is that of the weights, a Hub identifier such as ``apache-2.0``, or ``unstated``.
+    """
 
     source: str
     name: str
     parts: tuple[PartReport, ...]
     notes: tuple[str, ...] = field(default=())
+    license: str = ""
 
     def __getitem__(self, part: str) -> PartReport:
         for row in self.parts:
@@ -53,7 +57,7 @@ class LoadReport:
         total = [self.loaded, f"{self.bytes / 1e6:.1f}", *(_sum(self.parts, at) for at in _COUNTED)]
         rows.append(("total", *map(str, total)))
         widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-        lines = [f"{self.name} from {self.source}"]
+        lines = [f"{self.name} from {self.source}" + (f", license of the weights: {self.license}" * bool(self.license))]
         for first, *rest in rows:
             padded = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
             lines.append("  ".join([first.ljust(widths[0]), *padded]))

@@ -5,7 +5,7 @@ This module does not import torch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 PARTS = ("backbone", "fpn", "rpn", "head")
@@ -14,18 +14,37 @@ METHODS = ("adept_joint", "adept_separate", "soco", "byol", "detection", "scratc
 FORMAT_VERSION = 2
 DETECTORS = ("faster_rcnn", "mask_rcnn", "cascade_rcnn")
 FRAMEWORKS = ("torchvision", "detectron2", "mmdet")
+DEVICES = ("auto", "cpu", "cuda", "mps")
 
 Part = Literal["backbone", "fpn", "rpn", "head"]
+Norm = Literal["bn", "frozen_bn", "none"]
+
+#: Metadata of a field that is written only if it differs from its default, so that files without it keep their content
+#: and their digest.
+OPTIONAL = {"omit_default": True}
 
 
 @dataclass(frozen=True)
 class AnchorSpec:
     """The RPN's anchors."""
 
-    #: Square-root areas in pixels of the network's input, one per pyramid level.
+    #: Square-root areas in pixels of the network's input, one per level of P2-P5 or P2-P6; P6's default is twice P5's.
     sizes: tuple[float, ...] = (24.0, 48.0, 96.0, 192.0)
     #: Height / width, in the order of the objectness and delta channels (channel = anchor * 4 + coordinate).
     ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+    #: ``exact``: unrounded, at strides of 4, 8, ...; ``rounded``: torchvision's, rounded to whole pixels, at strides of
+    #: the image's side over the map's.
+    generator: Literal["exact", "rounded"] = field(default="exact", metadata=OPTIONAL)
+
+    @property
+    def with_p6(self) -> tuple[float, ...]:
+        """Sizes of the anchors on P2-P6."""
+        return self.sizes if len(self.sizes) > 4 else (*self.sizes, 2 * self.sizes[-1])
+
+    def is_same(self, other: AnchorSpec) -> bool:
+        """Check whether two specs describe the same anchors, P6's written out or not."""
+        mine, theirs = ((spec.with_p6, spec.ratios, spec.generator) for spec in (self, other))
+        return mine == theirs
 
 
 @dataclass(frozen=True)
@@ -48,7 +67,10 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class DetectorSpec:
-    """The canonical architecture: ResNet (stride in the 3x3), FPN with norms, one-conv RPN, 4conv1fc RoI head."""
+    """The architecture: by default ResNet (stride in the 3x3), FPN with norms, one-conv RPN, 4conv1fc RoI head.
+
+    The fields after ``levels`` describe other projects' detectors, such as those with COCO weights.
+    """
 
     #: Layers of the ResNet.
     depth: Literal[18, 34, 50, 101] = 50
@@ -58,12 +80,27 @@ class DetectorSpec:
     head_conv_channels: int = 256
     #: Outputs of the RoI head's fully connected layer.
     head_fc_channels: int = 1024
-    #: Batch norm in backbone, FPN and RoI head.
+    #: Kind of the norms in backbone, FPN and RoI head.
     norm: Literal["bn"] = "bn"
     anchors: AnchorSpec = field(default_factory=AnchorSpec)
     levels: LevelSpec = field(default_factory=LevelSpec)
+    #: Hidden convolutions in the RPN.
+    rpn_convs: Literal[1, 2] = field(default=1, metadata=OPTIONAL)
+    #: The RoI head: four convolutions and one fully connected layer, or two fully connected layers.
+    head: Literal["4conv1fc", "2fc"] = field(default="4conv1fc", metadata=OPTIONAL)
+    #: Norms of the backbone; ``frozen_bn``: statistics, gains and biases are constants.
+    backbone_norm: Literal["bn", "frozen_bn"] = field(default="bn", metadata=OPTIONAL)
+    #: Norms of the FPN.
+    fpn_norm: Norm = field(default="bn", metadata=OPTIONAL)
+    #: Norms behind the convolutions of the RoI head.
+    head_norm: Norm = field(default="bn", metadata=OPTIONAL)
+    #: Strides of a bottleneck in its first 1x1 convolution instead of its 3x3 (Detectron2's and Caffe's ResNets).
+    stride_in_1x1: bool = field(default=False, metadata=OPTIONAL)
+    #: RoIAlign: ``aligned`` with adaptive sampling, or ``unaligned``, torchvision's: not shifted by half a pixel, 2 x 2
+    #: samples.
+    pooling: Literal["aligned", "unaligned"] = field(default="aligned", metadata=OPTIONAL)
 
-    #: Convolutions in the RoI head; fixed, since every key table names them.
+    #: Convolutions in the RoI head ``4conv1fc``; fixed, since every key table names them.
     HEAD_CONVS: ClassVar[int] = 4
     #: Side of the pooled RoI features.
     ROI_SIZE: ClassVar[int] = 7
@@ -74,9 +111,45 @@ class DetectorSpec:
         return (256, 512, 1024, 2048) if self.depth >= 50 else (64, 128, 256, 512)
 
     @property
+    def head_layers(self) -> tuple[int, int]:
+        """Number of convolutions and of fully connected layers of the RoI head."""
+        return (self.HEAD_CONVS, 1) if self.head == "4conv1fc" else (0, 2)
+
+    def differences(self) -> tuple[str, ...]:
+        """Return the properties that differ from the default architecture, in words, apart from depth and widths."""
+        return tuple(
+            words
+            for name, value, words in _DIFFERENCES
+            if value == (self.anchors.generator if name == "generator" else getattr(self, name))
+        )
+
+    def thawed(self) -> DetectorSpec:
+        """Return the architecture for random values, with trainable norms instead of frozen ones.
+
+        Frozen norms have no use without measured statistics.
+        """
+        norms = {f"{part}_norm": getattr(self, f"{part}_norm") for part in ("backbone", "fpn", "head")}
+        return replace(self, **{name: "bn" for name, norm in norms.items() if norm == "frozen_bn"})  # type: ignore[arg-type]
+
+    @property
     def anchors_per_location(self) -> int:
         """Number of anchors per location of each level."""
         return len(self.anchors.ratios)
+
+
+#: Field, value and its description.
+_DIFFERENCES = (
+    ("backbone_norm", "frozen_bn", "frozen batch norms in the backbone"),
+    ("stride_in_1x1", True, "strides in the 1x1 convolutions"),
+    ("fpn_norm", "frozen_bn", "frozen batch norms in the FPN"),
+    ("fpn_norm", "none", "no norms in the FPN"),
+    ("rpn_convs", 2, "two convolutions in the RPN"),
+    ("generator", "rounded", "anchors rounded to whole pixels"),
+    ("head", "2fc", "a RoI head of two fc layers"),
+    ("head_norm", "frozen_bn", "frozen batch norms in the RoI head"),
+    ("head_norm", "none", "no norms in the RoI head"),
+    ("pooling", "unaligned", "RoIAlign that is not aligned, with 2 x 2 samples"),
+)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
     python -m benchmarks.evaluation                        # 5,000 images of 1,000 proposals and 100 detections
     python -m benchmarks.evaluation --images 500 --classes 10000
+    python -m benchmarks.evaluation --data voc:DIR         # the test images and objects of a data set
 
 Memory is the peak of the process above what it had when the detections were there (``ru_maxrss``); the last column is
 the reference's divided by ours in this run. Both are checked to give the same values.
@@ -15,16 +16,18 @@ import resource
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from adept_hub.detectors.detections import Detections
+from adept_training.labels.datasets import open_data
 from adept_training.labels.identity import ImageKey, Part
 from adept_training.labels.records import Floats, LabeledImage, Split
 from adept_training.metrics.coco import coco_metrics
 from adept_training.metrics.confusion import confusion
-from adept_training.metrics.detections import Detections
 from adept_training.metrics.evaluate import evaluate_detections
 from adept_training.metrics.recall import RecallMeter
 from adept_training.metrics.tide import tide
@@ -57,8 +60,10 @@ def _boxes(rng: np.random.Generator, count: int) -> Floats:
 
 def near(image: LabeledImage, count: int, classes: int) -> Detections:
     """Boxes of which half are near an object and have its class, best first; the same for an image at every call."""
-    rng = np.random.default_rng(int(image.key.id) + 1)
+    rng = np.random.default_rng(zlib.crc32(str(image.key.id).encode()))
     boxes_D4, labels_D = _boxes(rng, count), rng.integers(1, classes + 1, count)
+    if not len(image):
+        return Detections(boxes_D4, np.linspace(1, 0, count), labels_D)
     of_D = rng.integers(0, len(image), count // 2)
     size = np.tile(image.boxes_M4[of_D, 2:] - image.boxes_M4[of_D, :2], 2)
     boxes_D4[: count // 2] = image.boxes_M4[of_D] + rng.normal(0, 0.08, size.shape) * size
@@ -102,8 +107,7 @@ def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kB on Linux
 
 
-def _measure(name: str, images: int, classes: int) -> None:
-    split = made(images, classes)
+def _measure(name: str, split: Split) -> None:
     run = dict(_parts(split))[name]
     before, start = _peak(), time.perf_counter()
     value = run()
@@ -116,14 +120,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--classes", type=int, default=80)
+    parser.add_argument("--data", nargs="+", default=[], help="labels, as for adept finetune, instead of random ones")
     parser.add_argument("--part", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    split = open_data(args.data).report_split if args.data else made(args.images, args.classes)
     if args.part:
-        _measure(args.part, args.images, args.classes)
+        _measure(args.part, split)
         return
     command = [sys.executable, "-m", "benchmarks.evaluation", "--images", str(args.images)]
-    command += ["--classes", str(args.classes)]
-    print(f"{args.images} images, {args.classes} classes, {PROPOSALS} proposals and {DETECTIONS} detections an image\n")
+    command += ["--classes", str(args.classes), *(["--data", *args.data] if args.data else [])]
+    size = f"{len(split)} images, {len(split.classes)} classes"
+    print(f"{size}, {PROPOSALS} proposals and {DETECTIONS} detections an image\n")
     print(f"{'part':22}{'MB above start':>15}{'seconds':>10}{'reference / ours, memory, time':>34}")
     rows: dict[str, dict[str, float]] = {}
     for name, _ in _parts(made(1, 1)):

@@ -10,8 +10,9 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from adept_hub.detectors.detections import Detections
 from adept_training.labels.records import Split
-from adept_training.metrics.detections import Detections, Found, object_rle
+from adept_training.metrics.detections import Found, object_rle
 
 
 def reference_metrics(split: Split, found: Found, kind: str = "bbox") -> COCOeval:

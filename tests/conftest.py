@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import functools
+import os
 import random
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +19,49 @@ from adept_hub.checkpoint.folder import read_config, write_checkpoint
 from adept_hub.models import DetectorParts
 from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec, Provenance
 from tests import loopback_env as _loopback_env  # noqa: F401  # no test reaches the real Hub
+from tests import scratch
 from tests.convert.fixtures import dataset as dataset
 from tests.house import House, HouseData, write_house, write_house_data
 from tests.hub.fixtures import hub as hub
 from tests.hub.fixtures import loopback_only as loopback_only
 from tests.hub.fixtures import mine as mine
 from tests.hub.fixtures import published as published
+from tests.light import ROOT, heavy_tests, is_light
+from tests.process_state import unchanged
 
+#: Whether a test that leaves the process changed fails, or is warned of.
+STRICT = os.environ.get("ADEPT_UNCHANGED") == "fail"
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option of `make test-light`."""
+    parser.addoption("--light", action="store_true", help="only tests that need no more than the library")
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing behind outside the folders of `tmp_path`."""
+    scratch.remove()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files that import more than the library, and folders of which `conftest.py` does, with `--light`."""
+    is_test = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
+    is_folder = collection_path.is_relative_to(ROOT / "tests") and collection_path.is_dir()
+    file = collection_path / "conftest.py" if is_folder else collection_path
+    return True if (is_test or is_folder) and config.getoption("--light") and not is_light(file) else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out single tests that are slow or need more than the library, with `--light`."""
+    if config.getoption("--light"):
+        items[:] = [item for item in items if not _is_heavy(item)]
+
+
+def _is_heavy(item: pytest.Item) -> bool:
+    marked = item.get_closest_marker("slow") or item.get_closest_marker("frameworks")
+    return bool(marked) or getattr(item, "originalname", "") in heavy_tests(item.path)
+
 
 SMALL = DetectorSpec(depth=18, fpn_channels=32, head_conv_channels=32, head_fc_channels=64)
 
@@ -37,12 +74,28 @@ def _seeded() -> None:
     torch.manual_seed(13)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _unchanged_by_file(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fixtures of a file leave the process as they find it."""
+    with unchanged(str(request.node.nodeid), fails=STRICT):
+        yield
+
+
 @pytest.fixture(autouse=True)
-def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ADEPT_CACHE", str(tmp_path_factory.mktemp("adept-cache")))
-    monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
+def _unchanged(request: pytest.FixtureRequest) -> Iterator[None]:
+    with unchanged(str(request.node.nodeid), fails=STRICT):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _isolated(_unchanged: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each test has a cache of its own, removed after it: whole checkpoints add up to gigabytes."""
+    cache = Path(tempfile.mkdtemp(prefix="cache-", dir=scratch.SCRATCH))
+    monkeypatch.setenv("ADEPT_CACHE", str(cache))
     for variable in ("ADEPT_REGISTRY", "HF_TOKEN", "HF_HUB_OFFLINE"):
         monkeypatch.delenv(variable, raising=False)
+    yield
+    shutil.rmtree(cache, ignore_errors=True)
 
 
 @pytest.fixture
@@ -115,10 +168,16 @@ def make_checkpoint(
     return make
 
 
+@pytest.fixture(scope="session")
+def _house_template(tmp_path_factory: pytest.TempPathFactory) -> House:
+    return write_house(tmp_path_factory.mktemp("template") / "house")
+
+
 @pytest.fixture
-def house(tmp_path: Path) -> House:
+def house(tmp_path: Path, _house_template: House) -> House:
     """The checkpoint in which no fact has its default value."""
-    return write_house(tmp_path / "house")
+    folder = shutil.copytree(_house_template.folder, tmp_path / "house")
+    return House(folder, read_config(folder), copy.deepcopy(_house_template.parts))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Point huggingface_hub at this machine, before it is imported: it reads its environment once."""
+"""Point huggingface_hub at this machine, before it is imported (it reads its environment once), and our cache away."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 
+from tests import scratch
 from tests.hub.loopback import Hub
 
 if "huggingface_hub" in sys.modules:
@@ -14,11 +15,20 @@ if "huggingface_hub" in sys.modules:
 #: The one server of a test session; `tests/hub/conftest.py` starts and empties it.
 HUB = Hub()
 
-for _name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HUB_OFFLINE"):
+for _name in (
+    "ADEPT_REGISTRY",
+    "HF_TOKEN",
+    "HUGGING_FACE_HUB_TOKEN",
+    "HF_HUB_CACHE",
+    "HUGGINGFACE_HUB_CACHE",
+    "HF_HUB_OFFLINE",
+):
     os.environ.pop(_name, None)
 os.environ |= {
     "HF_ENDPOINT": HUB.endpoint,
-    "HF_HOME": tempfile.mkdtemp(prefix="adept-hf-home-"),
+    # Of fixtures of a file or of the session; `tests/conftest.py` gives each test another.
+    "ADEPT_CACHE": tempfile.mkdtemp(prefix="cache-", dir=scratch.SCRATCH),
+    "HF_HOME": tempfile.mkdtemp(prefix="hf-home-", dir=scratch.SCRATCH),
     "HF_HUB_DISABLE_XET": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",

@@ -61,8 +61,8 @@ def commands_in(text: str) -> list[str]:
 
 
 def _end(line: str) -> str:
-    """A command without what is written beside it: a comment, or words behind two blanks."""
-    return re.split(r"\s{2,}|\s#\s|\\n", line)[0].strip()
+    """A command without what is written beside it: a comment, words behind two blanks, or where its output goes."""
+    return re.split(r"\s{2,}|\s[#>]\s|\\n", line)[0].strip()
 
 
 def mentions_in(text: str) -> list[str]:

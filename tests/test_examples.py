@@ -9,8 +9,8 @@ import pytest
 
 import adept_hub
 
-WITH_EXAMPLES = ("create_model", "export", "list_models", "load_into", "load_pretrained", "load_state_dict",
-                 "model_info", "save_pretrained")  # fmt: skip
+WITH_EXAMPLES = ("create_model", "export", "list_models", "load_detector", "load_into", "load_pretrained",
+                 "load_state_dict", "model_info", "save_pretrained")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", adept_hub.__all__)

@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 #: (function, what it calls, parameter) with the same name but another meaning.
 UNRELATED = {
-    ("load_pretrained", "Target", "detector"),  # made for its anchors alone, or compared with the default
-    ("load_pretrained", "Target", "num_classes"),
+    ("load_fetched", "Target", "detector"),  # made for its anchors alone, or compared with the default
+    ("load_fetched", "Target", "num_classes"),
     ("create_model", "Target", "detector"),
     ("create_model", "Target", "num_classes"),
     ("load_state_dict", "Target", "detector"),
@@ -32,6 +32,7 @@ UNUSED = {
     ("_isfile", "path"), ("_exists", "path"), ("grid_anchors", "strides"), ("forward", "image_shapes"),
     ("close", "state"), ("__torch_function__", "types"), ("read_config", "run_config"),
     ("compare", "wait"), ("finetune", "wait"), ("run_plan", "wait"), ("pretrain", "wait"),
+    ("other_losses", "logits_RC"), ("other_losses", "deltas_RD"),
 }  # fmt: skip
 
 

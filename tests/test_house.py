@@ -45,6 +45,8 @@ def test_a_loaded_detector_sees_the_house_s_pixels(house: House) -> None:
     assert tuple(size for (size,) in model.rpn.anchor_generator.sizes) == ANCHORS
     assert model.rpn.anchor_generator.aspect_ratios[0] == (0.4, 1.7)
     assert model.checkpoint_config == house.config
+    assert model.load_report.license == LICENSE
+    assert adept_hub.load_into(model, house.folder).license == LICENSE
 
 
 def test_the_level_assignment_of_the_house(house: House) -> None:

@@ -15,6 +15,7 @@ REPORT = LoadReport(
         PartReport("head", loaded=1, bytes=500_000, reshaped=("w",), skipped=(("k", "no such layer"),)),
     ),
     ("anchors differ",),
+    "cc-by-nc-4.0",
 )
 
 
@@ -27,7 +28,7 @@ def test_sums_and_lookup() -> None:
 
 def test_the_table() -> None:
     assert str(REPORT).splitlines() == [
-        "soco_r18_fpn.x from hf-hub:org/repo",
+        "soco_r18_fpn.x from hf-hub:org/repo, license of the weights: cc-by-nc-4.0",
         "part      loaded   MB  re-initialized  reshaped  skipped",
         "backbone       3  2.0               0         0        0",
         "rpn            0  0.0               2         0        0",

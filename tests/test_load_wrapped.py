@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -65,10 +65,19 @@ def test_activation_checkpointing(make_checkpoint) -> None:
     assert torch.equal(model.backbone.body.layer1[0].conv1.weight, parts.backbone.layer1[0].conv1.weight)
 
 
+def fsdp2() -> Callable[..., nn.Module]:
+    """torch's fully_shard, which has a public name since 2.6."""
+    try:
+        from torch.distributed.fsdp import fully_shard
+    except ImportError:
+        from torch.distributed._composable.fsdp import fully_shard
+    return fully_shard
+
+
 def sharded(model: nn.Module) -> nn.Module:
     from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
 
+    fully_shard = fsdp2()
     mesh = init_device_mesh("cpu", (1,))
     fully_shard(model.roi_heads.box_head, mesh=mesh)
     return fully_shard(model, mesh=mesh)
@@ -106,14 +115,13 @@ def test_fsdp2_on_the_meta_device(make_checkpoint, process_group: None) -> None:
 def share_of(rank: int, folder: str, store: str) -> None:
     """One of two processes: loads, and compares its shards with slices made by hand."""
     from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
 
     from adept_hub.checkpoint.folder import read_config, read_tensors
 
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
     try:
-        model = fully_shard(mine(), mesh=init_device_mesh("cpu", (2,)))
+        model = fsdp2()(mine(), mesh=init_device_mesh("cpu", (2,)))
         adept_hub.load_into(model, folder)
         tensors = read_tensors(Path(folder), read_config(Path(folder)))
         for key, name in (("rpn.bbox_pred.bias", "rpn.head.bbox_pred.bias"), ("rpn.cls_logits.bias", None)):

@@ -45,6 +45,8 @@ FOREIGN = {
     "--config-file", "--num-gpus", "--cfg-options", "--nproc-per-node", "--upgrade", "--logdir", "--project",  # others'
     "--nodes", "--ntasks-per-node", "--gpus-per-node", "--cpus-per-task", "--time", "--requeue", "--signal",
     "--kill-on-bad-exit",  # SLURM's
+    "--torch-backend", "--flavor", "--timeout", "--secrets",  # uv's and hf jobs'
+    "--onnx", "--min", "--opt", "--max", "--save",  # trtexec's --minShapes and so on
     "--alias",  # python -m adept_hub.publish.bundle
 }  # fmt: skip
 #: Options of the benchmarks, which stand in documents alone.
@@ -54,7 +56,8 @@ BENCHMARKS = {
     for option in re.findall(r'add_argument\(\s*"(--[a-z-]+)"', path.read_text(encoding="utf-8"))
 }
 SECTIONS = ("data", "views", "colors", "method", "optimizer", "schedule", "export", "engine", "detector", "norms")
-KEYS = set(flatten(to_dict(Recipe()))) | set(flatten(to_dict(FinetuneRecipe())))
+RECIPE_DEFAULTS = (Recipe(), FinetuneRecipe())
+KEYS = {path for recipe in RECIPE_DEFAULTS for path in flatten(to_dict(recipe, complete=True))}
 
 
 def _named(path: Path) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from adept_hub.cards.architecture import NORMS, describe_parts
 from adept_hub.cards.card_data import front_matter
 from adept_hub.cards.escape import Code, Row, plain, table
 from adept_hub.cards.random_share import random_share_caution
@@ -21,7 +22,7 @@ from adept_hub.errors import CheckpointError
 from adept_hub.io.digest import home_of
 from adept_hub.io.read import BoundedReader
 from adept_hub.io.write import atomic_file
-from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec, Metric, Provenance
+from adept_hub.spec import METHODS, PARTS, CheckpointConfig, DetectorSpec, Metric, Provenance
 from adept_hub.words.sanitize import printable
 
 CARD = "README.md"
@@ -38,12 +39,6 @@ _METHODS = {
     "byol": "BYOL on whole images: only the backbone",
     "detection": "Detection of pseudo-labeled boxes: the detector's own losses train all four parts",
     "scratch": "no pre-training: initial values",
-}
-_WHAT = {
-    "backbone": "ResNet-{depth}, torchvision's layout, stride in the 3x3, batch norms",
-    "fpn": "P2-P5, {fpn_channels} channels, batch norms after every lateral and output convolution",
-    "rpn": "one 3x3 convolution with ReLU, {anchors_per_location} anchors per location",
-    "head": "four 3x3 convolutions of {head_conv_channels} with batch norms, one fc of {head_fc_channels}",
 }
 
 
@@ -64,7 +59,7 @@ def render_card(
         _caution(config),
         f"# {config.name}\n\n{_introduction(config)}",
         f"{BEGIN}\n{handwritten.strip()}\n{END}" if handwritten.strip() else f"{BEGIN}\n{END}",
-        _use(source or config.name),
+        _use(source or config.name, config.spec),
         "## Parts\n\n" + table(("part", "what", "tensors", "values"), _part_rows(config)),
         _agreement(config),
         _training(config),
@@ -72,7 +67,7 @@ def render_card(
         _tide([m for m in metrics if _is_tide(m)]),
         _pictures(pictures),
         _limits(config),
-        _CITATION,
+        _CITATION if config.provenance.method in METHODS else "",
     ]
     return "\n\n".join(section.strip() for section in sections if section) + "\n"
 
@@ -140,7 +135,9 @@ def _introduction(config: CheckpointConfig) -> str:
     )
 
 
-def _use(source: str) -> str:
+def _use(source: str, spec: DetectorSpec) -> str:
+    # Only torchvision rounds anchors.
+    anchors = " --anchors downstream" if spec.anchors.generator == "rounded" else ""
     return f"""## Use
 
 ```python
@@ -151,8 +148,8 @@ print(model.load_report)
 ```
 
 ```bash
-adept export {source} --to detectron2 --out out_d2       # weights and config.yaml
-adept export {source} --to mmdet --out out_mmdet         # weights and config.py
+adept export {source} --to detectron2 --out out_d2{anchors}       # weights and config.yaml
+adept export {source} --to mmdet --out out_mmdet{anchors}         # weights and config.py
 adept export {source} --to torchvision --out out_tv      # weights and build_model.py
 ```"""
 
@@ -160,27 +157,31 @@ adept export {source} --to torchvision --out out_tv      # weights and build_mod
 def _part_rows(config: CheckpointConfig) -> list[Row]:
     from adept_hub.models.contract import expected_tensors, part_of
 
-    fields = {name: getattr(config.spec, name) for name in DetectorSpec.__dataclass_fields__}
-    fields["anchors_per_location"] = config.spec.anchors_per_location
+    words = describe_parts(config.spec)
     rows: list[Row] = []
     for part in PARTS:
         held = part in config.parts
         shapes = [shape for key, (shape, _) in expected_tensors(config.spec).items() if held and part_of(key) == part]
-        what = _WHAT[part].format(**fields) if held else "not included"
+        what = words[part] if held else "not included"
         rows.append((part, what, str(len(shapes)), f"{sum(prod(shape) for shape in shapes):,}"))
     return rows
 
 
 def _agreement(config: CheckpointConfig) -> str:
     spec, pixels = config.spec, config.preprocessing
+    norms = "trainable batch norms in backbone, FPN and RoI head; none in the RPN"
+    if {spec.backbone_norm, spec.fpn_norm, spec.head_norm} != {"bn"}:
+        names = {"backbone": spec.backbone_norm, "FPN": spec.fpn_norm, "RoI head": spec.head_norm}
+        norms = "; ".join(f"{name}: {NORMS[norm]}" for name, norm in names.items())
+    levels = f"P2-P{1 + len(spec.anchors.sizes)}{', rounded' if spec.anchors.generator == 'rounded' else ''}"
     rows: list[Row] = [
         ("channel order", pixels.channel_order.upper()),
         ("mean, std of RGB in [0, 1]", f"{_list(pixels.mean)}; {_list(pixels.std)}"),
-        ("norms", "trainable batch norms in backbone, FPN and RoI head; none in the RPN"),
-        ("anchors in pre-training", f"{_list(spec.anchors.sizes)} px on P2-P5, h/w {_list(spec.anchors.ratios)}"),
+        ("norms", norms),
+        ("anchors in pre-training", f"{_list(spec.anchors.sizes)} px on {levels}, h/w {_list(spec.anchors.ratios)}"),
         ("anchors downstream", "the same, and twice P5's on P6, unless others are chosen"),
         ("boxes to levels in pre-training", f"sqrt(wh) up to {_list(spec.levels.upper)} px on P2-P5"),
-        ("RoIAlign", f"{spec.ROI_SIZE}x{spec.ROI_SIZE}, aligned, adaptive sampling"),
+        ("RoIAlign", f"{spec.ROI_SIZE}x{spec.ROI_SIZE}, {_SAMPLING[spec.pooling]}"),
     ]
     return "## Settings that a framework must match\n\n" + table(("setting", "value"), rows)
 
@@ -251,8 +252,12 @@ def _pictures(paths: Sequence[str]) -> str:
     return "## Pictures\n\n" + "\n\n".join(images)
 
 
+_SAMPLING = {"aligned": "aligned, adaptive sampling", "unaligned": "not aligned, 2 x 2 samples"}
+
+
 def _limits(config: CheckpointConfig) -> str:
-    return _LIMITS + "".join(f"\n- {plain(note)}" for note in config.provenance.notes)
+    limits = _LIMITS if config.provenance.method in METHODS else _LIMITS_OF_OTHERS
+    return limits + "".join(f"\n- {plain(note)}" for note in config.provenance.notes)
 
 
 _LIMITS = """## Limitations
@@ -260,6 +265,11 @@ _LIMITS = """## Limitations
 - The paper reports gains in localization and in recall with few labels, and more false positives than SoCo.
 - It lists darkness, overexposure and domains unlike the pre-training images as failure cases.
 - Selective-search boxes are not objects: the RPN proposes regions, and its scores are not probabilities of objects.
+- Images have the biases of their collection, and so have the features."""
+
+_LIMITS_OF_OTHERS = """## Limitations
+
+- These are another project's weights, converted: see its own documentation.
 - Images have the biases of their collection, and so have the features."""
 
 _CITATION = """## Citation

@@ -97,8 +97,12 @@ def _check_spec(spec: DetectorSpec, where: str) -> None:
     ):
         if not 1 <= len(values) <= 16 or not all(0 < value < 1e6 for value in values):
             _refuse(where, f"spec.{field}", values, "are not 1 to 16 positive numbers")
-    if len(spec.anchors.sizes) != 4:
-        _refuse(where, "spec.anchors.sizes", spec.anchors.sizes, "are not four: one for each of P2-P5")
+    if len(spec.anchors.sizes) not in (4, 5):
+        _refuse(where, "spec.anchors.sizes", spec.anchors.sizes, "are not four or five: one for each of P2-P5 or P2-P6")
+    if spec.stride_in_1x1 and spec.depth < 50:
+        _refuse(where, "spec.stride_in_1x1", True, f"is not valid: the blocks of a ResNet-{spec.depth} have no 1x1")
+    if spec.head == "2fc" and spec.head_norm != "none":
+        _refuse(where, "spec.head_norm", spec.head_norm, "is not valid: a head of two fc layers has no norms")
 
 
 def _check_plain(values: dict[str, Any], where: str) -> None:

@@ -13,8 +13,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_source(parser, optional=True)
     parser.add_argument("--write", action="store_true", help="write the card as README.md into the folder SOURCE")
-    parser.add_argument("--all", type=Path, metavar="DIR", help="write the cards of all bundled checkpoints into DIR")
-    parser.add_argument("--results", type=Path, metavar="DIR", help="with --all: write the registry's tables into DIR")
+    parser.add_argument(
+        "--all",
+        type=Path,
+        metavar="DIR",
+        help="write the cards of all bundled checkpoints into DIR (default: print that of SOURCE)",
+    )
+    parser.add_argument(
+        "--results",
+        type=Path,
+        metavar="DIR",
+        help="with --all: write the registry's tables into DIR (default: write none)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

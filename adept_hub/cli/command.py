@@ -22,13 +22,20 @@ class CommandModule(Protocol):
 
 @dataclass(frozen=True)
 class Command:
-    """A command; ``extra`` is the extra of adept-hub that its module needs, if any, and ``group`` one of `GROUPS`."""
+    """A command.
+
+    Attributes:
+        extra: the extra of adept-hub that its module needs, if any.
+        group: one of `GROUPS`.
+        example: shown below its help; empty if the module's description or its verbs contain examples.
+    """
 
     name: str
     help: str
     module: str
     extra: str = ""
     group: str = "more"
+    example: str = ""
 
     def load(self) -> CommandModule:
         """Import the module.
@@ -41,6 +48,16 @@ class Command:
         except ModuleNotFoundError as error:
             raise self.explain(error) from error
 
+    def declare(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments and the example.
+
+        Raises:
+            MissingExtraError: a dependency of the module is not installed.
+        """
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        parser.epilog = show_example(self.example) if self.example else None
+        self.load().add_arguments(parser)
+
     def explain(self, error: ModuleNotFoundError) -> Exception:
         """Return a `MissingExtraError` if the missing package is optional, else ``error`` itself."""
         package = (error.name or "").partition(".")[0]
@@ -49,31 +66,37 @@ class Command:
         return MissingExtraError(f"adept {self.name}", self.extra, package)
 
 
+def show_example(command: str) -> str:
+    """Return the lower part of a help text; the command runs as it stands once its blanks are filled in."""
+    return f"example:\n  {command}"
+
+
 #: Groups of commands in the main help, each with an example.
 GROUPS = {
     "use weights": "adept export adept_joint --to detectron2 --out weights",
-    "pre-train on your images": "adept pretrain --images IMAGES --recipe own_photos_cpu --out runs/mine",
+    "pre-train on your images": "adept pretrain --images IMAGES --recipe own_photos_detection --out runs/mine",
     "train and test on your labels": "adept finetune runs/mine --data voc:DIR --out runs/tuned",
     "publish": "adept push runs/mine ORG/NAME",
     "more": "",
 }
-_USE, _PUBLISH = "use weights", "publish"
+_USE, _PUBLISH, _CLI = "use weights", "publish", "adept_hub.cli"
 
 COMMANDS = (
-    Command("list", "list models and their published weights", "adept_hub.cli.list_models", group=_USE),
-    Command("info", "show the details of a model", "adept_hub.cli.info", group=_USE),
-    Command("pull", "fetch and verify a checkpoint", "adept_hub.cli.pull", group=_USE),
-    Command(
-        "export", "export a checkpoint to torchvision, Detectron2 or MMDetection", "adept_hub.cli.export", group=_USE
-    ),
-    Command(
-        "import",
-        "import weights of another project (SoCo, AlignDet, MoCo, ...)",
-        "adept_hub.cli.import_weights",
-        group=_USE,
-    ),
-    Command("doctor", "check a detector's config against a checkpoint", "adept_hub.cli.doctor", group=_USE),
-    Command("verify", "verify the digests of checkpoints", "adept_hub.cli.verify", group=_USE),
-    Command("push", "push a checkpoint or a run to the Hub", "adept_hub.cli.push", group=_PUBLISH),
-    Command("card", "print or write a checkpoint's model card", "adept_hub.cli.card", group=_PUBLISH),
-)
+    Command("list", "list models and their published weights", f"{_CLI}.list_models", group=_USE,
+            example="adept list 'adept_*' --all"),
+    Command("info", "show the details of a model", f"{_CLI}.info", group=_USE, example="adept info adept_joint"),
+    Command("pull", "fetch and verify a checkpoint", f"{_CLI}.pull", group=_USE, example="adept pull adept_joint"),
+    Command("export", "export a checkpoint to torchvision, Detectron2 or MMDetection", f"{_CLI}.export", group=_USE,
+            example="adept export adept_joint --to detectron2 --out weights"),
+    Command("import", "import weights of another project (SoCo, AlignDet, MoCo, ...)", f"{_CLI}.import_weights",
+            group=_USE, example="adept import moco.pth --layout moco --out weights"),
+    Command("doctor", "check a detector's config against a checkpoint", f"{_CLI}.doctor", group=_USE,
+            example="adept doctor config.yaml --target detectron2 --weights adept_joint"),
+    Command("verify", "verify the digests of checkpoints", f"{_CLI}.verify", group=_USE,
+            example="adept verify adept_joint"),
+    Command("push", "push a checkpoint or a run to the Hub", f"{_CLI}.push", group=_PUBLISH,
+            example="adept push runs/mine ORG/NAME --dry-run"),
+    Command("card", "print or write a checkpoint's model card", f"{_CLI}.card", group=_PUBLISH,
+            example="adept card runs/mine --write"),
+    Command("completion", "print the completion script of a shell", f"{_CLI}.completion"),
+)  # fmt: skip

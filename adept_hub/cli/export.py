@@ -18,7 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", required=True, choices=FRAMEWORKS, metavar="FRAMEWORK", help=", ".join(FRAMEWORKS))
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="output folder")
     parser.add_argument("--detector", default="faster_rcnn", choices=get_args(Detector), help="default: %(default)s")
-    parser.add_argument("--num-classes", type=int, metavar="N", help="number of classes including the background")
+    parser.add_argument(
+        "--num-classes",
+        type=int,
+        metavar="N",
+        help="number of classes, the background included (default: the framework's)",
+    )
     parser.add_argument("--norm", choices=get_args(Norm), help="norms of the framework's detector (default: SyncBN)")
     parser.add_argument("--anchors", choices=get_args(Anchors), help=f"anchors of the RPN (default: {DEFAULT_ANCHORS})")
     parser.add_argument("--levels", choices=get_args(Levels), help="assignment of boxes to levels (default: stock)")

@@ -40,6 +40,7 @@ def _rows(info: ModelInfo) -> list[tuple[str, str]]:
         ("FPN", f"P2-P5, {spec.fpn_channels} channels, batch norms"),
         ("RPN", f"one 3x3 convolution, anchors {_numbers(spec.anchors.sizes)} px, h/w {_numbers(spec.anchors.ratios)}"),
         ("RoI head", f"4 convolutions of {spec.head_conv_channels}, one fc of {spec.head_fc_channels}"),
+        *([("differs in", ", ".join(other))] if (other := spec.differences()) else []),
     ]
     pixels = info.preprocessing
     rows.append(("pixels", f"RGB in [0, 1], mean {_numbers(pixels.mean)}, std {_numbers(pixels.std)}"))

@@ -12,8 +12,10 @@ from adept_hub.words.command_line import command_line
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("filter", nargs="?", default="*", help="pattern of names, with * and ? as in a shell")
-    parser.add_argument("--method", choices=METHODS, help="only models of this method")
+    parser.add_argument(
+        "filter", nargs="?", default="*", help="pattern of names, with * and ? as in a shell (default: all)"
+    )
+    parser.add_argument("--method", choices=METHODS, help="only models of this method (default: all)")
     parser.add_argument("--all", action="store_true", help="include architectures without published weights")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -33,12 +35,15 @@ def run(args: argparse.Namespace) -> int:
             info.method,
             f"{info.size / 1e6:.1f}" if info.pretrained else "-",
             f"{info.images:,} images, {info.epochs:g} epochs" if info.pretrained else "no weights",
+            info.license if info.pretrained else "",
             ", ".join(info.aliases),
         )
         for info in infos
     ]
     if rows:
-        print_table(("name", "method", "MB", "trained on", "aliases"), rows, right=frozenset({2}))
+        print_table(
+            ("name", "method", "MB", "trained on", "license of the weights", "aliases"), rows, right=frozenset({2})
+        )
     else:
         again = command_line("list", args.filter, "--all")
         print(f"No published weights match {args.filter!r}. Architectures: {again}")

@@ -7,6 +7,7 @@ import importlib
 import logging
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from importlib.metadata import entry_points
 
 import adept_hub
@@ -14,6 +15,7 @@ from adept_hub.cli.command import COMMANDS, GROUPS, Command
 from adept_hub.cli.output import outlets
 from adept_hub.cli.parser import Parser
 from adept_hub.errors import AdeptError
+from adept_hub.words.pulse import acknowledged, pulse
 from adept_hub.words.sanitize import clean
 
 
@@ -46,7 +48,7 @@ def build_parser(command_name: str | None) -> argparse.ArgumentParser:
         child = sub.add_parser(name, description=_sentence(command.help))
         if name == command_name:
             child.add_argument("--debug", action="store_true", help="show the traceback of an error")
-            command.load().add_arguments(child)
+            command.declare(child)
     return parser
 
 
@@ -65,10 +67,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run ``adept``; return 0 for success, 1 for a user error, 2 for invalid usage, 130 for an interrupt."""
     words = list(sys.argv[1:] if argv is None else argv)
     command = next((word for word in words if not word.startswith("-")), None)
-    with outlets():
+    # Only as a program: whoever calls this from Python has a terminal and signals of their own.
+    alive = argv is None and command is not None
+    with outlets(), acknowledged("adept: interrupted, stopping\n") if alive else nullcontext():
         _show_own_messages()
         try:
-            status = _run(words, command)
+            with pulse(command or "") if alive else nullcontext():
+                status = _run(words, command)
             sys.stdout.flush()
         except KeyboardInterrupt:
             sys.stderr.write("adept: interrupted; finished results are kept\n")

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, TextIO, cast
 
+from adept_hub.words.pulse import note_output
 from adept_hub.words.sanitize import printable, redact
 
 #: Control sequences of progress bars: to the start of the line, up one line, and clear the rest of the line.
@@ -53,6 +54,7 @@ class Outlet:
         """Clean the text and write it."""
         if self._stream is not None:
             self._stream.write(self._cleaned(redact(text)))
+            note_output(text)
         return len(text)
 
     def _cleaned(self, text: str) -> str:

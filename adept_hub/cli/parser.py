@@ -1,8 +1,9 @@
-"""An argument parser that suggests the closest command, option or choice for a mistyped one."""
+"""An argument parser whose errors suggest the closest command, option or choice, and show an example."""
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -26,15 +27,31 @@ class Parser(argparse.ArgumentParser):
         return parsed, left
 
     def error(self, message: str) -> NoReturn:
-        """Exit with status 2, the message, and suggestions for mistyped options.
+        """Exit with status 2, the message, suggestions for mistyped options, and an example.
 
-        A mistyped required option is reported as missing, hence suggestions with every message.
+        A mistyped required option is reported as missing, hence suggestions with every message. The usage is left out:
+        that of a command with many options would hide the message.
         """
         known = self._option_string_actions
         options = [word.partition("=")[0] for word in self._given if word.startswith("--") and len(word) > 2]
         unknown = [option for option in options if not any(name.startswith(option) for name in known)]
-        hints = "".join(f". There is no {option}.{hint}" for option in unknown if (hint := did_you_mean(option, known)))
-        super().error(f"{message}{hints}")
+        suggested = {option: did_you_mean(option, known) for option in unknown}
+        hints = "".join(f". There is no {o}.{hint}" for o, hint in suggested.items() if hint or o not in message)
+        example = self._example()
+        lines = [f"{self.prog}: error: {message}{hints}", *([f"For example: {example}"] if example else [])]
+        self.exit(2, "\n".join([*lines, f"All options: {self.prog} --help"]) + "\n")
+
+    def _example(self) -> str:
+        """Return the example of the help that shares most words with what was given; empty if there is none."""
+        given = set(self._given)
+        return max(self._examples(), key=lambda example: len(given & set(example.split())), default="")
+
+    def _examples(self) -> list[str]:
+        """Return the examples of a command's help, or of its verbs'."""
+        text = f"{self.description}\n{self.epilog}"
+        own = re.findall(rf"^  ({re.escape(self.prog)} .*?)(?: {{2,}}.*| > .*)?$", text, re.MULTILINE)
+        verbs = [action.choices.values() for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+        return own or [example for children in verbs for child in children for example in child._examples()]
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """Write help and versions like all other output, since argparse ignores the error of a full disk."""

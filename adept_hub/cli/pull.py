@@ -20,9 +20,10 @@ def add_source(parser: argparse.ArgumentParser, *, optional: bool = False) -> No
         "source",
         metavar="SOURCE",
         nargs="?" if optional else None,
-        help="a name, hf-hub:org/repo[@revision], local-dir:PATH, a checkpoint folder or a run",
+        help="a name, hf-hub:org/repo[@revision], local-dir:PATH, a checkpoint folder or a run"
+        + " (default: none)" * optional,
     )
-    parser.add_argument("--revision", help="branch, tag or commit on the Hub")
+    parser.add_argument("--revision", help="branch, tag or commit on the Hub (default: its main branch)")
     parser.add_argument("--cache-dir", help="folder for downloads (default: huggingface_hub's cache)")
     parser.add_argument("--offline", action="store_true", default=None, help="make no request")
 

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--private", action="store_true", help="create a private repository")
     parser.add_argument("--create-pr", action="store_true", help="open a pull request with the commit")
     parser.add_argument("--revision", metavar="BRANCH", help="branch; created if it does not exist (default: main)")
-    parser.add_argument("--message", default="", help="first line of the commit message")
+    parser.add_argument("--message", default="", help="first line of the commit message (default: Publish NAME)")
     parser.add_argument("--dry-run", action="store_true", help="only list what would be uploaded; no request is made")
     parser.add_argument("--json", action="store_true", help="print JSON")
 

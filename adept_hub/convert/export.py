@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from adept_hub.checkpoint.tensor_files import load_tensors_only
 from adept_hub.checkpoint.weights_file import read_safetensors
 from adept_hub.convert.framework import Framework, InferenceSettings
 from adept_hub.convert.infer import infer_spec
-from adept_hub.convert.norms import with_counters, with_norm
+from adept_hub.convert.norms import NORMED_PARTS, with_counters, with_norm
 from adept_hub.convert.options import CASCADE_STAGES, Detector, Target
 from adept_hub.convert.rescale_anchors import rescale_anchors
 from adept_hub.errors import CheckpointError
@@ -47,7 +47,7 @@ def export_state(
         UnsupportedDetectorError: the framework does not support the target.
     """
     target = target or Target()
-    table = framework.key_table(target.detector)
+    table = framework.key_table(target.detector, spec)
     parts = {key.split(".", 1)[0] for key in tensors}
     check_tensors({key: tuple(t.shape) for key, t in tensors.items()}, spec, parts, "the tensors to be exported")
     values = dict(tensors)
@@ -62,12 +62,14 @@ def import_state(
     framework: Framework,
     detector: Detector = "faster_rcnn",
     anchors: AnchorSpec | None = None,
+    frozen: Collection[str] = (),
 ) -> dict[str, Tensor]:
     """Convert a framework's state dict to canonical tensors; the exact inverse of `export_state` with trainable norms.
 
     Predictors and the mask head, which belong to no part, are dropped; any other unknown key raises, and every part in
-    the state must be complete. If a part has no batch counters, which frozen norms lack, they are set to zero. The
-    RPN's ``anchors`` are not in any tensor; the default is that of pre-training, with three ratios.
+    the state must be complete. If a part has no batch counters, which frozen norms lack, they are set to zero, except
+    in the parts ``frozen``, whose norms stay frozen. The RPN's ``anchors`` are not in any tensor; the default is that
+    of pre-training, with three ratios.
 
     Raises:
         UnknownKeyError: a key that such a detector does not have.
@@ -75,7 +77,8 @@ def import_state(
         UnsupportedModelError: no spec describes the architecture.
         CheckpointError: the stages of a Cascade R-CNN differ.
     """
-    tensors = with_counters(framework.key_table(detector).to_canonical(state))
+    table = framework.key_table(detector, framework.read_shape({key: tuple(t.shape) for key, t in state.items()}))
+    tensors = with_counters(table.to_canonical(state), [part for part in NORMED_PARTS if part not in frozen])
     shapes = {key: tuple(t.shape) for key, t in tensors.items()}
     check_tensors(
         shapes, infer_spec(shapes, anchors), {part_of(key) for key in shapes}, f"the {framework.name} weights"
@@ -170,6 +173,7 @@ def read_export(folder: Path, framework: Framework) -> dict[str, Tensor]:
     if not os.path.lexists(path):
         raise CheckpointError(f"{folder} is not an export for {framework.name}: it has no {path.name}.")
     state = read_safetensors(path) if path.suffix == ".safetensors" else load_tensors_only(path)
-    last_stage = f"{framework.box_head}.{CASCADE_STAGES - 1}.{framework.head[0].target}."
-    cascade = any(key.startswith(last_stage) for key in state)
+    last_stage = f"{framework.box_head}.{CASCADE_STAGES - 1}."
+    heads = tuple(f"{last_stage}{row.target}." for row in (framework.head[0], framework.two_fc[0]))
+    cascade = any(key.startswith(heads) for key in state)
     return import_state(state, framework, "cascade_rcnn" if cascade else "faster_rcnn")

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from adept_hub.convert.facts import Facts
 from adept_hub.convert.keymap import KeyRow, KeyTable
 from adept_hub.convert.options import CASCADE_STAGES, Detector, Target
-from adept_hub.convert.structure import Layout
-from adept_hub.spec import CheckpointConfig
+from adept_hub.convert.structure import Layout, Shapes, read_structure
+from adept_hub.spec import CheckpointConfig, DetectorSpec
 
 
 class KeyPatterns(NamedTuple):
@@ -71,7 +71,9 @@ class Framework:
     Attributes:
         name: the name that a user types.
         body: names of backbone, FPN and RPN.
-        head: names of the RoI head inside ``box_head``.
+        head: names of the RoI head inside ``box_head``: four convolutions and a fully connected layer.
+        two_fc: names of a RoI head of two fully connected layers inside ``box_head``.
+        deep_rpn: names of the RPN's convolutions if it has two of them.
         box_head: module of the RoI head; a Cascade's stages are numbered below it.
         fresh: patterns of names in no pre-trained part: predictors, mask head, buffers.
         box_predictor: names of the classifier and the box regressor; ``{stage}`` is replaced for Cascade only.
@@ -102,6 +104,8 @@ class Framework:
     name: str
     body: tuple[KeyRow, ...]
     head: tuple[KeyRow, ...]
+    two_fc: tuple[KeyRow, ...]
+    deep_rpn: tuple[KeyRow, ...]
     box_head: str
     fresh: tuple[str, ...]
     box_predictor: tuple[KeyRow, ...]
@@ -127,16 +131,34 @@ class Framework:
     holds_source: bool
     next_steps: Callable[[Path], str]
 
-    def key_table(self, detector: Detector = "faster_rcnn") -> KeyTable:
-        """Return the two-way key table of one detector.
+    def key_table(self, detector: Detector = "faster_rcnn", spec: DetectorSpec | None = None) -> KeyTable:
+        """Return the two-way key table of one detector, for the RPN and the RoI head of ``spec``.
 
         Raises:
             UnsupportedDetectorError: the detector is not supported.
         """
         cascade = Target(detector=detector).detector == "cascade_rcnn"
         heads = [f"{self.box_head}.{stage}" for stage in range(CASCADE_STAGES)] if cascade else [self.box_head]
-        rows = (KeyRow(kind, name, f"{head}.{inside}") for head in heads for kind, name, inside in self.head)
-        return KeyTable(self.name, (*self.body, *rows), self.fresh)
+        box_head = self.two_fc if spec is not None and spec.head == "2fc" else self.head
+        rows = (KeyRow(kind, name, f"{head}.{inside}") for head in heads for kind, name, inside in box_head)
+        body = self.body
+        if spec is not None and spec.rpn_convs == 2:
+            body = (*(row for row in body if not row.canonical.startswith("rpn.conv.")), *self.deep_rpn)
+        return KeyTable(self.name, (*body, *rows), self.fresh)
+
+    def read_shape(self, shapes: Shapes) -> DetectorSpec:
+        """Return a spec with the RPN and the RoI head of a detector's tensors, for `key_table`; the rest are defaults.
+
+        Args:
+            shapes: shapes of the tensors, by the framework's names.
+        """
+        has = read_structure(shapes, self.layout)
+        two_fc = (has.head_convs, has.head_fcs) == (0, 2)
+        return DetectorSpec(
+            rpn_convs=2 if has.rpn_convs == 2 else 1,
+            head="2fc" if two_fc else "4conv1fc",
+            head_norm="none" if two_fc else "bn",
+        )
 
     def remedy(self, code: str, **values: object) -> str:
         """Return the remedy for one disagreement, with its values."""

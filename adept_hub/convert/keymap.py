@@ -93,7 +93,7 @@ class KeyTable:
         if self.is_fresh(key):
             return None
         raise UnknownKeyError(
-            f"A {self.framework} detector of this architecture (ResNet-FPN, one-conv RPN, 4conv1fc head) has no tensor "
+            f"A {self.framework} detector of this architecture (its ResNet, FPN, RPN and RoI head) has no tensor "
             f"{key!r}.\nTo compare your model with it: adept doctor FILE --target {self.framework}"
         )
 

@@ -16,11 +16,12 @@ NORMED_PARTS = ("backbone", "fpn", "head")
 
 
 def with_norm(tensors: Mapping[str, Tensor], norm: Norm, counted: Collection[str] = ()) -> dict[str, Tensor]:
-    """Return the canonical tensors of a model with this kind of norm.
+    """Return the canonical tensors of a model with this kind of norm; a part without norms stays so.
 
-    The frozen norms of the parts ``counted`` keep their batch counters: MMDetection's backbone freezes ordinary
-    BatchNorm modules.
+    The frozen norms of the parts ``counted`` have batch counters: MMDetection's backbone freezes ordinary BatchNorm
+    modules.
     """
+    tensors = with_counters(tensors, counted)
     if norm in ("SyncBN", "BN"):
         return dict(tensors)
     if norm == "FrozenBN":
@@ -34,10 +35,10 @@ def without_counters(tensors: Mapping[str, Tensor], parts: Iterable[str]) -> dic
     return {k: t for k, t in tensors.items() if not (k.endswith(".num_batches_tracked") and part_of(k) in frozen)}
 
 
-def with_counters(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Add zero counters to the norms of parts without any (they were frozen); other parts are unchanged."""
+def with_counters(tensors: Mapping[str, Tensor], parts: Iterable[str] = NORMED_PARTS) -> dict[str, Tensor]:
+    """Add zero counters to the norms of ``parts`` without any (they were frozen); other parts are unchanged."""
     counted = dict(tensors)
-    for part in NORMED_PARTS:
+    for part in parts:
         keys = [key for key in tensors if part_of(key) == part]
         if any(key.endswith(".num_batches_tracked") for key in keys):
             continue

@@ -10,7 +10,7 @@ from torch import Tensor
 from adept_hub.arguments.calls import checked
 from adept_hub.arguments.choices import chosen_parts
 from adept_hub.convert.framework import Framework, Recognized
-from adept_hub.convert.norms import NORMED_PARTS, fold_into_convs, without_counters
+from adept_hub.convert.norms import NORMED_PARTS, fold_into_convs, with_counters, without_counters
 from adept_hub.convert.options import CASCADE_STAGES
 from adept_hub.convert.structure import Structure, part_of_key, read_structure
 from adept_hub.errors import UnsupportedModelError
@@ -75,8 +75,9 @@ def plan_for_model(
     values = {key: t for key, t in tensors.items() if part_of(key) in requested}
     norms = dict(zip(NORMED_PARTS, (structure.backbone_norm, structure.fpn_norm, structure.head_norm), strict=True))
     values = without_counters(values, [part for part, norm in norms.items() if norm == "FrozenBN"])
+    values = with_counters(values, [part for part, norm in norms.items() if norm == "BN"])
     values = fold_into_convs(values, [part for part, norm in norms.items() if norm == "none" and part != "backbone"])
-    table = recognized.framework.key_table(recognized.detector)
+    table = recognized.framework.key_table(recognized.detector, spec)
     steps = [TensorCopy(key, target, t) for key, t in values.items() for target in table.targets(key)]
     _check_cover(recognized, {step.target: step.tensor for step in steps}, shapes, requested)
     return [step._replace(target=recognized.prefix + step.target) for step in steps]
@@ -97,8 +98,7 @@ def _problems(has: Structure, spec: DetectorSpec, fold_norms: bool) -> Iterator[
         yield "backbone", "depth", what, {"want": spec.depth}
     if has.backbone_norm in ("GN", "none"):
         yield "backbone", "backbone_norm", f"your backbone has {_norm_name(has.backbone_norm)}", {}
-    if has.fpn_norm == "GN" or (has.fpn_norm == "none" and not fold_norms):
-        yield "fpn", "fpn_norm", f"your FPN has {_norm_name(has.fpn_norm)}", {}
+    yield from _norm_problems("fpn", "FPN", has.fpn_norm, spec.fpn_norm, fold_norms)
     if has.fpn_channels != spec.fpn_channels:
         what = f"your FPN has {has.fpn_channels} channels, but the weights have {spec.fpn_channels}"
         yield "fpn", "fpn_channels", what, {"want": spec.fpn_channels}
@@ -109,10 +109,12 @@ def _problems(has: Structure, spec: DetectorSpec, fold_norms: bool) -> Iterator[
 
 
 def _rpn_problems(has: Structure, spec: DetectorSpec) -> Iterator[_Found]:
-    width = {"want": spec.fpn_channels, "channels": spec.fpn_channels, "count": spec.anchors_per_location}
-    if has.rpn_convs != 1:
+    width = rpn_values(spec)
+    if has.rpn_convs != spec.rpn_convs == 1:
         what = f"your RPN has {has.rpn_convs} convolutions, but the weights have one; behind a second, randomly"
         yield "rpn", "rpn_convs", f"{what} initialized one the pre-trained outputs would be noise", width
+    elif has.rpn_convs != spec.rpn_convs:
+        yield "rpn", "rpn_convs", f"your RPN has {has.rpn_convs} convolutions, but the weights have two", width
     if has.rpn_channels != spec.fpn_channels:
         what = f"your RPN's convolution has {has.rpn_channels} channels, but the weights have {spec.fpn_channels}"
         yield "rpn", "rpn_channels", what, width
@@ -125,19 +127,50 @@ def _rpn_problems(has: Structure, spec: DetectorSpec) -> Iterator[_Found]:
 
 
 def _head_problems(has: Structure, spec: DetectorSpec, fold_norms: bool) -> Iterator[_Found]:
-    shape = {"convs": spec.head_conv_channels, "fc": spec.head_fc_channels, "channels": spec.fpn_channels}
-    if (has.head_convs, has.head_fcs) != (spec.HEAD_CONVS, 1):
+    code, shape = head_code(spec), head_values(spec)
+    convs, fcs = spec.head_layers
+    if (has.head_convs, has.head_fcs) != (convs, fcs):
         what = f"your box head has {has.head_convs} convolutions and {has.head_fcs} fc layers"
-        yield "head", "head_shape", f"{what}, but the weights have 4 and 1", shape
+        yield "head", code, f"{what}, but the weights have {convs} and {fcs}", shape
         return
-    if (has.head_conv_channels, has.head_fc_channels) != (spec.head_conv_channels, spec.head_fc_channels):
+    if convs and (has.head_conv_channels, has.head_fc_channels) != (spec.head_conv_channels, spec.head_fc_channels):
         what = f"your box head has {has.head_conv_channels} channels and {has.head_fc_channels} features"
         width = f"{spec.head_conv_channels} and {spec.head_fc_channels}"
-        yield "head", "head_shape", f"{what}, but the weights have {width}", shape
-    if has.head_norm == "GN" or (has.head_norm == "none" and not fold_norms):
-        yield "head", "head_norm", f"your box head has {_norm_name(has.head_norm)}", {}
+        yield "head", code, f"{what}, but the weights have {width}", shape
+    if not convs and has.head_fc_channels != spec.head_fc_channels:
+        what = f"your box head has {has.head_fc_channels} features, but the weights have {spec.head_fc_channels}"
+        yield "head", code, what, shape
+    if convs:
+        yield from _norm_problems("head", "box head", has.head_norm, spec.head_norm, fold_norms)
     if has.stages not in (1, CASCADE_STAGES):
         yield "head", "stages", f"your Cascade has {has.stages} stages, but three are supported", {}
+
+
+def rpn_values(spec: DetectorSpec) -> Mapping[str, object]:
+    """Return the values of the remedies for an RPN."""
+    return {
+        "want": spec.fpn_channels, "channels": spec.fpn_channels, "count": spec.anchors_per_location,
+        "convs": spec.rpn_convs, "dims": [-1] * spec.rpn_convs,
+    }  # fmt: skip
+
+
+def head_code(spec: DetectorSpec) -> str:
+    """Return the code of the remedy for a RoI head of other layers or widths."""
+    return "head_shape" if spec.head == "4conv1fc" else "head_shape_2fc"
+
+
+def head_values(spec: DetectorSpec) -> Mapping[str, object]:
+    """Return the values of the remedies for a RoI head."""
+    return {"convs": spec.head_conv_channels, "fc": spec.head_fc_channels, "channels": spec.fpn_channels}
+
+
+def _norm_problems(part: str, name: str, has: str, wants: str, fold_norms: bool) -> Iterator[_Found]:
+    """Compare the norms of a model's FPN or box head with those of the weights."""
+    if wants == "none":
+        if has != "none":
+            yield part, f"{part}_no_norm", f"your {name} has norms, but the weights have none", {}
+    elif has == "GN" or (has == "none" and not fold_norms):
+        yield part, f"{part}_norm", f"your {name} has {_norm_name(has)}", {}
 
 
 def _norm_name(norm: str) -> str:

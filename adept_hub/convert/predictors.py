@@ -19,6 +19,7 @@ from adept_hub.convert.framework import Framework
 from adept_hub.convert.keymap import KeyRow, KeyTable
 from adept_hub.convert.options import CASCADE_STAGES, Detector
 from adept_hub.errors import IncompleteLoadError
+from adept_hub.spec import DetectorSpec
 
 
 @checked
@@ -27,7 +28,8 @@ def convert_detector(
 ) -> dict[str, Tensor]:
     """Convert the complete state dict of a fine-tuned detector to another framework's names, with its predictors.
 
-    The detector must have the architecture of an export (ResNet-FPN with norms, one-conv RPN, 4conv1fc head). Classes
+    The detector must have the architecture of an export (ResNet-FPN; an RPN of one or two convolutions; a RoI head of
+    four convolutions and a fully connected layer, or of two such layers). Classes
     keep their order; a label in torchvision is larger by 1 than in Detectron2 and MMDetection.
 
     Args:
@@ -41,7 +43,8 @@ def convert_detector(
         IncompleteLoadError: the state has no predictors, so it is not a fine-tuned detector.
         UnsupportedDetectorError: the detector is not supported.
     """
-    tensors = _table(source, detector).to_canonical(state)
+    spec = source.read_shape({key: tuple(t.shape) for key, t in state.items()})
+    tensors = _table(source, detector, spec).to_canonical(state)
     predictors = [key for key in tensors if key.rsplit(".", 1)[0].endswith((".cls", ".box"))]
     if len(predictors) != 4 * (CASCADE_STAGES if detector == "cascade_rcnn" else 1):
         raise IncompleteLoadError(
@@ -52,12 +55,12 @@ def convert_detector(
         tensors = {key: _background_last(key, t, detector) for key, t in tensors.items()}
     if target.background_first and not source.background_first:
         tensors = {key: _background_first(key, t, detector) for key, t in tensors.items()}
-    return _table(target, detector).to_target(tensors)
+    return _table(target, detector, spec).to_target(tensors)
 
 
-def _table(framework: Framework, detector: Detector) -> KeyTable:
+def _table(framework: Framework, detector: Detector, spec: DetectorSpec) -> KeyTable:
     """Return the key table with predictors, and with a separate name for each stage's head."""
-    table = framework.key_table(detector)
+    table = framework.key_table(detector, spec)
     rows = [row for row in table.rows if not row.canonical.startswith("head.")]
     heads = [row for row in table.rows if row.canonical.startswith("head.")]
     cascade = detector == "cascade_rcnn"

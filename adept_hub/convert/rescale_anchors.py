@@ -14,9 +14,14 @@ if TYPE_CHECKING:
 
 
 def anchor_ratio(spec: DetectorSpec, sizes: tuple[float, ...]) -> float | None:
-    """Return the ratio of the anchors of ``spec`` to those of ``sizes``; None if it differs between levels."""
+    """Return the ratio of the anchors of ``spec`` to those of ``sizes``; None if it differs between levels.
+
+    It also differs if anchors of other sizes are rounded to whole pixels.
+    """
     ratios = [a / b for a, b in zip(spec.anchors.sizes, sizes, strict=False)]
-    return ratios[0] if all(math.isclose(ratio, ratios[0], rel_tol=1e-6) for ratio in ratios) else None
+    rounded = spec.anchors.generator != "exact" and not math.isclose(ratios[0], 1, rel_tol=1e-6)
+    same = not rounded and all(math.isclose(ratio, ratios[0], rel_tol=1e-6) for ratio in ratios)
+    return ratios[0] if same else None
 
 
 def rescale_anchors(tensors: Mapping[str, Tensor], spec: DetectorSpec, sizes: tuple[float, ...]) -> dict[str, Tensor]:
@@ -43,6 +48,8 @@ def rescale_anchors(tensors: Mapping[str, Tensor], spec: DetectorSpec, sizes: tu
             f"Anchors of {spec.anchors.sizes} cannot be rescaled to {sizes}: the factor differs between levels, and "
             "the RPN's last layer is shared by all levels.\nUse the pre-training anchors: anchors='pretraining'"
         )
+    if ratio == 1:
+        return dict(tensors)
     weight, bias = tensors["rpn.bbox_pred.weight"].clone(), tensors["rpn.bbox_pred.bias"].clone()
     for rows in (slice(0, None, 4), slice(1, None, 4)):
         weight[rows] *= ratio

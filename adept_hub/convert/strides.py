@@ -1,4 +1,4 @@
-"""Check what names and shapes of tensors do not show: the strides and dilations of a ResNet."""
+"""Check what names and shapes of tensors do not show: strides, dilations, and the epsilon of norms."""
 
 from __future__ import annotations
 
@@ -9,27 +9,31 @@ from collections.abc import Iterator
 from torch import nn
 
 from adept_hub.convert.framework import Framework
+from adept_hub.convert.norms import EPS
 from adept_hub.errors import UnsupportedModelError
 from adept_hub.models.wrapped import plain_name
+from adept_hub.spec import DetectorSpec
 
 #: Stage and index of a block; torchvision and MMDetection count stages from 1, Detectron2 from 2.
 _BLOCK = re.compile(r"(?:.*\.)?(?P<stage>layer[1-4]|res[2-5])\.(?P<block>\d+)")
 
 
-def refuse_stride_in_1x1(model: nn.Module, framework: Framework) -> None:
-    """Refuse a detector whose bottlenecks have the stride in the first 1x1 convolution, as Detectron2's default.
+def refuse_stride_elsewhere(model: nn.Module, framework: Framework, spec: DetectorSpec) -> None:
+    """Refuse a detector whose bottlenecks have their strides in another convolution than those of the weights.
 
-    All tensors would load, but all features would be wrong: the weights were trained with the stride in the 3x3.
+    All tensors would load, but all features would be wrong. Detectron2's default is the first 1x1, others have the 3x3.
 
     Raises:
         UnsupportedModelError: the detector has such bottlenecks.
     """
+    names, codes = ("3x3", "1x1"), ("stride_in_1x1", "stride_in_3x3")
     for _, _, block in _blocks(model):
-        if hasattr(block, "conv3") and _largest(block.conv1, "stride") > 1:
+        strides = [_largest(conv, "stride") for conv in (block.conv2, block.conv1)]
+        if hasattr(block, "conv3") and max(strides) > 1 and strides[spec.stride_in_1x1] == 1:
             raise UnsupportedModelError(
-                "Your ResNet has its strides in the 1x1 convolutions, but the weights were trained with them in the "
-                "3x3: all tensors would load, but all features would be wrong.\n"
-                f"To fix it: {framework.remedy('stride_in_1x1')}."
+                f"Your ResNet has its strides in the {names[not spec.stride_in_1x1]} convolutions, but the weights "
+                f"were trained with them in the {names[spec.stride_in_1x1]}: all tensors would load, but all features "
+                f"would be wrong.\nTo fix it: {framework.remedy(codes[spec.stride_in_1x1])}."
             )
 
 
@@ -55,6 +59,25 @@ def refuse_other_strides(model: nn.Module, framework: Framework) -> None:
             f"{name!r} {what}: all tensors would load, but the features would be wrong.\n"
             f"To fix it: {framework.remedy('dilation')}."
         )
+
+
+def refuse_other_epsilon(model: nn.Module, remedy: str) -> None:
+    """Refuse norms with another epsilon than a checkpoint's, such as those of torchvision's COCO_V1 detectors: 0.
+
+    Args:
+        model: the model.
+        remedy: the last line of the message.
+
+    Raises:
+        UnsupportedModelError: the model has such norms.
+    """
+    for name, module in model.named_modules():
+        eps = getattr(module, "eps", EPS)
+        if hasattr(module, "running_var") and not math.isclose(eps, EPS, rel_tol=1e-3):
+            raise UnsupportedModelError(
+                f"The norm {name!r} has an epsilon of {eps:g}, a checkpoint's have {EPS:g}: all features would differ "
+                f"slightly.\n{remedy}"
+            )
 
 
 def _blocks(model: nn.Module) -> Iterator[tuple[str, tuple[bool, bool], nn.Module]]:

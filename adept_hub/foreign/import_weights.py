@@ -10,16 +10,19 @@ from torch import Tensor
 from adept_hub.convert.infer import infer_spec
 from adept_hub.convert.keymap import KeyTable
 from adept_hub.convert.norms import with_counters, with_identity_norms
-from adept_hub.errors import CheckpointError, UnknownKeyError
-from adept_hub.foreign.projects import FOREIGN_LAYOUTS, ForeignLayout
+from adept_hub.errors import CheckpointError, ShapeMismatchError, UnknownKeyError
+from adept_hub.foreign.detectors import DETECTOR_VARIANTS, detector_table, finish_detector
+from adept_hub.foreign.layout import ForeignLayout
+from adept_hub.foreign.projects import FOREIGN_LAYOUTS
 from adept_hub.models.contract import check_tensors, part_of
 from adept_hub.spec import DetectorSpec
 from adept_hub.words.spelling import did_you_mean
 
 __all__ = ["FOREIGN_LAYOUTS", "ForeignLayout", "import_layout", "recognize_layout"]
 
-#: If a file matches two layouts, the one that the project's own tools use; the other needs --layout.
-_SECOND_CHOICE = frozenset({"soco-target"})
+#: If a file matches two layouts, the one that the project's own tools use, or the more frequent one; the other needs
+#: --layout. Only a detector with class predictors matches MMDetection's.
+_SECOND_CHOICE = frozenset({"soco-target", "aligndet-detector", *DETECTOR_VARIANTS})
 
 
 def recognize_layout(keys: Iterable[str]) -> str:
@@ -50,8 +53,8 @@ def recognize_layout(keys: Iterable[str]) -> str:
 def import_layout(state: Mapping[str, Tensor], layout: str) -> tuple[dict[str, Tensor], DetectorSpec]:
     """Convert another project's state dict to canonical tensors and return them with their architecture.
 
-    Norm-free FPNs and heads get identity norms (see `with_identity_norms`); the spec has the project's anchors and
-    level assignment.
+    Norm-free FPNs and heads get identity norms (see `with_identity_norms`), but those of whole detectors stay as they
+    are; the spec has the project's anchors and level assignment.
 
     Raises:
         CheckpointError: the layout is unknown.
@@ -59,14 +62,14 @@ def import_layout(state: Mapping[str, Tensor], layout: str) -> tuple[dict[str, T
         IncompleteLoadError, ShapeMismatchError: a part is incomplete.
         UnsupportedModelError: no spec describes the architecture.
     """
-    if layout not in FOREIGN_LAYOUTS:
-        hint = did_you_mean(layout, FOREIGN_LAYOUTS)
-        raise CheckpointError(f"Unknown layout {layout!r}.{hint}\nLayouts: {', '.join(FOREIGN_LAYOUTS)}.")
+    check_layout(layout)
     definition = FOREIGN_LAYOUTS[layout]
+    kind = definition.detector
     try:
-        tensors = definition.table.to_canonical(state)
+        tensors = (detector_table(state, kind) if kind else definition.table).to_canonical(state)
     except UnknownKeyError:
-        strange = next(key for key in state if not _knows(definition.table, [key]))
+        table = detector_table(state, kind) if kind else definition.table
+        strange = next(key for key in state if not _knows(table, [key]))
         fitting = _fitting(list(state))
         other = (
             f"The file matches --layout {' or '.join(fitting)}"
@@ -75,12 +78,36 @@ def import_layout(state: Mapping[str, Tensor], layout: str) -> tuple[dict[str, T
         )
         raise UnknownKeyError(f"The layout {layout} ({definition.about}) has no tensor {strange!r}.\n{other}") from None
     tensors = {key: t.float() if t.is_floating_point() else t for key, t in tensors.items()}
+    if kind:
+        return finish_detector(tensors, layout, definition.parts, kind)
     tensors = with_counters(with_identity_norms(tensors))
     shapes = {key: tuple(t.shape) for key, t in tensors.items()}
     spec = replace(infer_spec(shapes), anchors=definition.anchors, levels=definition.levels)
     # A file of a whole detector must be complete: a part must not be dropped silently if its names do not match.
-    check_tensors(shapes, spec, {*definition.parts, *map(part_of, shapes)}, f"the {layout} file")
+    try:
+        check_tensors(shapes, spec, {*definition.parts, *map(part_of, shapes)}, f"the {layout} file")
+    except ShapeMismatchError as error:
+        reason = (
+            str(error).splitlines()[0].replace("but the config requires", f"but that of a plain ResNet-{spec.depth} is")
+        )
+        raise ShapeMismatchError(f"{reason}\nUse a ResNet for RGB images, neither wide nor grouped.") from error
     return tensors, spec
+
+
+def check_layout(layout: str) -> None:
+    """Check the name of a layout.
+
+    Raises:
+        CheckpointError: it is unknown.
+    """
+    if layout not in FOREIGN_LAYOUTS:
+        hint = did_you_mean(layout, FOREIGN_LAYOUTS)
+        raise CheckpointError(f"Unknown layout {layout!r}.{hint}\nLayouts: {', '.join(FOREIGN_LAYOUTS)}.")
+
+
+def fits_layout(keys: Iterable[str], layout: str) -> bool:
+    """Check whether a layout has all of the names of a checkpoint's tensors."""
+    return layout in _fitting(list(keys))
 
 
 def _fitting(keys: list[str]) -> list[str]:

@@ -7,41 +7,12 @@ Each table also lists what it drops (heads, queues, the other network); any othe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
 
 from adept_hub.convert.keymap import KeyRow, KeyTable, Kind
+from adept_hub.foreign.detectors import DETECTOR_LAYOUTS
+from adept_hub.foreign.layout import ForeignLayout
 from adept_hub.frameworks import DETECTRON2, MMDET
 from adept_hub.spec import PARTS, AnchorSpec, LevelSpec, Preprocessing
-
-Network = Literal["online", "target", "none"]
-
-
-@dataclass(frozen=True)
-class ForeignLayout:
-    """One project's names of tensors, and the settings of its training.
-
-    Attributes:
-        about: a description of the files.
-        table: canonical names and the project's; ``fresh`` lists what is dropped.
-        marker: a key in every such file.
-        network: which of the two networks is imported, if there are two.
-        parts: the parts that a file can have.
-        anchors: the anchors of the RPN, if any.
-        levels: the level assignment of the RoI head.
-        preprocessing: the preprocessing of the images.
-        note: a limitation, for the card.
-    """
-
-    about: str
-    table: KeyTable
-    marker: str
-    network: Network = "none"
-    parts: tuple[str, ...] = ("backbone",)
-    anchors: AnchorSpec = field(default_factory=AnchorSpec)
-    levels: LevelSpec = field(default_factory=LevelSpec)
-    preprocessing: Preprocessing = field(default_factory=Preprocessing)
-    note: str = ""
 
 
 def _resnet(prefix: str) -> tuple[KeyRow, ...]:
@@ -137,13 +108,16 @@ _RAW = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 _PLAIN = KeyTable("ResNet", _resnet(""), (r"fc\..*",))
 
 
-def _plain(about: str, preprocessing: Preprocessing | None = None, note: str = "") -> ForeignLayout:
-    return ForeignLayout(about, _PLAIN, "conv1.weight", preprocessing=preprocessing or Preprocessing(), note=note)
+def _plain(
+    about: str, preprocessing: Preprocessing | None = None, note: str = "", labeled: bool = False
+) -> ForeignLayout:
+    pixels = preprocessing or Preprocessing()
+    return ForeignLayout(about, _PLAIN, "conv1.weight", preprocessing=pixels, note=note, labeled=labeled)
 
 
 FOREIGN_LAYOUTS: Mapping[str, ForeignLayout] = {
-    "torchvision": _plain("torchvision's own ResNets, supervised"),
-    "timm": _plain("timm's ResNets (resnet18, resnet34, resnet50, resnet101), supervised"),
+    "torchvision": _plain("torchvision's own ResNets, supervised", labeled=True),
+    "timm": _plain("timm's ResNets (resnet18, resnet34, resnet50, resnet101), supervised", labeled=True),
     "byol": _plain(
         "BYOL, DeepMind's weights as chigur/byol-convert writes them",
         note="DeepMind's BYOL pads strided convolutions only at the right and bottom ('SAME'), this ResNet on all "
@@ -246,4 +220,5 @@ FOREIGN_LAYOUTS: Mapping[str, ForeignLayout] = {
         levels=_MMDET_LEVELS,
         note=_NO_NORMS,
     ),
+    **DETECTOR_LAYOUTS,
 }

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adept_hub.arguments.calls import checked
 from adept_hub.checkpoint.folder import CARD, CONFIG, WEIGHTS, read_config
 from adept_hub.checkpoint.validate_config import MAX_CARD_BYTES, MAX_CONFIG_BYTES, MAX_WEIGHT_BYTES
 from adept_hub.errors import CheckpointError, DownloadError, FileTooLargeError, IntegrityError, SourceError
 from adept_hub.hub.endpoint import check_endpoint
-from adept_hub.io.digest import again, sha256_file
-from adept_hub.io.paths import exists, what_is
+from adept_hub.io.digest import again, home_of, sha256_file
+from adept_hub.io.paths import exists, is_file, resolved, what_is
+from adept_hub.io.read import BoundedReader
 from adept_hub.names import HubSource, LocalSource, NamedSource, check_revision, is_commit, parse_source
 from adept_hub.registry import BUNDLED, ModelInfo, registry
 from adept_hub.spec import CheckpointConfig
@@ -68,8 +70,8 @@ def fetch(source: str | os.PathLike[str], options: FetchOptions | None = None) -
         _refuse_revision(source, options, "a folder has no revisions")
         if not exists(parsed.path):
             raise SourceError(f"{parsed.path} {what_is(parsed.path)}.\nPass a checkpoint folder, or a name: adept list")
-        folder = checkpoint_folder(parsed.path)
-        return Fetched(folder, read_config(folder), str(folder))
+        folder = checkpoint_folder(_folder_of(parsed.path))
+        return _local(folder)
     if isinstance(parsed, HubSource):
         if options.revision is not None and parsed.revision not in (None, options.revision):
             raise SourceError(
@@ -79,6 +81,55 @@ def fetch(source: str | os.PathLike[str], options: FetchOptions | None = None) -
         revision = parsed.revision if options.revision is None else options.revision
         return _from_hub(parsed.repo, revision, options)
     return _named(parsed, options)
+
+
+def _folder_of(path: Path) -> Path:
+    """Return the folder of weights that are given by their file, next to their config; any other path unchanged."""
+    return path.parent if path.name == WEIGHTS and (path.parent / CONFIG).is_file() else path
+
+
+def _local(path: Path) -> Fetched:
+    """Read a checkpoint folder, or convert a timm folder or another project's file."""
+    from adept_hub.foreign.adopt import WEIGHT_FILES, adopt_file, adopt_timm
+
+    folder = path
+    if path.suffix in WEIGHT_FILES and is_file(path):
+        folder = adopt_file(path)
+    elif (timm := _timm_config(path)) is not None:
+        folder = adopt_timm(timm, path / WEIGHTS, str(path), resolved(path).name)
+    return Fetched(folder, read_config(folder), str(path))
+
+
+def _timm_config(folder: Path) -> dict[str, Any] | None:
+    """Return the content of a config.json that timm wrote; None for any other, which `read_config` reports."""
+    from adept_hub.foreign.timm import is_timm_config
+
+    path = folder / CONFIG
+    if not is_file(path):
+        return None
+    reader = BoundedReader(CheckpointError, MAX_CONFIG_BYTES, inside=home_of(path))
+    with contextlib.suppress(CheckpointError):
+        data = reader.json(path)
+        return data if is_timm_config(data) else None
+    return None
+
+
+def _timm_from_hub(
+    timm: dict[str, Any], repo: str, folder: Path, revision: str | None, hub: HubOptions
+) -> Fetched:  # fmt: skip
+    """Download the weights of a timm repository, after its architecture was checked, and convert them."""
+    from adept_hub.foreign.adopt import adopt_timm
+    from adept_hub.foreign.timm import read_timm_config
+    from adept_hub.hub.client import cached_file, download_file
+
+    commit = folder.name if is_commit(folder.name) else revision
+    origin = f"hf-hub:{repo}@{(commit or 'main')[:12]}"
+    read_timm_config(timm, origin)
+    if hub.requests_allowed and cached_file(repo, WEIGHTS, commit, hub) is None:
+        _fetch_card(repo, commit, hub)
+    weights = download_file(repo, WEIGHTS, commit, hub, MAX_WEIGHT_BYTES)
+    converted = adopt_timm(timm, weights, origin, origin)
+    return Fetched(converted, read_config(converted), origin)
 
 
 def checkpoint_folder(path: Path) -> Path:
@@ -141,6 +192,8 @@ def _from_hub(repo: str, revision: str | None, options: FetchOptions, info: Mode
         check_revision(revision)
     hub = HubOptions(options.cache_dir, options.offline, options.token, options.force)
     folder = download_file(repo, CONFIG, revision, hub, MAX_CONFIG_BYTES).parent
+    if (timm := _timm_config(folder)) is not None and info is None:
+        return _timm_from_hub(timm, repo, folder, revision, hub)
     config = read_config(folder)
     if info is not None:
         _check_promise(info, folder, config)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 #: Larger than any checkpoint or training state; a sparse file can claim any size.
 _MAX_BYTES = 1 << 40
+_known: dict[tuple[Path, str], str] = {}
 
 
 def sha256_file(path: Path) -> str:
@@ -30,6 +31,14 @@ def sha256_file(path: Path) -> str:
     """
     with BoundedReader(IntegrityError, _MAX_BYTES).open(path) as stream:
         return hashlib.file_digest(cast("BufferedReader", stream), "sha256").hexdigest()
+
+
+def known_digest(path: Path) -> str:
+    """Return `sha256_file`, reading a file again only if it has changed since this process read it."""
+    found = (path, _identity(path))
+    if found not in _known:
+        _known[found] = sha256_file(path)
+    return _known[found]
 
 
 def cache_dir() -> Path:

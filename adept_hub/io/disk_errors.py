@@ -21,7 +21,7 @@ _SHAPES = (errno.EEXIST, errno.ENOTDIR, errno.ELOOP)
 #: Messages of torch's writer for any failed write, and of numpy's for a short one.
 _TORCH = re.compile(r"unexpected pos \d+ vs \d+|PytorchStreamWriter failed|file write failed|iostream error")
 _NUMPY = re.compile(r"\d+ requested and \d+ written")
-_SAFETENSORS = re.compile(r"\(os error (\d+)\)")
+_SAFETENSORS = re.compile(r"\(os error (\d+)\)|IoError\(Os \{ code: (\d+),")  # the second one before 0.5
 #: A file or folder that is being written has the name ``.NAME.adept-tmp-x1y2z3w4``.
 TEMPORARY = ".adept-tmp-"
 _NAMED = re.compile(r"\.(.+)\.adept-tmp-[a-z0-9_]{8}")
@@ -77,7 +77,8 @@ def _system_error(error: Exception) -> OSError | None:
     if isinstance(error, OSError):  # pyarrow raises OSError with an errno
         return OSError(errno.ENOSPC, "a write was cut short") if _NUMPY.search(str(error)) else error
     if type(error).__name__ == "SafetensorError" and (found := _SAFETENSORS.search(str(error))):
-        return OSError(int(found[1]), os.strerror(int(found[1])))
+        code = int(found[1] or found[2])
+        return OSError(code, os.strerror(code))
     if isinstance(error, RuntimeError) and _TORCH.search(str(error)):  # without a reason
         return OSError(errno.ENOSPC, "a write failed: the disk is full, or a quota or limit is reached")
     return None

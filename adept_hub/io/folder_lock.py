@@ -142,6 +142,8 @@ def _is_dead(owner: dict[str, object]) -> bool:
     pid = owner.get("pid")
     if not isinstance(pid, int) or not 0 < pid < 1 << 31 or owner.get("host") != socket.gethostname():
         return False
+    if os.name == "nt":  # there os.kill(pid, 0) interrupts the process instead of asking for it
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -60,14 +60,21 @@ def _power(value: int) -> str:
     return str(value)
 
 
-def to_dict(value: Any) -> Any:
-    """Convert a dataclass to plain JSON values (tuples become lists)."""
+def to_dict(value: Any, *, complete: bool = False) -> Any:
+    """Convert a dataclass to plain JSON values (tuples become lists).
+
+    A field with `adept_hub.spec.OPTIONAL` as metadata is omitted if it has its default, unless ``complete``.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_dict(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {
+            f.name: to_dict(getattr(value, f.name), complete=complete)
+            for f in dataclasses.fields(value)
+            if complete or not (f.metadata.get("omit_default") and getattr(value, f.name) == f.default)
+        }
     if isinstance(value, (tuple, list)):
-        return [to_dict(item) for item in value]
+        return [to_dict(item, complete=complete) for item in value]
     if isinstance(value, dict):
-        return {str(key): to_dict(item) for key, item in value.items()}
+        return {str(key): to_dict(item, complete=complete) for key, item in value.items()}
     return value
 
 
@@ -93,15 +100,20 @@ def from_dict(cls: type[T], data: object, where: str = "config", error: type[Ade
         raise error(str(mismatch)) from None
 
 
-def field_paths(cls: type[Any], prefix: str = "") -> list[str]:
+def field_paths(cls: type[Any]) -> list[str]:
     """Return every field of nested dataclasses as ``section.field``."""
+    return list(_paths(cls))  # type: ignore[arg-type]  # mypy does not treat a class as hashable
+
+
+@functools.cache  # each value of a recipe asks for them, and they take 20 ms
+def _paths(cls: type[Any], prefix: str = "") -> tuple[str, ...]:
     paths: list[str] = []
     for name, inner in typing.get_type_hints(cls).items():
         if dataclasses.is_dataclass(inner):
-            paths += field_paths(typing.cast("type[Any]", inner), f"{prefix}{name}.")
+            paths += _paths(typing.cast("type[Any]", inner), f"{prefix}{name}.")  # type: ignore[arg-type]
         elif typing.get_origin(inner) is not typing.ClassVar:
             paths.append(f"{prefix}{name}")
-    return paths
+    return tuple(paths)
 
 
 def check_path(cls: type[Any], path: str, where: str, error: type[AdeptError]) -> None:

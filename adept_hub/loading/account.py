@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from torch import Tensor, nn
 
+from adept_hub.convert.framework import Recognized
 from adept_hub.convert.structure import part_of_key
-from adept_hub.frameworks.recognize import recognize
 from adept_hub.load_report import PartReport
 from adept_hub.loading.transfer import Held
 from adept_hub.models.contract import part_of
@@ -17,7 +17,9 @@ from adept_hub.spec import PARTS
 _SOME = 3
 
 
-def part_rows(model: nn.Module, held: Sequence[Held], tensors: Mapping[str, Tensor], rest: str) -> list[PartReport]:
+def part_rows(
+    model: nn.Module, held: Sequence[Held], tensors: Mapping[str, Tensor], rest: str, recognized: Recognized
+) -> list[PartReport]:
     """Return one row per part and one, named ``rest``, for all other tensors.
 
     Args:
@@ -25,9 +27,9 @@ def part_rows(model: nn.Module, held: Sequence[Held], tensors: Mapping[str, Tens
         held: the result of `adept_hub.loading.transfer.verify`.
         tensors: the canonical tensors of the requested parts, as stored in the checkpoint.
         rest: the name of the last row.
+        recognized: the model's framework.
     """
     own = own_tensors(model)
-    recognized = recognize(own)
     left: dict[str, list[str]] = {}
     filled = {one.step.target for one in held}
     for key, (name, _) in own.items():

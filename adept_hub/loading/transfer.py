@@ -55,8 +55,9 @@ def plainly() -> Iterator[None]:
     Otherwise ``torch.device("meta")`` or ``torch.inference_mode()`` around a call would create tensors that have no
     values or can never be trained.
     """
-    # Only if needed: a device context adds a Python call to every call of torch.
-    elsewhere = torch.get_default_device().type != "cpu"
+    # Only if needed: a device context adds a Python call to every call of torch. A tensor shows where they are created;
+    # before torch 2.6 get_default_device() ignores a surrounding ``with torch.device(...)``.
+    elsewhere = torch.empty(0).device.type != "cpu"
     with torch.device("cpu") if elsewhere else nullcontext(), torch.inference_mode(False), torch.no_grad():
         yield
 

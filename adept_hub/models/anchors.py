@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
+from adept_hub.spec import AnchorSpec
+
 
 class ExactAnchorGenerator(AnchorGenerator):  # type: ignore[misc]  # torchvision is untyped
     """torchvision's anchor generator without rounding and with fixed strides.
@@ -48,3 +50,12 @@ class ExactAnchorGenerator(AnchorGenerator):  # type: ignore[misc]  # torchvisio
         ]
         anchors: list[Tensor] = super().grid_anchors(grid_sizes, fixed)
         return anchors
+
+
+def make_generator(anchors: AnchorSpec, sizes: tuple[float, ...], strides: tuple[int, ...]) -> AnchorGenerator:
+    """Return the anchor generator of a spec for anchors of ``sizes``, one per level."""
+    if anchors.generator == "exact":
+        return ExactAnchorGenerator(sizes, anchors.ratios, strides)
+    if len(sizes) != len(strides):
+        raise ValueError(f"{len(sizes)} anchor sizes for {len(strides)} strides")
+    return AnchorGenerator(tuple((size,) for size in sizes), (anchors.ratios,) * len(sizes))

@@ -60,5 +60,6 @@ def check_tensors(
     for key, (shape, _) in promised.items():
         if tuple(shapes[key]) != shape:
             raise ShapeMismatchError(
-                f"{where}: {key!r} has shape {tuple(shapes[key])}, but the config requires {shape}."
+                f"{where}: {key!r} has shape {tuple(shapes[key])}, but the config requires {shape}.\n"
+                "The file and its config.json do not match: fetch or export it again."
             )

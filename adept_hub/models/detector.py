@@ -16,11 +16,11 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 from adept_hub.arguments.calls import checked
 from adept_hub.arguments.choices import check_choice, check_num_classes
 from adept_hub.errors import UnsupportedDetectorError
-from adept_hub.models.anchors import ExactAnchorGenerator
+from adept_hub.models.anchors import make_generator
 from adept_hub.models.cascade import CascadeRoIHeads
 from adept_hub.models.options import TorchvisionOptions
 from adept_hub.models.parts import LEVELS, STRIDES, DetectorParts
-from adept_hub.models.pooling import CANONICAL_SIZE, PyramidRoIAlign, canonical_size_of
+from adept_hub.models.pooling import CANONICAL_SIZE, canonical_size_of, make_pooler
 from adept_hub.models.transform import AntialiasedTransform
 from adept_hub.spec import DETECTORS, Preprocessing
 
@@ -87,17 +87,18 @@ def assemble_detector(
     extra = {}
     if detector == "mask_rcnn":
         extra = {
-            "mask_roi_pool": PyramidRoIAlign(list(LEVELS), 14, STRIDES, p4_from),
+            "mask_roi_pool": make_pooler(spec.pooling, LEVELS, 14, STRIDES, p4_from),
             "mask_head": MaskRCNNHeads(
-                spec.fpn_channels, [MASK_CONV_CHANNELS] * 4, dilation=1, norm_layer=nn.BatchNorm2d
+                spec.fpn_channels, [MASK_CONV_CHANNELS] * 4, dilation=1,
+                norm_layer=None if spec.head_norm == "none" else nn.BatchNorm2d,
             ),
             "mask_predictor": MaskRCNNPredictor(MASK_CONV_CHANNELS, MASK_CONV_CHANNELS, num_classes),
-        }
+        }  # fmt: skip
     model: GeneralizedRCNN = kinds.get(detector, FasterRCNN)(
         PyramidBackbone(parts.backbone, parts.fpn, spec.fpn_channels),
-        rpn_anchor_generator=ExactAnchorGenerator(tuple(anchor_sizes), spec.anchors.ratios, DOWNSTREAM_STRIDES),
+        rpn_anchor_generator=make_generator(spec.anchors, tuple(anchor_sizes), DOWNSTREAM_STRIDES),
         rpn_head=parts.rpn,
-        box_roi_pool=PyramidRoIAlign(list(LEVELS), spec.ROI_SIZE, STRIDES, p4_from),
+        box_roi_pool=make_pooler(spec.pooling, LEVELS, spec.ROI_SIZE, STRIDES, p4_from),
         box_head=parts.head,
         box_predictor=_box_predictor(spec.head_fc_channels, num_classes),
         image_mean=list(pixels.mean),

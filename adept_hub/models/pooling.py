@@ -5,6 +5,9 @@ Legend: K boxes of the whole batch, C channels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torchvision.ops import MultiScaleRoIAlign, roi_align
@@ -77,3 +80,16 @@ class PyramidRoIAlign(MultiScaleRoIAlign):  # type: ignore[misc]  # torchvision 
             crops = roi_align(feat, rois_K5[at].to(feat.dtype), self.output_size, 1 / stride, 0, aligned=True)
             pooled = pooled.index_copy(0, at, crops)
         return pooled
+
+
+def make_pooler(
+    pooling: Literal["aligned", "unaligned"],
+    levels: Sequence[str],
+    size: int,
+    strides: tuple[int, ...],
+    canonical_size: float = CANONICAL_SIZE,
+) -> MultiScaleRoIAlign:
+    """Return the RoIAlign of a spec (``DetectorSpec.pooling``), with the other arguments of `PyramidRoIAlign`."""
+    if pooling == "aligned":
+        return PyramidRoIAlign(list(levels), size, strides, canonical_size)
+    return MultiScaleRoIAlign(list(levels), size, sampling_ratio=2, canonical_scale=canonical_size)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import nn
 
 from adept_hub.errors import UnsupportedModelError
+from adept_hub.models.anchors import ExactAnchorGenerator
+from adept_hub.models.pooling import PyramidRoIAlign
 from adept_hub.spec import AnchorSpec, Preprocessing
 
 
@@ -22,7 +26,7 @@ def preprocessing_of(model: nn.Module) -> Preprocessing:
 
 
 def anchors_of(model: nn.Module) -> AnchorSpec:
-    """Return the anchors of the model's generator on P2-P5, to which its RPN's outputs refer.
+    """Return the anchors of the model's generator, to which its RPN's outputs refer; P6's only if not twice P5's.
 
     Raises:
         UnsupportedModelError: the model has no such generator, or anchors that a checkpoint cannot describe: several
@@ -36,4 +40,26 @@ def anchors_of(model: nn.Module) -> AnchorSpec:
             f"The RPN's anchors have sizes {sizes} and ratios {sorted(ratios)}; a checkpoint has one size on each of "
             "P2-P5 and the same ratios on all levels.\nExclude the RPN: parts=('backbone', 'fpn', 'head')"
         )
-    return AnchorSpec(tuple(size for (size,) in sizes[:4]), next(iter(ratios)))
+    levels = tuple(size for (size,) in sizes[:5])
+    kind: Literal["exact", "rounded"] = "exact" if isinstance(generator, ExactAnchorGenerator) else "rounded"
+    anchors = AnchorSpec(levels, next(iter(ratios)), kind)
+    shorter = AnchorSpec(levels[:4], anchors.ratios, kind)
+    return shorter if len(levels) < 5 or shorter.with_p6 == levels else anchors
+
+
+def pooling_of(model: nn.Module) -> Literal["aligned", "unaligned"]:
+    """Return the RoIAlign of the model's RoI head.
+
+    Raises:
+        UnsupportedModelError: it is neither of the two that a checkpoint can describe.
+    """
+    pooler = getattr(getattr(model, "roi_heads", None), "box_roi_pool", None)
+    if isinstance(pooler, PyramidRoIAlign):
+        return "aligned"
+    if getattr(pooler, "sampling_ratio", None) != 2:
+        raise UnsupportedModelError(
+            f"The RoI head's pooler samples {getattr(pooler, 'sampling_ratio', '?')} points per bin and side; a "
+            "checkpoint describes torchvision's default of 2 and adept_hub's aligned pooler.\n"
+            "Exclude the head: parts=('backbone', 'fpn', 'rpn')"
+        )
+    return "unaligned"

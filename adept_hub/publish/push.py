@@ -19,12 +19,14 @@ from adept_hub.checkpoint.licenses import inherit
 from adept_hub.checkpoint.validate_config import MAX_CARD_BYTES
 from adept_hub.convert.export import import_state
 from adept_hub.convert.infer import infer_spec
+from adept_hub.convert.norms import NORMED_PARTS
+from adept_hub.convert.strides import refuse_other_epsilon
 from adept_hub.errors import AdeptError, CheckpointError, DownloadError, PublishError
 from adept_hub.frameworks import TORCHVISION
 from adept_hub.hub.endpoint import check_endpoint
 from adept_hub.io.read import BoundedReader
 from adept_hub.models.contract import part_of
-from adept_hub.models.read import anchors_of, preprocessing_of
+from adept_hub.models.read import anchors_of, pooling_of, preprocessing_of
 from adept_hub.models.wrapped import unwrapped, whole_tensors
 from adept_hub.names import check_repo, check_revision
 from adept_hub.publish.release import Release, collect_release
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 PathLike = str | os.PathLike[str]
 
 #: Provenance of a model of unknown origin; `push_to_hub` refuses it.
+_IMPORT = (
+    "Train with an epsilon of 1e-5, or for torchvision's COCO weights import their file: adept import FILE --out DIR"
+)
 UNKNOWN = Provenance(method="scratch", data="", images=0, epochs=0.0, exported_network="none")
 
 
@@ -107,15 +112,20 @@ def save_pretrained(
     origin = getattr(model, "checkpoint_config", None)
     origin = origin if isinstance(origin, CheckpointConfig) else None
     saved_parts = chosen_parts(parts if parts is not None else origin.parts if origin else PARTS)
+    refuse_other_epsilon(model, _IMPORT)
     state = {key: t for key, t in whole_tensors(model).items() if "rpn" in saved_parts or not key.startswith("rpn.")}
     cascade = any(key.startswith("roi_heads.box_head.0.") and key.count(".") > 4 for key in state)
     # The model's anchors, not the checkpoint's: it may have been loaded with others and its RPN trained on those.
     anchors = anchors_of(model) if any(key.startswith("rpn.") for key in state) else None
-    tensors = import_state(state, TORCHVISION, "cascade_rcnn" if cascade else "faster_rcnn", anchors)
+    frozen = [part for part in NORMED_PARTS if origin and getattr(origin.spec, f"{part}_norm") == "frozen_bn"]
+    tensors = import_state(state, TORCHVISION, "cascade_rcnn" if cascade else "faster_rcnn", anchors, frozen)
     tensors = {key: tensor for key, tensor in tensors.items() if part_of(key) in saved_parts}
     spec = infer_spec({key: tuple(t.shape) for key, t in tensors.items()}, anchors)
     if origin is not None:
-        spec = replace(origin.spec, anchors=anchors or origin.spec.anchors)
+        own = origin.spec.anchors
+        spec = replace(origin.spec, anchors=own if anchors is None or anchors.is_same(own) else anchors)
+    elif "head" in saved_parts:
+        spec = replace(spec, pooling=pooling_of(model))
     if provenance is None:
         # The metrics belong to the original weights.
         provenance = replace(origin.provenance, metrics=()) if origin else UNKNOWN

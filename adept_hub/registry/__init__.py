@@ -45,16 +45,28 @@ MODELS = Path(__file__).with_name("models.json")
 GROUP = "adept_hub.registries"
 
 
-_read_once = functools.lru_cache(maxsize=4)(read_registry)
+@functools.lru_cache(maxsize=4)
+def _read_once(files: tuple[tuple[Path, Path], ...], _stamps: tuple[tuple[int, ...], ...]) -> Registry:
+    return read_registry(*files)
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """Return what changes with the content of a file; empty if it cannot be looked at, which reading it reports."""
+    try:
+        state = path.stat()
+    except OSError:
+        return ()
+    return state.st_ino, state.st_size, state.st_mtime_ns
 
 
 def registry() -> Registry:
-    """Return the package's registry merged with those of the user.
+    """Return the package's registry merged with those of the user, read again if one of the files has changed.
 
     Raises:
         RegistryError: a file cannot be read, or reuses a name of another one.
     """
-    return _read_once(*registry_files())
+    files = registry_files()
+    return _read_once(files, tuple(_stamp(path) for path, _ in files))
 
 
 def registry_files() -> tuple[tuple[Path, Path], ...]:

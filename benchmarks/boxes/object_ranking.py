@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from adept_training.images import decode
+from adept_hub.images.decode import decode
 from adept_training.labels.datasets import open_data
 from adept_training.proposals.measure import box_iou
 from adept_training.proposals.objects import ranking

@@ -21,9 +21,10 @@ from typing import Any
 
 import numpy as np
 
+from adept_hub.detectors.folder import DetectorConfig
 from adept_hub.hub.fetch import fetch
 from adept_training.comparing.runs import Cell, ComparisonPlan, run_cell
-from adept_training.finetuning.detector import DetectorConfig, build_detector, save_detector
+from adept_training.finetuning.detector import build_detector, save_detector
 from adept_training.finetuning.loop import make_fabric, prepare, train
 from adept_training.finetuning.recipe import FinetuneRecipe, load_finetune_recipe
 from adept_training.finetuning.samples import LabeledSamples

@@ -29,7 +29,8 @@ from adept_training.pretraining.optim import make_optimizer
 from adept_training.pretraining.recipe import Recipe, load_recipe
 from benchmarks.gpu.inputs import make_batches
 from benchmarks.gpu.variants import Variant
-from benchmarks.pretrain import cast_to, fed, matrix_peak, parts_of, to_device, train_on
+from benchmarks.pretrain.batch import to_device
+from benchmarks.pretrain.step import cast_to, fed, matrix_peak, parts_of, train_on
 
 SMALL = (
     "model.depth=18", "model.fpn_channels=16", "model.head_conv_channels=16", "model.head_fc_channels=32",
@@ -39,7 +40,7 @@ SMALL = (
 
 @dataclass(frozen=True)
 class Args:
-    """What `benchmarks.pretrain`'s functions read."""
+    """What `benchmarks.pretrain.step` reads of its arguments."""
 
     device: str
     precision: str

@@ -33,7 +33,7 @@ CONTRASTS = {
     "byol": COMMON,
     "infonce": (*INFONCE, "--set", "method.same_image_negatives=true"),
     "infonce-faster": (
-        *INFONCE, "--set", "optimizer.detector_lr_scale=1", "--set", "optimizer.predictor_lr_scale=1",
+        *INFONCE, *(f"--set=optimizer.lr_scale.{part}=1" for part in ("backbone", "fpn", "head", "predictor")),
     ),
 }  # fmt: skip
 #: Factor of the side of every image.

@@ -19,7 +19,7 @@ from adept_training.method.adept import Adept
 from adept_training.pretraining.export import exported_tensors
 from adept_training.pretraining.recipe import load_recipe
 from adept_training.runtime.launch import make_fabric
-from benchmarks.pretrain import make_batch
+from benchmarks.pretrain.batch import make_batch
 
 #: Of every value, in fp64: in fp32 this random network amplifies rounding beyond it.
 TOLERANCE = 1e-3

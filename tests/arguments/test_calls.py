@@ -36,7 +36,7 @@ FUNCTIONS = (
     "adept_hub.hub.fetch:fetch", "adept_hub.models:assemble_detector", "adept_hub.cards.published:registry_entry",
     "adept_training.labels.check:check_data", "adept_training.comparing.compare:compare",
     "adept_training.labels.datasets:open_data", "adept_training.deploying.deploy:deploy",
-    "adept_training.finetuning.detector:build_detector", "adept_training.finetuning.detector:load_detector",
+    "adept_training.finetuning.detector:build_detector", "adept_hub.detectors.folder:read_detector",
     "adept_training.metrics.evaluate:evaluate", "adept_training.comparing.fewshot:fewshot",
     "adept_training.finetuning.run:finetune", "adept_training.finetuning.recipe:load_finetune_recipe",
     "adept_training.pretraining.pretrain:pretrain", "adept_training.pretraining.recipe:load_recipe",

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from adept_hub.checkpoint.folder import CONFIG, WEIGHTS
 from adept_hub.cli.main import main
@@ -145,7 +146,9 @@ def test_damaged_folders_and_pickles(capsys: pytest.CaptureFixture[str], make_ch
     (folder / CONFIG).write_text("{")
     assert "is not valid JSON" in mistake(capsys, "pull", folder)
     (tmp_path / "model.pth").write_bytes(b"\x80\x02.")
-    assert "pickled" in mistake(capsys, "pull", tmp_path / "model.pth")
+    assert "not a valid file of tensors" in mistake(capsys, "pull", tmp_path / "model.pth")
+    torch.save({"model": tmp_path}, tmp_path / "model.pth")
+    assert "would import pathlib" in mistake(capsys, "pull", tmp_path / "model.pth")
 
 
 def test_debug_shows_the_traceback() -> None:

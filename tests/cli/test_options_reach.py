@@ -16,13 +16,13 @@ from adept_hub.hub.fetch import FetchOptions
 
 RECIPE = (
     "--recipe mine.yaml --set engine.seed=3 --set optimizer.lr=9 --detector mask_rcnn --iterations 7 --batch-size 6 "
-    "--lr 0.5 --size 400 --bf16 --device cpu"
+    "--lr 0.5 --augment strong --size 400 --bf16 --device cpu"
 )
 #: The shorthands after ``--set``, so that they take precedence; 400 * 1333 / 800 = 666.5, which rounds to even.
 SETTINGS = [
     "engine.seed=3", "optimizer.lr=9", "detector.detector=mask_rcnn", "schedule.iterations=7", "engine.batch_size=6",
-    "optimizer.lr=0.5", "detector.train_sides=[400]", "detector.test_side=400", "detector.max_side=666",
-    "engine.precision=bf16",
+    "optimizer.lr=0.5", "engine.augment=strong", "detector.train_sides=[400]", "detector.test_side=400",
+    "detector.max_side=666", "engine.precision=bf16",
 ]  # fmt: skip
 HUB = "--revision v2 --cache-dir cache --offline"
 
@@ -50,13 +50,15 @@ CASES: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = [
      {"private": True, "create_pr": True, "revision": "v2", "message": "hello", "dry_run": True}),
     (
         "pretrain --images photos --method soco --out run --recipe mine.yaml --proposals boxes --init start "
-        "--minutes 9 --license mit --relicense --resume --wait --set engine.seed=3 --set data.workers=1 --preview "
-        "--track tensorboard --track mlflow",
+        "--layout soco --minutes 9 --license mit --relicense --resume --wait --set engine.seed=3 "
+        "--set data.workers=1 --preview --track tensorboard --track mlflow --device cpu",
         "adept_training.calls.pretrain",
         ("photos", Path("run")),
-        {"recipe": "mine.yaml", "method": "soco", "proposals": Path("boxes"), "init": "start", "minutes": 9.0,
+        {"recipe": "mine.yaml", "method": "soco", "proposals": Path("boxes"), "init": "start",
+         "layout": "soco", "minutes": 9.0,
          "resume": True, "wait": True, "license": "mit", "relicense": True,
-         "settings": ["engine.seed=3", "data.workers=1"], "trackers": ["tensorboard", "mlflow"], "preview": True},
+         "settings": ["engine.seed=3", "data.workers=1"], "trackers": ["tensorboard", "mlflow"], "preview": True,
+         "device": "cpu"},
     ),
     (
         "plan photos --minutes 9 --data a b --data c --skip-damaged --recipe mine.yaml --set engine.seed=3 --out run "
@@ -67,12 +69,12 @@ CASES: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = [
          "settings": ["engine.seed=3"], "out": "run", "progress": None},
     ),
     (
-        f"finetune start --data a b --data c --skip-damaged --out run --labels 5shot --like other --resume "
-        f"--license mit --relicense --wait {RECIPE}",
+        f"finetune start --data a b --data c --skip-damaged --out run --labels 5shot --unlabeled more --like other "
+        f"--resume --license mit --relicense --wait {RECIPE}",
         "adept_training.calls.finetune",
         ("start", ["a", "b", "c"], Path("run")),
-        {"recipe": "mine.yaml", "labels": "5shot", "like": "other", "resume": True, "wait": True, "skip_damaged": True,
-         "device": "cpu", "license": "mit", "relicense": True, "settings": SETTINGS},
+        {"recipe": "mine.yaml", "labels": "5shot", "unlabeled": "more", "like": "other", "resume": True, "wait": True,
+         "skip_damaged": True, "device": "cpu", "license": "mit", "relicense": True, "settings": SETTINGS},
     ),
     (
         f"compare one two --data a b --skip-damaged --out dir --fractions 0.1,20% --image-counts 3,4 --shots 5 "
@@ -82,8 +84,8 @@ CASES: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = [
         {"budgets": ["5shot", "3img", "4img", "10%", "20%"], "seeds": 7, "metric": "AP75", "recipe": "mine.yaml",
          "wait": True, "skip_damaged": True, "device": "cpu", "settings": SETTINGS, "command": "adept typed"},
     ),
-    ("deploy run --to onnx --out out", "adept_training.deploying.deploy.deploy",
-     (Path("run/best"), "onnx", Path("out")), {}),
+    ("deploy run --to onnx --out out --batch 5", "adept_training.deploying.deploy.deploy",
+     (Path("run/best"), "onnx", Path("out"), "5"), {}),
     (
         "proposals photos --out table --preset soco --workers 3 --engine ray --shard-size 77 --strict --wait --quiet",
         "adept_training.proposals.run.run_proposals",
@@ -133,7 +135,10 @@ def test_every_option_arrives(
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config.yaml").write_text("{}")
-    monkeypatch.setattr("adept_training.finetuning.detector.find_detector", lambda run: Path(run) / "best")
+    if words.startswith("deploy"):
+        (tmp_path / "run" / "best").mkdir(parents=True)
+        for name in ("detector.json", "config.json"):
+            (tmp_path / "run" / "best" / name).write_text("{}")
     found, named = reached(monkeypatch, words, target)
     if target.endswith("run_proposals"):
         found = (*found[:2], found[2].name)
@@ -241,7 +246,7 @@ def test_tune_hands_images_split_and_number_on(monkeypatch: pytest.MonkeyPatch) 
 def test_predict_hands_every_option_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("adept_training.predicting.source.open_one_or_many", lambda images: f"images of {images}")
-    monkeypatch.setattr("adept_training.predicting.predictor.load_detector", lambda one, *, device: (one, device))
+    monkeypatch.setattr("adept_hub.detectors.load.load_detector", lambda one, *, device: (one, device))
     words = "predict one two photos --out out --score 0.125 --most 7 --batch-size 3 --format csv yolo --device cpu"
     found, named = reached(monkeypatch, words, "adept_training.predicting.write.predict_images")
     predictors, source, out, options, title, command, stream = found

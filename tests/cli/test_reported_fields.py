@@ -85,8 +85,8 @@ def test_list(registered: tuple[House, CheckpointConfig], capsys: pytest.Capture
     assert [one["name"] for one in both] == [NAME, ARCHITECTURE]
     assert (both[1]["pretrained"], both[1]["size"]) == (False, 0)
     assert [line.split() for line in printed(capsys, "list", pattern, "--all").splitlines()] == [
-        ["name", "method", "MB", "trained", "on", "aliases"],
-        [NAME, "adept_joint", f"{config.size / 1e6:.1f}", "321", "images,", "7.5", "epochs", "house"],
+        ["name", "method", "MB", "trained", "on", "license", "of", "the", "weights", "aliases"],
+        [NAME, "adept_joint", f"{config.size / 1e6:.1f}", "321", "images,", "7.5", "epochs", LICENSE, "house"],
         [ARCHITECTURE, "adept_joint", "-", "no", "weights"],
     ]
 

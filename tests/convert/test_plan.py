@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torchvision.models.detection import (
@@ -15,7 +17,7 @@ from torchvision.models.detection import (
 from adept_hub.convert.export import write_export
 from adept_hub.convert.options import Target
 from adept_hub.convert.plan import plan_for_model
-from adept_hub.convert.strides import refuse_stride_in_1x1
+from adept_hub.convert.strides import refuse_stride_elsewhere
 from adept_hub.errors import UnsupportedModelError
 from adept_hub.frameworks import DETECTRON2, FRAMEWORKS, TORCHVISION
 from adept_hub.frameworks.recognize import recognize
@@ -177,9 +179,14 @@ def test_a_stride_in_the_1x1_which_no_tensor_shows_is_refused(wrapped):
     model = build_model(cfg)
     model = torch.nn.ModuleDict({"module": model}) if wrapped else model
     with pytest.raises(UnsupportedModelError, match=r"set MODEL\.RESNETS\.STRIDE_IN_1X1 to False"):
-        refuse_stride_in_1x1(model, DETECTRON2)
+        refuse_stride_elsewhere(model, DETECTRON2, LARGE)
+    msra = replace(LARGE, stride_in_1x1=True)
+    refuse_stride_elsewhere(model, DETECTRON2, msra)
     for spec in (SMALL, LARGE):
-        refuse_stride_in_1x1(assemble_detector(DetectorParts(spec), 4), TORCHVISION)
+        refuse_stride_elsewhere(assemble_detector(DetectorParts(spec), 4), TORCHVISION, spec)
+    with pytest.raises(UnsupportedModelError, match=r"strides in the 3x3 .* trained with them in the 1x1"):
+        refuse_stride_elsewhere(assemble_detector(DetectorParts(LARGE), 4), TORCHVISION, msra)
+    refuse_stride_elsewhere(assemble_detector(DetectorParts(msra), 4), TORCHVISION, msra)
 
 
 @pytest.mark.frameworks

@@ -18,7 +18,7 @@ VALUES = {name.upper() for name in FRAMEWORKS}
 ALLOWED = {
     "benchmarks/gpu/measuring.py": "versions of installed packages",
     "adept_hub/foreign/projects.py": "whose weights a file has; torchvision's ResNets are one project of many",
-    "training/adept_training/finetuning/recipe.py": "whose losses a detector is trained with",
+    "adept_hub/detectors/recipe.py": "whose losses a detector is trained with",
     "training/adept_training/finetuning/detector.py": "whose losses a detector is trained with",
 }
 

@@ -73,9 +73,10 @@ def make_inputs(folder: Path, checkpoint: Path) -> Path:
     """Everything that the commands read."""
     import torch
 
+    from adept_hub.detectors.folder import DetectorConfig
     from adept_hub.models.parts import _RESNETS
     from adept_hub.spec import DetectorSpec
-    from adept_training.finetuning.detector import DetectorConfig, build_detector, save_detector
+    from adept_training.finetuning.detector import build_detector, save_detector
     from adept_training.finetuning.recipe import load_finetune_recipe
     from tests.hostile.readers_runs import make_run
 

@@ -16,9 +16,9 @@ import yaml
 from PIL import Image
 
 from adept_hub.errors import AdeptError, DataError, ImageDecodeError, ImagesError, RecipeError
+from adept_hub.images.decode import decode, read_size
 from adept_training.finetuning.recipe import load_finetune_recipe
 from adept_training.images import open_images
-from adept_training.images.decode import decode, read_size
 from adept_training.labels.check import check_data
 from adept_training.labels.records import Split
 from adept_training.labels.sources import read_data

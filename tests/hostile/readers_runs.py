@@ -15,13 +15,15 @@ import torch
 from PIL import Image
 from torch import nn
 
+from adept_hub.detectors.build import predictor_state
+from adept_hub.detectors.files import check_detector, read_detector_json, read_predictors
+from adept_hub.detectors.folder import DetectorConfig
 from adept_hub.errors import CheckpointError, DataError, NotARunError, OutputExistsError, ProposalsError, ResumeError
 from adept_hub.io.digest import sha256_file
 from adept_hub.io.schema import from_dict
 from adept_hub.spec import DetectorSpec, Preprocessing, Start
 from adept_training.comparing.runs import RunResult, _finished
-from adept_training.finetuning.detector import DetectorConfig, build_detector, predictor_state, save_detector
-from adept_training.finetuning.detector_files import check_detector, read_detector_json, read_predictors
+from adept_training.finetuning.detector import build_detector, save_detector
 from adept_training.finetuning.history import read_history
 from adept_training.finetuning.origin import FinetuneStart, check_resumed
 from adept_training.finetuning.recipe import load_finetune_recipe

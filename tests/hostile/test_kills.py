@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from adept_hub.checkpoint.folder import read_config, read_tensors
+from adept_hub.detectors.folder import read_detector
 from adept_hub.errors import AdeptError
-from adept_training.finetuning.detector import load_detector
 from adept_training.images import open_images
 from adept_training.runtime.state import saved_states
 from tests.hostile.kills import KILLS, LONG, adept, files_of, leavings, moments, run, start
@@ -35,8 +35,9 @@ def thin() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def detector(thin: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fine-tuned detector of random numbers."""
+    from adept_hub.detectors.folder import DetectorConfig
     from adept_hub.spec import DetectorSpec
-    from adept_training.finetuning.detector import DetectorConfig, build_detector, save_detector
+    from adept_training.finetuning.detector import build_detector, save_detector
     from adept_training.finetuning.recipe import load_finetune_recipe
 
     spec = DetectorSpec(depth=18, fpn_channels=16, head_conv_channels=16, head_fc_channels=32)
@@ -115,7 +116,7 @@ def test_finetune(detector: Path, tmp_path: Path) -> None:
         assert dead.killed, dead.output
         for name in ("best", "last"):
             if (folder / name).exists():
-                load_detector(folder / name)
+                read_detector(folder / name)
         again = run(finetune, detector, voc, folder, below=folder)
         assert again.status == 0, again.output
         for name in ("best", "last"):
@@ -185,7 +186,7 @@ def test_the_harness_kills_where_it_should(tmp_path: Path) -> None:
         folder = tmp_path / f"b{at}"
         assert left == (sorted(p.name for p in folder.iterdir()) if folder.exists() else None)
     with pytest.raises(AdeptError):
-        load_detector(tmp_path / "a")
+        read_detector(tmp_path / "a")
 
 
 def is_preloaded() -> int:

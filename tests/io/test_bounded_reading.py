@@ -21,7 +21,7 @@ DOORS = {
     "adept_hub.checkpoint.weights_file": "safetensors, whose library maps a file by its name",
     "adept_hub.checkpoint.tensor_files": "torch.save's files, whose library maps a file by its name",
     "adept_hub.checkpoint.array_pickles": "Detectron2's pickles, by an unpickler that builds arrays only",
-    "adept_training.images.decode": "encoded images, from bytes or streams that the reader gave",
+    "adept_hub.images.decode": "encoded images, from bytes or streams that the reader gave",
     "adept_training.proposals.table.files": "Parquet and NumPy arrays, whose libraries adept_hub does without",
 }
 
@@ -38,8 +38,13 @@ ALLOWED = {
     "adept_hub.models.wrapped:memory_is_read_only": "asks Linux, in /proc, about this process",
     "adept_training.runtime.state:_read": "a stream of the reader whose SHA-256 was recorded, tensors only",
     "adept_training.data.cache:_mapped": "maps squares whose SHA-256 was checked when the cache was opened",
-    "adept_training.images.hugging_face:open_hugging_face": "the datasets library reads, and gives undecoded bytes",
+    "adept_hub.detectors.onnx_predictor:load_graph": "hands onnxruntime the bytes that the reader gave",
+    "adept_training.deploying.onnx_graph:write_graph": "reads the graph that it has just written",
+    "adept_training.images.hugging_face:load_dataset": "the datasets library reads, and gives undecoded bytes",
     "adept_training.runtime.recipe_fields:_comments": "the source of this package's own recipes",
+    "adept_training.studio.answers:Answers.answer": "this package's own page, style and script",
+    "adept_training.studio.single_file:write_page": "this package's own page, style and script",
+    "adept_training.studio.single_file:_embedded": "JSON that the studio has just written",
 }
 
 

@@ -25,9 +25,9 @@ import os, sys, time
 from pathlib import Path
 from adept_hub.io.folder_lock import own_folder
 with own_folder(Path(sys.argv[1])):
-    print("held", flush=True)
     if "fork" in sys.argv and os.fork() == 0:
         time.sleep(60)
+    print("held", flush=True)
     sys.stdin.read()
 """
 

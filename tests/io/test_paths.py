@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from adept_hub.cli.main import main
+from adept_hub.detectors.folder import find_detector
 from adept_hub.errors import DataError, ImagesError, SourceError
 from adept_hub.io.paths import exists, expanded, is_dir, is_file
-from adept_training.finetuning.detector import find_detector
 from adept_training.images import open_images
 from adept_training.labels.sources import read_data
 

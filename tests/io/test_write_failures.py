@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from adept_hub.errors import DiskFullError, IntegrityError, OutputExistsError
 from adept_hub.io import write as module
@@ -112,6 +113,19 @@ def test_what_the_disk_has_not_done_is_not_laid_to_it(tmp_path: Path, error: Exc
     with pytest.raises(type(error)) as caught, disk_errors(tmp_path / "target"):
         raise error
     assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "I/O error: No space left on device (os error 28)",
+        'IoError(Os { code: 28, kind: StorageFull, message: "No space left on device" })',
+    ],
+)
+def test_a_full_disk_in_the_words_of_each_safetensors(tmp_path: Path, words: str) -> None:
+    """Before 0.5 its errors are Rust's own, printed for debugging."""
+    with pytest.raises(DiskFullError, match=r"^No space left while writing .*target"), disk_errors(tmp_path / "target"):
+        raise SafetensorError(f"Error while serializing: {words}")
 
 
 def test_a_folder_below_a_file_is_refused_in_words(tmp_path: Path) -> None:

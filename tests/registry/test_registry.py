@@ -12,7 +12,7 @@ import pytest
 import adept_hub
 from adept_hub.cards.published import registry_entry
 from adept_hub.checkpoint.folder import CONFIG, WEIGHTS, read_config, replace_provenance
-from adept_hub.errors import IntegrityError, UnknownModelError, UnpublishedWeightsError
+from adept_hub.errors import IntegrityError, RegistryError, UnknownModelError, UnpublishedWeightsError
 from adept_hub.io.digest import sha256_file
 from adept_hub.registry import (
     BUNDLED,
@@ -96,6 +96,21 @@ def test_an_entry_repeats_every_fact_of_its_folder(
             "metrics": metrics, "aliases": ("mine",), "base": tmp_path, "preprocessing": pixels,
         }  # fmt: skip
         assert info.folder == (house.folder if "bundled" in location else None)
+
+
+def test_a_file_that_changes_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that lasts, as a notebook's, sees an edit; also one that keeps the size, or puts a new file there."""
+    file = write(tmp_path / "registry.json", small())
+    monkeypatch.setenv("ADEPT_REGISTRY", str(file))
+    assert model_info("mine").summary == "mine"
+    assert registry() is registry(), "an unchanged file is read once"
+    file.write_text(file.read_text().replace('"summary": "mine"', '"summary": "mild"'))
+    assert model_info("mine").summary == "mild"
+    write(tmp_path / "new.json", small(deprecated={})).replace(file)
+    assert "mine_old" not in registry().deprecated
+    file.unlink()
+    with pytest.raises(RegistryError, match=r"registry\.json"):
+        model_info("mine")
 
 
 def test_nothing_is_bundled_that_is_not_registered() -> None:

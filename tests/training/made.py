@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from adept_hub.detectors.detections import Detections
 from adept_training.labels.identity import ImageKey, Part
 from adept_training.labels.records import LabeledImage, Split
-from adept_training.metrics.detections import Detections
 
 
 def image(

@@ -15,7 +15,7 @@ import pytest
 from adept_training.finetuning.digests import labels_digest, recipe_digest
 from adept_training.finetuning.recipe import load_finetune_recipe
 from adept_training.finetuning.samples import LabeledSamples
-from adept_training.pretraining.pretrain import _recipe_digest
+from adept_training.pretraining.origin import recipe_digest as pretraining_digest
 from adept_training.pretraining.recipe import load_recipe
 from tests.training.made import image, split
 
@@ -67,7 +67,7 @@ def test_every_setting_of_a_fine_tuning_that_changes_its_weights_is_in_the_diges
 @pytest.mark.parametrize("name", [None, "own_photos_detection"])
 def test_every_setting_of_a_pre_training_that_changes_its_weights_is_in_the_digest(name: str | None) -> None:
     recipe = load_recipe(name)
-    found = {field: _recipe_digest(one) == _recipe_digest(recipe) for field, one in changed(recipe)}
+    found = {field: pretraining_digest(one) == pretraining_digest(recipe) for field, one in changed(recipe)}
     assert len(found) > 60
     same = {field for field, same in found.items() if same}
     export = {field for field in found if field.startswith("export.")}

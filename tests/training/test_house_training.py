@@ -16,10 +16,11 @@ import adept_hub
 from adept_hub.cards.card import render_card
 from adept_hub.checkpoint.folder import read_config
 from adept_hub.cli.main import main
+from adept_hub.detectors.folder import read_detector
 from adept_hub.spec import AnchorSpec, Start
 from adept_training.comparing.compare import make_plan
 from adept_training.deploying.deploy import deploy
-from adept_training.finetuning.detector import build_detector, load_detector
+from adept_training.finetuning.detector import build_detector
 from adept_training.finetuning.recipe import load_finetune_recipe
 from adept_training.finetuning.run import finetune
 from adept_training.labels.datasets import open_data
@@ -37,17 +38,20 @@ from tests.house import (
     HouseData,
     network_input,
     photograph,
+    write_house,
+    write_house_data,
 )
 
 QUICK = (*TUNE, "schedule.iterations=1", "engine.evaluations=0")
 
 
-@pytest.fixture
-def tuned(house: House, house_data: HouseData, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of one iteration from the house on the house's labels."""
-    recipe = load_finetune_recipe(None, QUICK)
-    finetune(house.source, open_data(house_data.words()), recipe, tmp_path / "run", accelerator="cpu")
-    return tmp_path / "run"
+    folder, recipe = tmp_path_factory.mktemp("tuned"), load_finetune_recipe(None, QUICK)
+    house, data = write_house(folder / "house"), write_house_data(folder / "photographs")
+    finetune(house.source, open_data(data.words()), recipe, folder / "run", accelerator="cpu")
+    return folder / "run"
 
 
 def seen_by(model, image: Tensor) -> Tensor:
@@ -64,7 +68,7 @@ def test_a_fine_tuned_detector_keeps_the_house_s_facts(tuned: Path, house: House
     assert (config.provenance.labeled, config.provenance.images, config.provenance.epochs) == (True, 2, 1.0)
     image = photograph(64, 88)
     again = adept_hub.load_pretrained(tuned / "last", num_classes=4, min_size=64, max_size=90).eval()
-    for model in (load_detector(tuned / "last")[0], again):
+    for model in (read_detector(tuned / "last")[0], again):
         torch.testing.assert_close(seen_by(model, image), network_input(image), rtol=0, atol=1e-5)
         assert tuple(size for (size,) in model.rpn.anchor_generator.sizes) == ANCHORS
         assert model.rpn.anchor_generator.aspect_ratios[0] == (0.4, 1.7)
@@ -78,7 +82,7 @@ def test_a_fine_tuned_detector_keeps_the_house_s_facts(tuned: Path, house: House
 def test_a_reloaded_detector_is_scored_on_the_pixels_that_it_was_trained_on(tuned: Path, house_data: HouseData) -> None:
     """What the network is given for every image, in the evaluation that the command makes."""
     split = open_data(house_data.words()).val
-    model, _ = load_detector(tuned / "last")
+    model, _ = read_detector(tuned / "last")
     seen: list[Tensor] = []
     model.backbone.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
     predict(model, split)
@@ -128,7 +132,7 @@ def test_an_onnx_graph_has_the_house_s_pixels(tuned: Path, tmp_path: Path) -> No
     session = ort.InferenceSession(str(tmp_path / "out" / "model.onnx"), providers=["CPUExecutionProvider"])
     image = photograph(64, 88)
     boxes, _, scores = session.run(None, {"image": (image.float() / 255).numpy()})
-    model, _ = load_detector(tuned / "last")
+    model, _ = read_detector(tuned / "last")
     model.transform.image_mean, model.transform.image_std = [0.0] * 3, [1.0] * 3
     expected = model([network_input(image)])[0]
     assert len(scores) > 5
@@ -141,7 +145,9 @@ def test_a_detector_is_saved_with_the_anchors_that_it_was_trained_on(
 ) -> None:
     recipe = load_finetune_recipe(None, [*QUICK, "detector.anchors=[12,22,42,82,162]"])
     finetune(house.source, open_data(house_data.words()), recipe, tmp_path / "run", accelerator="cpu")
-    assert read_config(tmp_path / "run" / "last").spec.anchors == AnchorSpec((12.0, 22.0, 42.0, 82.0), (0.4, 1.7))
+    assert read_config(tmp_path / "run" / "last").spec.anchors == AnchorSpec(
+        (12.0, 22.0, 42.0, 82.0, 162.0), (0.4, 1.7)
+    )
 
 
 def test_scratch_is_like_the_house_in_pixels_and_anchors(house: House, house_data: HouseData, tmp_path: Path) -> None:

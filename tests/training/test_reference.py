@@ -37,7 +37,7 @@ def test_every_page_is_the_source_s() -> None:
     fresh = pages()
     stale = [name for name in {*written, *fresh} if written.get(name) != fresh.get(name)]
     assert not stale, "make reference"
-    for guide in ("pretraining.md", "downstream.md"):
+    for guide in ("pretraining.md", "finetune.md"):
         assert "(reference/recipes.md)" in (ROOT / "docs" / guide).read_text(encoding="utf-8")
 
 

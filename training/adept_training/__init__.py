@@ -9,17 +9,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from adept_hub.detectors.load import load_detector as load_detector
     from adept_training.calls import compare as compare
     from adept_training.calls import evaluate as evaluate
     from adept_training.calls import finetune as finetune
     from adept_training.calls import plan as plan
     from adept_training.calls import pretrain as pretrain
     from adept_training.calls import propose as propose
-    from adept_training.predicting.predictor import load_detector as load_detector
 
 _HOME = {
-    **dict.fromkeys(("compare", "evaluate", "finetune", "plan", "pretrain", "propose"), "calls"),
-    "load_detector": "predicting.predictor",
+    **dict.fromkeys(("compare", "evaluate", "finetune", "plan", "pretrain", "propose"), "adept_training.calls"),
+    "load_detector": "adept_hub.detectors.load",
 }
 
 __all__ = sorted(_HOME)  # a list of str, sorted
@@ -28,7 +28,7 @@ __all__ = sorted(_HOME)  # a list of str, sorted
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'adept_training' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"adept_training.{_HOME[name]}"), name)
+    return getattr(importlib.import_module(_HOME[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -11,11 +11,13 @@ from adept_hub.frameworks.detectron2.keys import (
     BODY,
     BOX_PREDICTOR,
     BUFFERS,
+    DEEP_RPN,
     FRESH,
     HEAD,
     LAYOUT,
     MASK_HEAD,
     PATTERNS,
+    TWO_FC,
 )
 from adept_hub.frameworks.detectron2.remedies import REMEDIES
 
@@ -23,6 +25,8 @@ DETECTRON2 = Framework(
     name="detectron2",
     body=BODY,
     head=HEAD,
+    two_fc=TWO_FC,
+    deep_rpn=DEEP_RPN,
     box_head="roi_heads.box_head",
     fresh=FRESH,
     box_predictor=BOX_PREDICTOR,

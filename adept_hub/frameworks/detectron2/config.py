@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from adept_hub.convert.framework import InferenceSettings
-from adept_hub.convert.options import Target
+from adept_hub.convert.options import Target, refuse_rounded_anchors
 from adept_hub.errors import CheckpointError, UnsupportedDetectorError
 from adept_hub.io.read import parse_yaml
-from adept_hub.spec import CheckpointConfig
+from adept_hub.spec import CheckpointConfig, DetectorSpec
+
+#: Detectron2's names of norms that are not those of `adept_hub.convert.options.Norm`.
+_NORMS = {"none": "", "FrozenBN": "FrozenBN"}
+_MASK_POOLER = '    POOLER_SAMPLING_RATIO: 2\n    POOLER_TYPE: "ROIAlign"\n'
 
 
 def config_yaml(
@@ -30,8 +34,8 @@ def config_yaml(
             f"model.roi_heads.box_pooler.canonical_box_size = {config.spec.levels.upper[1]:g}"
         )
     spec, pixels = config.spec, config.preprocessing
-    inner = "" if target.norm == "none" else target.norm
-    body = target.norm if inner else "FrozenBN"
+    refuse_rounded_anchors(spec, target, "Detectron2", finished=settings is not None)
+    body, fpn, head = (_NORMS.get(target.norm_of(spec, part), target.norm) for part in ("backbone", "fpn", "head"))
     cascade = target.detector == "cascade_rcnn"
     text = TEMPLATE.format(
         name=config.name,
@@ -42,14 +46,22 @@ def config_yaml(
         std=[round(255 * s, 4) for s in pixels.std],
         depth=spec.depth,
         res2=spec.stage_channels[0],
+        why=_why(spec),
+        stride_in_1x1=spec.stride_in_1x1,
         body=body,
-        inner=inner,
+        inner=fpn,
+        head=head,
+        dims=f"[{', '.join(['-1'] * spec.rpn_convs)}]",
         fpn=spec.fpn_channels,
         sizes=[[size] for size in target.anchor_sizes(spec)],
         ratios=[list(spec.anchors.ratios)],
         roi_heads="CascadeROIHeads" if cascade else "StandardROIHeads",
         classes=target.num_classes - 1,
-        convs=spec.HEAD_CONVS,
+        convs=spec.head_layers[0],
+        fcs=spec.head_layers[1],
+        pooler="ROIAlignV2" if spec.pooling == "aligned" else "ROIAlign",
+        sampling=0 if spec.pooling == "aligned" else 2,
+        mask_pooler="" if spec.pooling == "aligned" else _MASK_POOLER,
         conv_dim=spec.head_conv_channels,
         fc_dim=spec.head_fc_channels,
         roi=spec.ROI_SIZE,
@@ -58,6 +70,13 @@ def config_yaml(
         proposals=2000 if cascade else 1000,
     )
     return text if settings is None else _finished(text, settings)
+
+
+def _why(spec: DetectorSpec) -> str:
+    if other := spec.differences():
+        return f"The weights have {', '.join(other)}."
+    defaults = "BGR, std 1, stride in the 1x1, FrozenBN, no norm in FPN and head"
+    return f"The stock defaults ({defaults}) do not match the weights."
 
 
 def _finished(text: str, settings: InferenceSettings) -> str:
@@ -78,7 +97,7 @@ def _finished(text: str, settings: InferenceSettings) -> str:
 # weights.
 TEMPLATE = """\
 # Detectron2 config for {name} ({detector}), written by adept export; sha256 of the checkpoint {sha256}.
-# The stock defaults (BGR, std 1, stride in the 1x1, FrozenBN, no norm in FPN and head) do not match the weights.
+# {why}
 # Run:      train_net.py --config-file config.yaml
 # Override: train_net.py --config-file config.yaml MODEL.WEIGHTS /elsewhere/model.pth MODEL.ROI_HEADS.NUM_CLASSES 3
 VERSION: 2
@@ -95,7 +114,7 @@ MODEL:
     DEPTH: {depth}
     OUT_FEATURES: ["res2", "res3", "res4", "res5"]
     RES2_OUT_CHANNELS: {res2}
-    STRIDE_IN_1X1: False
+    STRIDE_IN_1X1: {stride_in_1x1}
     NORM: "{body}"
   FPN:
     IN_FEATURES: ["res2", "res3", "res4", "res5"]
@@ -109,7 +128,7 @@ MODEL:
   RPN:
     HEAD_NAME: "StandardRPNHead"
     IN_FEATURES: ["p2", "p3", "p4", "p5", "p6"]
-    CONV_DIMS: [-1]
+    CONV_DIMS: {dims}
     PRE_NMS_TOPK_TRAIN: 2000
     PRE_NMS_TOPK_TEST: 1000
     POST_NMS_TOPK_TRAIN: {proposals}
@@ -122,19 +141,19 @@ MODEL:
     NAME: "FastRCNNConvFCHead"
     NUM_CONV: {convs}
     CONV_DIM: {conv_dim}
-    NUM_FC: 1
+    NUM_FC: {fcs}
     FC_DIM: {fc_dim}
-    NORM: "{inner}"
+    NORM: "{head}"
     POOLER_RESOLUTION: {roi}
-    POOLER_SAMPLING_RATIO: 0
-    POOLER_TYPE: "ROIAlignV2"
+    POOLER_SAMPLING_RATIO: {sampling}
+    POOLER_TYPE: "{pooler}"
     CLS_AGNOSTIC_BBOX_REG: {agnostic}
   ROI_MASK_HEAD:
     NAME: "MaskRCNNConvUpsampleHead"
     NUM_CONV: 4
-    NORM: "{inner}"
+    NORM: "{head}"
     POOLER_RESOLUTION: 14
-INPUT:
+{mask_pooler}INPUT:
   FORMAT: "RGB"
   MIN_SIZE_TRAIN: (640, 672, 704, 736, 768, 800)
 DATASETS:

@@ -60,6 +60,13 @@ HEAD = (
     KeyRow("linear", "head.5", "fc1"),
 )
 
+TWO_FC = (KeyRow("linear", "head.fc6", "fc1"), KeyRow("linear", "head.fc7", "fc2"))
+
+DEEP_RPN = (
+    KeyRow("linear", "rpn.conv.0.0", "proposal_generator.rpn_head.conv.conv0"),
+    KeyRow("linear", "rpn.conv.1.0", "proposal_generator.rpn_head.conv.conv1"),
+)
+
 #: Keys that are not pre-trained: predictors, the mask head, and buffers in old files.
 FRESH = (
     r"roi_heads\.box_predictor\..*",

@@ -16,11 +16,13 @@ from adept_hub.frameworks.mmdet.keys import (
     BODY,
     BOX_PREDICTOR,
     BUFFERS,
+    DEEP_RPN,
     FRESH,
     HEAD,
     LAYOUT,
     MASK_HEAD,
     PATTERNS,
+    TWO_FC,
 )
 from adept_hub.frameworks.mmdet.remedies import REMEDIES
 
@@ -34,6 +36,8 @@ MMDET = Framework(
     name="mmdet",
     body=BODY,
     head=HEAD,
+    two_fc=TWO_FC,
+    deep_rpn=DEEP_RPN,
     box_head="roi_head.bbox_head",
     fresh=FRESH,
     box_predictor=BOX_PREDICTOR,

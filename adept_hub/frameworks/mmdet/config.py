@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from adept_hub.convert.framework import InferenceSettings
-from adept_hub.convert.options import ANCHOR_STRIDES, Target
+from adept_hub.convert.options import ANCHOR_STRIDES, Target, refuse_rounded_anchors
 from adept_hub.models.pooling import canonical_size_of
 from adept_hub.spec import CheckpointConfig, DetectorSpec
 
@@ -13,6 +13,7 @@ _BASES = {
     "mask_rcnn": "mask-rcnn_r50_fpn",
     "cascade_rcnn": "cascade-rcnn_r50_fpn",
 }
+_HEADS = {"4conv1fc": "Shared4Conv1FCBBoxHead", "2fc": "Shared2FCBBoxHead"}
 #: The inverse of Detectron2's weights (10, 10, 5, 5), (20, ...), (30, ...); the stock config rounds the last to 0.033.
 _CASCADE_STDS = tuple((0.1 / k, 0.1 / k, 0.2 / k, 0.2 / k) for k in (1, 2, 3))
 
@@ -28,8 +29,9 @@ def config_py(config: CheckpointConfig, target: Target, settings: InferenceSetti
         settings: settings of a fine-tuned detector, if it is one.
     """
     spec, pixels = config.spec, config.preprocessing
-    inner = _norm(target)
-    frozen = target.norm in ("FrozenBN", "none")
+    refuse_rounded_anchors(spec, target, "MMDetection", finished=settings is not None)
+    inner = _norm(target, spec, "fpn")
+    frozen = target.norm_of(spec, "backbone") == "FrozenBN"
     text = TEMPLATE.format(
         name=config.name,
         detector=target.detector,
@@ -40,7 +42,10 @@ def config_py(config: CheckpointConfig, target: Target, settings: InferenceSetti
         mean=[round(255 * m, 4) for m in pixels.mean],
         std=[round(255 * s, 4) for s in pixels.std],
         depth=spec.depth,
-        body="dict(type='BN', requires_grad=False)" if frozen else inner,
+        why=_why(spec),
+        style="caffe',  # stride in the 1x1" if spec.stride_in_1x1 else "pytorch',  # stride in the 3x3",
+        body="dict(type='BN', requires_grad=False)" if frozen else _norm(target, spec, "backbone"),
+        rpn_convs="" if spec.rpn_convs == 1 else f"        num_convs={spec.rpn_convs},\n",
         norm_eval=frozen,
         stages=list(spec.stage_channels),
         fpn=spec.fpn_channels,
@@ -49,7 +54,7 @@ def config_py(config: CheckpointConfig, target: Target, settings: InferenceSetti
         extractor=_extractor(spec, target, 7),
         bbox_head=_bbox_head(spec, target),
         mask_head=_mask_head(spec, target),
-        imports=_FROZEN_IMPORT if target.norm == "FrozenBN" else "",
+        imports=_FROZEN_IMPORT if "FrozenBN" in (target.norm_of(spec, "fpn"), target.norm_of(spec, "head")) else "",
     )
     return text if settings is None else _finished(text, settings)
 
@@ -72,11 +77,16 @@ def _finished(text: str, settings: InferenceSettings) -> str:
 _FROZEN_IMPORT = "custom_imports = dict(imports=['adept_hub.integrations.mmdet'])  # FrozenBN of FPN and heads\n"
 
 
-def _norm(target: Target) -> str:
-    """Return the norm config of FPN and heads."""
-    if target.norm == "none":
-        return "None"
-    return f"dict(type='{target.norm}', requires_grad={target.norm != 'FrozenBN'})"
+def _norm(target: Target, spec: DetectorSpec, part: str) -> str:
+    """Return the norm config of a part; the mask head's is that of the head."""
+    norm = target.norm_of(spec, part)
+    return "None" if norm == "none" else f"dict(type='{norm}', requires_grad={norm != 'FrozenBN'})"
+
+
+def _why(spec: DetectorSpec) -> str:
+    if other := spec.differences():
+        return f"The weights have {', '.join(other)}."
+    return "The stock defaults (frozen stage 1, norm_eval, no norm in the FPN, two-fc head) do not match the weights."
 
 
 def _anchors(spec: DetectorSpec, target: Target) -> str:
@@ -87,16 +97,19 @@ def _anchors(spec: DetectorSpec, target: Target) -> str:
 def _extractor(spec: DetectorSpec, target: Target, size: int) -> str:
     # MMDetection assigns floor(log2(sqrt(wh) / finest_scale)): 24 gives P2 below 48 px, P3 below 96, P4 below 192.
     finest = f", finest_scale={canonical_size_of(spec.levels) / 4:g}" if target.levels == "pretraining" else ""
+    aligned = spec.pooling == "aligned"
     return (
         "dict(type='SingleRoIExtractor', roi_layer=dict(type='RoIAlign', output_size="
-        f"{size}, sampling_ratio=0, aligned=True), out_channels={spec.fpn_channels}{finest})"
+        f"{size}, sampling_ratio={0 if aligned else 2}, aligned={aligned}), out_channels={spec.fpn_channels}{finest})"
     )
 
 
 def _bbox_head(spec: DetectorSpec, target: Target) -> str:
+    convs = f"conv_out_channels={spec.head_conv_channels}, " if spec.head == "4conv1fc" else ""
     common = (
-        f"type='Shared4Conv1FCBBoxHead', in_channels={spec.fpn_channels}, conv_out_channels={spec.head_conv_channels}, "
-        f"fc_out_channels={spec.head_fc_channels}, norm_cfg={_norm(target)}, num_classes={target.num_classes - 1}"
+        f"type='{_HEADS[spec.head]}', in_channels={spec.fpn_channels}, {convs}"
+        f"fc_out_channels={spec.head_fc_channels}, norm_cfg={_norm(target, spec, 'head')}, "
+        f"num_classes={target.num_classes - 1}"
     )
     if target.detector != "cascade_rcnn":
         return f"dict({common})"
@@ -114,14 +127,16 @@ def _bbox_head(spec: DetectorSpec, target: Target) -> str:
 def _mask_head(spec: DetectorSpec, target: Target) -> str:
     if target.detector != "mask_rcnn":
         return ""
-    head = f"in_channels={spec.fpn_channels}, num_classes={target.num_classes - 1}, norm_cfg={_norm(target)}"
+    head = (
+        f"in_channels={spec.fpn_channels}, num_classes={target.num_classes - 1}, norm_cfg={_norm(target, spec, 'head')}"
+    )
     return f"        mask_roi_extractor={_extractor(spec, target, 14)},\n        mask_head=dict({head}),\n"
 
 
 # The stock 1x schedule with the weight decay of SoCo's published fine-tuning.
 TEMPLATE = """\
 # MMDetection 3 config for {name} ({detector}), written by adept export; sha256 of the checkpoint {sha256}.
-# The stock defaults (frozen stage 1, norm_eval, no norm in the FPN, two-fc head) do not match the weights.
+# {why}
 # Run:      tools/train.py config.py
 # Override: tools/train.py config.py --cfg-options load_from=/elsewhere/model.pth
 _base_ = [
@@ -136,7 +151,7 @@ model = dict(
     data_preprocessor=dict(mean={mean}, std={std}, bgr_to_rgb=True, pad_size_divisor=32),
     backbone=dict(
         depth={depth},
-        style='pytorch',  # stride in the 3x3
+        style='{style}
         frozen_stages=-1,
         norm_cfg={body},
         norm_eval={norm_eval},
@@ -146,7 +161,7 @@ model = dict(
     rpn_head=dict(
         in_channels={fpn},
         feat_channels={fpn},
-        anchor_generator={anchors},
+{rpn_convs}        anchor_generator={anchors},
     ),
     roi_head=dict(
         bbox_roi_extractor={extractor},

@@ -36,6 +36,13 @@ HEAD = (
     KeyRow("linear", "head.5", "shared_fcs.0"),
 )
 
+TWO_FC = (KeyRow("linear", "head.fc6", "shared_fcs.0"), KeyRow("linear", "head.fc7", "shared_fcs.1"))
+
+DEEP_RPN = (
+    KeyRow("linear", "rpn.conv.0.0", "rpn_head.rpn_conv.0.conv"),
+    KeyRow("linear", "rpn.conv.1.0", "rpn_head.rpn_conv.1.conv"),
+)
+
 #: Keys that are not pre-trained: predictors and the mask head.
 FRESH = (
     r"roi_head\.bbox_head\.(\d+\.)?fc_(cls|reg)\..*",

@@ -13,11 +13,13 @@ from adept_hub.frameworks.torchvision.keys import (
     BODY,
     BOX_PREDICTOR,
     BUFFERS,
+    DEEP_RPN,
     FRESH,
     HEAD,
     LAYOUT,
     MASK_HEAD,
     PATTERNS,
+    TWO_FC,
 )
 from adept_hub.frameworks.torchvision.remedies import REMEDIES
 
@@ -30,6 +32,8 @@ TORCHVISION = Framework(
     name="torchvision",
     body=BODY,
     head=HEAD,
+    two_fc=TWO_FC,
+    deep_rpn=DEEP_RPN,
     box_head="roi_heads.box_head",
     fresh=FRESH,
     box_predictor=BOX_PREDICTOR,

@@ -13,7 +13,7 @@ from adept_hub.models.cascade import STAGE_IOUS, STAGE_WEIGHTS, AgnosticPredicto
 from adept_hub.models.detector import PyramidBackbone
 from adept_hub.models.pooling import CANONICAL_SIZE, PyramidRoIAlign, canonical_levels, canonical_size_of
 from adept_hub.models.transform import AntialiasedTransform
-from adept_hub.spec import PARTS, CheckpointConfig
+from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec
 
 #: The same as prefixes, and the prefixes of the parts.
 _FRESH_PREFIXES = ("roi_heads.box_predictor.", "roi_heads.mask_head.", "roi_heads.mask_predictor.")
@@ -41,6 +41,18 @@ _DETECTOR = {
     "summary": "Build the architecture, and load the parts in a weights file, if any.",
 }
 _NORM_LAYERS = {"SyncBN": "nn.SyncBatchNorm", "BN": "nn.BatchNorm2d", "FrozenBN": "FrozenBatchNorm2d", "none": "None"}
+_STRIDES_LINE = """\
+    for stage in (trunk.layer2, trunk.layer3, trunk.layer4):  # strides in the 1x1 convolutions
+        stage[0].conv1.stride, stage[0].conv2.stride = stage[0].conv2.stride, stage[0].conv1.stride
+"""
+_GENERATOR = {
+    "exact": "ExactAnchorGenerator(ANCHOR_SIZES, ANCHOR_RATIOS, STRIDES)",
+    "rounded": "AnchorGenerator(tuple((size,) for size in ANCHOR_SIZES), (ANCHOR_RATIOS,) * len(ANCHOR_SIZES))",
+}
+_POOLER = {
+    "aligned": "PyramidRoIAlign(list(LEVELS), {size}, STRIDES[:4])",
+    "unaligned": "MultiScaleRoIAlign(list(LEVELS), {size}, sampling_ratio=2, canonical_scale=CANONICAL_SIZE)",
+}
 _CASCADE_LINE = "    model.roi_heads = CascadeRoIHeads(model.roi_heads, {fc}, num_classes)\n"
 
 
@@ -62,7 +74,8 @@ def build_model_py(
         settings: settings of a fine-tuned detector, if it is one: then a build_detector() loads all its weights.
     """
     spec, pixels = config.spec, config.preprocessing
-    inner, cascade = _NORM_LAYERS[target.norm], target.detector == "cascade_rcnn"
+    body, inner, head = (_NORM_LAYERS[target.norm_of(spec, part)] for part in ("backbone", "fpn", "head"))
+    cascade = target.detector == "cascade_rcnn"
     sources: list[Any] = [
         ExactAnchorGenerator,
         canonical_levels,
@@ -80,18 +93,25 @@ def build_model_py(
         depth=spec.depth,
         stages=list(spec.stage_channels),
         fpn=spec.fpn_channels,
-        convs=[spec.head_conv_channels] * spec.HEAD_CONVS,
         fc=spec.head_fc_channels,
+        why=_why(spec),
+        two_fc=", TwoMLPHead" if spec.head == "2fc" else "",
+        strides_line=_STRIDES_LINE if spec.stride_in_1x1 else "",
+        generator=_GENERATOR[spec.anchors.generator],
+        rpn_convs=spec.rpn_convs,
+        pooler=_POOLER[spec.pooling].format(size=spec.ROI_SIZE),
+        mask_pooler=_POOLER[spec.pooling].format(size=14),
+        box_head=_box_head(spec, "INNER_NORM" if head == inner else head),
+        head_norm="INNER_NORM" if head == inner else head,
         classes=target.num_classes,
         sizes=target.anchor_sizes(spec) if settings is None else tuple(settings.anchors),
         ratios=spec.anchors.ratios,
         strides=ANCHOR_STRIDES,
         mean=list(pixels.mean),
         std=list(pixels.std),
-        body="FrozenBatchNorm2d" if target.norm == "none" else inner,
+        body=body,
         inner=inner,
         canonical=canonical_size_of(spec.levels) if target.levels == "pretraining" else CANONICAL_SIZE,
-        roi=spec.ROI_SIZE,
         fresh=(*_FRESH_PREFIXES, *(place for part, place in _PLACES.items() if part not in set(parts))),
         stages_of_cascade=f"STAGE_IOUS = {STAGE_IOUS}\nSTAGE_WEIGHTS = {STAGE_WEIGHTS}\n" if cascade else "",
         cascade=_CASCADE_LINE.format(fc=spec.head_fc_channels) if cascade else "",
@@ -99,6 +119,23 @@ def build_model_py(
         **(_EXPORT if settings is None else _DETECTOR),
     )
     return text if settings is None else text + _finished(settings)
+
+
+def _box_head(spec: DetectorSpec, norm: str) -> str:
+    if spec.head == "2fc":
+        return f"TwoMLPHead({spec.fpn_channels} * {spec.ROI_SIZE} ** 2, {spec.head_fc_channels})"
+    convs = [spec.head_conv_channels] * spec.HEAD_CONVS
+    shape = f"({spec.fpn_channels}, {spec.ROI_SIZE}, {spec.ROI_SIZE})"
+    return f"FastRCNNConvFCHead({shape}, {convs}, [{spec.head_fc_channels}], norm_layer={norm})"
+
+
+def _why(spec: DetectorSpec) -> str:
+    if other := spec.differences():
+        return f"The weights have\n{', '.join(other)}."
+    return (
+        "No stock torchvision builder matches these weights: they have norms in\n"
+        "the FPN and the head and one convolution in the RPN; anchors are not rounded and RoIAlign is aligned."
+    )
 
 
 def _finished(settings: InferenceSettings) -> str:
@@ -130,8 +167,7 @@ def build_detector() -> {kind}:
 TEMPLATE = '''\
 """{name} as a torchvision {detector}, written by adept export; sha256 of the checkpoint {sha256}.
 
-It needs only torch, torchvision and safetensors. No stock torchvision builder matches these weights: they have norms in
-the FPN and the head and one convolution in the RPN; anchors are not rounded and RoIAlign is aligned.
+It needs only torch, torchvision and safetensors. {why}
 
     from build_model import {builder}
     model = {call}   # {inputs} images in [0, 1], boxes xyxy
@@ -153,7 +189,7 @@ from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.detection import FasterRCNN, MaskRCNN
 from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, FastRCNNPredictor
+from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, FastRCNNPredictor{two_fc}
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RPNHead
@@ -185,19 +221,19 @@ INNER_NORM = {inner}
 def build_model(num_classes: int = NUM_CLASSES, weights: Path | None = {weights}) -> {kind}:
     """{summary}"""
     trunk = resnet.resnet{depth}(weights=None, norm_layer=BODY_NORM)
-    body = IntermediateLayerGetter(trunk, {{f"layer{{i}}": f"c{{i + 1}}" for i in range(1, 5)}})
+{strides_line}    body = IntermediateLayerGetter(trunk, {{f"layer{{i}}": f"c{{i + 1}}" for i in range(1, 5)}})
     fpn = FeaturePyramidNetwork({stages}, {fpn}, norm_layer=INNER_NORM)
     extra: dict[str, nn.Module] = {{}}
     if {kind} is MaskRCNN:
-        extra["mask_roi_pool"] = PyramidRoIAlign(list(LEVELS), 14, STRIDES[:4])
-        extra["mask_head"] = MaskRCNNHeads({fpn}, [256] * 4, dilation=1, norm_layer=INNER_NORM)
+        extra["mask_roi_pool"] = {mask_pooler}
+        extra["mask_head"] = MaskRCNNHeads({fpn}, [256] * 4, dilation=1, norm_layer={head_norm})
         extra["mask_predictor"] = MaskRCNNPredictor(256, 256, num_classes)
     model = {kind}(
         PyramidBackbone(body, fpn, {fpn}),
-        rpn_anchor_generator=ExactAnchorGenerator(ANCHOR_SIZES, ANCHOR_RATIOS, STRIDES),
-        rpn_head=RPNHead({fpn}, len(ANCHOR_RATIOS), conv_depth=1),
-        box_roi_pool=PyramidRoIAlign(list(LEVELS), {roi}, STRIDES[:4]),
-        box_head=FastRCNNConvFCHead(({fpn}, {roi}, {roi}), {convs}, [{fc}], norm_layer=INNER_NORM),
+        rpn_anchor_generator={generator},
+        rpn_head=RPNHead({fpn}, len(ANCHOR_RATIOS), conv_depth={rpn_convs}),
+        box_roi_pool={pooler},
+        box_head={box_head},
         box_predictor=FastRCNNPredictor({fc}, num_classes),
         image_mean={mean},
         image_std={std},

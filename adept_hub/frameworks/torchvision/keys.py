@@ -35,6 +35,13 @@ HEAD = (
     KeyRow("linear", "head.5", "5"),
 )
 
+TWO_FC = (KeyRow("linear", "head.fc6", "fc6"), KeyRow("linear", "head.fc7", "fc7"))
+
+DEEP_RPN = (
+    KeyRow("linear", "rpn.conv.0.0", "rpn.head.conv.0.0"),
+    KeyRow("linear", "rpn.conv.1.0", "rpn.head.conv.1.0"),
+)
+
 #: Keys that are not pre-trained: predictors and the mask head.
 FRESH = (
     r"roi_heads\.box_predictor\..*",

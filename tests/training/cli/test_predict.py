@@ -70,7 +70,7 @@ def test_an_interrupt_is_told(
 def test_a_high_score_says_what_to_try(
     words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adept_training.predicting.predictor.propose", lambda model, images: [_none() for _ in images])
+    monkeypatch.setattr("adept_hub.detectors.torch_predictor.propose", lambda model, images: [_none() for _ in images])
     assert main([*words, "--score", "0.6"]) == 0
     assert "Nothing has a score of 0.6. Try a lower one: --score 0.2" in capsys.readouterr().out
 

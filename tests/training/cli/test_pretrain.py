@@ -83,6 +83,17 @@ def test_shorthands_go_before_single_settings(typed: Callable[..., int], asked: 
     assert (recipe.schedule.epochs, recipe.engine.batch_size, recipe.engine.max_minutes) == (7, 3, 2.5)
 
 
+def test_steps_exclude_epochs(
+    typed: Callable[..., int], asked: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed("--steps", "30") == 0
+    assert asked["recipe"].engine.max_steps == 30
+    asked.clear()
+    assert typed("--steps", "30", "--epochs", "7") == 1
+    assert "engine.max_steps is 30" in capsys.readouterr().err
+    assert "recipe" not in asked, "nothing was begun"
+
+
 def test_json_is_all_that_is_on_standard_output(
     typed: Callable[..., int], asked: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:

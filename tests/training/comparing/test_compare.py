@@ -209,14 +209,6 @@ def test_sources_have_names(tmp_path: Path) -> None:
         name_sources(["scratch", "scratch"])
 
 
-def test_sources_of_different_architectures_are_refused(make_checkpoint, tmp_path: Path) -> None:
-    first, config, _ = make_checkpoint()
-    kept = first.rename(tmp_path / "first")
-    second, _, _ = make_checkpoint(replace(config.spec, fpn_channels=16))
-    with pytest.raises(SourceError, match="different architectures"):
-        make_plan({"a": str(kept), "b": str(second)}, ["1%"], 1, {})
-
-
 def test_scratch_sees_the_pixels_of_the_first_source(house: House, voc: Path, tmp_path: Path, monkeypatch) -> None:
     seen = {}
 

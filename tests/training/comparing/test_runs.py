@@ -108,7 +108,8 @@ def test_a_cell_hands_every_choice_on(
     """Each seed, source, recipe and split, in the calls that a run is made of."""
     data = open_data(house_data.words(house_data.train, house_data.val, house_data.other))
     assert data.test is not None
-    recipe = load_finetune_recipe(None, [*TUNE, f"detector.detector={detector}", "engine.flip=0.25"])
+    settings = [f"detector.detector={detector}", "engine.flip=0.25", "engine.augment=strong"]
+    recipe = load_finetune_recipe(None, [*TUNE, *settings])
     pixels = Preprocessing(mean=(0.3, 0.2, 0.1))
     plan = ComparisonPlan({"a": "x", "b": house.source}, ("1img",), 9, {"one": recipe, "two": recipe}, SPEC, pixels)
     seen: dict[str, tuple[Any, ...]] = {}
@@ -140,6 +141,7 @@ def test_a_cell_hands_every_choice_on(
     model, samples, resolved, same = seen["prepare"]
     assert (model, same) == ("model", fabric)
     assert (samples.masks, samples.flip, samples.seed, len(samples)) == (detector == "mask_rcnn", 0.25, 7, 1)
+    assert samples.augment == "strong"
     assert (resolved.engine.seed, resolved.schedule.iterations) == (7, 4)
     assert seen["train"][0] is fit
     assert seen["evaluate"] == ("trained", data.test)

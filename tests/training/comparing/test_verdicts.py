@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from adept_hub.spec import DetectorSpec
-from adept_training.comparing.compare import RESULT, digest, write_result
+from adept_training.comparing.compare import RESULT, write_result
 from adept_training.comparing.plots import budget_plot
+from adept_training.comparing.result import digest
 from adept_training.comparing.runs import ComparisonPlan, RunResult
-from adept_training.comparing.tables import summary, tabulate, tone
+from adept_training.comparing.tables import headline, summary, tabulate, tone
 from adept_training.finetuning.recipe import load_finetune_recipe
 from adept_training.labels.records import Data
 from adept_training.metrics.stats import Interval, compare_pairs, interval
@@ -68,6 +69,22 @@ def test_only_a_gain_is_green(ours: list[float], shown: str, words: str) -> None
     found = _compared({"scratch": [11.0, 12.0, 13.0][: len(ours)], "joint": ours})
     assert tone(found) == shown
     assert words in summary(found)
+
+
+@pytest.mark.parametrize(
+    ("ours", "metric", "words"),
+    [  # differences of 19, 19 and 19.5: a deviation of 0.2887, times 4.303 / sqrt(3)
+        ([30.0, 31.0, 32.5], "AP", "joint beats scratch with 10%: 19.2 ± 0.7 points of"),
+        ([30.0, 31.0, 32.5], "TIDE_Loc", "scratch beats joint with 10%: 19.2 ± 0.7 points of"),
+        ([9.0, 12.0, 14.0], "AP", "No clear winner. The largest difference is between joint and scratch with 10%: 0.3"),
+        ([30.0, 31.0], "AP", "Too few pairs for a verdict: 2, of at least 3."),
+    ],
+)
+def test_the_first_words_name_the_winner(ours: list[float], metric: str, words: str) -> None:
+    found = headline(_compared({"scratch": [11.0, 12.0, 13.0][: len(ours)], "joint": ours}, metric))
+    assert found.startswith(words)
+    assert found.endswith(", 3 pairs.") == (len(ours) == 3)
+    assert headline(_compared({"scratch": [0.0] * 5, "joint": [0.0] * 5})) == "Nothing to compare."
 
 
 def test_nothing_at_all_is_amber() -> None:

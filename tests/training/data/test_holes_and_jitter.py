@@ -49,5 +49,5 @@ def test_a_crop_with_too_few_boxes_is_drawn_again(
     drawn: list[tuple[int, int, int, int]] = []
     monkeypatch.setattr(views, "random_crop", lambda *_: drawn.append(next(crops)) or drawn[-1])
     recipe = replace(tiny().views, boxes=8, max_tries=5, v3_mode="resize_v2", box_sets="shared")
-    views._draw_windows(np.random.default_rng(0), (120, 100), boxes_M4, recipe)
+    views._draw_windows(np.random.default_rng(0), (120, 100), boxes_M4, None, recipe)
     assert len(drawn) == tries

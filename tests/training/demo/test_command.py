@@ -26,7 +26,12 @@ def test_pictures_exports_and_next_commands(make_checkpoint, photographs: Path, 
     assert main(words) == 0
     said = capsys.readouterr().out
     assert said.count("read back equal bit for bit") == 3
-    assert Image.open(out / "cup.png").width > 600
+    sheet = Image.open(out / "cup.png").convert("RGB")
+    side = (sheet.width - 4 * 36) // 3  # of a panel, in margins of 36 pixels
+    before, after, _ = (sheet.crop((x, 108, x + side, 868)) for x in (36 + i * (side + 36) for i in range(3)))
+    assert side == 760 * 150 // 100, "three panels of 760 pixels' height"
+    assert before.tobytes() != after.tobytes(), "random values propose other regions"
+    assert f"adept finetune {source} --data DATA --out runs/tuned" in said
     for framework, config in (("torchvision", "build_model.py"), ("detectron2", "config.yaml"), ("mmdet", "config.py")):
         assert (out / framework / config).is_file()
         assert str(out / framework) in said

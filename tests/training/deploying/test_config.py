@@ -13,8 +13,8 @@ import pytest
 import torch
 import yaml
 
+from adept_hub.detectors.folder import read_detector
 from adept_training.deploying.deploy import deploy
-from adept_training.finetuning.detector import load_detector
 from adept_training.finetuning.recipe import load_finetune_recipe
 from adept_training.finetuning.run import finetune
 from adept_training.labels.datasets import open_data
@@ -47,7 +47,7 @@ def test_a_detectron2_config_is_that_of_the_detector_s_testing(tuned: Path, tmp_
     assert (model["MASK_ON"], model["PIXEL_MEAN"]) == (True, [25.5, 51.0, 76.5])
     assert text.startswith("# Detectron2 config for"), "the comments stay"
     state = torch.load(tmp_path / "out" / "model.pth", weights_only=True)["model"]
-    ours = load_detector(tuned)[0].state_dict()
+    ours = read_detector(tuned)[0].state_dict()
     # torchvision's background is the first class, Detectron2's the last; torchvision has deltas for it as well.
     logits, deltas = (state[f"roi_heads.box_predictor.{name}.weight"] for name in ("cls_score", "bbox_pred"))
     assert torch.equal(logits, ours["roi_heads.box_predictor.cls_score.weight"][[1, 2, 3, 0]])
@@ -73,7 +73,7 @@ def test_a_mmdetection_config_is_that_of_the_detector_s_testing(tuned: Path, tmp
         assert found[loader] == {"dataset": {"pipeline": pipeline}}
     content = torch.load(tmp_path / "out" / "model.pth", weights_only=True)
     assert content["meta"] == {"dataset_meta": {"classes": list(CLASSES)}}
-    ours = load_detector(tuned)[0].state_dict()
+    ours = read_detector(tuned)[0].state_dict()
     # The background is the last class here as well.
     logits = content["state_dict"]["roi_head.bbox_head.fc_cls.bias"]
     assert torch.equal(logits, ours["roi_heads.box_predictor.cls_score.bias"][[1, 2, 3, 0]])

@@ -15,24 +15,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-import adept_training
-from adept_hub.checkpoint.folder import write_checkpoint
 from adept_hub.cli.main import main
+from adept_hub.detectors.folder import read_detector
 from adept_hub.errors import UnsupportedDetectorError
 from adept_hub.frameworks import FRAMEWORKS
-from adept_hub.spec import PARTS, Provenance
 from adept_training.deploying.deploy import deploy
-from adept_training.finetuning.detector import DetectorConfig, build_detector, load_detector, save_detector, spec_of
-from adept_training.finetuning.recipe import load_finetune_recipe
 from tests.frameworks.fourth import VISIONARY
 from tests.frameworks_support import SMALL, one_thread, random_tensors, register_mmdet  # noqa: F401  # an autouse fixture
-from tests.training.conftest import TINY
-
-DETECTORS = ("faster_rcnn", "mask_rcnn", "cascade_rcnn")
-PHOTOS = Path(adept_training.__file__).parent / "photographs"
-#: No recipe's defaults, so that every one of them must have arrived for the frameworks to agree.
-UNUSUAL = ["detector.test_side=96", "detector.max_side=160", "detector.detections=37",
-           "detector.score_threshold=0.11", "detector.anchors=[20,40,60,80,120]"]  # fmt: skip
+from tests.training.deploying.conftest import DETECTORS, PHOTOS
 
 
 class Detected(NamedTuple):
@@ -42,38 +32,6 @@ class Detected(NamedTuple):
     labels_D: Tensor
     scores_D: Tensor
     masks_DHW: Tensor | None = None
-
-
-@pytest.fixture
-def tune(tmp_path: Path):
-    """A factory of detectors of three classes with loud random predictors, as if they had been trained."""
-    source = tmp_path / "source"
-    write_checkpoint(
-        source, random_tensors(SMALL), name="adept_joint_r18_fpn32.test", spec=SMALL, license="apache-2.0", parts=PARTS,
-        provenance=Provenance("adept_joint", "random numbers", 1, 1.0, "target"),
-    )  # fmt: skip
-
-    def make(detector: str = "faster_rcnn", classifier: str = "linear", proposals: int = 60) -> Path:
-        settings = [*TINY, *UNUSUAL, f"detector.detector={detector}", f"detector.classifier={classifier}"]
-        settings += [f"detector.test_proposals={proposals}"]
-        recipe = load_finetune_recipe(None, settings).detector
-        model = build_detector(str(source), 3, recipe, seed=0)
-        generator = torch.Generator().manual_seed(21)
-        with torch.no_grad():
-            for key, tensor in model.roi_heads.state_dict().items():
-                if key.endswith("running_var"):
-                    tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
-                elif "predictor" in key or "mask_head" in key or "box_head.1" in key or "box_head.2" in key:
-                    # Boxes stay near their proposals, and every class has a chance.
-                    scale = 0.05 if "bbox_pred" in key else 0.3 if "cls_score" in key else 1.0
-                    if tensor.is_floating_point():
-                        noise = torch.randn(tensor.shape, generator=generator)
-                        tensor.copy_(noise * scale * max(1, tensor[0].numel()) ** -0.5)
-        config = DetectorConfig(str(source), ("a", "b's", "c"), recipe, 1, {})
-        save_detector(tmp_path / "best", model, config, spec_of(str(source)), None)
-        return tmp_path / "best"
-
-    return make
 
 
 def photograph() -> Tensor:
@@ -168,7 +126,7 @@ def test_a_photograph_has_the_same_things_in_it(framework: str, detector: str, t
         pytest.importorskip({"mmdet": "mmdet"}.get(framework, "detectron2"), reason="needs make frameworks")
     folder = tune(detector)
     deploy(folder, framework, tmp_path / "out")
-    ours, _ = load_detector(folder)
+    ours, _ = read_detector(folder)
     if (framework, detector) == ("mmdet", "cascade_rcnn"):
         with_mean_logits(ours)
     expected, found = detect(ours, photograph()), DETECT[framework](tmp_path / "out", photograph())
@@ -193,7 +151,7 @@ def test_the_frameworks_shrink_an_image_as_training_did(framework: str, tune, tm
     pixels_HWC = np.asarray(picture)
     folder = tune()
     deploy(folder, framework, tmp_path / "out")
-    ours, _ = load_detector(folder)
+    ours, _ = read_detector(folder)
     expected_HWC = ours.transform.resize(torch.from_numpy(pixels_HWC.copy()).permute(2, 0, 1) / 255)[0].permute(1, 2, 0)
     if framework == "detectron2":
         from detectron2.config import get_cfg
@@ -215,36 +173,11 @@ def test_the_frameworks_shrink_an_image_as_training_did(framework: str, tune, tm
     assert np.abs(found_HWC.astype(np.float64) - expected_HWC.numpy() * 255).max() < 1.6
 
 
-@pytest.mark.parametrize("detector", DETECTORS)
-@torch.no_grad()
-def test_the_onnx_graph_finds_the_same_in_photographs_of_any_size(detector: str, tune, tmp_path: Path) -> None:
-    ort = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
-    # Of a cascade so many that their number differs between images.
-    folder = tune(detector, proposals=1000 if detector == "cascade_rcnn" else 60)
-    assert main(["deploy", str(folder), "--to", "onnx", "--out", str(tmp_path / "out")]) == 0
-    assert json.loads((tmp_path / "out" / "classes.json").read_text())["classes"] == ["a", "b's", "c"]
-    session = ort.InferenceSession(str(tmp_path / "out" / "model.onnx"), providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    assert names == ["boxes", "labels", "scores", *(["masks"] if detector == "mask_rcnn" else [])]
-    ours, _ = load_detector(folder)
-    pictures = [np.asarray(Image.open(path).convert("RGB")) for path in sorted(PHOTOS.glob("*.jpg"))]
-    blank = np.zeros((70, 90, 3), np.uint8)
-    # Of 147 rows floor(147 * (96 / 147)) is 95 in float64; a trace in float32 makes 96 of it.
-    # The last two are enlarged.
-    for picture in [pictures[0], pictures[1][:147, :150], pictures[2][:, :150], pictures[2][:60, :80], blank]:
-        image = torch.from_numpy(picture.copy()).permute(2, 0, 1).float() / 255
-        expected, found = ours([image])[0], dict(zip(names, session.run(None, {"image": image.numpy()}), strict=True))
-        for name in names:
-            atol = {"boxes": 1e-3 * max(1, image.shape[1] / 96), "labels": 0}.get(name, 1e-4)
-            torch.testing.assert_close(torch.from_numpy(found[name]), expected[name], rtol=0, atol=atol)
-        assert len(found["scores"]) > 10 or picture is blank
-
-
 @torch.no_grad()
 def test_torchvision_s_folder_holds_the_whole_detector(tune, tmp_path: Path) -> None:
     folder = tune(classifier="cosine")
     assert main(["deploy", str(folder), "--to", "torchvision", "--out", str(tmp_path / "tv")]) == 0
-    ours, _ = load_detector(folder)
+    ours, _ = read_detector(folder)
     state, expected = load_file(tmp_path / "tv" / "model.safetensors"), ours.state_dict()
     assert state.keys() == expected.keys()
     assert all(torch.equal(state[key], expected[key]) for key in expected)
@@ -280,7 +213,7 @@ def test_a_framework_that_is_only_registered(tune, tmp_path: Path, monkeypatch: 
     assert [path.name for path in paths] == ["weights.pt", "settings.visionary", "classes.json"]
     content = torch.load(paths[0], weights_only=True)
     assert content["labels"] == ["a", "b's", "c"]
-    ours = load_detector(tmp_path / "best")[0].state_dict()["roi_heads.box_predictor.cls_score.bias"]
+    ours = read_detector(tmp_path / "best")[0].state_dict()["roi_heads.box_predictor.cls_score.bias"]
     assert torch.equal(content["network"]["regions.bbox_head.fc_cls.bias"], ours)  # the background is first there, too
     settings = json.loads(paths[1].read_text())
     assert (settings["score"], settings["classes"]) == (0.11, ["a", "b's", "c"])

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import adept_training.finetuning.run as module
-from adept_training.finetuning.detector import load_detector
+from adept_hub.detectors.folder import read_detector
 from adept_training.finetuning.recipe import load_finetune_recipe
 from adept_training.finetuning.run import finetune
 from adept_training.labels.datasets import open_data
@@ -71,7 +71,7 @@ def test_the_best_is_the_one_of_highest_validation_ap(
     assert 0 < seconds[0] < seconds[1] < seconds[2], "the time of both sessions"
     assert len(told.weights) == 4
     assert all(not torch.equal(a, b) for a, b in zip(told.weights, told.weights[1:], strict=False))
-    kept, config = load_detector(run / "best")
+    kept, config = read_detector(run / "best")
     assert torch.equal(kept.backbone.body.conv1.weight, told.weights[best])
     assert (config.iterations, outcome.best_iteration) == (2 * best + 2, 2 * best + 2)
     assert outcome.best_ap == told.values[best]
@@ -81,5 +81,5 @@ def test_the_best_is_the_one_of_highest_validation_ap(
     metrics = json.loads((run / "metrics.json").read_text())
     assert (metrics["chosen"], metrics["iteration"], metrics["metrics"]["AP"]) == ("best", 2 * best + 2, 77.0)
     assert metrics["validation"] == [[2 * (i + 1), ap] for i, ap in enumerate(told.values)]
-    last, _ = load_detector(run / "last")
+    last, _ = read_detector(run / "last")
     assert torch.equal(last.backbone.body.conv1.weight, told.weights[-1])

@@ -13,9 +13,10 @@ import pytest
 import torch
 
 import adept_training.comparing.runs as runs
+from adept_hub.detectors.build import CosinePredictor
 from adept_training.comparing.compare import make_plan
 from adept_training.comparing.runs import run_plan
-from adept_training.finetuning.detector import CosinePredictor, build_detector
+from adept_training.finetuning.detector import build_detector
 from adept_training.finetuning.loop import make_fabric, prepare, train
 from adept_training.finetuning.recipe import load_finetune_recipe, lr_factor
 from adept_training.finetuning.samples import Batches, LabeledSamples

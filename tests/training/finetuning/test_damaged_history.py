@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from adept_hub.detectors.folder import DetectorConfig
 from adept_hub.errors import OutputExistsError
 from adept_hub.spec import DetectorSpec
 from adept_training.comparing.runs import RUNS, RunResult, _finished, _keep
-from adept_training.finetuning.detector import DetectorConfig, build_detector, save_detector
+from adept_training.finetuning.detector import build_detector, save_detector
 from adept_training.finetuning.history import read_history, write_history
 from adept_training.finetuning.recipe import load_finetune_recipe
 from tests.training.conftest import TINY

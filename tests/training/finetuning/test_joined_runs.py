@@ -10,10 +10,12 @@ import pytest
 
 from adept_hub.checkpoint.folder import read_config
 from adept_hub.cli.main import main
+from adept_hub.detectors.folder import DetectorConfig
+from adept_hub.detectors.recipe import DetectorRecipe
 from adept_hub.errors import DataError
 from adept_training.finetuning import run as module
-from adept_training.finetuning.detector import DetectorConfig, build_detector, save_detector
-from adept_training.finetuning.recipe import DetectorRecipe, load_finetune_recipe
+from adept_training.finetuning.detector import build_detector, save_detector
+from adept_training.finetuning.recipe import load_finetune_recipe
 from adept_training.finetuning.run import finetune
 from adept_training.labels.datasets import open_data
 from adept_training.metrics.evaluate import evaluate_detections

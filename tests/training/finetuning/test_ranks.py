@@ -37,8 +37,8 @@ def test_a_process_has_a_share_and_a_seed_of_its_own(rank: int, voc: Path, monke
     fit.fabric, fit.step = Ranked(fit.fabric, rank), 1
     seeded, drawn = [], []
     monkeypatch.setattr(loop, "iteration_seed", lambda *words: seeded.append(words) or iteration_seed(*words))
-    real = LabeledSamples.__getitem__
-    monkeypatch.setattr(LabeledSamples, "__getitem__", lambda self, at: drawn.append(at) or real(self, at))
+    real = LabeledSamples.__getitems__
+    monkeypatch.setattr(LabeledSamples, "__getitems__", lambda self, places: drawn.extend(places) or real(self, places))
     train(fit, lambda *_: False)
     assert seeded == [(5, 1, rank), (5, 2, rank)]
     assert drawn == [place for batch in whole for place in batch[2 * rank : 2 * rank + 2]]

@@ -15,9 +15,11 @@ import pytest
 import torch
 
 from adept_hub.cli.main import main
+from adept_hub.detectors.build import predictor_state
+from adept_hub.detectors.folder import read_detector
 from adept_hub.errors import DataError, OutputExistsError, ResumeError
 from adept_hub.load import load_pretrained
-from adept_training.finetuning.detector import build_detector, load_detector, predictor_state
+from adept_training.finetuning.detector import build_detector
 from adept_training.finetuning.loop import make_fabric, prepare, train
 from adept_training.finetuning.norms import batch_norms, set_training
 from adept_training.finetuning.recipe import load_finetune_recipe, lr_factor
@@ -27,6 +29,7 @@ from adept_training.labels.datasets import open_data
 from adept_training.metrics.evaluate import evaluate
 from adept_training.metrics.names import METRICS
 from adept_training.runtime.state import saved_states
+from tests.hostile.kills import adept, start
 from tests.training.conftest import TINY
 
 
@@ -104,10 +107,10 @@ def test_killed_and_resumed_equals_undisturbed(source: str, voc: Path, tmp_path:
     assert whole.report is not None
     # the last validation saw the very detector that is kept as the last, exact statistics included
     config = json.loads((tmp_path / "whole" / "evaluations.json").read_text())
-    last, _ = load_detector(tmp_path / "whole" / "last")
+    last, _ = read_detector(tmp_path / "whole" / "last")
     assert evaluate(last, data.val).flat()["AP"] == config[-1][1]
 
-    for setting in ("optimizer.lr=0.5", "engine.flip=0.25", "engine.seed=9"):
+    for setting in ("optimizer.lr=0.5", "engine.flip=0.25", "engine.augment=strong", "engine.seed=9"):
         changed = load_finetune_recipe(None, [*TINY, setting])
         with pytest.raises(ResumeError, match="other recipe"):
             finetune(source, data, changed, tmp_path / "parted", accelerator="cpu", resume=True)
@@ -129,7 +132,7 @@ def test_the_command_trains_writes_and_is_a_source_again(
 
     # the detector that was written gives the figures that were reported
     folder = tmp_path / "run" / out["chosen"]
-    model, config = load_detector(folder)
+    model, config = read_detector(folder)
     assert config.classes == ("blue", "red")
     again = evaluate(model, open_data(f"voc:{voc}").report_split)
     assert again.flat() == out["metrics"] == config.metrics
@@ -155,7 +158,7 @@ def test_masks_are_trained(make_checkpoint, tmp_path: Path) -> None:
     outcome = finetune(str(make_checkpoint()[0]), data, recipe, tmp_path / "run", accelerator="cpu")
     assert outcome.report is not None
     assert set(outcome.report.flat()) == set(METRICS)
-    model, _ = load_detector(tmp_path / "run" / "last")
+    model, _ = read_detector(tmp_path / "run" / "last")
     assert any("mask" in key for key in predictor_state(model))
     boxes_only = open_data(save(tmp_path, {**write_coco(tmp_path), "annotations": [
         {"id": 0, "image_id": 0, "category_id": 3, "bbox": [1, 2, 10, 8], "area": 80}]}))  # fmt: skip
@@ -168,7 +171,7 @@ def test_cascade_is_trained_and_read_back_with_all_its_stages(source: str, voc: 
     data = open_data(f"voc:{voc}")
     outcome = finetune(source, data, recipe, tmp_path / "run", accelerator="cpu")
     assert outcome.report is not None
-    model, _ = load_detector(tmp_path / "run" / outcome.chosen)
+    model, _ = read_detector(tmp_path / "run" / outcome.chosen)
     assert evaluate(model, data.report_split).flat() == outcome.report.flat()
     heads = model.roi_heads.box_head
     first, last = (head[0][0].weight for head in (heads[0], heads[2]))
@@ -258,14 +261,12 @@ def test_a_run_that_is_killed_outright_ends_with_the_same_bits(source: str, voc:
     words = [word for setting in settings for word in ("--set", setting)]
     folder, whole = tmp_path / "killed", tmp_path / "whole"
     words = ["finetune", source, "--data", f"voc:{voc}", "--device", "cpu", *words, "--out"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    command = [sys.executable, "-m", "adept_hub.cli.main", *words, str(folder)]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and not saved_states(folder / "checkpoints"):
+    process = start(adept, *words, str(folder))
+    while process.is_alive() and not saved_states(folder / "checkpoints"):
         time.sleep(0.01)
     process.kill()
-    _, errors = process.communicate()
-    assert process.returncode == -signal.SIGKILL, errors[-2000:]
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert not (folder / "last").exists(), "killed on its way"
     assert main([*words, str(folder), "--resume"]) == main([*words, str(whole)]) == 0
     for name in ("best", "last"):
@@ -286,4 +287,4 @@ def test_two_processes_make_one_run(source: str, voc: Path, tmp_path: Path) -> N
     assert json.loads(done.stdout)["iterations"] == 2  # one report, from the first process
     records = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [r["step"] for r in records if r["kind"] == "train"] == [1, 2]
-    load_detector(tmp_path / "run" / "last")
+    read_detector(tmp_path / "run" / "last")

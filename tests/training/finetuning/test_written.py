@@ -10,9 +10,9 @@ import pytest
 
 import adept_training.finetuning.run as module
 from adept_hub.checkpoint.folder import read_config
+from adept_hub.detectors.folder import read_detector
 from adept_hub.io.schema import to_dict
 from adept_hub.spec import Start
-from adept_training.finetuning.detector import load_detector
 from adept_training.finetuning.recipe import load_finetune_recipe, lr_factor
 from adept_training.finetuning.run import finetune
 from adept_training.labels.datasets import open_data
@@ -84,7 +84,7 @@ def test_every_field_that_a_run_leaves(written: tuple[Path, Any], house: House) 
     assert json.loads((run / "evaluations.json").read_text()) == [[2, 11.0], [4, 33.0], [6, 22.0]]
 
     for name, iterations, metrics in (("best", 4, 55.0), ("last", 6, None)):
-        provenance, (_, config) = read_config(run / name).provenance, load_detector(run / name)
+        provenance, (_, config) = read_config(run / name).provenance, read_detector(run / name)
         # Two images an iteration, of which there is one.
         assert (provenance.images, provenance.epochs, provenance.labeled) == (1, 2.0 * iterations, True)
         assert (provenance.starts, provenance.relicensed, provenance.method) == ((start,), True, "adept_joint")

@@ -83,7 +83,6 @@ def test_yaml_says_the_same_and_joins_lists(tmp_path: Path) -> None:
     ("spec", "message"),
     [
         ("nothing", "is not a labeled data set"),
-        ("hf-datasets:org/photos", "only the images are read, not their labels"),
         ("coco:no.json:here", "no annotation file"),
         ("voc:nowhere", "not a Pascal VOC folder"),
         ("x.yaml", "cannot be read"),

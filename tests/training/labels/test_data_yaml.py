@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from adept_hub.cli.main import main
+from adept_hub.detectors.detections import Detections
 from adept_hub.errors import DataError
 from adept_training.comparing.fewshot import restrict
 from adept_training.labels.check import check_data
@@ -16,7 +17,6 @@ from adept_training.labels.identity import ImageKey
 from adept_training.labels.problems import of_kind
 from adept_training.labels.records import Split
 from adept_training.metrics.coco_files import as_coco_json
-from adept_training.metrics.detections import Detections
 from tests.house import HouseData
 from tests.training.labels.test_check import voc_folder
 

@@ -15,9 +15,10 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from adept_hub.cli.main import main
+from adept_hub.detectors.detections import Detections
+from adept_hub.detectors.recipe import DetectorRecipe
 from adept_hub.errors import DataError
 from adept_training.finetuning.detector import build_detector
-from adept_training.finetuning.recipe import DetectorRecipe
 from adept_training.labels.check import check_data
 from adept_training.labels.datasets import open_data
 from adept_training.labels.identity import ImageKey, in_order, read_id, spelled
@@ -26,7 +27,6 @@ from adept_training.labels.records import LabeledImage, Split
 from adept_training.labels.subsets import Budget, draw
 from adept_training.metrics.coco_files import load_detections, save_detections
 from adept_training.metrics.confusion import confusion
-from adept_training.metrics.detections import Detections
 from adept_training.metrics.evaluate import evaluate, evaluate_detections
 from adept_training.metrics.predict import predict
 from adept_training.metrics.recall import proposal_recall

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 
 from adept_training.method.infonce import Entries, infonce, share_of_image
+from tests.two_processes import in_two_processes
 
 N, K, D, T = 3, 4, 5, 0.3
 #: Image 1 has duplicates of a box, as padding makes them; image 2 no pair; an entry of image 0 is no box.
@@ -132,20 +131,15 @@ def test_boxes_are_mapped_back_through_their_window() -> None:
     torch.testing.assert_close(share_of_image(boxes, windows, 50), expected)
 
 
-PROGRAM = """
-import sys
-import torch
-import torch.distributed as dist
-from adept_training.method.infonce import infonce
-from tests.training.method.test_infonce import two_halves
-dist.init_process_group("gloo")
-rank = dist.get_rank()
-one, two = (x._replace(**{k: v[2 * rank : 2 * rank + 2] for k, v in x._asdict().items()}) for x in two_halves())
-vectors = one.vectors_NPD.detach().requires_grad_()
-loss = infonce(one._replace(vectors_NPD=vectors), two, 0.3)
-loss.backward()
-torch.save((loss.item(), vectors.grad), f"{sys.argv[1]}/{rank}.pt")
-"""
+def half(folder: str) -> None:
+    """The loss and the gradient of this process's two images."""
+    dist.init_process_group("gloo")
+    rank = dist.get_rank()
+    one, two = (x._replace(**{k: v[2 * rank : 2 * rank + 2] for k, v in x._asdict().items()}) for x in two_halves())
+    vectors = one.vectors_NPD.detach().requires_grad_()
+    loss = infonce(one._replace(vectors_NPD=vectors), two, T)
+    loss.backward()
+    torch.save((loss.item(), vectors.grad), f"{folder}/{rank}.pt")
 
 
 def two_halves() -> tuple[Entries, Entries]:
@@ -166,14 +160,7 @@ def test_two_processes_have_the_negatives_and_the_gradient_of_one(tmp_path: Path
     whole = infonce(one._replace(vectors_NPD=vectors), two, T)
     whole.backward()
     assert vectors.grad is not None
-    program = tmp_path / "program.py"
-    program.write_text(PROGRAM)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        [*command, str(tmp_path)], env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    in_two_processes(tmp_path, half, str(tmp_path))
     losses, gradients = zip(*(torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1)), strict=True)
     assert math.fsum(losses) / 2 == pytest.approx(whole.item(), abs=1e-9)
     # DDP averages the gradients of both.

@@ -6,13 +6,11 @@ Legend: N images, D dimensions.
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from adept_training.data.loader import Order, Samples, Steps, make_loader
@@ -21,6 +19,7 @@ from adept_training.method.infonce import Entries, Past
 from adept_training.method.prototypes import sinkhorn, swapped_prediction
 from tests.training.method.test_infonce import IDS_P, IDS_Q, D, N, T, entries, two_halves
 from tests.training.support import RandomBoxes, tiny, write_photographs
+from tests.two_processes import in_two_processes
 
 EPSILON = 0.3
 
@@ -115,21 +114,15 @@ def test_a_step_trains_the_prototypes(name: str, tmp_path: Path) -> None:
     assert int((model.queue.image_VQ >= 0).sum()) == (48 if name == "soco" else 12)
 
 
-PROGRAM = """
-import sys
-import torch
-import torch.distributed as dist
-from adept_training.method.prototypes import swapped_prediction
-from tests.training.method.test_infonce import two_halves
-from tests.training.method.test_prototypes import _prototypes
-dist.init_process_group("gloo")
-rank = dist.get_rank()
-one, two = (x._replace(**{k: v[2 * rank : 2 * rank + 2] for k, v in x._asdict().items()}) for x in two_halves())
-vectors, prototypes = one.vectors_NPD.detach().requires_grad_(), _prototypes().requires_grad_()
-loss = swapped_prediction(one._replace(vectors_NPD=vectors), two, prototypes, 0.3, 0.3)
-loss.backward()
-torch.save((loss.item(), vectors.grad, prototypes.grad), f"{sys.argv[1]}/{rank}.pt")
-"""
+def half(folder: str) -> None:
+    """The loss and the gradients of this process's two images."""
+    dist.init_process_group("gloo")
+    rank = dist.get_rank()
+    one, two = (x._replace(**{k: v[2 * rank : 2 * rank + 2] for k, v in x._asdict().items()}) for x in two_halves())
+    vectors, prototypes = one.vectors_NPD.detach().requires_grad_(), _prototypes().requires_grad_()
+    loss = swapped_prediction(one._replace(vectors_NPD=vectors), two, prototypes, T, EPSILON)
+    loss.backward()
+    torch.save((loss.item(), vectors.grad, prototypes.grad), f"{folder}/{rank}.pt")
 
 
 def test_two_processes_have_the_assignment_and_the_gradients_of_one(tmp_path: Path) -> None:
@@ -137,14 +130,7 @@ def test_two_processes_have_the_assignment_and_the_gradients_of_one(tmp_path: Pa
     vectors, prototypes = one.vectors_NPD.clone().requires_grad_(), _prototypes().requires_grad_()
     whole = swapped_prediction(one._replace(vectors_NPD=vectors), two, prototypes, T, EPSILON)
     whole.backward()
-    program = tmp_path / "program.py"
-    program.write_text(PROGRAM)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        [*command, str(tmp_path)], env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    in_two_processes(tmp_path, half, str(tmp_path))
     losses, of_vectors, of_prototypes = zip(*(torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1)), strict=True)
     assert math.fsum(losses) / 2 == pytest.approx(whole.item(), abs=1e-9)
     torch.testing.assert_close(torch.cat(of_vectors) / 2, vectors.grad, atol=1e-9, rtol=1e-7)

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from adept_hub.detectors.detections import Detections
 from adept_training.labels.records import LabeledImage, Split
 from adept_training.metrics.coco import coco_metrics
-from adept_training.metrics.detections import Detections, to_rle
+from adept_training.metrics.detections import to_rle
 from adept_training.metrics.recall import RecallMeter, proposal_recall
 from benchmarks.evaluation_reference import percent, reference_metrics, reference_recall
 from tests.training.made import image, split

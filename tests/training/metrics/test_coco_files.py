@@ -11,6 +11,7 @@ from pycocotools import mask as mask_api
 from pycocotools.coco import COCO
 
 from adept_hub.cli.main import main
+from adept_hub.detectors.detections import Detections
 from adept_hub.errors import DataError
 from adept_training.labels.check import check_data
 from adept_training.labels.datasets import open_data
@@ -18,7 +19,6 @@ from adept_training.labels.identity import ImageKey
 from adept_training.labels.records import Split
 from adept_training.labels.subsets import Budget, draw, load_subset, save_subset
 from adept_training.metrics.coco_files import load_detections, save_annotations, save_detections
-from adept_training.metrics.detections import Detections
 from adept_training.metrics.evaluate import evaluate_detections
 from tests.house import AP_PERFECT, HouseData
 from tests.training.labels.test_identity import joined, perfect

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_api
 
+from adept_hub.detectors.detections import Detections
 from adept_training.labels.identity import Part
 from adept_training.labels.records import Split
 from adept_training.metrics.coco_files import detections_of, load_detections, save_annotations, save_detections
-from adept_training.metrics.detections import Detections
 from tests.training.made import image, split
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_api
 
+from adept_hub.detectors.detections import Detections
 from adept_training.labels.records import Split
 from adept_training.metrics.coco import coco_metrics
-from adept_training.metrics.detections import Detections
 from adept_training.metrics.evaluate import Evaluation, evaluate_detections
 from adept_training.metrics.recall import proposal_recall
 from adept_training.metrics.tide import tide

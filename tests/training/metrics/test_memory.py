@@ -10,9 +10,9 @@ import numpy as np
 from torch import nn
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
+from adept_hub.detectors.detections import Detections
 from adept_training.metrics.coco import coco_metrics
 from adept_training.metrics.confusion import confusion
-from adept_training.metrics.detections import Detections
 from adept_training.metrics.evaluate import Evaluation, evaluate
 from adept_training.metrics.predict import ModelOutput
 from adept_training.metrics.recall import RecallMeter

@@ -9,16 +9,17 @@ import json
 import math
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from adept_hub.detectors.detections import Detections
 from adept_training.labels.datasets import open_data
 from adept_training.labels.identity import ImageKey
 from adept_training.metrics.coco import coco_metrics
 from adept_training.metrics.coco_files import as_coco_json, detections_of
-from adept_training.metrics.detections import Detections
 from adept_training.metrics.recall import proposal_recall
 from adept_training.metrics.tide import MAIN, tide
 from adept_training.metrics.voc import eleven_points, voc_metrics
@@ -158,6 +159,7 @@ def test_eleven_points_count_a_recall_of_exactly_three_tenths() -> None:
     assert eleven_points(recall, np.ones(3)) == pytest.approx(4 / 11)
 
 
+@mpl.rc_context()  # it sets seaborn's style for the process
 def run_tidecv(truth, found):
     tidecv = pytest.importorskip("tidecv", reason="needs the TIDE package (make frameworks)")
     gt, dt = tidecv.Data("gt"), tidecv.Data("dt")

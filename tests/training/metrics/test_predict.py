@@ -14,9 +14,9 @@ import pytest
 import torch
 from PIL import Image
 
+from adept_hub.detectors.recipe import DetectorRecipe
 from adept_hub.models.propose import propose
 from adept_training.finetuning.detector import build_detector
-from adept_training.finetuning.recipe import DetectorRecipe
 from adept_training.labels.records import Split
 from adept_training.metrics.predict import predict
 from tests.training.made import image, split

@@ -10,7 +10,7 @@ import numpy as np
 from pycocotools import mask as mask_api
 from pycocotools.coco import COCO
 
-from adept_training.predicting.detections import ImageDetections
+from adept_hub.detectors.image_detections import ImageDetections
 from adept_training.predicting.formats import as_coco, as_yolo, csv_head, csv_rows
 
 CLASSES = ("red cell", 'a "quoted", one')

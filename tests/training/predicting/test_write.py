@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
+from adept_hub.detectors.detections import Detections
+from adept_hub.detectors.image_detections import ImageDetections
+from adept_hub.detectors.predictor import Pixels, Predictor
 from adept_hub.errors import ImagesError, OutputExistsError
 from adept_training.images import open_images
-from adept_training.predicting.detections import ImageDetections
-from adept_training.predicting.predictor import Predictor
 from adept_training.predicting.source import open_one_or_many
 from adept_training.predicting.write import PredictOptions, check_out, predict_images, safe_names
 
@@ -27,18 +27,14 @@ HEIGHT, WIDTH = 30, 50
 class Brightest(Predictor):
     """Finds one box, as wide as the image's first pixel is bright."""
 
-    def predict_each(
-        self, images: Any, *, score: float, most: int | None, batch_size: int
-    ) -> Iterator[ImageDetections]:
-        for name, pixels_HW3 in images:
+    def _detect(self, batch: Sequence[Pixels], score: float, most: int | None) -> Iterator[Detections]:
+        for pixels_HW3 in batch:
             box = [[2.0, 3.0, 2.0 + int(pixels_HW3[0, 0, 0]) % 40, 20.0]]
-            yield ImageDetections(
-                np.array(box), np.array([0.5]), np.array([1]), None, name, pixels_HW3, self.classes
-            )  # fmt: skip
+            yield Detections(np.array(box), np.array([0.5]), np.array([1]))
 
 
 def finder(name: str) -> Brightest:
-    return Brightest(name, torch.nn.Identity(), ("spot", "other"))  # type: ignore[arg-type]
+    return Brightest(name, ("spot", "other"))
 
 
 def write(folder: Path, names: Sequence[str]) -> Path:
@@ -85,7 +81,7 @@ def test_every_option_reaches_every_predictor_batch_by_batch(tmp_path: Path) -> 
             asked.append((self.name, [name for name, _ in images], options))
             return super().predict_each(images, **options)
 
-    predictors = [Asked(name, torch.nn.Identity(), ("spot",)) for name in ("x", "y")]  # type: ignore[arg-type]
+    predictors = [Asked(name, ("spot",)) for name in ("x", "y")]
     options = PredictOptions(score=0.125, most=7, batch_size=2, formats=("csv",))
     predict_images(predictors, open_images(write(tmp_path / "in", ["abc.png", "d.png", "e.png"])), tmp_path / "out",
                    options, "title")  # fmt: skip
@@ -143,7 +139,7 @@ def test_an_interrupt_keeps_what_is_finished(tmp_path: Path) -> None:
             return super().predict_each(images, **options)
 
     source = open_images(write(tmp_path / "in", ["a.png", "b.png", "c.png", "d.png"]))
-    one = Interrupted("x", torch.nn.Identity(), ("spot",))  # type: ignore[arg-type]
+    one = Interrupted("x", ("spot",))
     done = predict_images([one], source, tmp_path / "out", PredictOptions(), "t")
     assert (done.images, done.interrupted) == (2, True)
     assert list(rows_of(tmp_path / "out")) == ["a.png", "b.png"]

@@ -9,7 +9,8 @@ import torch
 
 from adept_training.method.adept import Adept
 from adept_training.pretraining.optim import make_optimizer
-from benchmarks.pretrain import count_gflops, make_batch, parts_of, train_on
+from benchmarks.pretrain.batch import make_batch
+from benchmarks.pretrain.step import count_gflops, parts_of, train_on
 from tests.training.support import tiny
 
 

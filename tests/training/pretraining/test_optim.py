@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
+import shlex
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from adept_hub.errors import RecipeError
+from adept_hub.spec import Preprocessing
 from adept_training.method.networks import Network
 from adept_training.pretraining.optim import LARS, lr_at, make_optimizer
-from adept_training.pretraining.recipe import OptimizerRecipe
+from adept_training.pretraining.origin import recipe_digest
+from adept_training.pretraining.recipe import LRScaleRecipe, OptimizerRecipe, load_recipe
+from adept_training.pretraining.setup import make_model
 from tests.conftest import SMALL
 
 
@@ -145,7 +151,7 @@ def test_the_rpn_can_have_a_rate_of_its_own() -> None:
 
 def test_without_a_rate_of_its_own_the_rpn_has_the_plain_one_and_is_adapted() -> None:
     network = Network(SMALL, 32, 16, SMALL.head_fc_channels)
-    recipe = OptimizerRecipe(lr=1.0, rpn_lr=None, detector_lr_scale=0.2)
+    recipe = OptimizerRecipe(lr=1.0, rpn_lr=None, lr_scale=LRScaleRecipe(backbone=0.2, fpn=0.2, head=0.2))
     groups = make_optimizer(network, recipe, 256).param_groups
     for name, parameter in network.named_parameters():
         (group,) = [g for g in groups if any(p is parameter for p in g["params"])]
@@ -159,14 +165,80 @@ def test_the_rate_ends_at_the_final_one() -> None:
     assert rates == pytest.approx([4.0, 6.0, 8.0, 5.0, 2.0, 2.0])
 
 
-def test_detector_and_predictor_can_have_multiples_of_the_rate() -> None:
+def _peaks(model: nn.Module, recipe: OptimizerRecipe, batch: int) -> dict[str, set[float]]:
+    """The peak rates of each part's parameters that are trained."""
+    groups = make_optimizer(model, recipe, batch).param_groups
+    peaks = {id(p): g["peak"] for g in groups for p in g["params"]}
+    found: dict[str, set[float]] = {}
+    for name, parameter in model.named_parameters():
+        part = name.removeprefix("online.").removeprefix("parts.").partition(".")[0]
+        if id(parameter) in peaks:
+            found.setdefault(part, set()).add(peaks[id(parameter)])
+    return found
+
+
+@pytest.mark.parametrize("rpn_lr", [None, 0.02])
+def test_every_part_can_have_a_multiple_of_the_rate(rpn_lr: float | None) -> None:
     network = Network(SMALL, 32, 16, SMALL.head_fc_channels)
-    recipe = OptimizerRecipe(lr=1.0, rpn_lr=0.02, detector_lr_scale=0.2, predictor_lr_scale=10.0)
-    peaks = {id(p): g["peak"] for g in make_optimizer(network, recipe, 256).param_groups for p in g["params"]}
-    expected = {"backbone": 0.2, "fpn": 0.2, "head": 0.2, "rpn": 0.02, "projector": 1.0, "predictor": 10.0}
-    for name, parameter in network.named_parameters():
-        part = name.removeprefix("parts.").partition(".")[0]
-        assert peaks[id(parameter)] == pytest.approx(expected[part]), name
+    multiples = {"backbone": 0.25, "fpn": 0.5, "head": 3.0, "rpn": 7.0, "projector": 11.0, "predictor": 13.0}
+    recipe = OptimizerRecipe(lr=2.0, rpn_lr=rpn_lr, lr_scale=LRScaleRecipe(**multiples))
+    expected = {part: {2.0 * multiple} for part, multiple in multiples.items()}
+    assert _peaks(network, recipe, 256) == expected | ({} if rpn_lr is None else {"rpn": {rpn_lr}})
+
+
+_ALL = ("backbone", "fpn", "rpn", "head", "projector", "predictor")
+#: Peak rates of the bundled recipes, worked out from their files before rates had multiples by part.
+PEAKS = {
+    "adept_joint_r18_fpn128_cpu": dict.fromkeys(_ALL, 1.5) | {"rpn": 0.02},
+    "adept_joint_r50_100ep": dict.fromkeys(_ALL, 0.1),
+    "adept_joint_r50_1gpu": dict.fromkeys(_ALL, 1.0) | {"rpn": 0.02},
+    "adept_separate_r50_100ep": {"rpn": 0.1},
+    "own_photos_cpu": {
+        "backbone": 1.5 * 0.2, "fpn": 1.5 * 0.2, "head": 1.5 * 0.2, "rpn": 0.02, "projector": 1.5, "predictor": 15.0,
+    },
+    "own_photos_backbone": {"fpn": 1.5 * 0.2, "rpn": 0.02, "head": 1.5 * 0.2, "projector": 1.5, "predictor": 15.0},
+    "own_photos_teacher": {"fpn": 1.5, "rpn": 0.02, "head": 1.5, "projector": 1.5, "predictor": 1.5},
+    "own_photos_detection": dict.fromkeys(("backbone", "fpn", "rpn", "head", "predictor"), 0.08),
+    "soco_r50_100ep": dict.fromkeys(("backbone", "fpn", "head", "projector", "predictor"), 8.0),
+    "table4_det_ss": dict.fromkeys(_ALL, 0.1), "table4_det_ssrpn": dict.fromkeys(_ALL, 0.1),
+    "table4_detrpn_ss": dict.fromkeys(_ALL, 0.1), "table4_detrpn_ssrpn": dict.fromkeys(_ALL, 0.1),
+    "two_minutes": dict.fromkeys(_ALL, 0.001),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PEAKS)
+def test_the_rates_of_bundled_recipes_are_those_of_before(name: str) -> None:
+    recipe = load_recipe(name)
+    with torch.device("meta"):
+        model = make_model(recipe, 4, Preprocessing())
+    found = _peaks(model, recipe.optimizer, recipe.engine.batch_size)
+    assert found == {part: {peak} for part, peak in PEAKS[name].items()}
+
+
+def test_earlier_names_are_refused_with_the_present_ones(tmp_path: Path) -> None:
+    own = "optimizer.lr_scale.backbone=0.3 --set optimizer.lr_scale.fpn=0.3 --set optimizer.lr_scale.head=0.3"
+    with pytest.raises(RecipeError, match=rf"detector_lr_scale is now optimizer.lr_scale.b.*\n.*--set {own}$"):
+        load_recipe(None, ("optimizer.detector_lr_scale=0.3",))
+    (tmp_path / "r.yaml").write_text("optimizer: {detector_lr_scale: 0.3, predictor_lr_scale: 4.0}\n")
+    with pytest.raises(RecipeError, match=r"r.yaml: .* are now .*\n") as caught:
+        load_recipe(tmp_path / "r.yaml")
+    words = shlex.split(str(caught.value).rpartition("give: ")[2])
+    (tmp_path / "r.yaml").write_text("optimizer: {}\n")
+    scale = load_recipe(tmp_path / "r.yaml", words[1::2]).optimizer.lr_scale
+    assert scale == LRScaleRecipe(backbone=0.3, fpn=0.3, head=0.3, predictor=4.0)
+
+
+def test_the_rpns_own_rate_excludes_a_multiple() -> None:
+    with pytest.raises(RecipeError, match=r"lr_scale.rpn=2 would change nothing.\n.*--set optimizer.rpn_lr=null"):
+        load_recipe(None, ("optimizer.rpn_lr=0.02", "optimizer.lr_scale.rpn=2"))
+
+
+def test_runs_of_before_can_be_resumed() -> None:
+    """Digests of 326dbb0, where the second was that of ``optimizer.detector_lr_scale=0.5``."""
+    halves = [f"optimizer.lr_scale.{part}=0.5" for part in ("backbone", "fpn", "head")]
+    assert recipe_digest(load_recipe("adept_joint_r50_100ep")).startswith("4e936b09c678")
+    assert recipe_digest(load_recipe(None, halves)).startswith("a56795abe543")
+    assert recipe_digest(load_recipe(None, halves[:2])) != recipe_digest(load_recipe(None, halves))
 
 
 @pytest.mark.parametrize(

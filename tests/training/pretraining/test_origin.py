@@ -18,12 +18,12 @@ from adept_hub.checkpoint.folder import read_config, read_tensors, replace_prove
 from adept_hub.cli.main import main
 from adept_hub.errors import LicenseError, RecipeError, ResumeError
 from adept_hub.io.schema import to_dict
+from adept_hub.models.determined import DETERMINED_BY
 from adept_hub.spec import PARTS, AnchorSpec, Preprocessing, Start
 from adept_training.images import ImageSource
 from adept_training.method import adept
 from adept_training.pretraining.asked import Asked
 from adept_training.pretraining.origin import (
-    _DETERMINED_BY,
     PretrainStart,
     check_start,
     open_pretrain_start,
@@ -173,8 +173,8 @@ def test_only_what_the_parts_of_a_start_determine_is_compared(
 
 
 def test_every_field_of_the_architecture_is_determined_by_some_part() -> None:
-    assert set(_DETERMINED_BY) == set(flatten(to_dict(SPEC)))
-    assert {part for parts in _DETERMINED_BY.values() for part in parts} == set(PARTS)
+    assert set(DETERMINED_BY) == set(flatten(to_dict(SPEC, complete=True)))
+    assert {part for parts in DETERMINED_BY.values() for part in parts} == set(PARTS)
 
 
 def test_an_rpn_does_not_go_on_with_other_anchors(house: House, source: ImageSource, tmp_path: Path) -> None:
@@ -215,7 +215,9 @@ def test_a_start_hands_on_every_fact_of_its_own(tmp_path: Path) -> None:
     config = replace_provenance(house.folder, labeled=True, random_share=0.125, starts=(before,))
     found = open_pretrain_start(tiny(*QUICK), house.folder, tmp_path / "run", license="mit", relicense=True)
     record_origin(found, folder := tmp_path / "run")
-    assert found == recorded_origin(folder) == PretrainStart(PIXELS, config.as_starts(), "mit", True, True, 0.125)
+    assert (
+        found == recorded_origin(folder) == (PretrainStart(PIXELS, config.as_starts(), "mit", True, True, 0.125, 0.125))
+    )
     assert config.as_starts() == (before, Start(NAME, config.sha256, LICENSE))
 
 

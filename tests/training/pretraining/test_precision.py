@@ -104,4 +104,5 @@ def test_the_paper_s_recipes_name_theirs() -> None:
         if name.startswith("table4") or name.endswith("_100ep"):
             assert precision == ("fp16" if name.startswith("soco") else "bf16"), name
     auto = {name for name, precision in named.items() if precision == "auto"}
-    assert auto == {"own_photos_cpu", "own_photos_detection", "two_minutes"}
+    own = {f"own_photos_{name}" for name in ("backbone", "cpu", "detection", "teacher")}
+    assert auto == {*own, "two_minutes"}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from adept_training.images import decode
+from adept_hub.images.decode import decode
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 FOLDERS = {"photos/caltech101": 16, "photos/imagenet1000": 12, "coco256/val2017": 4}

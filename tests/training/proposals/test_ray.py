@@ -1,5 +1,7 @@
 """The same work on a real Ray cluster of two nodes on this machine."""
 
+import signal
+
 import numpy as np
 import pytest
 
@@ -13,12 +15,14 @@ ray = pytest.importorskip("ray")
 def two_nodes():
     from ray.cluster_utils import Cluster
 
+    before = signal.getsignal(signal.SIGTERM)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     cluster.add_node(num_cpus=1)
     ray.init(address=cluster.address, log_to_driver=False)
     yield
     ray.shutdown()
     cluster.shutdown()
+    signal.signal(signal.SIGTERM, before)  # Ray's own would stay
 
 
 @pytest.mark.slow

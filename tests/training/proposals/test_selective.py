@@ -10,7 +10,7 @@ import skimage.data
 from PIL import Image
 
 from adept_hub.errors import ProposalsError
-from adept_training.images import decode
+from adept_hub.images.decode import decode
 from adept_training.proposals import search_regions, selective_search
 from adept_training.proposals.search import segment
 from tests.training.proposals.photographs import load, skimage_photographs, workplace_photographs

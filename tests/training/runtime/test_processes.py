@@ -63,6 +63,7 @@ def test_fabric_gets_the_launcher_s_processes(
         "accelerator": "cuda" if cuda else "cpu", "devices": local, "num_nodes": nodes,
         "strategy": "ddp" if world > 1 else "auto", "precision": "bf16-mixed",
     }  # fmt: skip
+    monkeypatch.setattr(launch, "find_device", lambda name: name)
     for accelerator in ("cpu", "cuda"):
         alone: Any = make_fabric("fp32", accelerator)
         assert alone.launched == 1

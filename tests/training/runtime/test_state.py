@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,18 +15,15 @@ from torch import nn
 
 import adept_training.pretraining.pretrain as module
 from adept_hub.errors import RecipeError, ResumeError, TrainingDivergedError
+from adept_training.images import open_images
 from adept_training.pretraining.pretrain import pretrain
 from adept_training.runtime.state import TrainingProgress, load_state, save_state, saved_states
+from tests.hostile.kills import start
 from tests.training.support import RandomBoxes, tiny, write_photographs
 
-PROGRAM = """
-import sys
-from pathlib import Path
-from adept_training.pretraining.pretrain import pretrain
-from adept_training.images import open_images
-from tests.training.support import RandomBoxes, tiny
-pretrain(tiny(*sys.argv[3:]), open_images(sys.argv[1]), RandomBoxes(), Path(sys.argv[2]))
-"""
+
+def train(images: str, folder: str, *settings: str) -> None:
+    pretrain(tiny(*settings), open_images(images), RandomBoxes(), Path(folder))
 
 
 def test_half_written_checkpoints_are_cleared_away(tmp_path: Path) -> None:
@@ -57,7 +51,7 @@ def test_the_loss_scale_of_fp16_continues(tmp_path: Path, monkeypatch: pytest.Mo
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**60)
     used: list[float] = []
 
-    def fabric(_: object) -> Fabric:
+    def fabric(*_: object) -> Fabric:
         plugin = MixedPrecision("16-mixed", "cpu", scaler)
         return Fabric(accelerator="cpu", devices=1, plugins=plugin)
 
@@ -78,16 +72,13 @@ def test_the_loss_scale_of_fp16_continues(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path) -> None:
     settings = ("engine.checkpoint_minutes=0", "schedule.epochs=6")
     source = write_photographs(tmp_path / "photographs", 4)
-    program, folder = tmp_path / "program.py", tmp_path / "killed"
-    program.write_text(PROGRAM)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, str(program), str(tmp_path / "photographs"), str(folder), *settings]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and not saved_states(folder / "checkpoints"):
+    folder = tmp_path / "killed"
+    process = start(train, str(tmp_path / "photographs"), str(folder), *settings)
+    while process.is_alive() and not saved_states(folder / "checkpoints"):
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    _, errors = process.communicate()
-    assert process.returncode == -signal.SIGKILL, errors[-2000:]
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     reached = int(saved_states(folder / "checkpoints")[-1].stem.removeprefix("step-"))
     assert 1 <= reached < 6, "killed on its way"
     for out, resume in ((folder, True), (tmp_path / "whole", False)):

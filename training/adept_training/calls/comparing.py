@@ -8,8 +8,9 @@ from typing import Unpack
 
 from adept_hub.arguments.calls import checked
 from adept_training.calls.sections import FinetuneSections, data_words
-from adept_training.comparing.compare import Result, make_plan, name_sources
 from adept_training.comparing.compare import compare as compare_plan
+from adept_training.comparing.compare import make_plan, name_sources
+from adept_training.comparing.result import Result
 from adept_training.comparing.runs import check_seeds
 from adept_training.finetuning.recipe import load_finetune_recipe
 from adept_training.labels.datasets import open_data

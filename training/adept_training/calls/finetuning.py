@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TextIO, Unpack
 
 from adept_hub.arguments.calls import checked
+from adept_hub.detectors.folder import find_detector, read_detector
 from adept_hub.errors import DataError
 from adept_training.calls.sections import FinetuneSections, data_words, recipe_of
-from adept_training.finetuning.detector import Trained, build_detector, find_detector, load_detector
+from adept_training.finetuning.detector import Trained, build_detector
 from adept_training.finetuning.loop import make_fabric
 from adept_training.finetuning.origin import open_finetune_start
 from adept_training.finetuning.recipe import FinetuneRecipe, load_finetune_recipe
@@ -23,6 +24,8 @@ from adept_training.metrics.evaluate import evaluate as evaluate_model
 from adept_training.pretraining.preflight import check_folder
 from adept_training.runtime.first_process import owns
 from adept_training.runtime.recipe_files import sections_as_settings
+from adept_training.selftraining.teaching import check_unused
+from adept_training.selftraining.unlabeled import open_unlabeled
 
 
 @checked
@@ -34,6 +37,7 @@ def finetune(
     *,
     recipe: str | Path | None = None,
     labels: str | Path | None = None,
+    unlabeled: str | Path | None = None,
     like: str | None = None,
     resume: bool = False,
     wait: bool = False,
@@ -54,7 +58,10 @@ def finetune(
         recipe: a YAML file or a bundled recipe; by default, with ``resume``, that of the run.
         labels: a budget, such as ``10%``, ``60img`` or ``5shot``, drawn by ``engine={"seed": ...}``, or the JSON file
             of a subset; None: all.
-        like: source whose architecture, anchors and preprocessing ``scratch`` takes.
+        unlabeled: images for self-training (see `SelfTraining`): a folder, a text file of paths, or shards. Images of
+            the validation and test splits among them raise.
+        like: source whose architecture and anchors the parts take that ``source`` lacks; ``scratch`` takes its
+            preprocessing too.
         wait: if another process is writing ``out``, wait for it to end instead of refusing.
         skip_damaged: leave damaged images and records out instead of refusing the data.
         device: ``auto``, ``cpu`` or ``cuda``.
@@ -75,13 +82,16 @@ def finetune(
     # Checked before the data, because their check reads every image.
     check_folder(folder, resume)
     open_finetune_start(source, like, loaded, Trained(license=license, relicense=relicense))
+    if unlabeled is None and not resume:
+        check_unused(loaded)
     if labels is not None and not _is_file(labels):
         parse_budget(str(labels))
     opened = open_data(data_words(data), skip_damaged=skip_damaged)
     subset = None if labels is None else _select(labels, opened, loaded, folder)
+    others = None if unlabeled is None else open_unlabeled(unlabeled, opened, skip_damaged=skip_damaged)
     return finetune_data(
-        source, opened, loaded, folder, subset=subset, like=like, resume=resume, stream=stream, accelerator=device,
-        license=license, relicense=relicense,
+        source, opened, loaded, folder, subset=subset, unlabeled=others, like=like, resume=resume,
+        stream=stream, accelerator=device, license=license, relicense=relicense,
     )  # fmt: skip
 
 
@@ -137,7 +147,7 @@ def evaluate_source(source: str, split: Split, recipe: FinetuneRecipe, device: s
     if folder is None:
         model = build_detector(source, len(split.classes), recipe.detector, seed=0)
         return evaluate_model(model.to(fabric.device), split, heads=False)
-    model, config = load_detector(folder)
+    model, config = read_detector(folder)
     if config.classes != split.classes and set(config.classes) == set(split.classes):
         split = split.with_classes(config.classes)  # the same classes may come in another order
     if config.classes != split.classes:

@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Any, TextIO, Unpack
 
 from adept_hub.arguments.calls import checked
+from adept_hub.detectors.device import find_device
+from adept_hub.errors import SourceError
+from adept_hub.foreign.adopt import adopt_file
 from adept_hub.hub.fetch import fetch
+from adept_hub.io.paths import is_file
 from adept_training.calls.sections import PretrainSections, recipe_of
 from adept_training.images import open_images
 from adept_training.pretraining.asked import Asked
@@ -39,6 +43,7 @@ def pretrain(
     method: str | Mapping[str, Any] | None = None,
     proposals: str | Path | None = None,
     init: str | None = None,
+    layout: str | None = None,
     minutes: float | None = None,
     resume: bool = False,
     wait: bool = False,
@@ -47,6 +52,7 @@ def pretrain(
     settings: Sequence[str] = (),
     trackers: Sequence[str] = (),
     preview: bool = False,
+    device: str = "auto",
     stream: TextIO | None = None,
     **sections: Unpack[PretrainSections],
 ) -> PretrainResult:
@@ -59,6 +65,7 @@ def pretrain(
             the recipe.
         proposals: the table of `propose`; by default one is written to ``out``/proposals.
         init: weights to start from; required by ``adept_separate``.
+        layout: project that wrote the weights file ``init``, by the names of ``adept import``; None: recognized.
         minutes: end the run within this time (``engine.max_minutes``).
         wait: if another process is writing ``out``, wait for it to end instead of refusing.
         license: of the weights; by default the recipe's, or else that of ``init``.
@@ -66,6 +73,8 @@ def pretrain(
         settings: single values of the recipe as on the command line, such as ``engine.seed=3``; after ``sections``.
         trackers: also log to these: ``tensorboard``, ``wandb``, ``mlflow``, ``trackio``.
         preview: first draw views, boxes, levels and positive anchors to ``out``/preview.png.
+        device: ``auto`` for all processes that the launcher started, on GPUs if there are any; ``cpu``, ``cuda`` or
+            ``mps`` for this process alone.
         stream: stream for progress lines.
         **sections: fields of the recipe by section, such as ``engine={"batch_size": 64}``.
 
@@ -82,11 +91,12 @@ def pretrain(
     folder = Path(out)
     # All checks come before the proposals, which may take hours.
     require_trackers(trackers)
+    find_device(device)
     fields = {"name": method} if isinstance(method, str) else method or {}
     limit = [] if minutes is None else [f"engine.max_minutes={minutes}"]
     values = [*sections_as_settings({**sections, "method": fields}), *settings, *limit]
     loaded = load_recipe(recipe_of(recipe, folder, resume), values, fields.get("name"))
-    start, source = None if init is None else fetch(init).folder, open_images(images)
+    start, source = _start(init, layout), open_images(images)
     terms: dict[str, Any] = {"init": start, "resume": resume, "license": license, "relicense": relicense}
     loaded = check_run(loaded, source.keys(), folder, **terms).licensed(loaded)
     where = folder / "proposals" if proposals is None else Path(proposals)
@@ -101,8 +111,28 @@ def pretrain(
             _log.warning("%s", warning)
         else:
             stream.write(f"caution: {warning}\n")
-    asked = Asked(str(images), None if proposals is None else str(proposals), init, tuple(trackers), preview=preview)
+    asked = Asked(
+        str(images),
+        None if proposals is None else str(proposals),
+        init,
+        tuple(trackers),
+        layout=layout,
+        preview=preview,
+        device=device,
+    )
     outcome = pretrain_table(
         loaded, source, table, folder, stream=stream, proposals=table.metadata, asked=asked, **terms
     )  # fmt: skip
     return replace(outcome, license=loaded.export.license)
+
+
+def _start(init: str | None, layout: str | None) -> Path | None:
+    if layout is None:
+        return None if init is None else fetch(init).folder
+    if init is None or not is_file(Path(init)):
+        given = "no weights are given (init)" if init is None else f"{init} is not a file"
+        raise SourceError(
+            f"The layout {layout!r} is that of a weights file, but {given}.\n"
+            f"Use: adept pretrain --recipe own_photos_backbone --images IMAGES --out RUN --init FILE --layout {layout}"
+        )
+    return adopt_file(Path(init), layout)

@@ -30,6 +30,7 @@ class FinetuneSections(TypedDict, total=False):
     schedule: Mapping[str, Any]
     norms: Mapping[str, Any]
     engine: Mapping[str, Any]
+    self_training: Mapping[str, Any]
 
 
 def recipe_of(recipe: str | Path | None, folder: Path, resume: bool) -> str | Path | None:

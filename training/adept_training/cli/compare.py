@@ -22,17 +22,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", required=True, type=Path, metavar="DIR", help="folder of the runs, table, plot and page; resumable"
     )
     parser.add_argument(
-        "--fractions", default="", metavar="LIST", help="shares of the training images, such as 1%%,10%%,100%%"
+        "--fractions",
+        default="",
+        metavar="LIST",
+        help="shares of the training images (default: 1%%,10%%,100%% if no budget is given)",
     )
-    parser.add_argument("--image-counts", default="", metavar="LIST", help="numbers of training images, such as 1,3,10")
-    parser.add_argument("--shots", default="", metavar="LIST", help="objects per class, such as 1,5,10")
+    parser.add_argument(
+        "--image-counts", default="", metavar="LIST", help="numbers of training images, such as 1,3,10 (default: none)"
+    )
+    parser.add_argument("--shots", default="", metavar="LIST", help="objects per class, such as 1,5,10 (default: none)")
     parser.add_argument(
         "--seeds",
         type=int,
         default=5,
-        help="runs per source and budget (default 5; below 3 there are no intervals and no verdict)",
+        help="runs per source and budget (default: %(default)s; below 3 there are no intervals and no verdict)",
     )
-    parser.add_argument("--metric", default="AP", help="metric of the verdict (default AP)")
+    parser.add_argument("--metric", default="AP", help="metric of the verdict (default: %(default)s)")
     add_wait_argument(parser)
     add_recipe_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
@@ -87,6 +92,8 @@ def run(args: argparse.Namespace) -> int:
     main = result.comparisons[0]
     print_table(main.head(), main.rows(), frozenset(range(1, len(main.budgets) + 1)))
     sys.stdout.write(
-        "\n" + "\n".join([*main.verdicts(), *result.summaries, *result.advice]) + f"\nPage: {args.out / HTML}\n"
+        "\n"
+        + "\n".join([*main.verdicts(), *result.summaries, *filter(None, (result.caution,)), *result.advice])
+        + f"\nPage: {args.out / HTML}\n"
     )
     return 0

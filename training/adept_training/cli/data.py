@@ -11,6 +11,7 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
+    from adept_hub.cli.command import show_example
     from adept_training.labels.sources import HELP
 
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="BUDGET",
         help="share, images or objects per class of train: 1%%, 3img, 5shot",
     )
-    subset.add_argument("--seed", type=int, default=0, help="default: 0")
+    subset.add_argument("--seed", type=int, default=0, help="of the draw (default: %(default)s)")
     subset.add_argument("--out", required=True, type=Path, metavar="DIR", help="the folder to write")
     subset.add_argument("--skip-damaged", action="store_true", help="leave damaged images and objects out")
     convert = verbs.add_parser("convert", help="write the data set in another format: COCO, Pascal VOC or YOLO")
@@ -40,7 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="copy the images, link to them (symbolic links), or write labels only (default: copy)",
     )
     convert.add_argument("--skip-damaged", action="store_true", help="leave damaged images and objects out")
-    for verb in (check, subset, convert):
+    for verb, example in (
+        (check, "adept data check yolo:data.yaml"),
+        (subset, "adept data subset yolo:data.yaml --labels 10% --out tenth"),
+        (convert, "adept data convert yolo:data.yaml --to coco --out converted"),
+    ):
+        verb.formatter_class, verb.epilog = argparse.RawDescriptionHelpFormatter, show_example(example)
         verb.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
 
 
@@ -95,7 +101,7 @@ def _listed(folder: Path, paths: list[Path]) -> str:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from adept_training.images.text import one_line
+    from adept_hub.words.text import one_line
     from adept_training.labels.check import check_data
     from adept_training.labels.problems import as_json, report_lines
 

@@ -19,6 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="the --out of adept finetune, or a detector folder in it")
     parser.add_argument("--to", required=True, choices=formats, metavar="FRAMEWORK", help=", ".join(formats))
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the folder to write")
+    parser.add_argument(
+        "--batch", metavar="N|dynamic",
+        help="images per pass of the ONNX graph, fixed or any number (default: the graph takes one image)",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the paths of the files as JSON")
 
 
@@ -28,16 +32,16 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         AdeptError: the run cannot be deployed.
     """
+    from adept_hub.detectors.folder import find_detector
     from adept_hub.errors import SourceError
     from adept_training.deploying.deploy import deploy
-    from adept_training.finetuning.detector import find_detector
 
     folder = find_detector(args.run)
     if folder is None:
         is_there = os.path.lexists(args.run) and not is_dir(Path(args.run))
         why = not_a("a run folder", Path(args.run)) if is_there else f"{args.run} contains no fine-tuned detector."
         raise SourceError(f"{why}\n{_instead(args)}")
-    paths = deploy(folder, args.to, args.out)
+    paths = deploy(folder, args.to, args.out, args.batch)
     if args.json:
         sys.stdout.write(json.dumps({"framework": args.to, "files": [str(path) for path in paths]}, indent=2) + "\n")
         return 0

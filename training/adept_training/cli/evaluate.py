@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adept_hub.spec import DEVICES
+
 if TYPE_CHECKING:
     from adept_hub.spec import CheckpointConfig
     from adept_training.labels.records import Split
@@ -22,12 +24,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_arguments(parser)
     parser.add_argument("--split", choices=("train", "val", "test"), help="split to evaluate (default: test, else val)")
     parser.add_argument("--detections", type=Path, nargs="+", metavar="JSON",
-                        help="evaluate this file of COCO results (one per joined part)")  # fmt: skip
+                        help="evaluate this file of COCO results, one per joined part (default: predict)")  # fmt: skip
     parser.add_argument("--save-detections", type=Path, metavar="JSON",
-                        help="write COCO results here (NAME.part1.json, ... if joined)")  # fmt: skip
-    parser.add_argument("--report", type=Path, metavar="DIR", help="write DIR/report.html and images of predictions")
-    parser.add_argument("--size", type=int, metavar="PIXELS", help="shorter image side of a source (a run has its own)")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to run")
+                        help="write COCO results here (NAME.part1.json, ... if joined; default: nowhere)")  # fmt: skip
+    parser.add_argument(
+        "--report", type=Path, metavar="DIR", help="write DIR/report.html and images of predictions (default: none)"
+    )
+    parser.add_argument(
+        "--size", type=int, metavar="PIXELS", help="shorter image side of a source; a run has its own (default: 800)"
+    )
+    parser.add_argument("--device", default="auto", choices=DEVICES, help="where to run (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print every metric as JSON")
 
 
@@ -74,9 +80,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Check the arguments before images are read."""
+    from adept_hub.detectors.folder import find_detector
     from adept_hub.errors import DataError
     from adept_hub.hub.fetch import fetch
-    from adept_training.finetuning.detector import find_detector
     from adept_training.labels.part_files import is_written
 
     if args.detections is None:
@@ -90,10 +96,10 @@ def _check(args: argparse.Namespace) -> None:
 
 def _evaluate(args: argparse.Namespace, split: Split) -> Evaluation:
     """Evaluate saved detections, a fine-tuned detector, or a source, which has an RPN but no classes yet."""
+    from adept_hub.detectors.folder import find_detector
     from adept_hub.errors import SourceError
     from adept_training.calls.finetuning import evaluate_source
     from adept_training.cli.finetune import side_settings
-    from adept_training.finetuning.detector import find_detector
     from adept_training.finetuning.recipe import load_finetune_recipe
     from adept_training.metrics.coco_files import load_detections
     from adept_training.metrics.evaluate import evaluate_detections
@@ -112,8 +118,8 @@ def _evaluate(args: argparse.Namespace, split: Split) -> Evaluation:
 def _weights(source: str) -> CheckpointConfig:
     """Return the config of the weights that were evaluated."""
     from adept_hub.checkpoint.folder import read_config
+    from adept_hub.detectors.folder import find_detector
     from adept_hub.hub.fetch import fetch
-    from adept_training.finetuning.detector import find_detector
 
     folder = find_detector(source)
     return fetch(source).config if folder is None else read_config(folder)

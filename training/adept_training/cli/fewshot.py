@@ -16,18 +16,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="as for adept compare")
     add_data_arguments(parser)
     parser.add_argument("--out", type=Path, default=Path("fewshot"), metavar="DIR", help="default: fewshot")
-    parser.add_argument("--shots", default="1,2,3,5,10", metavar="LIST", help="objects per class (default 1,2,3,5,10)")
+    parser.add_argument(
+        "--shots", default="1,2,3,5,10", metavar="LIST", help="objects per class (default: %(default)s)"
+    )
     parser.add_argument(
         "--seeds",
         type=int,
         default=10,
-        help="draws of the objects (default 10; below 3 there are no intervals and no verdict)",
+        help="draws of the objects (default: %(default)s; below 3 there are no intervals and no verdict)",
     )
     parser.add_argument("--classes", default="all", metavar="all|voc-1|voc-2|voc-3|LIST",
-                        help="the novel classes: TFA's splits of VOC, or names")  # fmt: skip
+                        help="the novel classes: TFA's splits of VOC, or names (default: %(default)s)")  # fmt: skip
     parser.add_argument("--layers", default="all", metavar="all|last|all,last",
-                        help="layers to tune, for every source")  # fmt: skip
-    parser.add_argument("--metric", default="AP50", help="metric of the verdict (default AP50)")
+                        help="layers to tune, for every source (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--metric", default="AP50", help="metric of the verdict (default: %(default)s)")
     add_wait_argument(parser)
     add_recipe_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the tables as JSON")
@@ -75,5 +77,8 @@ def run(args: argparse.Namespace) -> int:
             sys.stdout.write(f"{comparison.metric}, {comparison.variant} tuned, {args.seeds} seeds\n")
             print_table(comparison.head(), comparison.rows(), frozenset(range(1, len(comparison.budgets) + 1)))
             sys.stdout.write("\n".join(["", *comparison.verdicts(), ""]))
-    sys.stdout.write("\n".join([*result.summaries, *result.advice]) + f"\nPage: {args.out / HTML}\n")
+    sys.stdout.write(
+        "\n".join([*result.summaries, *filter(None, (result.caution,)), *result.advice])
+        + f"\nPage: {args.out / HTML}\n"
+    )
     return 0

@@ -26,14 +26,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="until the weights are there, boxes included (default: what the method needs, at most a night)",
     )  # fmt: skip
     parser.add_argument(
-        "--data", nargs="+", action="extend", metavar="DATA", help="a few labeled images, as for finetune: choose boxes"
+        "--data",
+        nargs="+",
+        action="extend",
+        metavar="DATA",
+        help="a few labeled images, as for finetune, to choose boxes (default: none)",
     )
     parser.add_argument("--skip-damaged", action="store_true", help="with --data: leave damaged images out")
     parser.add_argument(
         "--recipe", metavar="FILE|NAME", help="plan this recipe (default: compare the bundled ones for your own images)"
     )
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="SECTION.FIELD=VALUE",
-                        help="fix one value of the recipe; repeatable")  # fmt: skip
+                        help="fix one value of the recipe; repeatable (default: none)")  # fmt: skip
     parser.add_argument("--out", metavar="RUN", help="folder of the run in the command (default: a new one in runs)")
     parser.add_argument("--quiet", action="store_true", help="print no progress")
     parser.add_argument("--json", action="store_true", help="print the plan as JSON")

@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adept_hub.spec import DEVICES
+
 if TYPE_CHECKING:
+    from adept_training.predicting.pseudo import PseudoLabels
     from adept_training.predicting.write import Predicted
 
 _FORMATS = ("pictures", "coco", "yolo", "csv")
@@ -23,17 +26,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("images", metavar="IMAGES", help="an image, a folder, a text file of paths, or shards")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="new folder of pictures and files")
-    parser.add_argument("--score", type=float, default=0.3, help="least score of a detection (default: %(default)s)")
+    parser.add_argument("--score", type=float, help="least score of a detection (default: 0.3; with --pseudo 0.7)")
+    parser.add_argument("--pseudo", action="store_true",
+                        help="also write pseudo.json, labels for a second round of adept finetune")  # fmt: skip
     parser.add_argument(
         "--most",
         type=int,
         metavar="N",
-        help="detections per image (default 100; regions: 12)",
+        help="detections per image (default: 100; regions: 12)",
     )
     parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="images per pass (default: %(default)s)")
     parser.add_argument("--format", dest="formats", nargs="+", choices=_FORMATS, default=list(_FORMATS),
                         help="what to write (default: all)")  # fmt: skip
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to run")
+    parser.add_argument("--device", default="auto", choices=DEVICES, help="where to run (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the counts as JSON")
 
 
@@ -43,12 +48,15 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         AdeptError: an argument is invalid, or no image can be read.
     """
+    from adept_hub.detectors.load import load_detector
     from adept_hub.errors import OptionValueError
     from adept_hub.io.folder_lock import own_folder
-    from adept_training.predicting.predictor import load_detector
+    from adept_training.predicting.pseudo import PSEUDO_SCORE, PseudoLabels
     from adept_training.predicting.source import open_one_or_many
     from adept_training.predicting.write import PredictOptions, check_out, predict_images
 
+    if args.score is None:
+        args.score = PSEUDO_SCORE if args.pseudo else 0.3
     if not 0 <= args.score <= 1:
         raise OptionValueError(f"--score is {args.score:g}; a score is between 0 and 1.")
     for option, value in (("--most", args.most), ("--batch-size", args.batch_size)):
@@ -57,15 +65,16 @@ def run(args: argparse.Namespace) -> int:
     check_out(args.out)
     source = open_one_or_many(args.images)
     predictors = [load_detector(one, device=args.device) for one in args.sources]
-    options = PredictOptions(args.score, args.most, args.batch_size, tuple(args.formats))
     command = shlex.join(["adept", *sys.argv[1:]])
+    pseudo = PseudoLabels.of(predictors, source, args.score, command) if args.pseudo else None
+    options = PredictOptions(args.score, args.most, args.batch_size, tuple(args.formats), pseudo)
     with own_folder(args.out):
         done = predict_images(predictors, source, args.out, options, " and ".join(args.sources), command, sys.stderr)
-    _tell(args, done)
+    _tell(args, done, pseudo)
     return 130 if done.interrupted else 0
 
 
-def _tell(args: argparse.Namespace, done: Predicted) -> None:
+def _tell(args: argparse.Namespace, done: Predicted, pseudo: PseudoLabels | None) -> None:
     from adept_training.predicting.write import PAGE
 
     if args.json:
@@ -85,3 +94,5 @@ def _tell(args: argparse.Namespace, done: Predicted) -> None:
     if done.interrupted:
         sys.stdout.write("Interrupted: what was finished is written.\n")
     sys.stdout.write(f"Page: {done.out / PAGE}\n")
+    if pseudo is not None and any(done.detections):
+        sys.stdout.write(f"Next:\n  {pseudo.next_round(args.sources[0], done.out)}\n")

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adept_hub.spec import METHODS
+from adept_hub.spec import DEVICES, METHODS
 
 if TYPE_CHECKING:
     from adept_training.pretraining.watch.outcome import PretrainResult
@@ -23,17 +23,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from adept_training.runtime.recipe_files import recipe_folder, shipped
 
     parser.add_argument("--images", required=True, help="a folder, a text file of paths, or WebDataset shards")
-    parser.add_argument("--method", choices=[m for m in METHODS if m != "scratch"], help="which losses")
+    parser.add_argument(
+        "--method", choices=[m for m in METHODS if m != "scratch"], help="which losses (default: the recipe's)"
+    )
     parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="folder of the run")
     bundled = ", ".join(shipped(recipe_folder()))
-    parser.add_argument("--recipe", metavar="FILE|NAME", help=f"a YAML file, or a bundled recipe: {bundled}")
+    parser.add_argument(
+        "--recipe", metavar="FILE|NAME", help=f"a YAML file, or a bundled recipe: {bundled} (default: the paper's)"
+    )
     parser.add_argument(
         "--proposals", type=Path, metavar="DIR", help="the --out of adept proposals (default: make RUN/proposals)"
     )
-    parser.add_argument("--init", metavar="SOURCE", help="weights to start from; required by adept_separate")
-    parser.add_argument("--minutes", type=float, metavar="M", help="end the run within M minutes (engine.max_minutes)")
-    parser.add_argument("--epochs", type=float, metavar="N", help="passes over the images (schedule.epochs)")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="images per step (engine.batch_size)")
+    parser.add_argument(
+        "--init",
+        metavar="SOURCE",
+        help="weights to start from, also a timm ResNet or a file; required by adept_separate (default: random)",
+    )
+    parser.add_argument(
+        "--layout", metavar="L", help="project that wrote the file --init, as of adept import (default: recognized)"
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        metavar="M",
+        help="end the run within M minutes (engine.max_minutes; default: the recipe's)",
+    )
+    parser.add_argument(
+        "--steps",
+        type=int,
+        metavar="N",
+        help="train N steps, in place of epochs (engine.max_steps; default: as many as the epochs are)",
+    )
+    parser.add_argument(
+        "--epochs", type=float, metavar="N", help="passes over the images (schedule.epochs; default: the recipe's)"
+    )
+    parser.add_argument(
+        "--batch-size", type=int, metavar="N", help="images per step (engine.batch_size; default: the recipe's)"
+    )
+    parser.add_argument("--device", default="auto", choices=DEVICES,
+                        help="where to train; auto: CUDA GPUs if there are any (default: %(default)s)")  # fmt: skip
     parser.add_argument(
         "--license", metavar="L", help="license of the weights (default: the recipe's, or that of --init)"
     )
@@ -41,19 +69,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="continue the run in --out exactly where it stopped")
     add_wait_argument(parser)
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="SECTION.FIELD=VALUE",
-                        help="change one value of the recipe; repeatable (--list-settings lists them)")  # fmt: skip
+                        help="change one value of the recipe; repeatable; --list-settings lists them "
+                        "(default: none)")  # fmt: skip
     add_list_argument(parser, "pretrain")
     parser.add_argument("--preview", action="store_true",
                         help="first draw views, boxes, levels and positive anchors to RUN/preview.png")  # fmt: skip
     parser.add_argument("--track", dest="trackers", action="append", default=[], choices=TRACKER_NAMES,
-                        help="also log to this tracker; repeatable")  # fmt: skip
+                        help="also log to this tracker; repeatable (default: none)")  # fmt: skip
     if not any("--json" in action.option_strings for action in parser._actions):
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def _settings(args: argparse.Namespace) -> list[str]:
     """Return the values of ``--set`` and of the shorthands, which take precedence."""
-    short = {"schedule.epochs": args.epochs, "engine.batch_size": args.batch_size}
+    short = {"engine.max_steps": args.steps, "schedule.epochs": args.epochs, "engine.batch_size": args.batch_size}
     return [*args.settings, *(f"{name}={value}" for name, value in short.items() if value is not None)]
 
 
@@ -67,9 +96,10 @@ def run(args: argparse.Namespace) -> int:
 
     outcome = pretrain(
         args.images, args.out, recipe=args.recipe, method=args.method, proposals=args.proposals, init=args.init,
+        layout=args.layout,
         minutes=args.minutes, resume=args.resume, wait=args.wait, license=args.license or "unstated",
         relicense=args.relicense, settings=_settings(args), trackers=args.trackers, preview=args.preview,
-        stream=sys.stderr,
+        device=args.device, stream=sys.stderr,
     )  # fmt: skip
     _tell(args, outcome)
     return 130 if outcome.interrupted else 0
@@ -94,7 +124,9 @@ def _tell(args: argparse.Namespace, outcome: PretrainResult) -> None:
         return
     if outcome.interrupted:
         proposals = None if args.proposals is None else str(args.proposals)
-        again = Asked(args.images, proposals, args.init, tuple(args.trackers)).resume(args.out)
+        again = Asked(
+            args.images, proposals, args.init, tuple(args.trackers), layout=args.layout, device=args.device
+        ).resume(args.out)
         sys.stdout.write(f"Report: {args.out / REPORT}\nSaved. Continue:\n  {again}\n")
         return
     if caution := random_share_caution(outcome.random_share):

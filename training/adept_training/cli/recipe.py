@@ -51,7 +51,9 @@ def _print(name: str, as_json: bool) -> int:
     kind, path = found[name]
     recipe = load_recipe(path) if kind == "pretrain" else load_finetune_recipe(path)
     if as_json:
-        sys.stdout.write(json.dumps({"name": name, "command": kind, "recipe": to_dict(recipe)}, indent=2) + "\n")
+        sys.stdout.write(
+            json.dumps({"name": name, "command": kind, "recipe": to_dict(recipe, complete=True)}, indent=2) + "\n"
+        )
     else:
         sys.stdout.write(f"# {name}, for adept {kind}: {_summary(path)}\n{annotated_yaml(recipe)}")
     return 0

@@ -15,7 +15,8 @@ from adept_hub.arguments.calls import checked
 from adept_hub.arguments.choices import check_choice
 from adept_hub.errors import DataError, RecipeError
 from adept_hub.words.spelling import did_you_mean
-from adept_training.comparing.compare import Result, compare, make_plan
+from adept_training.comparing.compare import compare, make_plan
+from adept_training.comparing.result import Result
 from adept_training.finetuning.recipe import FinetuneRecipe
 from adept_training.labels.records import Data
 

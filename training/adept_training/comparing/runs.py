@@ -20,10 +20,12 @@ from typing import NamedTuple
 from adept_hub.errors import AdeptError, DataError, OutputExistsError, RecipeError
 from adept_hub.hub.fetch import fetch
 from adept_hub.io.read import MAX_LOG, BoundedReader
-from adept_hub.io.schema import from_dict, to_dict
+from adept_hub.io.schema import from_dict
 from adept_hub.io.write import append_line
-from adept_hub.spec import DetectorSpec, Preprocessing
+from adept_hub.spec import PARTS, DetectorSpec, Preprocessing
+from adept_training.comparing.architectures import Architecture, digest_of
 from adept_training.finetuning.detector import SCRATCH, build_detector
+from adept_training.finetuning.digests import settings_for_digest
 from adept_training.finetuning.loop import make_fabric, prepare, train
 from adept_training.finetuning.recipe import FinetuneRecipe
 from adept_training.finetuning.samples import LabeledSamples
@@ -54,6 +56,9 @@ class RunResult:
     metrics: dict[str, float | None]
     #: First 16 digits of the SHA-256 of the initial weights; empty: scratch.
     weights: str = ""
+    #: Digest of the plan's architecture, in scratch and where the source lacks parts; empty: it has all, or the run is
+    #: of an earlier version.
+    architecture: str = ""
 
 
 class Cell(NamedTuple):
@@ -81,6 +86,8 @@ class ComparisonPlan:
     spec: DetectorSpec
     #: Mean and std of the input of ``scratch``.
     pixels: Preprocessing = field(default_factory=Preprocessing)
+    #: Those of all sources, for the page.
+    architectures: tuple[Architecture, ...] = ()
 
     def cells(self) -> Iterator[Cell]:
         """Yield the runs in order. Seeds are the outer loop, so that an interrupted experiment has complete pairs."""
@@ -89,7 +96,7 @@ class ComparisonPlan:
 
     def digest(self, data: Data) -> str:
         """Return the digest of the recipes and the data, which must match for a finished run to count."""
-        recipes = {name: to_dict(recipe) for name, recipe in self.variants.items()}
+        recipes = {name: settings_for_digest(recipe) for name, recipe in self.variants.items()}
         ids = [[image.key for image in split.images] for split in (data.pool(), data.report_split)]
         text = json.dumps([recipes, ids, data.classes], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -129,7 +136,7 @@ def run_plan(
     """
     done = _finished(out, plan.digest(data))
     weights = {name: _weights(source) for name, source in plan.sources.items()}
-    _refuse_other_weights(out, done, weights)
+    _refuse_other_weights(out, done, weights, digest_of(plan.spec))
     pool = pool or data.pool()
     cells = list(plan.cells())
     missing = sum(cell.key not in done for cell in cells)
@@ -161,7 +168,7 @@ def run_cell(cell: Cell, plan: ComparisonPlan, data: Data, subset: Split, *, acc
     recipe = replace(recipe, engine=replace(recipe.engine, seed=cell.seed))
     fabric = make_fabric(recipe, accelerator)
     masks = recipe.detector.detector == "mask_rcnn"
-    samples = LabeledSamples.of(subset, masks, recipe.engine.flip, cell.seed)
+    samples = LabeledSamples.of(subset, masks, recipe.engine.flip, cell.seed, recipe.engine.augment)
     recipe = recipe.resolved(len(samples), fabric.device.type != "cpu")
     model = build_detector(source, len(data.classes), recipe.detector, cell.seed, plan.spec, plan.pixels)
     fit = prepare(model, samples, recipe, fabric)
@@ -177,17 +184,36 @@ def run_cell(cell: Cell, plan: ComparisonPlan, data: Data, subset: Split, *, acc
         report = evaluate(fit.model, data.report_split)
     return RunResult(
         *cell.key, len(subset), recipe.schedule.iterations, round(time.perf_counter() - started, 1), report.flat(),
-        _weights(source),
+        _weights(source), digest_of(plan.spec) if _lacks_parts(source) else "",
     )  # fmt: skip
+
+
+def _lacks_parts(source: str) -> bool:
+    """Check whether some of a source's parts have the architecture of the plan."""
+    return source == SCRATCH or set(fetch(source).config.parts) != set(PARTS)
 
 
 def _weights(source: str) -> str:
     return "" if source == SCRATCH else fetch(source).config.sha256[:16]
 
 
-def _refuse_other_weights(out: Path, done: dict[tuple[str, str, int, str], RunResult], weights: dict[str, str]) -> None:
-    """Check that the finished runs started from the weights that the sources have now."""
+def _refuse_other_weights(
+    out: Path, done: dict[tuple[str, str, int, str], RunResult], weights: dict[str, str], scratch: str
+) -> None:
+    """Check that the finished runs started from the weights that the sources have now, those of scratch from its spec.
+
+    Args:
+        out: the folder of the runs.
+        done: the finished runs.
+        weights: digest of the weights of each source.
+        scratch: digest of the architecture of scratch.
+    """
     for cell in done.values():
+        if cell.architecture not in ("", scratch):
+            raise OutputExistsError(
+                f"{out / RUNS} contains runs of {cell.source} in another architecture than now: it takes that of the "
+                "first source with weights.\nPut that source first again, or choose another --out."
+            )
         if cell.weights != weights.get(cell.source, cell.weights):
             raise OutputExistsError(
                 f"{out / RUNS} contains runs of {cell.source} with other weights than it has now.\n"

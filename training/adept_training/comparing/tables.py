@@ -23,6 +23,8 @@ class Comparison:
     variant: str
     means: dict[tuple[str, str], Interval]
     gains: dict[tuple[str, str], PairedDifference]
+    #: Value by seed.
+    values: dict[tuple[str, str], dict[int, float]]
 
     def rows(self) -> list[list[str]]:
         """Return a row per source with a cell per budget; a significant difference is marked better or worse."""
@@ -70,16 +72,39 @@ def tabulate(
     """Compute the means of every source and budget, and paired gains over the first source."""
     means: dict[tuple[str, str], Interval] = {}
     gains: dict[tuple[str, str], PairedDifference] = {}
+    found: dict[tuple[str, str], dict[int, float]] = {}
     for budget in budgets:
         base = by_seed(cells, sources[0], budget, variant, metric)
         for source in sources:
             values = by_seed(cells, source, budget, variant, metric)
             if not values:
                 continue
+            found[source, budget] = values
             means[source, budget] = interval([values[seed] for seed in sorted(values)])
             if source != sources[0] and values.keys() & base.keys():
                 gains[source, budget] = compare_pairs(source, values, sources[0], base, is_cost(metric))
-    return Comparison(metric, tuple(sources), tuple(budgets), variant, means, gains)
+    return Comparison(metric, tuple(sources), tuple(budgets), variant, means, gains, found)
+
+
+def all_metrics(comparisons: Sequence[Comparison], budget: str) -> tuple[list[str], list[tuple[str, str, list[str]]]]:
+    """Tabulate all metrics of one budget: heads, and a row per metric of its name, meaning and a cell per source.
+
+    A cell is the mean, and in parentheses its paired difference from the first source.
+    """
+    rows = []
+    for one in comparisons:
+        cells = []
+        for source in one.sources:
+            mean, gain = one.means.get((source, budget)), one.gains.get((source, budget))
+            cells.append("-" if mean is None else f"{mean.mean:.1f}" + ("" if gain is None else f" ({_signed(gain)})"))
+        title, _, meaning = title_of(one.metric).partition(", ")
+        rows.append((title, meaning, cells))
+    return ["metric", *comparisons[0].sources], rows
+
+
+def _signed(gain: PairedDifference) -> str:
+    half = f" ± {gain.interval.half:.1f}" if gain.judged else ""
+    return f"{round(gain.interval.mean, 1) + 0.0:+.1f}{half}" + (f", {gain.word}" if gain.word else "")
 
 
 def tone(comparison: Comparison) -> Tone:
@@ -94,6 +119,22 @@ def tone(comparison: Comparison) -> Tone:
     if "better" in words:
         return "neutral" if "worse" in words else "good"
     return "bad" if "worse" in words else "neutral"
+
+
+def headline(comparison: Comparison) -> str:
+    """Return which source won, by how much and over how many pairs; or why there is no winner."""
+    base = comparison.sources[0]
+    judged = {key: gain for key, gain in comparison.gains.items() if gain.judged}
+    if not judged:
+        pairs = max((gain.interval.count for gain in comparison.gains.values() if not gain.empty), default=0)
+        return f"Too few pairs for a verdict: {pairs}, of at least {MIN_SEEDS}." if pairs else "Nothing to compare."
+    (source, budget), most = max(judged.items(), key=lambda item: (item[1].significant, abs(item[1].gain)))
+    size = f"{abs(most.gain):.1f} ± {most.interval.half:.1f} points of {title_of(comparison.metric)}"
+    labels = f"with {parse_budget(budget).in_words()}: {size}, {most.interval.count} pairs"
+    if not most.significant:
+        return f"No clear winner. The largest difference is between {source} and {base} {labels}."
+    winner, loser = (source, base) if most.word == "better" else (base, source)
+    return f"{winner} beats {loser} {labels}."
 
 
 def summary(comparison: Comparison) -> str:

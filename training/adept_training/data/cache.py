@@ -26,6 +26,7 @@ from adept_hub.io.digest import sha256_file
 from adept_hub.io.read import MAX_LOG, BoundedReader
 from adept_hub.io.write import atomic_folder
 from adept_training.images import ImageSource, decode, decoder_version
+from adept_training.runtime.workers import worker_options
 
 #: Side of a square relative to that of the largest view.
 MARGIN = 1.15
@@ -106,7 +107,10 @@ def write_cache(folder: Path, source: ImageSource, keys: Sequence[str], side: in
         DiskFullError: there is not enough room.
     """
     loader: DataLoader[_Square] = DataLoader(
-        _Squares(source, tuple(keys), side), batch_size=16, num_workers=workers, collate_fn=list
+        _Squares(source, tuple(keys), side),
+        batch_size=16,
+        **worker_options(workers),
+        collate_fn=list,
     )
     sizes, digest = np.zeros((len(keys), 2), np.int32), hashlib.sha256()
     with atomic_folder(folder, overwrite=True) as temporary:

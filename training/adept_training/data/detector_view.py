@@ -17,9 +17,10 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import default_collate
 
+from adept_training.data.arrays import Array, Bools, Pixels
 from adept_training.data.loader import BoxBatch, ImageSamples, ViewBatch
 from adept_training.data.photometric import draw_colors, plan_colors
-from adept_training.data.views import UNCUT, Array, Bools, Boxes, Pixels, ViewsRecipe, Window, is_whole, random_crop
+from adept_training.data.views import UNCUT, Boxes, ViewsRecipe, Window, is_whole, random_crop
 
 #: A box of which the crop shows a smaller share of its area is not an object.
 VISIBLE = 0.5

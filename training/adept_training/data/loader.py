@@ -6,26 +6,24 @@ Legend: N images, K boxes, S sets of boxes on V1.
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from adept_hub.errors import ImageDecodeError, ImagesError
+from adept_training.data.arrays import Array, Pixels
 from adept_training.data.cache import PixelCache
 from adept_training.data.photometric import ColorPlan, Colors, PhotometricRecipe, draw_colors, plan_colors
-from adept_training.data.views import Array, Pixels, ViewsRecipe, draw_geometry, draw_views
+from adept_training.data.views import ViewsRecipe, draw_geometry, draw_views
 from adept_training.images import ImageSource, decode
 from adept_training.proposals.table.store import ProposalTable
-from adept_training.runtime.workers import check_workers
+from adept_training.runtime.workers import worker_options
 
 _ATTEMPTS = 8
-_LAST_SECONDS = 20
 
 
 class BoxTable(Protocol):
@@ -242,18 +240,8 @@ def make_loader(samples: ImageSamples[Sample], steps: Steps, workers: int, *, pi
     return DataLoader(
         samples,
         batch_sampler=steps,
-        num_workers=check_workers(workers),
+        **worker_options(workers),
         collate_fn=samples.collate,
         pin_memory=pin,
-        worker_init_fn=_start_worker,
         prefetch_factor=4 if workers else None,
     )
-
-
-def _start_worker(_: int) -> None:
-    torch.set_num_threads(1)
-    # Ctrl-C and SLURM signal the whole group; the main process handles the signal and still needs its batches.
-    for number in (signal.SIGINT, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)
-    # SIGTERM is also how a failing main process stops its workers: they may take a moment, but not forever.
-    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_LAST_SECONDS))

@@ -14,15 +14,12 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from adept_hub.io.schema import Range
+from adept_training.data.arrays import Array, Bools, Floats, Ints, Pixels
+from adept_training.data.draw import draw_rows, octaves
 
-Array = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
-Pixels = npt.NDArray[np.uint8]
 Side = Annotated[int, Range(1, 4096)]
 Share = Annotated[float, Range(0.0, 1.0)]
 Area = Annotated[float, Range(0.0, 1.0, above=True)]
@@ -52,6 +49,9 @@ class ViewsRecipe:
     #: The boxes of an image are the first N of its list, for tables whose best come first; 0: all. If it is set, the
     #: RPN's targets in V1 are all of them, whichever are drawn, and `other_boxes` are those listed after.
     best: Annotated[int, Range(0, 10_000)] = 0
+    #: Boxes are drawn evenly over sizes, by octaves of sqrt(w h) in V1 as the levels are, instead of uniformly: most
+    #: boxes of a list may be small.
+    stratify: bool = False
     #: Boxes of V1 that were not drawn but go along, at most, so that the RPN need not call them background.
     other_boxes: Annotated[int, Range(0, 10_000)] = 0
     #: Probability of a horizontal flip, drawn for every view.
@@ -150,7 +150,8 @@ def draw_geometry(
         boxes_M4 = np.array([[0, 0, width, height]], dtype=np.float32)
     whole_M = is_whole(boxes_M4, size)
     listed_M4 = boxes_M4[: recipe.best or len(boxes_M4)]
-    w1, w2, w3, chosen_S = _draw_windows(rng, size, listed_M4, recipe)
+    octaves_M = octaves(listed_M4, size, recipe.sizes[0]) if recipe.stratify else None
+    w1, w2, w3, chosen_S = _draw_windows(rng, size, listed_M4, octaves_M, recipe)
     targets = np.arange(len(listed_M4)) if recipe.best else chosen_S[0]
 
     def place(window: Window, chosen: Ints, source_M4: Array, count: int = recipe.boxes) -> Boxes:
@@ -200,7 +201,11 @@ def random_crop(
 
 
 def _draw_windows(
-    rng: np.random.Generator, size: tuple[int, int], boxes_M4: Array, recipe: ViewsRecipe
+    rng: np.random.Generator,
+    size: tuple[int, int],
+    boxes_M4: Array,
+    octaves_M: Floats | None,
+    recipe: ViewsRecipe,
 ) -> tuple[Window, Window, Window, tuple[Ints, ...]]:
     flips = rng.random(3) < recipe.flip
     w1 = Window(0, 0, *size, recipe.sizes[0], bool(flips[0]))
@@ -213,16 +218,11 @@ def _draw_windows(
         w3 = Window(*crop3, recipe.sizes[2], bool(flips[2]))
         seen2, seen3 = w2.overlaps(boxes_M4), w3.overlaps(boxes_M4)
         candidates = (seen2 & seen3,) if recipe.box_sets == "shared" else (seen2, seen3)
-        chosen_S = tuple(_choose(rng, c, recipe.boxes) for c in candidates)
+        chosen_S = tuple(draw_rows(rng, c, recipe.boxes, octaves_M) for c in candidates)
         if min(len(c) for c in chosen_S) >= least:
             break
         least = max(least // 2, 1)
     return w1, w2, w3, chosen_S
-
-
-def _choose(rng: np.random.Generator, candidates_M: Bools, count: int) -> Ints:
-    rows = np.flatnonzero(candidates_M)
-    return rng.choice(rows, size=count, replace=False) if len(rows) > count else rows
 
 
 def _others(rng: np.random.Generator, chosen: Ints, count: int, recipe: ViewsRecipe) -> Ints:
@@ -230,7 +230,7 @@ def _others(rng: np.random.Generator, chosen: Ints, count: int, recipe: ViewsRec
         return chosen[:0]
     left_M = np.ones(count, dtype=np.bool_)
     left_M[chosen] = False
-    return _choose(rng, left_M, recipe.other_boxes)
+    return draw_rows(rng, left_M, recipe.other_boxes)
 
 
 def _jitter(rng: np.random.Generator, boxes_M4: Array, recipe: ViewsRecipe) -> Array:

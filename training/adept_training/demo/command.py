@@ -14,13 +14,14 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 import adept_hub
 from adept_hub.convert.export import read_export
+from adept_hub.detectors.regions import at_pretraining_scale, random_start
 from adept_hub.errors import OutputExistsError
 from adept_hub.frameworks import FRAMEWORKS
 from adept_hub.io.disk_errors import disk_errors
 from adept_hub.models.propose import propose
+from adept_hub.words.command_line import command_line
 from adept_training.demo.draw import ImagePanel, draw_sheet
 from adept_training.images import decode, open_images
-from adept_training.predicting.regions import at_pretraining_scale
 from adept_training.proposals import filter_boxes, selective_search
 
 PHOTOGRAPHS = Path(__file__).parent.parent / "photographs"
@@ -31,7 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--out", type=Path, default=Path("demo_out"), metavar="DIR", help="default: %(default)s")
     parser.add_argument("--source", default="adept_joint", metavar="SOURCE", help="weights (default: %(default)s)")
-    parser.add_argument("--images", type=Path, default=PHOTOGRAPHS, metavar="IMAGES", help="your own images")
+    parser.add_argument(
+        "--images",
+        type=Path,
+        default=PHOTOGRAPHS,
+        metavar="IMAGES",
+        help="your own images (default: four bundled photographs)",
+    )
     parser.add_argument("--top", type=int, default=12, metavar="N", help="proposals to draw (default: %(default)s)")
     parser.add_argument(
         "--most", type=int, default=8, metavar="N", help="maximum number of images (default: %(default)s)"
@@ -45,11 +52,12 @@ def run(args: argparse.Namespace) -> int:
     _prepare(args.out)  # removes a previous demo, so only after all checks
     _say(f"1. Load {args.source}\n")
     _say(f"{model.load_report}\n")
-    _say("\n2. Look: regions that the RPN proposes, next to the selective-search boxes it learned from\n")
-    ready = at_pretraining_scale(args.source, model.checkpoint_config)
+    _say("\n2. Look: regions that the RPN proposes before and after pre-training, next to selective search's boxes\n")
+    before = random_start(model.checkpoint_config)
+    after = at_pretraining_scale(args.source, model.checkpoint_config)
     for key, name in picture_names(images.keys()[: args.most]).items():
         path = args.out / f"{name}.png"
-        _draw(ready, decode(images.read(key), key), name, args.top, path)
+        _draw((before, after), decode(images.read(key), key), name, args.top, path)
         _say(f"   {path}\n")
     _say("\n3. Export to every framework\n")
     expected = adept_hub.load_state_dict(args.source)
@@ -61,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         _say(f"   {folder}: {len(back)} tensors, read back {'equal bit for bit' if same else 'DIFFERENT'}\n")
         if not same:
             return 1
-    _say(_next_steps(args.out))
+    _say(_next_steps(args.out, args.source))
     return 0
 
 
@@ -77,16 +85,16 @@ def picture_names(keys: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def _draw(model: GeneralizedRCNN, image: np.ndarray, name: str, top: int, path: Path) -> None:
+def _draw(models: tuple[GeneralizedRCNN, GeneralizedRCNN], image: np.ndarray, name: str, top: int, path: Path) -> None:
+    """Draw the best regions of the RPN before and after pre-training, at the same scale, and selective search's."""
     height, width = image.shape[:2]
     pixels = torch.from_numpy(image).permute(2, 0, 1).float() / 255
-    learned = propose(model, [pixels])[0].boxes_K4[:top].numpy()
+    before, after = (propose(model, [pixels])[0].boxes_K4[:top].numpy() for model in models)
     searched = filter_boxes(selective_search(image), (width, height))
     searched = np.unique(searched, axis=0) if len(searched) else searched
     panels = (
-        ImagePanel(
-            "RPN, learned without labels", f"its {len(learned)} best regions, warm colors first", image, learned
-        ),
+        ImagePanel("before: RPN, random values", f"its {len(before)} best regions, warm colors first", image, before),
+        ImagePanel("after: RPN, pre-trained", f"its {len(after)} best regions, warm colors first", image, after),
         ImagePanel("selective search", f"{len(searched)} different boxes after the paper's filter", image, searched),
     )
     draw_sheet(name, panels, path)
@@ -104,11 +112,14 @@ def _prepare(out: Path) -> None:
         (out / _MARKER).touch()
 
 
-def _next_steps(out: Path) -> str:
+def _next_steps(out: Path, source: str) -> str:
     steps = "".join(f"   {framework.next_steps(out / name)}\n" for name, framework in FRAMEWORKS.items())
+    tuned = command_line("finetune", source, "--data", "DATA", "--out", "runs/tuned")
     return (
         f"\n4. Next, on your own data\n{steps}"
-        "   Pre-train: adept pretrain --images IMAGES --recipe own_photos_cpu --out runs/mine\n"
+        f"   Fine-tune: {tuned}\n"
+        "   (DATA: coco:ANN.json:IMAGES, voc:DIR or yolo:data.yaml; a detector of classes needs your labels)\n"
+        "   Pre-train: adept pretrain --images IMAGES --recipe own_photos_detection --out runs/mine\n"
     )
 
 

@@ -52,7 +52,7 @@ def draw_sheet(heading: str, panels: Sequence[ImagePanel], path: Path, panel_hei
         draw.text((left, base + 20 * _SCALE), panel.caption, fill=_GRAY, font=_font(12))
         left += picture.width + margin
     with atomic_file(path) as temporary:
-        sheet.save(temporary, format="PNG", optimize=True)
+        sheet.save(temporary, format="PNG")
 
 
 def _draw_boxes(panel: ImagePanel, height: int) -> Image.Image:

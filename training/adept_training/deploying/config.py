@@ -1,11 +1,16 @@
-"""Inference settings of a fine-tuned detector for the configs of all frameworks."""
+"""Inference settings of a fine-tuned detector for the configs of all frameworks, and for ONNX's metadata."""
 
 from __future__ import annotations
 
 import inspect
+import json
 
+from adept_hub import __version__
 from adept_hub.convert.framework import InferenceSettings
-from adept_training.finetuning.detector import COSINE_SCALE, CosinePredictor, DetectorConfig
+from adept_hub.detectors.build import COSINE_SCALE, CosinePredictor
+from adept_hub.detectors.folder import DetectorConfig
+from adept_hub.detectors.onnx_predictor import FORMAT
+from adept_hub.spec import CheckpointConfig
 
 
 def inference_settings(config: DetectorConfig) -> InferenceSettings:
@@ -22,6 +27,30 @@ def inference_settings(config: DetectorConfig) -> InferenceSettings:
         detections=recipe.detections,
         predictor=_cosine_predictor() if recipe.classifier == "cosine" else ("", ""),
     )
+
+
+def graph_facts(checkpoint: CheckpointConfig, config: DetectorConfig) -> dict[str, str]:
+    """Return the metadata of a graph, for programs that run it: classes, input, limits, license and digests."""
+    recipe, pixels = config.recipe, checkpoint.preprocessing
+    return {
+        "format": FORMAT,
+        "classes": json.dumps(config.classes),
+        "labels": "indices of classes, from 0",
+        "input": "RGB float32 in [0, 1] of any size; the graph resizes and normalizes",
+        "boxes": "x1, y1, x2, y2 in pixels of the input; right and bottom edges exclusive",
+        "detector": recipe.detector,
+        "test_side": str(recipe.test_side),
+        "max_side": str(recipe.max_side),
+        "mean": json.dumps(pixels.mean),
+        "std": json.dumps(pixels.std),
+        "score_threshold": repr(recipe.score_threshold),
+        "detections": str(recipe.detections),
+        "name": checkpoint.name,
+        "license": checkpoint.license,
+        "sha256": checkpoint.sha256,
+        "predictors_sha256": config.predictors_sha256,
+        "adept_hub": __version__,
+    }
 
 
 def _cosine_predictor() -> tuple[str, str]:

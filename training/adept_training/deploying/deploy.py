@@ -13,30 +13,35 @@ from adept_hub.checkpoint.folder import read_config
 from adept_hub.convert.export import config_text, write_weights
 from adept_hub.convert.options import Target
 from adept_hub.convert.predictors import convert_detector
-from adept_hub.errors import UnsupportedDetectorError
+from adept_hub.detectors.folder import DetectorConfig, read_detector
+from adept_hub.detectors.onnx_predictor import GRAPH
+from adept_hub.errors import OptionValueError, UnsupportedDetectorError
 from adept_hub.frameworks import FRAMEWORKS, TORCHVISION, Framework, find_framework
 from adept_hub.io.schema import to_dict
 from adept_hub.io.write import atomic_folder
 from adept_hub.words.command_line import command_line
-from adept_training.deploying.config import inference_settings
+from adept_training.deploying.config import graph_facts, inference_settings
 from adept_training.deploying.onnx_graph import write_graph
-from adept_training.finetuning.detector import DetectorConfig, load_detector
+from adept_training.deploying.run_script import RUN
 
 ONNX = "onnx"
-GRAPH, LABELS = "model.onnx", "classes.json"
+MAX_BATCH = 4096
+LABELS, PROGRAM = "classes.json", "run.py"
 
 
 @checked
-def deploy(folder: Path, form: str, out: Path) -> list[Path]:
+def deploy(folder: Path, form: str, out: Path, batch: int | str | None = None) -> list[Path]:
     """Write a fine-tuned detector for a framework: all its weights, and the config that agrees with them.
 
     Args:
         folder: folder of `adept_training.finetuning.detector.save_detector`.
         form: a name in `adept_hub.frameworks.FRAMEWORKS`, or ``onnx``.
         out: the folder to write; must not exist, or be empty.
+        batch: of ONNX: a number of images, ``dynamic`` for any number, or None for a graph that takes one image.
 
     Returns:
-        The weights, the config (ONNX has none) and classes.json: the classes in order, and the detector's recipe.
+        The weights, the config (ONNX: run.py, a program that needs no torch) and classes.json: the classes in order,
+        and the detector's recipe.
 
     Raises:
         UnsupportedDetectorError: Detectron2 or MMDetection cannot run a cosine classifier; or the format is unknown.
@@ -44,18 +49,33 @@ def deploy(folder: Path, form: str, out: Path) -> list[Path]:
         OutputExistsError, DiskFullError: ``out`` cannot be written. CheckpointError: ``folder`` is invalid.
     """
     check_choice("framework", form, (*FRAMEWORKS, ONNX), UnsupportedDetectorError)
+    images = _batch(batch, form)
     # The folder first: an existing one raises before any work, and all files appear at once or not at all.
     with atomic_folder(out) as temporary:
-        model, config = load_detector(folder)
+        model, config = read_detector(folder)
         if form == ONNX:
-            names = [GRAPH]
-            write_graph(model, config.recipe, temporary / GRAPH)
+            names = [GRAPH, PROGRAM]
+            write_graph(model, config.recipe, temporary / GRAPH, graph_facts(read_config(folder), config), images)
+            (temporary / PROGRAM).write_text(RUN, encoding="utf-8")
         else:
             framework = find_framework(form)
             names = [framework.weights_file, framework.config_file]
             _write(folder, model, config, framework, temporary, out)
         (temporary / LABELS).write_text(_labels(config), encoding="utf-8")
     return [out / name for name in (*names, LABELS)]
+
+
+def _batch(batch: int | str | None, form: str) -> int | None:
+    """Return the batch as `write_graph` takes it."""
+    if batch is None:
+        return 0
+    if form != ONNX:
+        raise OptionValueError(f"batch={batch!r} is for a graph in ONNX; {form} takes any number of images.")
+    if batch == "dynamic":
+        return None
+    if not str(batch).isdecimal() or not 1 <= int(batch) <= MAX_BATCH:
+        raise OptionValueError(f"batch={batch!r} is neither 'dynamic' nor a number from 1 to {MAX_BATCH:,}.")
+    return int(batch)
 
 
 def _write(

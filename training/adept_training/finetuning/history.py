@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from adept_hub.detectors.folder import read_detector
 from adept_hub.errors import AdeptError, ResumeError
 from adept_hub.io.read import MAX_LOG, BoundedReader
 from adept_hub.io.write import atomic_file
-from adept_training.finetuning.detector import load_detector
 
 EVALUATIONS, LOG, BEST = "evaluations.json", "log.jsonl", "best"
 
@@ -50,7 +50,7 @@ def read_history(folder: Path, step: int) -> tuple[History, list[str]]:
     history = [(at, ap) for at, ap in history if at <= step]
     if history:
         try:
-            load_detector(folder / BEST)
+            read_detector(folder / BEST)
         except AdeptError as error:
             problems.append(
                 f"The best detector so far is lost; the next evaluation selects one: {' '.join(str(error).split())}"

@@ -24,6 +24,7 @@ from adept_hub.errors import RecipeError, TrainingDivergedError
 from adept_training.finetuning.calibrate import calibrate_head
 from adept_training.finetuning.norms import (
     batch_norms,
+    frozen_modules,
     measure_statistics,
     precise_statistics,
     set_training,
@@ -33,7 +34,10 @@ from adept_training.finetuning.recipe import FinetuneRecipe, lr_factor
 from adept_training.finetuning.samples import Batches, LabeledSamples, Sample, make_batches
 from adept_training.runtime import launch
 from adept_training.runtime.journal import Meter
+from adept_training.runtime.progress import track
 from adept_training.runtime.workers import plain_errors
+from adept_training.selftraining.teaching import BothViews, Teaching, pseudo_figures
+from adept_training.selftraining.unlabeled import Unlabeled
 
 #: First iteration that is not used for training: batches for precise statistics are drawn from here on.
 _ELSEWHERE = 1 << 40
@@ -56,14 +60,31 @@ class Fit:
     step: int = 0
     #: Number of norms that had no statistics to freeze and were given those of training images.
     measured: int = 0
+    #: Teacher and unlabeled images of self-training.
+    teaching: Teaching | None = None
+
+    @property
+    def learned(self) -> GeneralizedRCNN:
+        """The detector to evaluate and to keep: the teacher, once it has begun."""
+        if self.teaching is not None and self.step > self.teaching.burn_in:
+            return self.teaching.teacher
+        return self.model
+
+    @property
+    def stored(self) -> nn.Module:
+        """Everything that a checkpoint contains: the detector, and in self-training the teacher."""
+        if self.teaching is None:
+            return cast(nn.Module, self.model)
+        return nn.ModuleDict({"student": self.model, "teacher": self.teaching.teacher})
 
     def precise(self) -> AbstractContextManager[None]:
         """Return a context in which batch norms have exact statistics of the training images."""
         count = self.recipe.norms.precise_batches if self.recipe.norms.policy == "train" else 0
         if not count:
             return contextlib.nullcontext()
-        set_training(self.model, self.recipe, self.step)
-        return precise_statistics(self.model, *self._shown(count))
+        model = self.learned
+        set_training(model, self.recipe, self.step)
+        return precise_statistics(model, *self._shown(count, model))
 
     def measure_missing(self) -> None:
         """Measure statistics on training images for norms to be frozen that have none (scratch, new parts)."""
@@ -73,19 +94,28 @@ class Fit:
             measure_statistics(norms, *self._shown(self.recipe.norms.precise_batches or _MEASURED))
             self.measured = len(norms)
 
-    def _shown(self, count: int) -> tuple[Iterable[object], Callable[[object], object]]:
+    def _shown(self, count: int, model: nn.Module | None = None) -> tuple[Iterable[object], Callable[[object], object]]:
         """Return batches that are not used for training, the same at every call, and the forward function."""
-        batches = make_batches(self.samples, self._batches(_ELSEWHERE, _ELSEWHERE + count), 0)
+        loader = make_batches(self.samples, self._batches(_ELSEWHERE, _ELSEWHERE + count), 0)
+        batches = track(loader, count, "measuring statistics of training images", " batches")
         torch.manual_seed(self.recipe.engine.seed)
-        return batches, lambda batch: self._losses(cast("list[Sample]", batch))
+        run = None if model is self.model else model
+        return batches, lambda batch: self._losses(cast("list[Sample]", batch), run)
 
-    def _losses(self, batch: list[Sample]) -> dict[str, Tensor]:
+    def _losses(self, batch: list[Sample], model: nn.Module | None = None) -> dict[str, Tensor]:
         device = self.fabric.device
         images = [pixels_CHW.to(device).float() / 255 for pixels_CHW, _ in batch]
         targets = [{key: value.to(device) for key, value in target.items()} for _, target in batch]
         with torch.autocast(device.type, torch.bfloat16, enabled=self.recipe.engine.precision == "bf16"):
-            losses: dict[str, Tensor] = self.wrapped(images, targets)
+            losses: dict[str, Tensor] = (model or self.wrapped)(images, targets)
         return losses
+
+    def backward(self, batch: list[Sample]) -> dict[str, Tensor]:
+        """Add the gradients of the losses on a batch; return the losses and their sum, ``loss``."""
+        losses = self._losses(batch)
+        loss = torch.stack(list(losses.values())).sum()
+        self.fabric.backward(loss)
+        return {"loss": loss.detach(), **{name: value.detach() for name, value in losses.items()}}
 
     def _batches(self, start: int, stop: int) -> Batches:
         engine = self.recipe.engine
@@ -103,11 +133,18 @@ def make_fabric(recipe: FinetuneRecipe, accelerator: str = "auto") -> Fabric:
     return launch.make_fabric("fp32", accelerator)
 
 
-def prepare(model: GeneralizedRCNN, samples: LabeledSamples, recipe: FinetuneRecipe, fabric: Fabric) -> Fit:
+def prepare(
+    model: GeneralizedRCNN,
+    samples: LabeledSamples,
+    recipe: FinetuneRecipe,
+    fabric: Fabric,
+    unlabeled: Unlabeled | None = None,
+) -> Fit:
     """Freeze what is not trained, build the optimizer, and move everything to the device.
 
     Args:
         recipe: resolved (`FinetuneRecipe.resolved`).
+        unlabeled: images of self-training.
 
     Raises:
         RecipeError: the batch size is not divisible by the number of processes.
@@ -119,13 +156,15 @@ def prepare(model: GeneralizedRCNN, samples: LabeledSamples, recipe: FinetuneRec
     if recipe.optimizer.layers == "last":
         for name, param in model.named_parameters():
             param.requires_grad_("predictor" in name)
+    for module in frozen_modules(model, recipe):
+        module.requires_grad_(False)
     launch.synchronize_norms(model, fabric)
-    optimizer = make_optimizer(model, recipe)
+    optimizer = make_optimizer(model, recipe, fused=fabric.device.type == "cpu")
     wrapped, optimizer = fabric.setup(model, optimizer)
     _keep_coordinates(model)
     # Training sides belong to the transform in training only: `eval` uses the last one, the test side.
-    model.transform.min_size = (*recipe.detector.train_sides, recipe.detector.test_side)
-    model.transform.torch_choice = _Sides(len(recipe.detector.train_sides))
+    model.transform.min_size = (*recipe.training_sides, recipe.detector.test_side)
+    model.transform.torch_choice = _Sides(len(recipe.training_sides))
     fit = Fit(recipe, fabric, model, wrapped, optimizer, samples)
     fit.measure_missing()
     if recipe.detector.head_norm:
@@ -134,6 +173,8 @@ def prepare(model: GeneralizedRCNN, samples: LabeledSamples, recipe: FinetuneRec
             model, *fit._shown(_CALIBRATION), recipe.detector.head_norm,
             lambda value: cast(Tensor, fabric.all_reduce(value, reduce_op="mean")),
         )  # fmt: skip
+    if unlabeled is not None:
+        fit.teaching = Teaching.of(model, unlabeled, recipe)
     return fit
 
 
@@ -166,8 +207,8 @@ class _Sides:
         return sides[int(torch.randint(self.count, ()))]
 
 
-def make_optimizer(model: nn.Module, recipe: FinetuneRecipe) -> SGD:
-    """Build SGD with a separate weight decay for batch norms."""
+def make_optimizer(model: nn.Module, recipe: FinetuneRecipe, *, fused: bool = False) -> SGD:
+    """Build SGD with a separate weight decay for batch norms; ``fused`` reads and writes each tensor once."""
     inside = {id(param) for norm in batch_norms(model) for param in norm.parameters()}
     trained = [param for param in model.parameters() if param.requires_grad]
     groups = [
@@ -175,7 +216,7 @@ def make_optimizer(model: nn.Module, recipe: FinetuneRecipe) -> SGD:
         {"params": [p for p in trained if id(p) in inside], "weight_decay": recipe.optimizer.norm_decay},
     ]
     groups = [group for group in groups if group["params"]]
-    return SGD(groups, lr=recipe.peak_lr, momentum=recipe.optimizer.momentum)
+    return SGD(groups, lr=recipe.peak_lr, momentum=recipe.optimizer.momentum, fused=fused)
 
 
 def iteration_seed(seed: int, step: int, rank: int) -> int:
@@ -195,36 +236,50 @@ def train(fit: Fit, after_step: Callable[[int, dict[str, float] | None], bool]) 
     Raises:
         TrainingDivergedError: a loss is not finite.
     """
-    recipe = fit.recipe
+    recipe, teaching = fit.recipe, fit.teaching
     total, rank = recipe.schedule.iterations, fit.fabric.global_rank
-    batches = iter(make_batches(fit.samples, fit._batches(fit.step, total), recipe.engine.workers))
+    labeled = fit.samples if teaching is None else BothViews(fit.samples)
+    batches = iter(make_batches(labeled, fit._batches(fit.step, total), recipe.engine.workers))
+    unlabeled = None if teaching is None else teaching.batches(fit.step, rank, fit.fabric.world_size)
     meter = Meter()
     for step in range(fit.step, total):
+        taught = teaching is not None and step >= teaching.burn_in
         requested_at = time.perf_counter()
         with plain_errors():
             batch = next(batches)
+            others = next(unlabeled) if unlabeled is not None and taught else []
         waited = time.perf_counter() - requested_at
         set_training(fit.model, recipe, step)
         # torchvision samples anchors and RoIs from the global generator.
         torch.manual_seed(iteration_seed(recipe.engine.seed, step, rank))
         for group in fit.optimizer.param_groups:
             group["lr"] = recipe.peak_lr * lr_factor(step, recipe)
-        losses = fit._losses(batch)
-        loss = torch.stack(list(losses.values())).sum()
+        if teaching is not None and step == teaching.burn_in:
+            teaching.start(fit.model)
+            meter.take()  # a line of the log is of one kind of iterations
         fit.optimizer.zero_grad(set_to_none=True)
-        fit.fabric.backward(loss)
+        values: dict[str, Tensor] = {}
+        if teaching is not None and taught:
+            values = teaching.backward(others, fit.fabric, fit.wrapped, fit._losses)
+        pseudo_loss = values.get("loss", 0.0)
+        values |= fit.backward(batch)
+        values["loss"] = values["loss"] + pseudo_loss
         if recipe.optimizer.clip:
             fit.fabric.clip_gradients(fit.wrapped, fit.optimizer, max_norm=recipe.optimizer.clip)
         fit.optimizer.step()
+        if teaching is not None and taught:
+            teaching.follow(fit.model, step)
         fit.step = step + 1
-        meter.add({"loss": loss.detach(), **{k: v.detach() for k, v in losses.items()}}, len(batch), waited)
-        values = None
+        meter.add(values, len(batch) + len(others), waited)
+        logged = None
         if fit.step % recipe.engine.log_every == 0 or fit.step == total:
-            values = meter.take() | {"lr": fit.optimizer.param_groups[0]["lr"]}
-            if not math.isfinite(values["loss"]):
+            logged = pseudo_figures(meter.take()) | {"lr": fit.optimizer.param_groups[0]["lr"]}
+            if not math.isfinite(logged["loss"]):
                 raise TrainingDivergedError(
-                    f"The loss is {values['loss']} at iteration {fit.step}.\n"
+                    f"The loss is {logged['loss']} at iteration {fit.step}.\n"
                     "Lower optimizer.lr, or set optimizer.clip=10."
                 )
-        if after_step(fit.step, values):
+        if after_step(fit.step, logged):
             break
+    if teaching is not None:
+        teaching.warn()

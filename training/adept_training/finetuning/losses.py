@@ -38,39 +38,52 @@ class Detectron2RPN(RegionProposalNetwork):  # type: ignore[misc]  # torchvision
         return log_loss / share, F.l1_loss(pred_bbox_deltas[positive_A], goal_A4[positive_A], reduction="sum") / share
 
 
-class Detectron2RoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision is untyped
-    """torchvision's RoI heads with Detectron2's box loss (``FastRCNNOutputLayers.box_reg_loss``)."""
+class OtherRoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision is untyped
+    """torchvision's RoI heads, some of whose losses a subclass computes from the predictor's outputs."""
 
     def select_training_samples(self, proposals: list[Tensor], targets: Any) -> Any:
-        """Select samples as torchvision does, and keep them until the loss is computed."""
+        """Select samples as torchvision does, and keep them until the losses are computed."""
         selected = super().select_training_samples(proposals, targets)
         self._labels_R, self._goal_R4 = torch.cat(selected[2]), torch.cat(selected[3])
         return selected
 
     def forward(self, features: Any, proposals: Any, image_shapes: Any, targets: Any = None) -> Any:
-        """Run torchvision's forward; in training ``loss_box_reg`` is the L1 of foreground deltas over all boxes."""
-        deltas: list[Tensor] = []
-        handle = self.box_predictor.register_forward_hook(lambda _, __, outputs: deltas.append(outputs[1]))
+        """Run torchvision's forward; in training `other_losses` replace those of the same name."""
+        outputs: list[tuple[Tensor, Tensor]] = []
+        handle = self.box_predictor.register_forward_hook(lambda _, __, output: outputs.append(output))
         try:
             detections, losses = super().forward(features, proposals, image_shapes, targets)
         finally:
             handle.remove()
         if self.training:
-            deltas_RC4 = deltas[0].reshape(len(deltas[0]), -1, 4)
-            row = torch.nonzero(self._labels_R > 0).flatten()
-            error = F.l1_loss(deltas_RC4[row, self._labels_R[row]], self._goal_R4[row], reduction="sum")
-            losses["loss_box_reg"] = error / max(len(self._labels_R), 1)
+            losses |= self.other_losses(*outputs[0])
         return detections, losses
+
+    def other_losses(self, logits_RC: Tensor, deltas_RD: Tensor) -> dict[str, Tensor]:
+        """Return losses by torchvision's names."""
+        return {}
+
+
+class Detectron2RoIHeads(OtherRoIHeads):
+    """torchvision's RoI heads with Detectron2's box loss (``FastRCNNOutputLayers.box_reg_loss``)."""
+
+    def other_losses(self, logits_RC: Tensor, deltas_RD: Tensor) -> dict[str, Tensor]:
+        """Return ``loss_box_reg``: the L1 of foreground deltas over all boxes."""
+        deltas_RC4 = deltas_RD.reshape(len(deltas_RD), -1, 4)
+        row = torch.nonzero(self._labels_R > 0).flatten()
+        error = F.l1_loss(deltas_RC4[row, self._labels_R[row]], self._goal_R4[row], reduction="sum")
+        return super().other_losses(logits_RC, deltas_RD) | {"loss_box_reg": error / max(len(self._labels_R), 1)}
 
 
 def use_detectron2_losses(model: GeneralizedRCNN) -> None:
     """Replace the losses of a torchvision detector; its tensors stay the same objects."""
-    model.rpn = _as(Detectron2RPN, model.rpn)
+    model.rpn = as_subclass(Detectron2RPN, model.rpn)
     if type(model.roi_heads) is RoIHeads:
-        model.roi_heads = _as(Detectron2RoIHeads, model.roi_heads)
+        model.roi_heads = as_subclass(Detectron2RoIHeads, model.roi_heads)
 
 
-def _as(kind: type[Module], old: nn.Module) -> Module:
+def as_subclass(kind: type[Module], old: nn.Module) -> Module:
+    """Return a module of another class with the same tensors."""
     new = kind.__new__(kind)
     new.__dict__.update(old.__dict__)
     return new

@@ -46,9 +46,18 @@ def measure_statistics(
         norm.eval()
 
 
+def frozen_modules(model: nn.Module, recipe: FinetuneRecipe) -> list[nn.Module]:
+    """Return the modules of a detector that stay as they are in its source (``optimizer.freeze``)."""
+    body = "backbone.body"
+    paths = {"none": (), "stem": (f"{body}.conv1", f"{body}.bn1"), "backbone": (body,)}[recipe.optimizer.freeze]
+    return [model.get_submodule(path) for path in paths]
+
+
 def set_training(model: nn.Module, recipe: FinetuneRecipe, step: int) -> None:
     """Set training mode, with batch norms updating or frozen as the recipe has it for this iteration."""
     model.train()
+    for module in frozen_modules(model, recipe):
+        module.eval()
     policy = recipe.norms.policy
     if policy == "frozen" or (policy == "freeze_after_warmup" and step >= recipe.warmup):
         for norm in batch_norms(model):

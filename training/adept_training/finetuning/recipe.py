@@ -13,58 +13,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from adept_hub.arguments.calls import checked
-from adept_hub.convert.options import DOWNSTREAM_SIZES, Target
+from adept_hub.detectors.recipe import DetectorRecipe, Share
 from adept_hub.errors import RecipeError
 from adept_hub.io.schema import Length, Range, from_dict
-from adept_hub.spec import DetectorSpec
 from adept_training.runtime.recipe_files import read_recipe, recipe_folder, recipe_yaml, shipped
+from adept_training.selftraining.settings import SelfTraining
 
-Side = Annotated[int, Range(1, 16384)]
-Count = Annotated[int, Range(1, 100_000)]
-Share = Annotated[float, Range(0.0, 1.0)]
 Decay = Annotated[float, Range(0.0, 10.0)]
-
-
-@dataclass(frozen=True)
-class DetectorRecipe:
-    """The detector around the four parts."""
-
-    #: Type of the detector.
-    detector: Literal["faster_rcnn", "mask_rcnn", "cascade_rcnn"] = "faster_rcnn"
-    #: Shorter sides of training images in pixels, one sampled per image; longer sides are limited to ``max_side``.
-    train_sides: Annotated[tuple[Side, ...], Length(1, 1000)] = (640, 672, 704, 736, 768, 800)
-    #: Shorter side of test images, in pixels.
-    test_side: Side = 800
-    #: Longest side of any image, in pixels.
-    max_side: Side = 1333
-    #: Square-root areas of the anchors on P2-P6 in pixels of the network's input. Empty: those of the source's RPN, and
-    #: twice the last size on P6 (scratch: those of the source in ``--like``); in comparisons, and for scratch without
-    #: ``--like``, 32-512.
-    anchors: tuple[Annotated[float, Range(0.0, 1e5, above=True)], ...] = ()
-    #: RoIs per image for the training of the head.
-    rois: Count = 512
-    #: Anchors per image for the training of the RPN.
-    rpn_anchors: Count = 256
-    #: Proposals per image after NMS, in training.
-    train_proposals: Count = 2000
-    #: Proposals per image after NMS, in evaluation.
-    test_proposals: Count = 1000
-    #: Minimum score of a detection.
-    score_threshold: Share = 0.05
-    #: Maximum number of detections per image.
-    detections: Count = 100
-    #: Before training the head's last layer is scaled so that its features have this mean norm; 0: not scaled. A new
-    #: head has 6; docs/downstream.md explains the larger default, selected on the test images of one data set.
-    head_norm: Annotated[float, Range(0.0, 1e6)] = 20.0
-    #: The box classifier: linear, or by cosine similarity times 20 (TFA).
-    classifier: Literal["linear", "cosine"] = "linear"
-    #: Losses: torchvision's smooth L1, or Detectron2's L1 and its normalization of the RPN's (the protocols).
-    losses: Literal["torchvision", "detectron2"] = "torchvision"
-
-    def with_anchors(self, spec: DetectorSpec | None) -> DetectorRecipe:
-        """Return the recipe with explicit anchors: its own, else those of the spec, else the common default."""
-        own = DOWNSTREAM_SIZES if spec is None else Target(anchors="pretraining").anchor_sizes(spec)
-        return replace(self, anchors=self.anchors or own)
 
 
 @dataclass(frozen=True)
@@ -85,6 +40,9 @@ class FinetuneOptimizerRecipe:
     clip: Annotated[float, Range(0.0, 1e9)] = 0.0
     #: Layers to train: all, or only the box (and mask) predictors.
     layers: Literal["all", "last"] = "all"
+    #: What stays as it is in the source, norms in evaluation mode: nothing, the first convolution and its norm, or the
+    #: whole backbone.
+    freeze: Literal["none", "stem", "backbone"] = "none"
 
 
 @dataclass(frozen=True)
@@ -130,8 +88,13 @@ class FinetuneEngineRecipe:
     seed: Annotated[int, Range(0, 2**63 - 1)] = 0
     #: Loader processes.
     workers: Annotated[int, Range(0, 256)] = 2
-    #: Probability of a mirrored image.
+    #: Probability of a mirrored image, unless ``augment`` is ``none``.
     flip: Share = 0.5
+    #: Augmentation of training images. ``none``: neither flips nor ``train_sides``, all at ``test_side``;
+    #: ``flip_scale``: flips and ``train_sides`` (the protocols); ``strong``: also scale jitter and crops (Soft Teacher,
+    #: arXiv 2106.09018), color jitter, blur and erasing outside boxes (Unbiased Teacher, arXiv 2102.09480), and
+    #: copy-paste within the batch (arXiv 2012.07177).
+    augment: Literal["none", "flip_scale", "strong"] = "flip_scale"
     #: Evaluations on the validation split, spread evenly; the last is at the end.
     evaluations: Annotated[int, Range(0, 1000)] = 5
     #: Iterations between lines of the log.
@@ -153,6 +116,7 @@ class FinetuneRecipe:
     schedule: FinetuneScheduleRecipe = field(default_factory=FinetuneScheduleRecipe)
     norms: NormsRecipe = field(default_factory=NormsRecipe)
     engine: FinetuneEngineRecipe = field(default_factory=FinetuneEngineRecipe)
+    self_training: SelfTraining = field(default_factory=SelfTraining)
 
     def to_yaml(self) -> str:
         """Return the complete recipe, defaults included."""
@@ -167,6 +131,12 @@ class FinetuneRecipe:
             engine=replace(self.engine, batch_size=batch),
             schedule=replace(self.schedule, iterations=iterations),
         )
+
+    @property
+    def training_sides(self) -> tuple[int, ...]:
+        """Shorter sides of training images in pixels, one sampled per image."""
+        detector = self.detector
+        return (detector.test_side,) if self.engine.augment == "none" else detector.train_sides
 
     @property
     def peak_lr(self) -> float:
@@ -229,3 +199,8 @@ def _check(recipe: FinetuneRecipe) -> None:
         raise RecipeError("detector.classifier=cosine is for one box predictor; Cascade R-CNN has three.")
     if recipe.optimizer.layers == "last" and recipe.norms.policy == "train":
         raise RecipeError("optimizer.layers=last does not train the batch norms: set norms.policy=frozen as well.")
+    if recipe.optimizer.layers == "last" and recipe.optimizer.freeze != "none":
+        raise RecipeError(
+            f"optimizer.layers=last freezes the backbone already: optimizer.freeze={recipe.optimizer.freeze} would "
+            "change nothing.\nLeave it out: --set optimizer.freeze=none"
+        )

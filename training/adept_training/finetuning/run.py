@@ -11,18 +11,12 @@ from typing import TextIO
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from adept_hub.arguments.calls import checked
+from adept_hub.detectors.folder import DetectorConfig, read_detector
 from adept_hub.io.disk_errors import disk_errors
 from adept_hub.io.schema import to_dict
 from adept_hub.io.write import atomic_file
-from adept_training.finetuning.detector import (
-    SCRATCH,
-    DetectorConfig,
-    Trained,
-    build_detector,
-    load_detector,
-    save_detector,
-    with_metrics,
-)
+from adept_hub.words.pulse import doing
+from adept_training.finetuning.detector import SCRATCH, Trained, build_detector, save_detector, with_metrics
 from adept_training.finetuning.digests import labels_digest, recipe_digest
 from adept_training.finetuning.history import History, read_history, write_history
 from adept_training.finetuning.loop import Fit, make_fabric, prepare, train
@@ -37,6 +31,8 @@ from adept_training.runtime.first_process import owns
 from adept_training.runtime.journal import Journal, duration
 from adept_training.runtime.state import TrainingProgress, load_state, save_state
 from adept_training.runtime.stop import stop_signals
+from adept_training.selftraining.teaching import check_self_training, pseudo_words
+from adept_training.selftraining.unlabeled import Unlabeled
 
 CHOSEN_BY = "AP"
 
@@ -69,6 +65,7 @@ class _Run:
     source: str
     origin: FinetuneStart
     trained: Trained
+    unlabeled: Unlabeled | None = None
     seconds: float = 0.0
     session_start: float = field(default_factory=time.perf_counter)
     #: Finished iterations and AP of every evaluation, kept in evaluations.json.
@@ -88,6 +85,7 @@ def finetune(
     folder: Path,
     *,
     subset: Split | None = None,
+    unlabeled: Unlabeled | None = None,
     like: str | None = None,
     resume: bool = False,
     wait: bool = False,
@@ -103,7 +101,9 @@ def finetune(
         source: weights to start from, or ``scratch``.
         data: trains on ``train``; selects the best on ``val``, reports metrics of ``test`` (else ``val``).
         subset: part of ``data.train`` to train on.
-        like: source whose architecture, anchors and preprocessing ``scratch`` takes.
+        unlabeled: images for self-training, whose teacher is then the detector that is kept.
+        like: source whose architecture and anchors the parts take that ``source`` lacks; ``scratch`` takes its
+            preprocessing too.
         wait: if another process is writing ``folder``, wait for it to end instead of refusing.
         stop_at: end this session after this iteration, as a signal would.
         accelerator: Fabric's choice of device.
@@ -122,24 +122,26 @@ def finetune(
     trained = Trained(license=license, relicense=relicense)
     origin = open_finetune_start(source, like, recipe, trained)
     if resume:
-        check_resumed(origin, folder)
+        check_resumed(origin, folder, unlabeled)
     fabric = make_fabric(recipe, accelerator)
     split = data.train if subset is None else subset
     masks = recipe.detector.detector == "mask_rcnn"
-    samples = LabeledSamples.of(split, masks, recipe.engine.flip, recipe.engine.seed)
+    samples = LabeledSamples.of(split, masks, recipe.engine.flip, recipe.engine.seed, recipe.engine.augment)
     recipe = recipe.resolved(len(samples), fabric.device.type != "cpu")
     recipe = replace(recipe, detector=recipe.detector.with_anchors(origin.own_spec))
     check_detector_of(data.classes, recipe.detector, recipe.schedule.iterations)
+    check_self_training(recipe, len(data.classes), unlabeled)
     classes, seed = len(data.classes), recipe.engine.seed
     model = build_detector(source, classes, recipe.detector, seed, origin.spec, origin.pixels)
-    fit = prepare(model, samples, recipe, fabric)
+    fit = prepare(model, samples, recipe, fabric, unlabeled)
     identity = {"recipe": recipe_digest(recipe), "labels": labels_digest(samples), "source": source}
+    identity |= {} if unlabeled is None else {"unlabeled images": unlabeled.sha256}
     first = fabric.is_global_zero
     journal = Journal(folder / "log.jsonl" if first else None, stream if first else None)
     trained = replace(trained, images=len(samples))
-    run = _Run(fit, data, split, folder, journal, identity, source, origin, trained)
+    run = _Run(fit, data, split, folder, journal, identity, source, origin, trained, unlabeled)
     if resume:
-        progress = load_state(folder / "checkpoints", fit.model, fit.optimizer, identity)
+        progress = load_state(folder / "checkpoints", fit.stored, fit.optimizer, identity)
         fit.step, run.seconds = progress.step, progress.seconds
         if fit.step >= recipe.schedule.iterations:
             done = f"all {fit.step} iterations were done before"
@@ -158,6 +160,8 @@ def finetune(
     )
     if resume is False and source != SCRATCH:
         journal.say(str(model.load_report))
+    if fit.teaching is not None:
+        journal.say(str(fit.teaching))
     if fit.measured:
         journal.say(f"{fit.measured} batch norms have no statistics yet: frozen with those of training images")
     try:
@@ -182,7 +186,8 @@ def _run(run: _Run, stop_at: int | None) -> FinetuneResult:
                 _save(run)
             return ended
 
-        train(fit, after_step)
+        with doing(lambda: f"iteration {fit.step}/{total}"):
+            train(fit, after_step)
     if fit.step < total:
         run.journal.record("end", step=fit.step, seconds=round(run.elapsed(), 1), interrupted=True)
         run.journal.say(f"interrupted after {fit.step} iterations; its state is saved")
@@ -197,16 +202,16 @@ def _finish(run: _Run) -> FinetuneResult:
     with fit.precise():  # every process takes part in the statistics
         if fit.fabric.is_global_zero:
             config = DetectorConfig(run.source, run.data.classes, fit.recipe.detector, fit.step, {})
-            _keep(run, "last", fit.model, config)
+            _keep(run, "last", fit.learned, config)
     measured = [(ap, at) for at, ap in run.history if ap is not None]
     best_ap, best_at = max(measured, key=lambda row: (row[0], row[1])) if measured else (None, fit.step)
     selected = "best" if measured else "last"
     if not fit.fabric.is_global_zero:
         return FinetuneResult(run.folder, fit.step, fit.step, False, selected, best_at, best_ap, split.name)
-    model, config = load_detector(run.folder / selected)
+    model, config = read_detector(run.folder / selected)
     report = evaluate(model.to(fit.fabric.device), split)
     for name in {selected, "last"} if best_at == fit.step else {selected}:
-        loaded, saved_config = load_detector(run.folder / name)
+        loaded, saved_config = read_detector(run.folder / name)
         _keep(run, name, loaded, with_metrics(saved_config, report.flat()))
     caution = learned_nothing(run.history, report.flat()[CHOSEN_BY], fit.step)
     content = {
@@ -245,13 +250,13 @@ def _validate(run: _Run) -> None:
 
 def _validate_here(run: _Run, split: Split) -> None:
     fit = run.fit
-    figures = evaluate(fit.model, split).flat()
+    figures = evaluate(fit.learned, split).flat()
     ap = figures[CHOSEN_BY]
     best = max((a for _, a in run.history if a is not None), default=None)
     run.history.append((fit.step, ap))
     if best is None or (ap is not None and ap >= best):
         config = DetectorConfig(run.source, run.data.classes, fit.recipe.detector, fit.step, figures)
-        _keep(run, "best", fit.model, config)
+        _keep(run, "best", fit.learned, config)
     write_history(run.folder, run.history)
     run.journal.record("validation", step=fit.step, **figures)
     run.journal.say(f"iteration {fit.step}: validation AP {ap or 0:.2f}, AP50 {figures['AP50'] or 0:.2f}")
@@ -261,7 +266,7 @@ def _save(run: _Run) -> None:
     fit, folder = run.fit, run.folder / "checkpoints"
     if fit.fabric.is_global_zero:
         progress = TrainingProgress(fit.step, run.elapsed())
-        save_state(folder, fit.model, fit.optimizer, progress, run.identity, fit.recipe.engine.keep)
+        save_state(folder, fit.stored, fit.optimizer, progress, run.identity, fit.recipe.engine.keep)
     fit.fabric.barrier()
     run.saved_at = time.perf_counter()
 
@@ -272,7 +277,7 @@ def _log(run: _Run, values: dict[str, float]) -> None:
     left = (total - step) * run.fit.recipe.engine.batch_size / max(values["images_per_s"], 1e-9)
     terms = "  ".join(f"{k.removeprefix('loss_')} {v:.3f}" for k, v in values.items() if k.startswith("loss_"))
     run.journal.say(
-        f"iteration {step}/{total}  loss {values['loss']:.3f}  {terms}  lr {values['lr']:.3g}  "
+        f"iteration {step}/{total}  loss {values['loss']:.3f}  {terms}{pseudo_words(values)}  lr {values['lr']:.3g}  "
         f"{values['images_per_s']:.1f} img/s  ETA {duration(left)}"
     )
 
@@ -283,6 +288,7 @@ def _describe(run: _Run) -> None:
     content = {
         "source": run.source, "data": run.data.spec, "classes": list(run.data.classes), "image_ids": ids,
         "load_report": report, "starts": to_dict(run.origin.starts),
+        **({} if run.unlabeled is None else {"unlabeled": run.unlabeled.as_json()}),
     }  # fmt: skip
     with disk_errors(run.folder), atomic_file(run.folder / "recipe.yaml") as temporary:
         temporary.write_text(run.fit.recipe.to_yaml(), encoding="utf-8")

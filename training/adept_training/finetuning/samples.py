@@ -1,13 +1,13 @@
 """Training samples: a function of (seed, epoch, index), so that an interrupted run continues exactly.
 
-Legend: C channels, H x W of the image, M objects.
+Legend: C channels, H x W of the image, M objects, K regions to ignore.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,27 +16,32 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from adept_hub.errors import DataError
+from adept_training.finetuning.augment import Target, View, strong_view
+from adept_training.finetuning.paste import paste_objects
 from adept_training.labels.pixels import readable_pixels
-from adept_training.labels.records import LabeledImage, Split
+from adept_training.labels.records import Floats, LabeledImage, Split
 from adept_training.metrics.detections import to_rle
-from adept_training.runtime.workers import check_workers
+from adept_training.runtime.workers import worker_options
 
-Target = dict[str, Tensor]
 #: An image uint8 (C, H, W) in RGB, and its objects.
 Sample = tuple[Tensor, Target]
 
 
 @dataclass(frozen=True)
 class LabeledSamples(Dataset[Sample]):
-    """Images with their objects, flipped at random; crowds and images without objects are left out."""
+    """Images with their objects, augmented at random; crowds and images without objects are left out."""
 
     images: tuple[LabeledImage, ...]
     masks: bool
     flip: float
     seed: int
+    #: As ``engine.augment``.
+    augment: str = "flip_scale"
+    #: Boxes (K, 4) of the left-out objects of each image.
+    ignored: tuple[Floats, ...] = ()
 
     @classmethod
-    def of(cls, split: Split, masks: bool, flip: float, seed: int) -> LabeledSamples:
+    def of(cls, split: Split, masks: bool, flip: float, seed: int, augment: str = "flip_scale") -> LabeledSamples:
         """Select the training samples of a split.
 
         Raises:
@@ -44,30 +49,48 @@ class LabeledSamples(Dataset[Sample]):
         """
         if masks and not split.has_masks:
             raise DataError(f"{split.name} has boxes but no masks.\nTrain a detector of boxes: --detector faster_rcnn")
-        images = []
+        images, ignored = [], []
         for image in split.images:
             keep_M = ~image.crowd_M
             if masks and image.masks is not None:
                 keep_M &= np.array([mask is not None for mask in image.masks], np.bool_)
             if keep_M.any():
                 images.append(image.only(keep_M))
+                ignored.append(image.boxes_M4[~keep_M])
         if not images:
             raise DataError(f"{split.name} has no objects to train on.")
-        return cls(tuple(images), masks, flip, seed)
+        return cls(tuple(images), masks, flip, seed, augment, tuple(ignored))
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, place: tuple[int, int]) -> Sample:
-        """Read the sample of (epoch, index).
+        """Read the sample of (epoch, index); see `__getitems__`."""
+        return self.__getitems__([place])[0]
+
+    def __getitems__(self, places: Sequence[tuple[int, int]]) -> list[Sample]:
+        """Read the samples of a batch's (epoch, index); strong ones have objects of the one before pasted on them.
 
         Raises:
-            DataError: its image cannot be read, or its size differs from that in the annotations.
+            DataError: an image cannot be read, or its size differs from that in the annotations.
         """
-        epoch, index = place
-        image = self.images[index]
-        mirrored = np.random.default_rng([self.seed, epoch, index]).random() < self.flip
+        if self.augment != "strong":
+            return [self._weak(*place) for place in places]
+        views = [self._strong(*place) for place in places]
+        pairs = zip(places, views, [*views[-1:], *views[:-1]], strict=True)
+        pasted = [paste_objects(onto, donor, (self.seed, *place)) for place, onto, donor in pairs]
+        return [(view.pixels_CHW, view.target) for view in pasted]
+
+    def _weak(self, epoch: int, index: int) -> Sample:
+        image, flip = self.images[index], 0.0 if self.augment == "none" else self.flip
+        mirrored = np.random.default_rng([self.seed, epoch, index]).random() < flip
         return _sample(image, readable_pixels(image), bool(mirrored), self.masks)
+
+    def _strong(self, epoch: int, index: int) -> View:
+        image = self.images[index]
+        ignored_K4 = torch.from_numpy(self.ignored[index].astype(np.float32))
+        plain = View(*_sample(image, readable_pixels(image), False, self.masks), ignored_K4)
+        return strong_view(plain, self.flip, (self.seed, epoch, index))
 
 
 def _sample(image: LabeledImage, pixels_HWC: Any, mirrored: bool, with_masks: bool) -> Sample:
@@ -118,16 +141,11 @@ class Batches:
         return epoch, int(np.random.default_rng([self.seed, epoch, 0x5EED]).permutation(self.images)[place])
 
 
-def make_batches(samples: LabeledSamples, batches: Batches, workers: int) -> DataLoader[list[Sample]]:
+def make_batches(samples: Dataset[Any], batches: Batches, workers: int) -> DataLoader[list[Sample]]:
     """Create the loader of lists of samples, in order."""
     return DataLoader(
-        cast("Dataset[Any]", samples),
+        samples,
         batch_sampler=batches,
-        num_workers=check_workers(workers),
+        **worker_options(workers),
         collate_fn=list,
-        worker_init_fn=_one_thread,
     )
-
-
-def _one_thread(_: int) -> None:
-    torch.set_num_threads(1)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adept_hub.errors import ImageDecodeError, ImagesError, MissingExtraError
-from adept_training.images.files import check_bytes, read_file
+from adept_hub.images.files import check_bytes, read_file
 
 PREFIX = "hf-datasets:"
 _GRAMMAR = re.compile(r"(?P<name>[^@:]+)(@(?P<revision>[^@:]+))?(:(?P<split>[^@:]+))?")
@@ -52,6 +52,25 @@ def open_hugging_face(where: str) -> HuggingFaceImages:
     Raises:
         ImagesError: no such dataset, split or image column. MissingExtraError: datasets is not installed.
     """
+    match = _GRAMMAR.fullmatch(where.removeprefix(PREFIX))
+    if match is None:
+        raise ImagesError(f"{where} is not {PREFIX}NAME[@REVISION][:SPLIT], for example {PREFIX}org/photos:train.")
+    split = match["split"] or "train"
+    return images_of(load_dataset(where, match["name"], match["revision"], split), where, split)
+
+
+def load_dataset(where: str, name: str, revision: str | None, split: str | None) -> Any:
+    """Return a ``datasets.Dataset``, or without a split the ``datasets.DatasetDict`` of all.
+
+    Args:
+        where: the user's word, for messages.
+        name: a dataset of the Hub or a folder of ``save_to_disk``.
+        revision: branch, tag or commit on the Hub.
+        split: name of a split.
+
+    Raises:
+        ImagesError: no such dataset or split. MissingExtraError: datasets is not installed.
+    """
     try:
         import datasets
     except ImportError:
@@ -59,18 +78,25 @@ def open_hugging_face(where: str) -> HuggingFaceImages:
 
     if hasattr(datasets.config, _SCRIPTS):  # before version 4, some releases ran a data set's own script without asking
         setattr(datasets.config, _SCRIPTS, False)
-    match = _GRAMMAR.fullmatch(where.removeprefix(PREFIX))
-    if match is None:
-        raise ImagesError(f"{where} is not {PREFIX}NAME[@REVISION][:SPLIT], for example {PREFIX}org/photos:train.")
-    name, revision, split = match["name"], match["revision"], match["split"] or "train"
     try:
-        if Path(name).is_dir() and any(Path(name).glob("dataset*.json")):
-            stored = datasets.load_from_disk(name)
-            dataset = stored[split] if isinstance(stored, datasets.DatasetDict) else stored
-        else:
-            dataset = datasets.load_dataset(name, revision=revision, split=split)
+        if not (Path(name).is_dir() and any(Path(name).glob("dataset*.json"))):
+            return datasets.load_dataset(name, revision=revision, split=split)
+        stored = datasets.load_from_disk(name)
+        if split is None:
+            return stored if isinstance(stored, datasets.DatasetDict) else datasets.DatasetDict(train=stored)
+        return stored[split] if isinstance(stored, datasets.DatasetDict) else stored
     except (OSError, ValueError, KeyError) as error:  # errors of datasets derive from these
         raise ImagesError(f"{where} cannot be opened: {' '.join(str(error).split())[:200]}") from error
+
+
+def images_of(dataset: Any, where: str, split: str) -> HuggingFaceImages:
+    """Return the images of a split, those of its first column of images.
+
+    Raises:
+        ImagesError: it has no such column.
+    """
+    import datasets
+
     columns = [column for column, feature in dataset.features.items() if isinstance(feature, datasets.Image)]
     if not columns:
         raise ImagesError(f"{where} has no image column, only {', '.join(dataset.features)}.")

@@ -13,11 +13,11 @@ from typing import Protocol
 
 from adept_hub.arguments.calls import checked
 from adept_hub.errors import ImageDecodeError, ImagesError
+from adept_hub.images.files import IMAGE_SUFFIXES, check_bytes, key_of, name_of, read_file, search
 from adept_hub.io.archives import read_span, tar_members
 from adept_hub.io.paths import exists, expanded, is_file, what_is
 from adept_hub.io.read import BoundedReader, read_at_most
-from adept_training.images.files import IMAGE_SUFFIXES, check_bytes, key_of, name_of, read_file, search
-from adept_training.images.text import one_line
+from adept_hub.words.text import one_line
 
 _log = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from adept_hub.arguments.calls import checked
 from adept_hub.errors import ImageDecodeError
 from adept_hub.io.paths import resolved
 from adept_training.images import content_hash, decode, read_file, read_file_size
+from adept_training.labels.exports import coco_words
 from adept_training.labels.pixels import file_fault, other_size
 from adept_training.labels.problems import LabelProblem
 from adept_training.labels.records import Data, LabeledImage, Split
@@ -30,19 +31,21 @@ def check_data(specs: str | Path | Sequence[str], *, decode_all: bool = True) ->
     Raises:
         DataError: ``specs`` are not a valid data set.
     """
-    data, problems = read_data(specs)
-    data = check_images(data, problems, decode_all=decode_all)
-    _check_splits(data, problems)
-    return data, problems
+    declared, problems = read_data(specs)
+    sound = check_images(declared, problems, decode_all=decode_all)
+    _check_splits(sound, declared, problems)
+    return sound, problems
 
 
-def _check_splits(data: Data, problems: list[LabelProblem]) -> None:
-    """Report problems of the whole data set after damaged records have been left out."""
+def _check_splits(data: Data, declared: Data, problems: list[LabelProblem]) -> None:
+    """Report problems of the whole data set after damaged records have been left out of what was declared."""
     trained: set[int] = set()
-    for split in data.splits():
+    for split, whole in zip(data.splits(), declared.splits(), strict=True):
         labels = {int(label) for image in split.images for label in image.labels_M[~image.crowd_M]}
         if not split.images:
-            problems.append(LabelProblem("empty-split", split.name, data.spec))
+            words = coco_words(whole)
+            detail = f"the images are elsewhere: {words}" if words else ""
+            problems.append(LabelProblem("empty-split", split.name, data.spec, detail))
         elif not labels:
             problems.append(LabelProblem("no-objects", split.name, data.spec))
         if split is data.train:

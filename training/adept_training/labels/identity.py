@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from adept_training.images.text import is_utf8
+from adept_hub.words.text import is_utf8
 
 #: COCO's image ids are numbers or strings, VOC's are file stems.
 ImageId = int | str

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from adept_hub.errors import DataError, ImageDecodeError
+from adept_hub.words.text import one_line
 from adept_training.images import decode, read_file
-from adept_training.images.text import one_line
 from adept_training.labels.records import LabeledImage
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from adept_training.images.text import one_line
+from adept_hub.words.text import one_line
 
 Severity = Literal["error", "warning"]
 

@@ -1,4 +1,4 @@
-"""Parse ``DATA``, as in every downstream command: ``coco:ANN.json:IMAGES``, ``voc:DIR``, ``yolo:FILE``, or YAML."""
+"""Parse ``DATA``: ``coco:ANN.json:IMAGES``, ``voc:DIR``, ``yolo:FILE``, ``hf-datasets:NAME``, or YAML."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from adept_hub.errors import DataError
 from adept_hub.io.paths import expanded, is_dir, is_file, not_a, resolved, what_is
 from adept_hub.io.read import BoundedReader
 from adept_hub.words.spelling import did_you_mean
+from adept_training.labels.fields import split_fields, split_last
 from adept_training.labels.formats.coco import read_coco
+from adept_training.labels.formats.hugging_face import CocoCopy, copy_splits
 from adept_training.labels.formats.voc import class_names, image_folder, read_voc, set_names
 from adept_training.labels.formats.yolo import read_yolo
 from adept_training.labels.formats.yolo_set import YoloSet, open_yolo
@@ -21,10 +23,11 @@ from adept_training.labels.problems import LabelProblem
 from adept_training.labels.records import Data, Split
 
 HELP = (
-    "coco:ANN.json:IMAGE_DIR (train, then val, then test), voc:DIR[:TRAIN[:VAL[:TEST]]], yolo:data.yaml, or a YAML file"
+    "coco:ANN.json:IMAGE_DIR (train, then val, then test), voc:DIR[:TRAIN[:VAL[:TEST]]], yolo:data.yaml, "
+    "hf-datasets:NAME, or a YAML file"
 )
 _SPLITS = ("train", "val", "test")
-_ONE_SPLIT = "coco:ANN.json:IMAGES, voc:DIR:SET or yolo:data.yaml:SPLIT"
+_ONE_SPLIT = "coco:ANN.json:IMAGES, voc:DIR:SET, yolo:data.yaml:SPLIT or hf-datasets:NAME:SPLIT"
 _FIELDS = (*_SPLITS, "classes")
 
 
@@ -57,7 +60,9 @@ def read_data(specs: str | Path | Sequence[str]) -> tuple[Data, list[LabelProble
     """
     words = [str(specs)] if isinstance(specs, (str, Path)) else [str(word) for word in specs]
     # A path may also contain commas.
-    words = [word for joined in words for word in re.split(r",(?=(?:coco|voc|yolo):)", joined.strip(",")) if word]
+    words = [
+        word for joined in words for word in re.split(r",(?=(?:coco|voc|yolo|hf-datasets):)", joined.strip(",")) if word
+    ]
     if not words:
         raise DataError(f"No data set is given.\nGive {HELP}.")
     sources, classes = _sources(words)
@@ -148,6 +153,8 @@ def _sources(words: list[str]) -> tuple[dict[str, list[Source]], tuple[str, ...]
         return _voc_splits(words[0]), None
     if len(words) == 1 and words[0].startswith("yolo:"):
         return _yolo_splits(words[0]), None
+    if len(words) == 1 and words[0].startswith("hf-datasets:"):
+        return {role: [_copied(copy)] for role, copy in copy_splits(words[0]).items()}, None
     if len(words) == 1 and words[0].lower().endswith((".yaml", ".yml")):
         return _yaml_splits(Path(words[0]))
     if len(words) > 3:
@@ -156,9 +163,16 @@ def _sources(words: list[str]) -> tuple[dict[str, list[Source]], tuple[str, ...]
 
 
 def _one(word: str, base: Path) -> Source:
-    """Parse one split from ``coco:ANN.json:IMAGES``, ``voc:DIR:SET`` or ``yolo:FILE:SPLIT``, relative to ``base``."""
+    """Parse one split: ``coco:ANN.json:IMAGES``, ``voc:DIR:SET``, ``yolo:FILE:SPLIT`` or ``hf-datasets:NAME:SPLIT``.
+
+    Args:
+        word: the split.
+        base: folder that relative paths begin at.
+    """
     form, _, rest = word.partition(":")
-    first, sign, second = rest.rpartition(":")
+    first, sign, second = split_last(rest)
+    if form == "coco" and not sign:  # a:/images has a file whose name is one letter, not a drive
+        first, sign, second = rest.rpartition(":")
     if form == "coco" and sign:
         annotations, folder = base / expanded(first, DataError), base / expanded(second, DataError)
         if not is_file(annotations):
@@ -181,9 +195,15 @@ def _one(word: str, base: Path) -> Source:
     if form == "yolo":
         splits = ", ".join(open_yolo(base / expanded(rest, DataError)).locations)
         raise DataError(f"{word!r} is needed for one split here.\nWrite {word}:SPLIT. Its splits: {splits}.")
+    if form == "hf-datasets" and sign:
+        return _copied(copy_splits(word)["train"])
     if form == "hf-datasets":
-        raise DataError(f"{word!r}: of hf-datasets only the images are read, not their labels.\nGive {HELP}.")
+        raise DataError(f"{word!r} is needed for one split here.\nWrite {word}:SPLIT.")
     raise DataError(f"{word!r} is not a labeled data set.\nGive {HELP}.")
+
+
+def _copied(copy: CocoCopy) -> Source:
+    return Source(copy.word, copy.images, copy.annotations)
 
 
 def _yolo_source(yolo: YoloSet, split: str) -> Source:
@@ -209,7 +229,7 @@ def _yolo_splits(word: str) -> dict[str, list[Source]]:
 
 
 def _voc_splits(word: str) -> dict[str, list[Source]]:
-    place, *selected_sets = word.removeprefix("voc:").split(":")
+    place, *selected_sets = split_fields(word.removeprefix("voc:"))
     folder = expanded(place, DataError)
     names = set_names(folder)
     if not names:
@@ -225,14 +245,17 @@ def _voc_splits(word: str) -> dict[str, list[Source]]:
             roles = {"train": "trainval"} | {name: name for name in ("test",) if name in names}
     if "train" not in roles:  # so as not to train on the test set
         set_list = ", ".join(names[:8])
-        raise DataError(f"{folder} has no set named train or trainval, only {set_list}.\nWrite voc:DIR:TRAIN:VAL.")
+        words = f"voc:{folder}:{names[0]}" if len(names) == 1 else "voc:DIR:TRAIN:VAL"
+        raise DataError(f"{folder} has no set named train or trainval, only {set_list}.\nWrite {words}")
     return {split: [_one(f"voc:{folder}:{name}", Path())] for split, name in roles.items()}
 
 
 def _yaml_splits(path: Path) -> tuple[dict[str, list[Source]], tuple[str, ...] | None]:
     content: Any = BoundedReader(DataError).yaml(path)
     fields = f"train, val, test (each {_ONE_SPLIT}), classes"
-    ours = isinstance(content, dict) and str(content.get("train")).startswith(("coco:", "voc:", "yolo:"))
+    ours = isinstance(content, dict) and str(content.get("train")).startswith(
+        ("coco:", "voc:", "yolo:", "hf-datasets:")
+    )
     if isinstance(content, dict) and not ours and content.keys() & {"names", "nc"}:
         raise DataError(f"{path} is a data.yaml of YOLO's labels.\nWrite yolo:{path}")
     if isinstance(content, dict) and (unknown := sorted(map(str, set(content) - {*_FIELDS}))):

@@ -5,6 +5,7 @@ Legend: N images, K boxes per image, L levels, D dimensions, S sets of boxes on 
 
 from __future__ import annotations
 
+import copy
 from typing import NamedTuple
 
 import torch
@@ -18,7 +19,7 @@ from adept_training.method.contrast import correspondence, feature_spread, pair_
 from adept_training.method.infonce import Entries, Queue, infonce, share_of_image
 from adept_training.method.levels import assign_levels, pool_assigned, pool_everywhere
 from adept_training.method.model import PretrainModel, StepOutput, summed
-from adept_training.method.networks import Network, make_target
+from adept_training.method.networks import Network, Teacher, make_target
 from adept_training.method.proposals import carry, join, propose
 from adept_training.method.prototypes import swapped_prediction
 from adept_training.method.recipe import MethodRecipe
@@ -59,8 +60,13 @@ class Adept(PretrainModel):
         self.sizes = sizes
         width = spec.stage_channels[-1] if recipe.name == "byol" else spec.head_fc_channels
         self.online = Network(spec, recipe.projector_hidden, recipe.projection, width, norm=recipe.projector_norm)
-        if recipe.contrasts:
-            self.target = make_target(self.online)
+        self.teacher: Teacher | None = None
+        if recipe.has_target:
+            self.target = make_target(self.online, self.frozen())
+        elif recipe.contrasts:
+            own = self.online.parts.backbone
+            backbone = own if recipe.freeze == "backbone" else copy.deepcopy(own)
+            self.teacher = Teacher(backbone, sum(spec.stage_channels[2:]), recipe.projection)
         else:
             # Separate training: only the RPN is trained; running statistics must not change either (see train()).
             self.online.requires_grad_(False)
@@ -71,21 +77,32 @@ class Adept(PretrainModel):
         self.queue = Queue(recipe.queue, recipe.projection) if recipe.queue and recipe.contrasts else None
         for part in set(PARTS) - set(recipe.parts):
             getattr(self.online.parts, part).requires_grad_(False)
+        for module in self.frozen():
+            module.requires_grad_(False)
 
-    def train(self, mode: bool = True) -> Adept:
-        """Set training mode, except that separate training leaves every norm in evaluation mode."""
-        super().train(mode)
-        if not self.recipe.contrasts:
-            self.online.eval()
-        return self
+    def keep_start(self) -> None:
+        """Copy the backbone of the start, once it is loaded, into a teacher that does not share it."""
+        if self.teacher is not None:
+            self.teacher.backbone.load_state_dict(self.online.parts.backbone.state_dict())
+
+    @torch.no_grad()
+    def teacher_features(self, batch: Batch) -> Tensor:
+        """Return the teacher's features (B, D) of the boxes of V1, before whitening."""
+        assert self.teacher is not None
+        boxes, image = batch.boxes1_S[0], self._images(batch)[0]
+        features_NKD = self.teacher.features(self.teacher.stages(image), boxes.boxes_NK4, self.sizes[0])
+        return features_NKD[boxes.real_NK]
+
+    def _images(self, batch: Batch) -> list[Tensor]:
+        return [
+            apply_colors(pixels, view.colors, self.preprocessing, view.plan or None)
+            for pixels, view in zip(view_pixels(batch, self.sizes), batch.views, strict=True)
+        ]
 
     def forward(self, sealed: Batch | Sealed[Batch]) -> StepOutput:
         """Compute the losses of one batch; the target must have been updated before (as in SoCo)."""
         batch = sealed.batch if isinstance(sealed, Sealed) else sealed
-        images = [
-            apply_colors(pixels, view.colors, self.preprocessing, view.plan or None)
-            for pixels, view in zip(view_pixels(batch, self.sizes), batch.views, strict=True)
-        ]
+        images = self._images(batch)
         if not self.recipe.contrasts:
             with torch.no_grad():
                 pyramids = [self.online.parts.pyramid(x) for x in images[: self.rpn_views]]
@@ -94,12 +111,16 @@ class Adept(PretrainModel):
             return self._image_level(images, batch)
         sets = [batch.boxes1_S, (batch.boxes2,), (batch.boxes3,)]
         # The target first if possible: its pass is over before the online network's feature maps must be kept.
-        goals = self._goals(images, sets) if self.recipe.boxes == "ss" else None
-        pyramids = [self.online.parts.pyramid(x) for x in images]
+        # A frozen backbone is the same module in both networks, so that one pass serves both.
+        parts, stages = self.online.parts, None
+        if self.recipe.freeze == "backbone":
+            stages = [parts.stages(x) for x in images]
+        goals = self._goals(images, sets, stages) if self.recipe.boxes == "ss" else None
+        pyramids = [parts.pyramid(x) for x in images] if stages is None else [parts.merge(maps) for maps in stages]
         outputs = self._rpn_outputs(pyramids) if self.recipe.trains_rpn else []
         if goals is None:
             sets = self._joined_sets(batch, outputs[0])
-            goals = self._goals(images, sets)
+            goals = self._goals(images, sets, stages)
         predicted = self._embed(self.online, pyramids, sets)
         terms, stats = self._contrast_terms(predicted, goals, batch), _watch(predicted, goals)
         if self.recipe.trains_rpn:
@@ -126,17 +147,34 @@ class Adept(PretrainModel):
         return 1 if self.recipe.rpn.views == "v1" else 3
 
     @torch.no_grad()
-    def _goals(self, images: list[Tensor], sets: list[tuple[BoxBatch, ...]]) -> list[list[Embedded]]:
+    def _goals(
+        self, images: list[Tensor], sets: list[tuple[BoxBatch, ...]], stages: list[list[Tensor]] | None = None
+    ) -> list[list[Embedded]]:
         """Compute the target's embeddings, view by view so that only one pyramid is in memory, or by size.
 
         The views of one size can share a pass: fewer and larger operations, and its norms' statistics are of both.
+
+        Args:
+            images: normalized, (N, 3, side, side) per view.
+            sets: boxes per view.
+            stages: C2-C5 per view if the backbone is frozen.
         """
+        if (teacher := self.teacher) is not None:
+            stages = [teacher.stages(x) for x in images] if stages is None else stages
+            return [
+                [Embedded(teacher.targets(feats, b.boxes_NK4, size), b.ids_NK, b.boxes_NK4) for b in of_view]
+                for feats, of_view, size in zip(stages, sets, self.sizes, strict=True)
+            ]
         together = [[0], [1], [2]]
         if self.recipe.target_pass == "by_size":
             together = [[i for i, size in enumerate(self.sizes) if size == side] for side in dict.fromkeys(self.sizes)]
         goals: dict[int, list[Embedded]] = {}
         for views in together:
-            feats = self.target.parts.pyramid(_stacked([images[i] for i in views]))
+            if stages is None:
+                feats = self.target.parts.pyramid(_stacked([images[i] for i in views]))
+            else:
+                levels = zip(*(stages[i] for i in views), strict=True)
+                feats = self.target.parts.merge([_stacked(list(maps)) for maps in levels])
             for place, i in enumerate(views):
                 rows = slice(place * len(images[i]), (place + 1) * len(images[i]))
                 maps = [feat[rows] for feat in feats]

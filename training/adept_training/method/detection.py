@@ -79,6 +79,8 @@ class Detection(PretrainModel):
         super().__init__(spec, recipe, preprocessing)
         self.side = side
         self.online = DetectorNetwork(spec, recipe.detection.pseudo_classes)
+        for module in self.frozen():
+            module.requires_grad_(False)
         self.register_buffer("classes_IK", torch.zeros(images, boxes, dtype=torch.uint8))
 
     def forward(self, sealed: DetectorBatch | Sealed[DetectorBatch]) -> StepOutput:

@@ -34,6 +34,20 @@ class PretrainModel(nn.Module):
         #: Whether the warm-up of the learning rate is over; the training loop sets it.
         self.warm = False
 
+    def frozen(self) -> list[nn.Module]:
+        """Return the modules that stay as they are in the start; the target shares those of `MethodRecipe.freeze`."""
+        return [self.online.parts.get_submodule(path) for path in self.recipe.frozen]
+
+    def keep_start(self) -> None:
+        """Copy what stays of a start while its tensors are trained; called once they are loaded."""
+
+    def train(self, mode: bool = True) -> PretrainModel:
+        """Set training mode, except that frozen modules stay in evaluation mode: their statistics must not change."""
+        super().train(mode)
+        for module in self.frozen():
+            module.eval()
+        return self
+
 
 def summed(terms: dict[str, Tensor], stats: dict[str, Tensor]) -> StepOutput:
     """Return the output of a step whose loss is the sum of its terms."""

@@ -26,7 +26,10 @@ def run_momentum(steps: float) -> float:
 
 @torch.no_grad()
 def update_target(target: PartsNetwork, online: PartsNetwork, momentum: float) -> None:
-    """Set target = momentum x target + (1 - momentum) x online, parameters only, in one call over all tensors."""
+    """Set target = momentum x target + (1 - momentum) x online, parameters only, in one call over all tensors.
+
+    Frozen parameters, which both networks share, are left alone.
+    """
     theirs = dict(online.named_parameters())
-    pairs = [(mine, theirs[name]) for name, mine in target.named_parameters()]
+    pairs = [(mine, theirs[name]) for name, mine in target.named_parameters() if mine is not theirs[name]]
     torch._foreach_lerp_([mine for mine, _ in pairs], [other for _, other in pairs], 1 - momentum)

@@ -32,6 +32,12 @@ class MethodRecipe:
 
     #: The method: ADePT (joint or separate), SoCo, BYOL on whole images, or detection of pseudo-labeled boxes.
     name: Literal["adept_joint", "adept_separate", "soco", "byol", "detection"] = "adept_joint"
+    #: What stays as it is in the start (``--init``), norms in evaluation mode: nothing, the first convolution and its
+    #: norm, or the whole backbone, which then runs once per step for both networks.
+    freeze: Literal["none", "stem", "backbone"] = "none"
+    #: Targets of the contrast. ``ema``: the moving average of the online network, as in BYOL. ``frozen``: whitened C4
+    #: and C5 of a box in the start (``--init``), which never changes: it needs no momentum and cannot collapse.
+    teacher: Literal["ema", "frozen"] = "ema"
     #: Boxes are pooled at their own level only, or at all of them with the loss masked (SoCo's code).
     head_mode: Literal["assigned", "all_levels"] = "assigned"
     #: Table 4: boxes of the contrast are selective search's, or the RPN's own best join them (unstable).
@@ -86,9 +92,26 @@ class MethodRecipe:
         return self.name not in ("adept_separate", "detection")
 
     @property
+    def has_target(self) -> bool:
+        """Return whether there is a target network, the moving average of the online one."""
+        return self.contrasts and self.teacher == "ema"
+
+    @property
+    def needs_start(self) -> bool:
+        """Return whether random values cannot take the place of a start."""
+        return bool(self.frozen) or self.teacher == "frozen"
+
+    @property
     def freezes(self) -> bool:
         """Return whether all parts but the RPN stay as they are in the start."""
         return self.name == "adept_separate"
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """Paths of the modules, within the detector's parts, that stay as they are in the start."""
+        if self.freezes:
+            return ("backbone", "fpn", "head")
+        return {"none": (), "stem": ("backbone.conv1", "backbone.bn1"), "backbone": ("backbone",)}[self.freeze]
 
     @property
     def parts(self) -> tuple[str, ...]:

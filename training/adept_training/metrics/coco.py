@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from adept_hub.detectors.detections import Detections
 from adept_training.labels.records import Bools, Floats, Ints, LabeledImage, Split
 from adept_training.metrics.coco_matching import (
     AREAS_A2,
@@ -29,7 +30,7 @@ from adept_training.metrics.coco_matching import (
     outside,
     xywh,
 )
-from adept_training.metrics.detections import Detections, Found, object_rle
+from adept_training.metrics.detections import Found, object_rle
 
 _LIMITS = (1, 10, 100)
 

@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from adept_hub.detectors.detections import Detections
 from adept_hub.errors import DataError
 from adept_hub.io.read import MAX_ANNOTATIONS, BoundedReader
 from adept_training.labels.identity import ImageId, ImageKey, Part, read_id
 from adept_training.labels.masks import mask_fault
 from adept_training.labels.part_files import pair_files, write_files
 from adept_training.labels.records import LabeledImage, Split
-from adept_training.metrics.detections import Detections, Found, to_rle
+from adept_training.metrics.detections import Found, to_rle
 
 #: Score, xyxy box, label and RLE.
 _Entry = tuple[float, tuple[float, ...], int, dict[str, Any]]

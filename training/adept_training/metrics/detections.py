@@ -1,38 +1,15 @@
-"""Detections of a detector.
-
-Legend: D detections of one image, best first.
-"""
+"""Detections by image, and objects as COCO's masks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from pycocotools import mask as mask_api
 
+from adept_hub.detectors.detections import Detections
 from adept_training.labels.identity import ImageKey
-from adept_training.labels.records import Floats, Ints, LabeledImage
-
-
-@dataclass(frozen=True)
-class Detections:
-    """Boxes float64 xyxy in pixels of the image, continuous; labels from 1; masks as COCO RLE of the image's size."""
-
-    boxes_D4: Floats
-    scores_D: Floats
-    labels_D: Ints
-    masks: tuple[dict[str, Any], ...] | None = None
-
-    @classmethod
-    def none(cls) -> Detections:
-        """Return zero detections."""
-        return cls(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))
-
-    def __len__(self) -> int:
-        return len(self.scores_D)
-
+from adept_training.labels.records import LabeledImage
 
 #: Detections by image.
 Found = Mapping[ImageKey, Detections]

@@ -9,10 +9,11 @@ from typing import Any
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from adept_hub.arguments.calls import checked
+from adept_hub.detectors.detections import Detections
 from adept_training.labels.identity import ImageKey
 from adept_training.labels.records import Split
 from adept_training.metrics.coco import CocoMetrics, coco_metrics
-from adept_training.metrics.detections import Detections, Found
+from adept_training.metrics.detections import Found
 from adept_training.metrics.nothing_learned import found_nothing
 from adept_training.metrics.predict import predict_each
 from adept_training.metrics.recall import RecallMeter

@@ -8,24 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from pycocotools import mask as mask_api
-from torch import Tensor
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.transform import resize_boxes
 
+from adept_hub.detectors.detections import Detections, as_detections
 from adept_training.labels.identity import ImageKey
 from adept_training.labels.pixels import readable_pixels
 from adept_training.labels.records import LabeledImage, Split
-from adept_training.metrics.detections import Detections
 from adept_training.runtime.progress import track
 
 #: Proposals per image that are kept for AR@1000.
 PROPOSALS = 1000
-_MASK_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -72,6 +68,13 @@ def predict_each(model: GeneralizedRCNN, split: Split, *, heads: bool = True) ->
             yield _predict_image(model, image, limit if heads else None)
 
 
+def predict_one(model: GeneralizedRCNN, image: LabeledImage) -> ModelOutput:
+    """Return the output for one image, with the heads; raises as `predict_each`."""
+    model.eval()
+    with _more_proposals(model) as limit:
+        return _predict_image(model, image, limit)
+
+
 @torch.inference_mode()
 def _predict_image(model: GeneralizedRCNN, image: LabeledImage, limit: int | None) -> ModelOutput:
     """Predict one image; the heads see the best ``limit`` proposals, or are not run."""
@@ -104,13 +107,3 @@ def _more_proposals(model: GeneralizedRCNN) -> Iterator[int]:
     finally:
         for limit, values in zip(limits, before, strict=True):
             limit.update(values)
-
-
-def as_detections(boxes_D4: Tensor, scores_D: Tensor, labels_D: Tensor, masks_D1HW: Tensor | None = None) -> Detections:
-    masks: tuple[dict[str, Any], ...] | None = None
-    if masks_D1HW is not None:
-        pixels_DHW = (masks_D1HW[:, 0] > _MASK_THRESHOLD).to(torch.uint8).cpu().numpy()
-        masks = tuple(dict(mask_api.encode(np.asfortranarray(mask_HW))) for mask_HW in pixels_DHW)
-    return Detections(
-        boxes_D4.double().cpu().numpy(), scores_D.double().cpu().numpy(), labels_D.to(torch.int64).cpu().numpy(), masks
-    )

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from adept_hub.detectors.detections import Detections
 from adept_training.labels.records import Floats, LabeledImage, Split
 from adept_training.metrics.coco_matching import AREAS_A2, COUNTED, IOUS_T, coco_iou, match, outside, xywh
-from adept_training.metrics.detections import Detections, Found
+from adept_training.metrics.detections import Found
 
 LIMITS = (1, 10, 100, 1000)
 

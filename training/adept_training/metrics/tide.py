@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from adept_hub.detectors.detections import Detections
 from adept_training.labels.identity import ImageKey
 from adept_training.labels.records import LabeledImage, Split
-from adept_training.metrics.detections import Detections, Found
+from adept_training.metrics.detections import Found
 from adept_training.metrics.voc import box_iou
 
 MAIN = ("Cls", "Loc", "Both", "Dupe", "Bkg", "Miss")

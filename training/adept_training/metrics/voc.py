@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from adept_hub.detectors.detections import Detections
 from adept_training.labels.records import Floats, LabeledImage, Split
-from adept_training.metrics.detections import Detections, Found
+from adept_training.metrics.detections import Found
 
 
 def voc_metrics(split: Split, found: Found, iou: float = 0.5) -> dict[str, dict[str, float]]:

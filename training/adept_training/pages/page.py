@@ -5,37 +5,35 @@ from __future__ import annotations
 import base64
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from adept_hub.io.write import atomic_file
+from adept_training.pages.style import STYLE
 
 #: Green, gray, amber and red.
 Tone = Literal["good", "neutral", "caution", "bad"]
 
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1f2328; --dim: #667085; --paper: #fcfcfa; --line: #d9dce1; --wash: #f1f3f0; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e8e6e1; --dim: #9aa1ab; --paper: #17191c; --line: #363b42; --wash: #202429; }
-  svg { background: #fcfcfa; border-radius: 6px; }
-}
-body { font: 15px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-       max-width: 68rem; margin: 2rem auto; padding: 0 1.2rem; }
-h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-p.dim, figcaption { color: var(--dim); }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; display: block; overflow-x: auto; }
-th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child, td:first-child, .words { text-align: left; } th { color: var(--dim); font-weight: 600; }
-figure { display: inline-block; margin: .4rem .8rem .8rem 0; max-width: 100%; vertical-align: top; }
-figure img, svg { max-width: 100%; height: auto; } figcaption { font-size: .85rem; max-width: 24rem; }
-.verdict { background: var(--wash); border-left: 4px solid #8a94a3; padding: .7rem 1rem; }
-.verdict.good { border-color: #2f7d5b; } .verdict.caution { border-color: #c98a1b; background: #c98a1b1f; }
-.verdict.bad { border-color: #c0392b; background: #c0392b1f; }
-pre { background: var(--wash); padding: .7rem 1rem; overflow-x: auto; }
-"""
-
 _WORD = re.compile(r"[^\W\d_]{3}")
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A plot with its explanation.
+
+    Attributes:
+        unit: of the y axis, in words.
+        good: a sentence on what a good curve looks like.
+        svg: an SVG element of `adept_training.pages.plotting`.
+    """
+
+    title: str
+    unit: str
+    good: str
+    svg: str
 
 
 class Page:
@@ -56,8 +54,10 @@ class Page:
         mark = f' class="{kind}"' if kind else ""
         self._parts.append(f"<p{mark}>{html.escape(text)}</p>")
 
-    def verdict(self, text: str, tone: Tone = "neutral") -> None:
-        """Add a box with the conclusion of the page; only ``good`` is green."""
+    def verdict(self, text: str, tone: Tone = "neutral", title: str = "") -> None:
+        """Add a box with the conclusion of the page, under a title of a few words; only ``good`` is green."""
+        if title:
+            self._parts.append(f'<p class="headline {tone}">{html.escape(title)}</p>')
         self._parts.append(f'<p class="verdict {tone}">{html.escape(text)}</p>')
 
     def items(self, texts: Sequence[str]) -> None:
@@ -70,10 +70,18 @@ class Page:
 
     def folded(self, title: str, text: str) -> None:
         """Add a long text that opens when its title is clicked."""
-        self._parts.append(f"<details><summary>{html.escape(title)}</summary><pre>{html.escape(text)}</pre></details>")
+        with self.fold(title):
+            self.code(text)
+
+    @contextmanager
+    def fold(self, title: str) -> Iterator[None]:
+        """Fold what is added inside; it opens when the title is clicked."""
+        self._parts.append(f"<details><summary>{html.escape(title)}</summary>")
+        yield
+        self._parts.append("</details>")
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Add a table: numbers aligned right, columns of words left."""
+        """Add a table: numbers aligned right, columns of words left. On narrow screens it scrolls sideways."""
         words = [all(_WORD.search(cell) for cell in column) for column in zip(*rows, strict=True)] or [False] * len(
             head
         )
@@ -85,6 +93,34 @@ class Page:
         cells = line("th", head)
         body = "".join(f"<tr>{line('td', row)}</tr>" for row in rows)
         self._parts.append(f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>")
+
+    def cards(self, head: Sequence[str], rows: Sequence[tuple[str, str, Sequence[str]]]) -> None:
+        """Add a table whose rows become cards on narrow screens.
+
+        Args:
+            head: name of the first column, and of the others.
+            rows: name and explanation of each row, and its cells.
+        """
+        lines = []
+        for name, meaning, cells in rows:
+            first = f'<th scope="row">{html.escape(name)}<span>{html.escape(meaning)}</span></th>'
+            lines.append(first + "".join(
+                f'<td data-head="{html.escape(title)}">{html.escape(cell)}</td>'
+                for title, cell in zip(head[1:], cells, strict=True)
+            ))  # fmt: skip
+        heads = "".join(f"<th>{html.escape(title)}</th>" for title in head)
+        body = "".join(f"<tr>{line}</tr>" for line in lines)
+        self._parts.append(f'<table class="cards"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>')
+
+    def charts(self, charts: Sequence[Chart]) -> None:
+        """Add plots in a grid of as many columns as fit."""
+        figures = []
+        for chart in charts:
+            title = html.escape(chart.title)
+            svg = chart.svg.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
+            words = f"<b>{title}</b> <i>{html.escape(chart.unit)}</i><br>{html.escape(chart.good)}"
+            figures.append(f'<figure class="chart"><figcaption>{words}</figcaption>{svg}</figure>')
+        self._parts.append(f'<div class="charts">{"".join(figures)}</div>')
 
     def drawing(self, svg: str) -> None:
         """Add an SVG element of `adept_training.pages.plotting`."""
@@ -106,7 +142,7 @@ class Page:
         """
         content = (
             f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(self._title)}</title>'
-            f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n<body>\n'
+            f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>\n<body>\n'
             + "\n".join(self._parts)
             + "\n</body></html>\n"
         )

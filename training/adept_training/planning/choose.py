@@ -95,6 +95,11 @@ def candidates(
     found: list[Candidate] = []
     for name in names:
         base = load_recipe(name, settings)
+        if base.engine.max_steps is not None:
+            raise RecipeError(
+                f"engine.max_steps is {base.engine.max_steps}, but a plan chooses how many steps to take.\n"
+                "Leave it out: --set engine.max_steps=null"
+            )
         training = images - held_out_count(images, base.data.held_out)
         for side in sides_of(base, image_side, settings):
             for batch in batches_of(base, training, machine, settings):
@@ -106,7 +111,7 @@ def candidates(
 def own_recipes() -> list[str]:
     """Return the bundled recipes for your own images that can start without weights."""
     loaded = {name: load_recipe(name) for name in recipe_names()}
-    return [name for name, one in loaded.items() if one.export.tag == OWN and one.method.name != "adept_separate"]
+    return [name for name, one in loaded.items() if one.export.tag == OWN and not one.method.needs_start]
 
 
 def sides_of(recipe: Recipe, image_side: float, settings: Sequence[str] = ()) -> list[int]:

@@ -10,7 +10,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from adept_training.predicting.detections import ImageDetections
+from adept_hub.detectors.image_detections import ImageDetections
 
 
 def as_coco(results: Sequence[ImageDetections], classes: Sequence[str]) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from adept_hub.errors import ImagesError
+from adept_hub.images.files import IMAGE_SUFFIXES, key_of
 from adept_hub.io.paths import expanded, is_file
 from adept_training.images import ImageSource, open_images
-from adept_training.images.files import IMAGE_SUFFIXES, key_of
 from adept_training.images.sources import FileImages
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
-import os
+import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,17 +15,18 @@ from typing import TextIO
 import numpy as np
 from PIL import Image
 
+from adept_hub.detectors.draw import beside
+from adept_hub.detectors.image_detections import ImageDetections
+from adept_hub.detectors.predictor import Pixels, Predictor
 from adept_hub.errors import ImageDecodeError, ImagesError, OutputExistsError
+from adept_hub.images.files import name_of
 from adept_hub.io.folder_lock import LOCK, OWNER
 from adept_hub.io.write import atomic_file
+from adept_hub.words.text import one_line
 from adept_training.images import ImageSource, decode
-from adept_training.images.files import name_of
-from adept_training.images.text import one_line
 from adept_training.pages.page import Page
-from adept_training.predicting.detections import ImageDetections
-from adept_training.predicting.draw import beside
 from adept_training.predicting.formats import as_coco, as_yolo, csv_head, csv_rows
-from adept_training.predicting.predictor import Pixels, Predictor
+from adept_training.predicting.pseudo import PSEUDO, PseudoLabels
 from adept_training.runtime.progress import progress_bar
 
 FORMATS = ("pictures", "coco", "yolo", "csv")
@@ -42,6 +43,8 @@ class PredictOptions:
     most: int | None = None
     batch_size: int = 1
     formats: tuple[str, ...] = FORMATS
+    #: Labels for a second round of training, written as pseudo.json.
+    pseudo: PseudoLabels | None = None
 
 
 @dataclass
@@ -127,10 +130,11 @@ def safe_names(keys: Sequence[str]) -> dict[str, str]:
 
     Keys of a list may be absolute or begin with ``..``; they are then named from their common folder.
     """
-    paths = [PurePosixPath(os.path.normpath(name_of(key))) for key in keys]
+    paths = [PurePosixPath(posixpath.normpath(_without_colon(name_of(key)))) for key in keys]
     if any(path.parts[0] in ("/", "//", "..") for path in paths):
-        paths = [PurePosixPath(os.path.normpath(Path.cwd() / path)) for path in paths]
-        common = os.path.commonpath([path.parent for path in paths])
+        here = _without_colon(Path.cwd().as_posix())
+        paths = [PurePosixPath(posixpath.normpath(posixpath.join(here, path))) for path in paths]
+        common = posixpath.commonpath([path.parent for path in paths])
         paths = [path.relative_to(common) for path in paths]
     names: dict[str, str] = {}
     taken: set[str] = set()
@@ -140,6 +144,11 @@ def safe_names(keys: Sequence[str]) -> dict[str, str]:
         taken.add(name)
         names[key] = name
     return names
+
+
+def _without_colon(path: str) -> str:
+    """Return ``C:/images/a.png`` as ``/C/images/a.png``, which has a place below any folder."""
+    return f"/{path[0]}{path[2:]}" if re.match(r"[A-Za-z]:[\\/]", path) else path
 
 
 def _readable(source: ImageSource, done: Predicted) -> Iterator[tuple[str, Pixels]]:
@@ -174,6 +183,8 @@ def _write_files(
     texts: dict[str, str] = {}
     if "coco" in options.formats:
         texts["detections.json"] = json.dumps(as_coco(results, predictor.classes)) + "\n"
+    if options.pseudo is not None:
+        texts[PSEUDO] = json.dumps(options.pseudo.content(results, predictor)) + "\n"
     if "csv" in options.formats:
         texts["detections.csv"] = csv_head() + "".join(map(csv_rows, results))
     if "yolo" in options.formats:

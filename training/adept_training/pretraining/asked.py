@@ -21,8 +21,12 @@ class Asked:
     trackers: tuple[str, ...] = ()
     #: Draw RUN/preview.png before the first step.
     preview: bool = False
+    #: The device, for one process alone; ``auto`` for the launcher's processes.
+    device: str = "auto"
     #: Write RUN/report.html when the run ends in any way.
     report: bool = True
+    #: Project that wrote the file ``init``; None: recognized.
+    layout: str | None = None
 
     def start(self, folder: Path, *more: str) -> str:
         """Return the command that starts a run in ``folder``, with ``more`` options."""
@@ -42,9 +46,10 @@ class Asked:
 
     def _words(self, out: Path, proposals: str | None, *more: str) -> str:
         words = ["adept", "pretrain", "--images", self.images, "--out", str(out)]
-        for option, value in (("--proposals", proposals), ("--init", self.init)):
+        for option, value in (("--proposals", proposals), ("--init", self.init), ("--layout", self.layout)):
             words += [option, value] if value is not None else []
         words += [word for name in self.trackers for word in ("--track", name)]
+        words += ["--device", self.device] if self.device != "auto" else []
         return shlex.join([*words, *more])
 
 

@@ -36,7 +36,7 @@ def compile_networks(
         RecipeError: this machine cannot compile.
     """
     _require_compiler(device, processes, backend)
-    networks = [model.online, model.target] if model.recipe.contrasts else [model.online]
+    networks = [model.online, model.target] if model.recipe.has_target else [model.online]
     for network in networks:
         for part in _parts(network):
             part.compile(backend=backend, dynamic=False, mode=mode)

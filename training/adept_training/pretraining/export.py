@@ -20,7 +20,7 @@ from adept_training.pretraining.recipe import Recipe
 
 def exported_tensors(model: PretrainModel, network: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Return canonical tensors and parts. The RPN is always the online one: the target has none."""
-    source = model.target if network == "target" and model.recipe.contrasts else model.online
+    source = model.target if network == "target" and model.recipe.has_target else model.online
     parts = model.recipe.parts
     state: dict[str, Tensor] = {}
     for part in parts:
@@ -58,7 +58,7 @@ def export_model(
         data=recipe.export.data,
         images=images,
         epochs=round(epochs, 3),
-        exported_network=recipe.export.network if model.recipe.contrasts else "online",
+        exported_network=recipe.export.network if model.recipe.has_target else "online",
         proposals=proposals,
         recipe=to_dict(recipe),
         recipe_sha256=recipe.sha256(),

@@ -112,10 +112,10 @@ def make_optimizer(model: nn.Module, recipe: OptimizerRecipe, batch_size: int) -
 
 
 def _scale(name: str, recipe: OptimizerRecipe) -> float:
-    words = name.split(".")
-    if "predictor" in words:
-        return recipe.predictor_lr_scale
-    return recipe.detector_lr_scale if "parts" in words and "rpn" not in words else 1.0
+    """Return the multiple of the rate of a parameter: that of its detector part, of projector or predictor, or 1."""
+    words = name.removeprefix("online.").removeprefix("parts.").split(".")
+    scale: float = getattr(recipe.lr_scale, words[0], 1.0)
+    return scale
 
 
 def lr_at(step: int, peak: float, warmup: int, total: int, start: float, final: float) -> float:

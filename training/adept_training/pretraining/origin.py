@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 import os
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,23 +15,21 @@ from adept_hub.checkpoint.folder import read_config, read_tensors
 from adept_hub.checkpoint.licenses import inherit, is_stated
 from adept_hub.errors import RecipeError, ResumeError
 from adept_hub.io.read import BoundedReader
-from adept_hub.io.schema import from_dict, to_dict
+from adept_hub.io.schema import field_paths, from_dict, to_dict
 from adept_hub.io.write import atomic_file
+from adept_hub.load_report import LoadReport, PartReport
+from adept_hub.models.contract import part_of
+from adept_hub.models.determined import determines
 from adept_hub.registry.training import training_command
-from adept_hub.spec import CheckpointConfig, Preprocessing, Start
+from adept_hub.spec import CheckpointConfig, DetectorSpec, Preprocessing, Start
 from adept_training.method.model import PretrainModel
 from adept_training.method.recipe import MethodRecipe
 from adept_training.pretraining.recipe import Recipe
-from adept_training.runtime.recipe_files import flatten
 
 START = "start.json"
 
-#: Parts of a start that each setting of the architecture determines.
-_DETERMINED_BY = {
-    "depth": ("backbone", "fpn"), "norm": ("backbone", "fpn", "head"), "fpn_channels": ("fpn", "rpn", "head"),
-    "head_conv_channels": ("head",), "head_fc_channels": ("head",), "levels.upper": ("fpn", "head"),
-    "anchors.sizes": ("rpn",), "anchors.ratios": ("rpn",),
-}  # fmt: skip
+#: Settings of pre-training's own, whatever the start was trained with.
+_OWN = ("anchors.generator", "pooling")
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class PretrainStart:
     labeled: bool = False
     #: Share of random values in what the target network starts from; None: a start that does not record it.
     random_share: float | None = 1.0
+    #: The same share of the start itself, which its frozen modules keep.
+    start_random_share: float | None = None
 
     def licensed(self, recipe: Recipe) -> Recipe:
         """Return the recipe with the license of the resulting weights."""
@@ -69,7 +72,7 @@ def open_pretrain_start(
         relicense: claim the right to grant a license that may be less restrictive.
 
     Raises:
-        RecipeError: separate training without a start or with one that lacks a part; another architecture.
+        RecipeError: frozen parts without a start or with one that lacks them; another architecture.
         LicenseError: the license is more permissive than the start's.
         ResumeError: ``init`` is not what the run started from, or the run did not record it.
     """
@@ -86,6 +89,13 @@ def open_pretrain_start(
                 "adept_separate trains an RPN on a backbone, FPN and head that are pre-trained already.\n"
                 "Give them: --init SOURCE, such as the --out of a run with --method soco of the same architecture"
             )
+        if recipe.method.needs_start:
+            what, instead = _need_of_backbone(recipe.method)
+            raise RecipeError(
+                f"{what}, and without one it is random.\n"
+                f"Give weights with a backbone: --init SOURCE, or do without: {instead}"
+            )
+        check_random_norms(recipe.model)
         return PretrainStart(license=requested)
     origin = before or PretrainStart()
     if init is not None:
@@ -101,12 +111,30 @@ def open_pretrain_start(
         lacking = set(recipe.method.parts) - {"rpn"} - set(config.parts)
         random_share = 1.0 if lacking else config.provenance.random_share
         origin = replace(
-            origin, preprocessing=pixels, starts=config.as_starts(), labeled=labeled, random_share=random_share
-        )
+            origin, preprocessing=pixels, starts=config.as_starts(), labeled=labeled, random_share=random_share,
+            start_random_share=config.provenance.random_share,
+        )  # fmt: skip
     if before is not None and requested in ("unstated", before.license):
         return origin  # checked when the run began
     license_name, claimed = inherit(origin.starts[-1] if origin.starts else None, requested, relicense=relicense)
     return replace(origin, license=license_name, relicensed=claimed)
+
+
+def check_random_norms(spec: DetectorSpec) -> None:
+    """Check that a run without a start has no frozen norms: they would keep their initial statistics.
+
+    Raises:
+        RecipeError: names the settings.
+    """
+    frozen = [
+        f"model.{part}_norm" for part in ("backbone", "fpn", "head") if getattr(spec, f"{part}_norm") == "frozen_bn"
+    ]
+    if frozen:
+        raise RecipeError(
+            f"{', '.join(frozen)} is frozen_bn, but the run starts from random values: such norms would never be "
+            f"measured.\nTrain them: {shlex.join(w for name in frozen for w in ('--set', f'{name}=bn'))}\n"
+            "Or start from a checkpoint that has them: --init SOURCE"
+        )
 
 
 def check_start(recipe: Recipe, config: CheckpointConfig, init: Path) -> None:
@@ -122,11 +150,15 @@ def check_start(recipe: Recipe, config: CheckpointConfig, init: Path) -> None:
             f"{' and no '.join(lacking)}: it would freeze random values and publish them as pre-trained.\n"
             f"Train them first, from it: {training_command('soco', config.spec, init)}"
         )
-    recipe_model, start_model = flatten(to_dict(recipe.model)), flatten(to_dict(config.spec))
+    if recipe.method.needs_start and "backbone" not in config.parts:
+        what, instead = _need_of_backbone(recipe.method)
+        raise RecipeError(
+            f"{what}, but {config.name} has no backbone.\nStart from weights that have one, or do without: {instead}"
+        )
+    recipe_model, start_model = settings_of(recipe.model), settings_of(config.spec)
+    compared = [name for name in start_model if name not in _OWN]
     taken = _taken(recipe.method) & set(config.parts)
-    differ = [
-        name for name, value in start_model.items() if value != recipe_model[name] and taken & set(_DETERMINED_BY[name])
-    ]  # fmt: skip
+    differ = [name for name in compared if start_model[name] != recipe_model[name] and determines(taken, name)]
     if differ:
         settings = shlex.join(
             [w for name in differ for w in ("--set", f"model.{name}={json.dumps(start_model[name])}")]
@@ -137,21 +169,54 @@ def check_start(recipe: Recipe, config: CheckpointConfig, init: Path) -> None:
         )
 
 
+def settings_of(spec: DetectorSpec) -> dict[str, object]:
+    """Return every setting of an architecture by its path, those with their default included; anchors on P2-P5."""
+    values = {path: to_dict(functools.reduce(getattr, path.split("."), spec)) for path in field_paths(DetectorSpec)}
+    return values | {"anchors.sizes": list(spec.anchors.sizes[:4])}
+
+
+def _need_of_backbone(method: MethodRecipe) -> tuple[str, str]:
+    """Return why a method needs the backbone of a start, and the setting without that need."""
+    if method.freeze != "none":
+        return f"method.freeze={method.freeze} keeps the backbone of the start as it is", "--set method.freeze=none"
+    return "method.teacher=frozen takes its targets from the backbone of the start", "--set method.teacher=ema"
+
+
 def _taken(method: MethodRecipe) -> set[str]:
     """Return the parts that a method takes from its start."""
     return set(method.parts) - ({"rpn"} if method.freezes else set())
 
 
-def load_start(model: PretrainModel, init: Path) -> None:
+def load_start(model: PretrainModel, init: Path) -> LoadReport:
     """Copy the tensors of a start into both networks, for the parts that the method trains or freezes.
 
     The RPN of separate training is new; a method without an RPN ignores that of its start.
+
+    Returns:
+        For each part of the method, the tensors that the start brings and those that stay random.
     """
     recipe, taken = model.recipe, _taken(model.recipe)
-    tensors = {k: t for k, t in read_tensors(init, read_config(init)).items() if k.split(".", 1)[0] in taken}
-    for network in (model.online, model.target) if recipe.contrasts else (model.online,):
+    config = read_config(init)
+    tensors = {k: t for k, t in read_tensors(init, config).items() if part_of(k) in taken}
+    for network in (model.online, model.target) if recipe.has_target else (model.online,):
         own = network.parts.state_dict()
         network.parts.load_state_dict({key: tensors.get(key, tensor) for key, tensor in own.items()})
+    model.keep_start()
+    own = model.online.parts.state_dict()
+    rows = []
+    for part in recipe.parts:
+        brought = [tensor for key, tensor in tensors.items() if part_of(key) == part]
+        random = tuple(key for key in own if part_of(key) == part and key not in tensors)
+        rows.append(PartReport(part, len(brought), sum(tensor.nbytes for tensor in brought), random))
+    return LoadReport(str(init), config.name, tuple(rows), license=config.license)
+
+
+def describe_start(report: LoadReport) -> str:
+    """Return in one line what a start brings and what stays random."""
+    brought = [f"{row.part} ({row.loaded} tensors, {row.bytes / 1e6:.1f} MB)" for row in report.parts if row.loaded]
+    random = [row.part for row in report.parts if row.reinitialized]
+    text = f"started from {report.name}: {', '.join(brought) or 'nothing'}"
+    return f"{text}; {', '.join(random)} start at random" if random else text
 
 
 def record_origin(origin: PretrainStart, folder: Path) -> None:
@@ -179,3 +244,39 @@ def recorded_origin(folder: Path) -> PretrainStart | None:
 
 def _named(starts: tuple[Start, ...]) -> str:
     return starts[-1].name if starts else "random values"
+
+
+def recipe_digest(recipe: Recipe) -> str:
+    """Return a digest of the settings that change the weights; device and speed may differ between sessions."""
+    data = to_dict(recipe)
+    del data["export"], data["data"]["workers"], data["data"]["cache_gb"]
+    # Settings that came later count where they are used: runs that began before them can be resumed.
+    if not recipe.data.cache:
+        del data["data"]["cache"]
+    if recipe.method.target_pass == "by_view":
+        del data["method"]["target_pass"]
+    scale = data["optimizer"]["lr_scale"]
+    if len({scale[part] for part in ("backbone", "fpn", "head")}) == 1 and scale["rpn"] == scale["projector"] == 1:
+        del data["optimizer"]["lr_scale"]
+        data["optimizer"] |= {"detector_lr_scale": scale["backbone"], "predictor_lr_scale": scale["predictor"]}
+    for name, value in (("freeze", "none"), ("teacher", "ema")):
+        if data["method"][name] == value:
+            del data["method"][name]
+    if recipe.method.name != "detection":
+        del data["method"]["detection"]
+    for name in ("best", "stratify"):
+        if not data["views"][name]:
+            del data["views"][name]
+    if recipe.method.rpn.other_iou is None:
+        del data["method"]["rpn"]["other_iou"]
+    data["engine"] = {k: data["engine"][k] for k in ("batch_size", "seed", "precision", "channels_last")}
+    if recipe.engine.compile:
+        data["engine"]["compile"] = True
+    if recipe.engine.max_steps is not None:
+        data["engine"]["max_steps"] = recipe.engine.max_steps
+    return keys_digest([json.dumps(data, sort_keys=True)])
+
+
+def keys_digest(keys: Iterable[str]) -> str:
+    """Return a digest of texts in their order, such as the keys of images."""
+    return hashlib.sha256("\n".join(keys).encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,20 +1,51 @@
-"""Speed of a run, and its plan at that pace: a pure function of numbers, without torch or a clock."""
+"""Length and speed of a run, and its plan at that pace: pure functions of numbers, without torch or a clock."""
 
 from __future__ import annotations
 
 import datetime
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from adept_training.runtime.journal import duration
+
+if TYPE_CHECKING:
+    from adept_training.pretraining.recipe import Recipe
 
 #: Steps of a session after which the pace is logged. The first one is not timed: it compiles and fills caches.
 TIMED_STEPS = 3
 #: Fewer steps give no gain downstream. Norms with torch's momentum of 0.1 still contain a hundredth of their initial
-#: statistics after 44 steps, and the shortest run that gained anything had 222 (docs/downstream.md).
+#: statistics after 44 steps, and the shortest run that gained anything had 222 (docs/evidence/blood_cells.md).
 MIN_STEPS = 100
 #: Seconds above which the log warns about a long run.
 _LONG = 24 * 3600
+
+
+def planned_steps(recipe: Recipe, steps_per_epoch: int) -> int:
+    """Return the steps of the whole run, at least one."""
+    if recipe.engine.max_steps is not None:
+        return recipe.engine.max_steps
+    return max(round(recipe.schedule.epochs * steps_per_epoch), 1)
+
+
+def warmup_steps(recipe: Recipe, steps_per_epoch: int) -> int:
+    """Return the steps of linear warm-up; with ``engine.max_steps``, the recipe's share of them."""
+    schedule, steps = recipe.schedule, recipe.engine.max_steps
+    if steps is not None:
+        return round(schedule.warmup_epochs / schedule.epochs * steps)
+    return round(schedule.warmup_epochs * steps_per_epoch)
+
+
+def longer(flat: Mapping[str, Any], factor: float) -> tuple[str, str]:
+    """Return the unit, ``epochs`` or ``steps``, and the setting of a run that is ``factor`` times as long.
+
+    Args:
+        flat: the run's recipe by ``section.field``.
+    """
+    by_epochs = flat.get("engine.max_steps") is None
+    unit, name = ("epochs", "schedule.epochs") if by_epochs else ("steps", "engine.max_steps")
+    return unit, f"{name}={math.ceil(float(flat.get(name, 1)) * factor)}"
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -19,6 +17,7 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 from adept_hub.arguments.calls import checked
 from adept_hub.io.schema import to_dict
 from adept_hub.io.write import atomic_file
+from adept_hub.words.pulse import doing
 from adept_training.data.cache import PixelCache, cache_bytes, open_cache, side_of, write_cache
 from adept_training.data.loader import BoxTable, ImageSamples, Order, Sealed, Steps, make_loader
 from adept_training.images import ImageSource
@@ -29,12 +28,13 @@ from adept_training.pretraining.compiled import compile_networks
 from adept_training.pretraining.ending import judge_run, told
 from adept_training.pretraining.export import export_model, recall_metrics
 from adept_training.pretraining.optim import make_optimizer, set_lr
-from adept_training.pretraining.origin import load_start, record_origin
+from adept_training.pretraining.origin import describe_start, keys_digest, load_start, recipe_digest, record_origin
+from adept_training.pretraining.pace import planned_steps, warmup_steps
 from adept_training.pretraining.precision import resolve_precision
 from adept_training.pretraining.preflight import check_run, check_sizes
 from adept_training.pretraining.recipe import Recipe
 from adept_training.pretraining.run import Run
-from adept_training.pretraining.setup import make_model, make_samples, set_pseudo_classes
+from adept_training.pretraining.setup import fit_teacher, make_model, make_samples, set_pseudo_classes
 from adept_training.pretraining.watch.outcome import PretrainResult, finished_before, has_finished
 from adept_training.pretraining.watch.preview import draw_preview
 from adept_training.pretraining.watch.probe import load_held_out, split_keys
@@ -78,7 +78,7 @@ def pretrain(
         wait: if another process is writing ``folder``, wait for it to end instead of refusing.
         stream: stream for progress lines.
         proposals: description of the boxes to record.
-        asked: outputs in addition to the log: a preview, trackers, the report.
+        asked: the device, and outputs in addition to the log: a preview, trackers, the report.
         license: of the weights; by default the recipe's, or else that of ``init``.
         relicense: claim the right to grant a license that may be less restrictive.
 
@@ -98,21 +98,20 @@ def pretrain(
     if recipe.engine.threads:
         torch.set_num_threads(recipe.engine.threads)
     recipe, why = resolve_precision(recipe, folder, resume=resume)
-    fabric = make_fabric(cast(Precision, recipe.engine.precision))
+    fabric = make_fabric(cast(Precision, recipe.engine.precision), asked.device)
     if isinstance(table, ProposalTable):
         all_keys = matching_keys(table, source, asked.images)
     keys, held_keys = split_keys(all_keys, recipe.data.held_out)
     check_sizes(recipe, len(keys), fabric.world_size, keep_model=init is not None)
     order = Order(len(keys), recipe.engine.batch_size, recipe.engine.seed, fabric.global_rank, fabric.world_size)
-    steps = max(round(recipe.schedule.epochs * order.steps_per_epoch), 1)
-    identity = {"recipe": _recipe_digest(recipe), "photographs": _digest(keys)}
+    steps = planned_steps(recipe, order.steps_per_epoch)
+    identity = {"recipe": recipe_digest(recipe), "photographs": keys_digest(keys)}
     if resume and has_finished(folder, identity, steps, recipe.engine.max_minutes):
         return finished_before(folder, steps)
 
     torch.manual_seed(recipe.engine.seed)
     model = make_model(recipe, len(keys), origin.preprocessing)
-    if init is not None:
-        load_start(model, init)
+    brought = None if init is None else load_start(model, init)
     if recipe.engine.channels_last:
         model = model.to(memory_format=torch.channels_last)
     optimizer = make_optimizer(model, recipe.optimizer, recipe.engine.batch_size)
@@ -149,8 +148,13 @@ def pretrain(
         f"{len(keys)} images, {len(held_out.boxes_M4)} held out; {steps} steps of {order.batch_size} images"
         + (f", continued at step {progress.step}" if resume else "")
     )
+    if brought is not None and not resume:
+        loaded = {row.part: row.loaded for row in brought.parts}
+        journal.record("loaded", step=0, start=brought.name, tensors=loaded)
+        journal.say(describe_start(brought))
     if not resume:
         set_pseudo_classes(model, samples, recipe, fabric, journal)
+        fit_teacher(model, samples, recipe, fabric, journal, order)
     for text in progress.passed_over:
         journal.record("passed_over", step=progress.step, text=text)
         journal.say(text)
@@ -187,7 +191,8 @@ def _cached(
 
 def _run(run: Run, samples: ImageSamples[Any], proposals: dict[str, Any], images: int) -> PretrainResult:
     first = run.probe()
-    with stop_signals() as stopped, _batches(run, samples) as batches:
+    shown = doing(lambda: f"step {run.progress.step}/{run.steps}")
+    with stop_signals() as stopped, _batches(run, samples) as batches, shown:
         _train(run, batches, stopped)
     if run.saved is None or run.saved.stem != f"step-{run.progress.step:08d}":
         run.save()
@@ -234,7 +239,7 @@ def _batches(run: Run, samples: ImageSamples[Any]) -> Iterator[Iterator[Any]]:
 def _train(run: Run, batches: Iterator[Any], stopped: list[int]) -> None:
     """Run the remaining steps."""
     recipe, schedule, engine = run.recipe, run.recipe.schedule, run.recipe.engine
-    warmup = round(schedule.warmup_epochs * run.order.steps_per_epoch)
+    warmup = warmup_steps(recipe, run.order.steps_per_epoch)
     meter, last_save = Meter(), time.perf_counter()
     run.model.train()
     _, place, reachable = run.agree(stopped)
@@ -248,7 +253,7 @@ def _train(run: Run, batches: Iterator[Any], stopped: list[int]) -> None:
         lr = set_lr(run.optimizer, place, warmup, run.steps, schedule.warmup_start, schedule.final_lr)
         run.model.warm = place >= warmup
         momentum = recipe.method.momentum_of(place, run.steps, reachable)
-        if recipe.method.contrasts:
+        if recipe.method.has_target:
             update_target(run.model.target, run.model.online, momentum)
             run.progress.kept *= momentum
         out: StepOutput = run.wrapped(Sealed(batch))
@@ -273,28 +278,3 @@ def _train(run: Run, batches: Iterator[Any], stopped: list[int]) -> None:
             last_save = time.perf_counter()
         if engine.probe_every and (step + 1) % engine.probe_every == 0:
             run.probe()
-
-
-def _recipe_digest(recipe: Recipe) -> str:
-    """Return a digest of the settings that change the weights; device and speed may differ between sessions."""
-    data = to_dict(recipe)
-    del data["export"], data["data"]["workers"], data["data"]["cache_gb"]
-    # Settings that came later count where they are used: runs that began before them can be resumed.
-    if not recipe.data.cache:
-        del data["data"]["cache"]
-    if recipe.method.target_pass == "by_view":
-        del data["method"]["target_pass"]
-    if recipe.method.name != "detection":
-        del data["method"]["detection"]
-    if not recipe.views.best:
-        del data["views"]["best"]
-    if recipe.method.rpn.other_iou is None:
-        del data["method"]["rpn"]["other_iou"]
-    data["engine"] = {k: data["engine"][k] for k in ("batch_size", "seed", "precision", "channels_last")}
-    if recipe.engine.compile:
-        data["engine"]["compile"] = True
-    return _digest([json.dumps(data, sort_keys=True)])
-
-
-def _digest(lines: list[str]) -> str:
-    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from adept_hub.arguments.calls import checked
-from adept_hub.checkpoint.validate_config import LICENSE, check_config
-from adept_hub.errors import CheckpointError, RecipeError
+from adept_hub.errors import RecipeError
 from adept_hub.io.schema import Range, from_dict, to_dict
-from adept_hub.names import is_name
-from adept_hub.spec import CheckpointConfig, DetectorSpec, Provenance
+from adept_hub.spec import OPTIONAL, DetectorSpec
 from adept_training.data.photometric import PhotometricRecipe
 from adept_training.data.views import ViewsRecipe
 from adept_training.method.recipe import MethodRecipe
-from adept_training.pretraining.misplaced import DETECTION_RECIPE, check_misplaced
+from adept_training.pretraining.misplaced import DETECTION_RECIPE, check, check_length
 from adept_training.runtime.recipe_files import read_recipe, recipe_folder, recipe_yaml, shipped
 
 Rate = Annotated[float, Range(0.0, 1e4)]
@@ -45,6 +43,28 @@ class DataRecipe:
 
 
 @dataclass(frozen=True)
+class LRScaleRecipe:
+    """Multiples of the learning rate, by part.
+
+    In a short run the detector's features sink to a rank of two or three within 150 steps when all are 1, and keep
+    theirs with 0.2 for backbone, FPN and head and 10 for the predictor.
+    """
+
+    #: Multiple of the rate for the backbone.
+    backbone: Scale = 1.0
+    #: Multiple of the rate for the FPN.
+    fpn: Scale = 1.0
+    #: Multiple of the rate for the RoI head.
+    head: Scale = 1.0
+    #: Multiple of the rate for the RPN; excludes ``rpn_lr``.
+    rpn: Scale = 1.0
+    #: Multiple of the rate for the projector of a contrast.
+    projector: Scale = 1.0
+    #: Multiple of the rate for the predictor of a contrast, or for detection's box predictor.
+    predictor: Scale = 1.0
+
+
+@dataclass(frozen=True)
 class OptimizerRecipe:
     """LARS as SoCo has it, or a plain optimizer of torch's."""
 
@@ -62,11 +82,7 @@ class OptimizerRecipe:
     trust: Annotated[float, Range(0.0, 10.0, above=True)] = 0.001
     #: The RPN's own peak rate, by plain SGD with momentum; null: it is trained like the rest.
     rpn_lr: Annotated[float | None, Range(0.0, 1e4)] = None
-    #: Multiples of the rate for backbone, FPN and RoI head, and for the predictor. In a short run the detector's
-    #: features sink to a rank of two or three within 150 steps when both are 1, and keep theirs at 0.2 and 10.
-    detector_lr_scale: Scale = 1.0
-    #: Multiple of the rate for the predictor.
-    predictor_lr_scale: Scale = 1.0
+    lr_scale: LRScaleRecipe = field(default_factory=LRScaleRecipe)
     #: Largest norm of the gradient; 0: not clipped.
     clip: Annotated[float, Range(0.0, 1e9)] = 0.0
 
@@ -126,6 +142,8 @@ class EngineRecipe:
     #: The run ends here at the latest. Learning rate and momentum then follow the clock where it is ahead of the
     #: steps, so that the schedule is complete; such a run cannot be repeated bit for bit.
     max_minutes: Annotated[float | None, Range(0.0, 1e6, above=True)] = None
+    #: Steps of the run, in place of ``schedule.epochs``; the warm-up keeps its share of them.
+    max_steps: Annotated[int | None, Range(1, 1_000_000_000)] = field(default=None, metadata=OPTIONAL)
     #: Threads for the CPU's arithmetic; 0: torch's choice.
     threads: Annotated[int, Range(0, 1024)] = 0
     #: Below this spread of the target's features the run is stopped as collapsed; 0: never.
@@ -137,6 +155,14 @@ class EngineRecipe:
 @dataclass(frozen=True)
 class Recipe:
     """Complete configuration of a pre-training run, except its images."""
+
+    #: Fields of earlier versions by section, and those that replace them.
+    RENAMED: ClassVar[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
+        "optimizer": {
+            "detector_lr_scale": ("lr_scale.backbone", "lr_scale.fpn", "lr_scale.head"),
+            "predictor_lr_scale": ("lr_scale.predictor",),
+        }
+    }
 
     model: DetectorSpec = field(default_factory=DetectorSpec)
     data: DataRecipe = field(default_factory=DataRecipe)
@@ -183,79 +209,13 @@ def load_recipe(source: str | Path | None = None, settings: Iterable[str] = (), 
     """
     if source is None and method == "detection":
         source = DETECTION_RECIPE
-    where, data = read_recipe(Recipe, source, settings, recipe_folder(), "recipe", "schedule.epochs=20")
+    given = list(settings)
+    where, data = read_recipe(Recipe, source, given, recipe_folder(), "recipe", "schedule.epochs=20")
     if method is not None:
         section = data.setdefault("method", {})
         if isinstance(section, dict):
             section["name"] = method
     recipe = from_dict(Recipe, data, where, RecipeError)
+    check_length(recipe, given)
     check(recipe)
     return recipe
-
-
-def check(recipe: Recipe) -> None:
-    """Check values that are each valid but exclude each other.
-
-    Raises:
-        RecipeError: names them, and a combination that works.
-    """
-    engine, views = recipe.engine, recipe.views
-    if engine.batch_size < 2:
-        raise RecipeError("engine.batch_size is 1: batch norm needs at least two images per step.")
-    if 0 < views.best < views.boxes:
-        raise RecipeError(
-            f"views.boxes {views.boxes} are drawn from the first views.best {views.best}: there are fewer.\n"
-            f"Draw fewer: --set views.boxes={views.best}"
-        )
-    if min(views.sizes) < 32:
-        raise RecipeError(f"views.sizes {views.sizes}: a view needs at least 32 pixels per side, P5's stride.")
-    if recipe.schedule.warmup_epochs >= recipe.schedule.epochs:
-        raise RecipeError(
-            f"schedule.warmup_epochs ({recipe.schedule.warmup_epochs:g}) must be below schedule.epochs "
-            f"({recipe.schedule.epochs:g})."
-        )
-    check_misplaced(recipe)
-    if recipe.method.boxes == "ss+rpn" and not (recipe.method.trains_rpn and recipe.method.contrasts):
-        raise RecipeError(f"method.boxes 'ss+rpn' needs an RPN and a contrast; {recipe.method.name} has not both.")
-    if not is_name(f"name.{recipe.export.tag}"):
-        raise RecipeError(
-            f"export.tag is {recipe.export.tag!r}, but a tag is lower-case letters, digits and underscores, as in "
-            "adept_joint_r50_fpn.my_photos."
-        )
-    if not LICENSE.fullmatch(recipe.export.license):
-        raise RecipeError(
-            f"export.license is {recipe.export.license!r}, which is not a license identifier.\n"
-            "Give one (apache-2.0, cc-by-4.0, ...) or leave it 'unstated'."
-        )
-    for sizes, name in (
-        (recipe.model.anchors.sizes, "model.anchors.sizes"),
-        (recipe.model.levels.upper, "model.levels.upper"),
-    ):
-        if len(sizes) != 4:
-            raise RecipeError(f"{name} has {len(sizes)} values; P2-P5 need four.")
-    for (least, most), name in (
-        (views.crop_scale, "views.crop_scale"),
-        (views.crop_ratio, "views.crop_ratio"),
-        (recipe.colors.blur_sigma, "colors.blur_sigma"),
-        (recipe.colors.cutout_ratio, "colors.cutout_ratio"),
-        ((recipe.method.rpn.negative_iou, recipe.method.rpn.positive_iou), "method.rpn.negative_iou, positive_iou"),
-    ):
-        if least > most:
-            raise RecipeError(f"{name}: {least:g} is more than {most:g}; the lesser comes first.")
-    _check_export(recipe)
-
-
-def _check_export(recipe: Recipe) -> None:
-    """Check before training what the checkpoint's config would reject after it."""
-    provenance = Provenance(
-        recipe.method.name, recipe.export.data, 0, 0.0, recipe.export.network, recipe=to_dict(recipe)
-    )  # fmt: skip
-    config = CheckpointConfig(
-        name=f"{recipe.method.name}.{recipe.export.tag}", spec=recipe.model, provenance=provenance,
-        license=recipe.export.license, sha256="0" * 64, size=1 << 20, parts=recipe.method.parts,
-    )  # fmt: skip
-    try:
-        check_config(config, "the checkpoint that the run would leave")
-    except CheckpointError as error:
-        why = str(error).splitlines()[0]
-        raise RecipeError(f"{why}\nChange the recipe's model or export section.") from error

@@ -102,9 +102,12 @@ class Run:
         of_start, method = self.origin.random_share, self.recipe.method
         if method.freezes:
             return of_start  # whose backbone, FPN and RoI head are passed on unchanged
-        if not method.contrasts or self.recipe.export.network == "online":
-            return 0.0
-        return None if of_start is None else self.progress.kept * of_start
+        trained: float | None = 0.0
+        if method.has_target and self.recipe.export.network == "target":
+            trained = None if of_start is None else self.progress.kept * of_start
+        if trained is None or not method.frozen:
+            return trained
+        return max(trained, self.origin.start_random_share or 0.0)
 
     def time_pace(self, count: int) -> None:
         """Time the first steps of a session, then log the plan at that pace.
@@ -143,7 +146,7 @@ class Run:
         """
         step, engine = self.progress.step, self.recipe.engine
         values |= {"lr": lr, "epoch": step / self.order.steps_per_epoch}
-        if self.recipe.method.contrasts:
+        if self.recipe.method.has_target:
             values["momentum"] = momentum
         if self.random_share is not None:
             values["random_share"] = self.random_share
@@ -196,7 +199,7 @@ class Run:
         values: dict[str, float] = {}
         if self.fabric.is_global_zero:
             networks = {"online": self.model.online.parts}
-            if self.recipe.method.contrasts:
+            if self.recipe.method.has_target:
                 networks["target"] = self.model.target.parts
             for name, parts in networks.items():
                 features = head_features(parts, self.held, self.model.preprocessing)

@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
+from adept_hub.errors import RecipeError
 from adept_hub.spec import Preprocessing
 from adept_training.data.cache import PixelCache
 from adept_training.data.detector_view import DetectorSamples
-from adept_training.data.loader import BoxTable, ImageSamples, Samples
+from adept_training.data.loader import BoxTable, ImageSamples, Order, Samples, Steps, make_loader
 from adept_training.images import ImageSource
 from adept_training.method.adept import Adept
 from adept_training.method.detection import Detection
@@ -19,6 +20,9 @@ from adept_training.method.pseudo_classes.labels import label_boxes
 from adept_training.pretraining.recipe import Recipe
 from adept_training.runtime.journal import Journal
 from adept_training.runtime.workers import plain_errors
+
+#: Boxes on which a teacher's features are measured, at least, if the images have as many.
+_FITTED_BOXES = 8192
 
 
 def make_model(recipe: Recipe, images: int, preprocessing: Preprocessing) -> PretrainModel:
@@ -35,6 +39,37 @@ def make_samples(
     """Create the samples of a recipe's method."""
     kind = DetectorSamples if recipe.method.name == "detection" else Samples
     return kind(source, table, tuple(keys), recipe.views, recipe.colors, recipe.engine.seed, cache)
+
+
+def fit_teacher(
+    model: PretrainModel, samples: ImageSamples[Any], recipe: Recipe, fabric: Fabric, journal: Journal, order: Order
+) -> None:
+    """Measure how a frozen teacher's features are whitened, on the boxes of a new run's first steps.
+
+    The first process measures for all; a resumed run has the result in its state.
+
+    Raises:
+        RecipeError: there are not more boxes than dimensions of the targets.
+    """
+    if not isinstance(model, Adept) or (teacher := model.teacher) is None:
+        return
+    model.train()
+    if fabric.is_global_zero:
+        steps = min(-(-_FITTED_BOXES // (order.batch_size * recipe.views.boxes)), order.steps_per_epoch)
+        loader = make_loader(samples, Steps(order, 0, steps), recipe.data.workers)
+        with plain_errors():
+            features_BD = torch.cat([model.teacher_features(fabric.to_device(batch)).cpu() for batch in loader])
+        count, dim = len(features_BD), recipe.method.projection
+        if count <= dim:
+            raise RecipeError(
+                f"The first pass over the images has {count} boxes, too few for targets of {dim} dimensions.\n"
+                f"Use fewer: --set method.projection={max(count // 4, 1)}"
+            )
+        teacher.fit(features_BD)
+        journal.say(f"targets: {dim} whitened components of C4 and C5, of {count} boxes")
+        journal.record("teacher", step=0, boxes=count, dimensions=dim)
+    for buffer in (teacher.mean_D, teacher.whitening_DE):
+        buffer.copy_(fabric.broadcast(buffer))
 
 
 def set_pseudo_classes(

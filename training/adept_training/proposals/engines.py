@@ -17,6 +17,8 @@ from adept_hub.errors import ProposalsError
 from adept_hub.words.spelling import did_you_mean
 
 Engine = Literal["local", "ray"]
+#: Images per shard; the most that a killed run loses.
+SHARD_SIZE = 512
 T = TypeVar("T")
 R = TypeVar("R")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from adept_hub.errors import ImageDecodeError
+from adept_hub.words.text import is_utf8, one_line
 from adept_training.images import ImageSource, content_hash, decode
-from adept_training.images.text import is_utf8, one_line
 from adept_training.proposals.search.boxes import to_proposals
 from adept_training.proposals.search.presets import Preset
 from adept_training.proposals.selective import selective_search

@@ -97,13 +97,13 @@ def _count_edges(counts: npt.NDArray[np.int64]) -> Floats:
 
 def _histogram(title: str, values: Floats, edges: Floats, *, marks: Sequence[float] = (), log: bool = False) -> str:
     """Draw a histogram as SVG; values beyond the edges are counted in the outermost bars."""
-    figure, axes = canvas(4.2, 2.3)
-    axes.hist(np.clip(values, edges[0], edges[-1]), edges.tolist(), color=COLORS[1], rwidth=0.9)
-    for mark in marks:
-        axes.axvline(mark, color=COLORS[5], linewidth=1)
-    if log:
-        axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_formatter("{x:g}")
-    axes.set_title(title, fontsize=10, loc="left")
-    axes.tick_params(labelsize=8)
-    return svg(figure)
+    with canvas(4.2, 2.3) as (figure, axes):
+        axes.hist(np.clip(values, edges[0], edges[-1]), edges.tolist(), color=COLORS[1], rwidth=0.9)
+        for mark in marks:
+            axes.axvline(mark, color=COLORS[5], linewidth=1)
+        if log:
+            axes.set_xscale("log", base=2)
+            axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_title(title, fontsize=10, loc="left")
+        axes.tick_params(labelsize=8)
+        return svg(figure)

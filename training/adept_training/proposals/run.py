@@ -19,7 +19,7 @@ from adept_hub.io.folder_lock import own_folder
 from adept_hub.io.paths import not_a
 from adept_hub.io.write import clear_leavings
 from adept_training.images import ImageSource, decoder_version, open_images
-from adept_training.proposals.engines import Engine, available_cpus, run_tasks
+from adept_training.proposals.engines import SHARD_SIZE, Engine, available_cpus, run_tasks
 from adept_training.proposals.propose import engine_version, propose
 from adept_training.proposals.search.presets import DEFAULT_PRESET, Preset, get_preset
 from adept_training.proposals.survey import with_size_prior
@@ -42,7 +42,6 @@ from adept_training.runtime.first_process import launched
 
 log = logging.getLogger(__name__)
 
-SHARD_SIZE = 512  # images; the most that a killed run loses
 TASK_SIZE = 16  # images; the interval of progress
 _COMPARED_SHARDS = 20  # of those that an earlier run finished
 
@@ -120,15 +119,37 @@ def run_proposals(
         plan = TablePlan(
             len(keys), shard_size, keys_digest(keys), chosen.as_dict(), engine_version(chosen), decoder_version()
         )
-        _begin(folder, plan)
-        start = time.monotonic()
-        missing = [shard for shard in range(plan.shards) if not (folder / plan.part(shard)).is_file()]
-        _check_finished(folder, plan, source, sorted(set(range(plan.shards)) - set(missing)))
-        try:
-            _Work(source, keys, plan, chosen, folder, strict, progress).run(missing, engine, workers)
-        except DiskFullError as error:
-            raise DiskFullError(f"{error}\nFinished shards are kept.") from error
-        return _finish(folder, plan, plan.shards - len(missing), strict, time.monotonic() - start)
+        work = functools.partial(propose, preset=chosen)
+        return fill_table(source, folder, plan, work, engine=engine, workers=workers, strict=strict, progress=progress)
+
+
+def fill_table(
+    source: ImageSource,
+    folder: Path,
+    plan: TablePlan,
+    work: Callable[[ImageSource], list[ProposalRow | Unreadable]],
+    *,
+    engine: Engine = "local",
+    workers: int = 1,
+    strict: bool = False,
+    progress: Callable[[ProposalProgress], None] | None = None,
+) -> RunReport:
+    """Write the shards of a table that are missing, each whole or not at all, and index it; the caller owns ``folder``.
+
+    Args:
+        work: returns a row, or the reason why there is none, for every key of a few images, in order.
+
+    For the other arguments and errors see `run_proposals`.
+    """
+    _begin(folder, plan)
+    start = time.monotonic()
+    missing = [shard for shard in range(plan.shards) if not (folder / plan.part(shard)).is_file()]
+    _check_finished(folder, plan, source, sorted(set(range(plan.shards)) - set(missing)))
+    try:
+        _Work(source, source.keys(), plan, work, folder, strict, progress).run(missing, engine, workers)
+    except DiskFullError as error:
+        raise DiskFullError(f"{error}\nFinished shards are kept.") from error
+    return _finish(folder, plan, plan.shards - len(missing), strict, time.monotonic() - start)
 
 
 @dataclass(frozen=True)
@@ -136,15 +157,14 @@ class _Work:
     source: ImageSource
     keys: list[str]
     plan: TablePlan
-    preset: Preset
+    work: Callable[[ImageSource], list[ProposalRow | Unreadable]]
     folder: Path
     strict: bool
     progress: Callable[[ProposalProgress], None] | None
 
     def run(self, shards: list[int], engine: Engine, workers: int) -> None:
-        work = functools.partial(propose, preset=self.preset)
         # Closed here, not when it is collected: exceptions (Ctrl-C included) must be raised.
-        with contextlib.closing(run_tasks(work, self._tasks(shards), engine, workers)) as results:
+        with contextlib.closing(run_tasks(self.work, self._tasks(shards), engine, workers)) as results:
             self._write(shards, results)
 
     def _write(self, shards: list[int], results: Iterator[list[ProposalRow | Unreadable]]) -> None:

@@ -48,7 +48,7 @@ def search_regions(image: npt.NDArray[np.uint8], preset: str | Preset = DEFAULT_
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ProposalsError(
             f"Selective search takes RGB uint8 (H, W, 3), not {image.dtype} {image.shape}.\n"
-            "adept_training.images.decode makes one of any image file."
+            "adept_hub.images.decode makes one of any image file."
         )
     if chosen.algorithm == "alpacadb":
         from adept_training.proposals.search.alpacadb import alpacadb_regions

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from adept_hub.errors import ImageDecodeError
+from adept_hub.words.text import is_utf8
 from adept_training.images import ImageSource, decode
-from adept_training.images.text import is_utf8
 from adept_training.proposals.engines import Engine, run_tasks
 from adept_training.proposals.search.presets import ObjectSearch, Preset, preset_from_dict
 from adept_training.proposals.table.shards import PLAN_FILE, keys_digest, read_plan

@@ -39,7 +39,6 @@ _TRAINER = (
     "adept_training:pretrain",
     "adept_training:finetune",
     "adept_training:evaluate",
-    "adept_training:load_detector",
     "adept_training:compare",
     "adept_training.comparing.fewshot:fewshot",
     "adept_training.deploying.deploy:deploy",
@@ -79,7 +78,7 @@ def _cli() -> str:
     )
     for command in (*COMMANDS, *own):
         parser = Parser(prog=f"adept {command.name}", add_help=False)
-        command.load().add_arguments(parser)
+        command.declare(parser)
         text += "".join(_command(parser, command.help, "##"))
     return text
 

@@ -13,6 +13,7 @@ from torch.distributed.nn import functional as dist_fn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from adept_hub.detectors.device import find_device
 from adept_hub.errors import RecipeError
 
 Precision = Literal["fp64", "fp32", "bf16", "fp16"]
@@ -39,14 +40,16 @@ def make_fabric(precision: Precision = "fp32", accelerator: str = "auto") -> Fab
 
     Args:
         precision: precision of the arithmetic; parameters stay in float32 (``fp64``: float64).
-        accelerator: ``auto`` for the launcher's processes on GPUs if there are any; ``cpu`` or ``cuda`` for this
-            process alone on that device.
+        accelerator: ``auto`` for the launcher's processes on GPUs if there are any; ``cpu``, ``cuda`` or ``mps`` for
+            this process alone on that device.
 
     Raises:
         RecipeError: the device cannot compute in this precision.
+        OptionValueError: this machine has no such device.
     """
     check_precision(precision)
     if accelerator != "auto":
+        find_device(accelerator)
         alone = Fabric(accelerator=accelerator, devices=1, precision=cast(Any, _PRECISION[precision]))
         alone.launch()
         return alone

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from typing import Any, TextIO, TypeVar
 
 from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
+from adept_hub.words.pulse import doing
 from adept_training.runtime.first_process import launched
 
 T = TypeVar("T")
@@ -15,10 +17,35 @@ T = TypeVar("T")
 _DELAY = 2.0
 
 
+class _Bar(tqdm):  # type: ignore[misc]  # tqdm is untyped
+    """A bar that counts even where it is not shown, for the lines that a command prints there."""
+
+    def __init__(self, total: int, what: str, unit: str, stream: TextIO, hidden: bool | None) -> None:
+        super().__init__(
+            total=total, desc=what, unit=unit, file=stream, disable=hidden, delay=_DELAY, leave=False,
+            dynamic_ncols=True,
+        )  # fmt: skip
+        self._lines = ExitStack()
+        self._lines.enter_context(doing(lambda: f"{what}: {self.n}/{total}{unit}"))
+
+    def update(self, n: float = 1) -> Any:
+        """Count ``n`` more steps."""
+        if self.disable:
+            self.n += n
+        return super().update(n)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        super().close()
+        if hasattr(self, "_lines"):  # not if tqdm refused the options
+            self._lines.close()
+
+
 def progress_bar(total: int, what: str, unit: str, stream: TextIO | None = None) -> Any:
     """Return a bar of tqdm that appears after two seconds, on a terminal or in a notebook, and is removed at the end.
 
-    Log files and CI get nothing, nor do processes other than the first.
+    Elsewhere `adept_hub.words.pulse` prints its count, when a command has been silent for seconds. Processes other than
+    the first show nothing.
 
     Args:
         total: number of steps.
@@ -27,10 +54,7 @@ def progress_bar(total: int, what: str, unit: str, stream: TextIO | None = None)
         stream: of the bar; standard error by default.
     """
     hidden = None if launched()[0] == 0 else True  # None: unless the stream is a terminal
-    return tqdm(
-        total=total, desc=what, unit=unit, file=stream or sys.stderr, disable=hidden, delay=_DELAY, leave=False,
-        dynamic_ncols=True,
-    )  # fmt: skip
+    return _Bar(total, what, unit, stream or sys.stderr, hidden)
 
 
 def track(items: Iterable[T], total: int, what: str, unit: str) -> Iterator[T]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import reprlib
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ def read_recipe(
         RecipeError: the recipe does not exist or is not YAML, or a setting is invalid.
     """
     where, data = _read(source, folder, kind)
+    _refuse_renamed(cls, data, where)
     for setting in settings:
         _change(cls, data, setting, example)
     return where, data
@@ -139,11 +141,30 @@ def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def _refuse_renamed(cls: type[Any], data: dict[str, Any], where: str) -> None:
+    """Refuse settings that ``cls.RENAMED`` lists, naming those that replace them, with the given value."""
+    sections: Mapping[str, Mapping[str, tuple[str, ...]]] = getattr(cls, "RENAMED", {})
+    renamed = {
+        f"{section}.{old}": [f"{section}.{name}" for name in present]
+        for section, fields in sections.items()
+        for old, present in fields.items()
+    }
+    found = {path: value for path, value in flatten(data).items() if path in renamed}
+    if found:
+        values = {path: value for old, value in found.items() for path in renamed[old]}
+        raise RecipeError(
+            f"{where}: {' and '.join(found)} {'is' if len(found) == 1 else 'are'} now {', '.join(values)}.\n"
+            f"Leave {'it' if len(found) == 1 else 'them'} out, and give: "
+            f"{shlex.join(word for path, value in values.items() for word in ('--set', f'{path}={value}'))}"
+        )
+
+
 def _change(cls: type[Any], data: dict[str, Any], setting: str, example: str) -> None:
     path, sign, text = setting.partition("=")
     if not sign or "." not in path:
         meant = [f"{name_path}={text}" for name_path in field_paths(cls) if name_path.rpartition(".")[2] == path]
         raise RecipeError(f"--set takes section.field=value, such as {example}, not {setting!r}.{in_words(meant)}")
+    _refuse_renamed(cls, {path: text}, f"--set {setting}")
     check_path(cls, path, f"--set {setting}", RecipeError)
     *sections, name = path.split(".")
     place = data

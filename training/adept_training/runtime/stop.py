@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from adept_hub.words.pulse import write_now
+from adept_training.runtime.first_process import launched
+
 #: SIGHUP arrives if a terminal is closed or a connection is lost; Windows has neither it nor SIGUSR1.
 _NAMES = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP")
 
@@ -22,6 +25,8 @@ def stop_signals() -> Iterator[list[int]]:
     def note(number: int, _: FrameType | None) -> None:
         if received and number == signal.SIGINT:
             raise KeyboardInterrupt
+        if number == signal.SIGINT and launched()[0] == 0:
+            write_now("stopping after this step, its state is saved; Ctrl-C again stops at once\n")
         received.append(number)
 
     watched = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]

@@ -182,7 +182,9 @@ def test_near_misses_of_the_word_are_answered(tmp_path: Path) -> None:
 
 def test_predictions_are_not_taken_for_labels(tmp_path: Path) -> None:
     file = write_yolo(tmp_path, {"train/a": "0 0.5 0.5 0.25 0.5 0.913\n", "train/b": TWO})
-    with pytest.raises(DataError, match=r"line 1: .*the sixth value is a score, so this is a prediction"):
+    with pytest.raises(
+        DataError, match=r"line 1 of labels/train/a\.txt: .*the sixth value is a score, so this is a prediction"
+    ):
         open_data(f"yolo:{file}")
 
 

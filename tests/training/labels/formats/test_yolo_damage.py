@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from adept_hub.cli.main import main
 from adept_hub.errors import DataError
 from adept_training.labels.check import check_data
 from adept_training.labels.datasets import open_data
@@ -178,6 +179,19 @@ def test_damage_is_named_and_the_rest_is_kept(
             open_data(f"yolo:{root / 'data.yaml'}", skip_damaged=False)
 
 
+@pytest.mark.parametrize("rows", ["1 0.5 0.5 0.2", "1 0.5 nan 0.2 0.3", "7 0.5 0.5 0.2 0.3", "1 1.5 0.5 0.2 0.3"])
+def test_a_damaged_row_is_shown_with_its_file_its_line_and_a_command(
+    rows: str, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    label(f"\n{rows}\n")(root)
+    line = len((root / LABELS / "b.txt").read_text().splitlines())
+    assert main(["data", "check", f"yolo:{root / 'data.yaml'}"]) == 1
+    shown = capsys.readouterr().out
+    assert f"train: image images/train/b.png, line {line} of labels/train/b.txt: " in shown
+    assert "left out" in shown
+    assert shown.rstrip().endswith("--skip-damaged")
+
+
 def test_masks(root: Path) -> None:
     square = "0 0.25 0.2 0.75 0.2 0.75 0.8 0.25 0.8\n"
     line = "1 0.1 0.1 0.3 0.3 0.5 0.5\n"  # has a box, but no area
@@ -185,7 +199,7 @@ def test_masks(root: Path) -> None:
     (root / LABELS / "a.txt").write_text(square)
     data, problems = check_data(f"yolo:{root / 'data.yaml'}:train")
     assert {kind: [p.where.split(", ")[1] for p in rows] for kind, rows in of_kind(problems).items()} == {
-        "object-without-mask": ["line 4"], "bad-area": ["line 3"],
+        "object-without-mask": ["line 4 of labels/train/b.txt"], "bad-area": ["line 3 of labels/train/b.txt"],
     }  # fmt: skip
     assert data.train.has_masks
     (root / LABELS / "b.txt").write_text(square + TWO)  # two polygons and two boxes: no majority

@@ -21,12 +21,12 @@ NAMES = [r"$\frac{$", "a$b_{c$", "$5 to $10", "x_1^2 & <b>"]
 @pytest.mark.parametrize("name", NAMES)
 def test_every_place_of_a_name(name: str) -> None:
     drawn = [curves_plot(np.ones((1, 101)), [name], {name: 50.0}), bars_plot([{name: 1.0}], name)]
-    figure, axes = canvas(3, 2)
-    axes.plot([0, 1], [0, 1], label=name)
-    axes.set_title(name)
-    axes.set_xticks([0, 1], [name, "other"])
-    axes.legend()
-    drawn.append(svg(figure))
+    with canvas(3, 2) as (figure, axes):
+        axes.plot([0, 1], [0, 1], label=name)
+        axes.set_title(name)
+        axes.set_xticks([0, 1], [name, "other"])
+        axes.legend()
+        drawn.append(svg(figure))
     for text in drawn:
         assert name in html.unescape(text), "as it is written"
 

@@ -44,7 +44,7 @@ class _Page(HTMLParser):
         self.links += [value or "" for name, value in attrs if name in ("src", "href") or name.endswith(":href")]
 
     def handle_data(self, data: str) -> None:
-        if self._open in ("td", "pre", "p"):
+        if self._open in ("td", "pre", "p", "th"):
             self.cells.append(data)
 
 
@@ -81,26 +81,28 @@ def test_one_run(tmp_path: Path) -> None:
     assert "script" not in page.tags
     assert all(link.startswith(("data:image/jpeg;base64,", "#")) for link in page.links), "nothing is fetched"
     assert page.tags.count("svg") == 5, "loss, retrieval, recall, learning rate, data wait: what there are data of"
-    assert any(cell.startswith("Done: 40 of 40 steps (13.33 epochs), 1:01") for cell in page.cells)
+    assert any(cell.endswith("Done: 40 of 40 steps (13.33 epochs), 1:01.") for cell in page.cells)
     assert any("1,234 images" in cell and "64, 64, 32" in cell for cell in page.cells)
-    for value in ("-3.8", "0.125", "0.65", "25.0%"):
+    for value in ("-3.8", "0.125", "0.26", "0.65", "25.0%"):
         assert value in page.cells
     assert f"adept finetune {folder}/export --data DATA --out {folder}/finetune" in "".join(page.cells)
     assert "smooth_l1_beta" in page.source
     pictures = [base64.b64decode(link.partition(",")[2]) for link in page.links if link.startswith("data:")]
-    preview, before, after = (Image.open(io.BytesIO(content)).convert("RGB") for content in pictures)
+    preview, watched, _ = (Image.open(io.BytesIO(content)).convert("RGB") for content in pictures)
     assert preview.size == (30, 20)
-    scale = 220 / 64
-    for picture, x, y in ((before, 32, 40), (after, 16, 50)):
-        red, green, blue = picture.getpixel((round(x * scale), round(y * scale)))
-        assert red > 150, "the left edge of the proposal"
+    scale, after = 240 / 64, 246
+    for left, x, y in ((0, 32, 40), (after, 16, 50)):
+        red, green, blue = watched.getpixel((left + round(x * scale) + 1, round(y * scale)))
+        assert red > 150, "the left edge of the proposal, which is three pixels wide"
         assert max(green, blue) < 130
-    assert min(before.getpixel((round(8 * scale), round(16 * scale)))) > 190, "selective search's, white"
+    for left in (0, after):
+        column = [min(watched.getpixel((left + x, round(16 * scale)))) for x in range(28, 33)]
+        assert max(column) > 150, "the left edge of the table's box, white"
 
 
 def test_an_svg_holds_the_points_and_the_line_of_chance() -> None:
     """Read back from the path: the line's points lie on the axes as the values do."""
-    svg = lines_plot({"a": ([0, 1, 2], [0.0, 1.0, 4.0])}, "title", level=0.5, zero=True)
+    svg = lines_plot({"a": ([0, 1, 2], [0.0, 1.0, 4.0])}, marks={"chance": 0.5}, zero=True)
     ET.fromstring(svg)
     groups = re.findall(r'<g id="line2d_\d+">\s*<path d="([^"]+)"[^>]*style="([^"]+)"', svg)
     curve = next(d for d, style in groups if "#0072b2" in style)
@@ -131,8 +133,10 @@ def test_several_runs_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture
     assert [run["loss"] for run in told["runs"]] == pytest.approx([-3.8, -7.6])
     page = _Page(tmp_path / "both.html")
     text = "".join(page.cells)
-    assert "a/r: Done" in text
+    assert re.search(r"a/r: [^\n]+\n[^\n]*Done: 40 of 40 steps", text)
     assert "b/r: Still running, or killed, at 40 of 40 steps" in text
+    row = page.cells.index("Boxes that the RPN finds")
+    assert page.cells[row + 1 : row + 3] == ["0.26 → 0.65"] * 2
     start = page.cells.index("method.boxes")
     assert page.cells[start : start + 3] == ["method.boxes", "ss", "ss+rpn"]
     assert "method.rpn.reaches_backbone" not in page.cells, "only what differs"

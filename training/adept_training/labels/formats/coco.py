@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import unicodedata
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import Any
 
 from adept_hub.errors import DataError
 from adept_hub.io.read import MAX_ANNOTATIONS, BoundedReader
-from adept_training.images.text import is_utf8
+from adept_hub.words.text import is_utf8
 from adept_training.labels.identity import ImageId, ImageKey, Part, in_order, read_id, spelled
 from adept_training.labels.objects import Collector, as_float, name_below, size_fault
 from adept_training.labels.problems import LabelProblem
 from adept_training.labels.records import Split
 
+_log = logging.getLogger(__name__)
 _READER = BoundedReader(DataError, limit=MAX_ANNOTATIONS)
 _ID_FIELDS = ("image_id", "category_id")
 
@@ -73,6 +75,10 @@ def _load(path: Path, name: str, problems: list[LabelProblem]) -> dict[str, list
     except DataError as error:
         problems.append(LabelProblem("unreadable-annotations", name, str(path), str(error)[:160]))
         return sections
+    if name != "train" and isinstance(content, dict) and "pseudo_labels" in (content.get("info") or {}):
+        _log.warning(
+            "%s contains pseudo-labels: metrics on them measure agreement with the model that made them.", path
+        )
     for section in sections:
         section_rows = content.get(section) if isinstance(content, dict) else None
         if isinstance(section_rows, list):

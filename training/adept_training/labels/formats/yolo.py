@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from adept_hub.errors import DataError, ImageDecodeError, ImagesError
+from adept_hub.images.files import name_of, search
 from adept_hub.io.paths import is_dir, is_file, not_a
 from adept_hub.io.read import BoundedReader
+from adept_hub.words.text import is_utf8
 from adept_training.images import IMAGE_SUFFIXES, read_file_size
-from adept_training.images.files import name_of, search
-from adept_training.images.text import is_utf8
 from adept_training.labels.formats.yolo_rows import YoloRow, area_of, as_box, as_polygon, parse_rows
 from adept_training.labels.formats.yolo_set import YoloSet, image_id, label_path
 from adept_training.labels.identity import ImageKey, Part
@@ -75,14 +75,15 @@ def read_yolo(yolo: YoloSet, set_name: str, part: Part, name: str, problems: lis
                 collector = Collector(
                     name, ImageKey(part.number, key), reading.images[key], key, *size, problems
                 )  # fmt: skip
+                labels = label_path(reading.images[key])
+                shown = labels.relative_to(part.folder) if labels.is_relative_to(part.folder) else labels
                 for row in found:
-                    _add(collector, row, label, with_masks)
+                    _add(collector, f"line {row.line} of {shown.as_posix()}", row, label, with_masks)
                 images.append(collector.finish(with_masks))
     return Split(name, tuple(images), tuple(yolo.classes.values()), (replace(part, category_ids=tuple(yolo.classes)),))
 
 
-def _add(collector: Collector, row: YoloRow, label: dict[int, int], with_masks: bool) -> None:
-    where = f"line {row.line}"
+def _add(collector: Collector, where: str, row: YoloRow, label: dict[int, int], with_masks: bool) -> None:
     if row.fault:
         collector.note(row.fault, where, row.detail)
         return

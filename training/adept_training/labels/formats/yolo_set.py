@@ -16,7 +16,8 @@ from adept_hub.errors import DataError
 from adept_hub.io.paths import exists, expanded, is_dir, is_file, not_a
 from adept_hub.io.read import BoundedReader
 from adept_hub.words.spelling import did_you_mean
-from adept_training.images.text import is_utf8, one_line
+from adept_hub.words.text import is_utf8, one_line
+from adept_training.labels.exports import data_yaml_command
 
 SPLITS = ("train", "val", "test")
 _KNOWN = (*SPLITS, "path", "names", "nc")
@@ -55,11 +56,12 @@ def open_yolo(file: Path) -> YoloSet:
         DataError: the file is missing or not a ``data.yaml`` of boxes or polygons.
     """
     if not is_file(file):
-        inside = f"\nWrite yolo:{file / 'data.yaml'}" if is_file(file / "data.yaml") else ""
+        inside = f"\nWrite yolo:{file / 'data.yaml'}" if is_file(file / "data.yaml") else _write_it(file)
         raise DataError(f"{not_a('a data.yaml', file)}{inside}")
-    content = _READER.yaml(file)
+    named = file.suffix.lower() in (".yaml", ".yml") or not _write_it(file)
+    content = _READER.yaml(file) if named else None
     if not isinstance(content, dict) or not content.keys() & {*SPLITS}:
-        raise DataError(f"{file} is not a YOLO data.yaml: it has no field train, val or test.")
+        raise DataError(f"{file} is not a YOLO data.yaml: it has no field train, val or test.{_write_it(file)}")
     for field in map(str, content.keys() - {*_KNOWN}):
         if near := did_you_mean(field, (*_KNOWN, "validation"), cutoff=0.75).replace("validation", "val"):
             raise DataError(f"{file} has an unknown field {field!r:.60}.{near}")
@@ -71,6 +73,11 @@ def open_yolo(file: Path) -> YoloSet:
     locations = {split: _locations(file, base, split, content[split]) for split in SPLITS if content.get(split)}
     classes, faults = _classes(content)
     return YoloSet(file, _root(file, base, locations), base, classes, locations, tuple(faults))
+
+
+def _write_it(place: Path) -> str:
+    command = data_yaml_command(place)
+    return f"\nWrite one, then give it:\n  {command}" if command else ""
 
 
 def label_path(image: Path) -> Path:

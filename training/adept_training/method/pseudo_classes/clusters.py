@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from adept_training.data.views import Array, Ints
+from adept_training.data.arrays import Array, Ints
 
 Doubles = npt.NDArray[np.float64]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from adept_training.data.views import Array, Pixels
+from adept_training.data.arrays import Array, Pixels
 
 #: Side of a box when it is described, in pixels; cells along each side; bins of the gradients' direction.
 SIDE, CELLS, BINS = 32, 4, 8

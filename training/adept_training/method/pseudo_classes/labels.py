@@ -15,10 +15,12 @@ import numpy.typing as npt
 from torch.utils.data import DataLoader, Dataset
 
 from adept_hub.errors import ImageDecodeError, RecipeError
+from adept_training.data.arrays import Array, Ints
 from adept_training.data.detector_view import DetectorSamples
-from adept_training.data.views import Array, Ints, is_whole
+from adept_training.data.views import is_whole
 from adept_training.method.pseudo_classes.clusters import fit_clusters
 from adept_training.method.pseudo_classes.describe import describe_boxes
+from adept_training.runtime.workers import worker_options
 
 Labels = npt.NDArray[np.uint8]
 
@@ -76,7 +78,10 @@ def _describe(samples: DetectorSamples, images: Sequence[int], workers: int) -> 
     if not images:
         return
     loader: DataLoader[_Described | None] = DataLoader(
-        _Boxes(samples, images), batch_size=16, num_workers=workers, collate_fn=list
+        _Boxes(samples, images),
+        batch_size=16,
+        **worker_options(workers),
+        collate_fn=list,
     )
     for batch in loader:
         for described in batch:

@@ -15,7 +15,7 @@ from adept_hub.io.read import BoundedReader
 from adept_hub.io.write import atomic_file
 from adept_hub.words.command_line import command_line
 from adept_training.pretraining.asked import Asked
-from adept_training.pretraining.pace import MIN_STEPS
+from adept_training.pretraining.pace import MIN_STEPS, longer
 from adept_training.pretraining.watch.log import RunLog, read_log
 from adept_training.pretraining.watch.verdict import Verdict, judge
 from adept_training.runtime.recipe_files import flatten
@@ -64,12 +64,18 @@ def asked_of(run: RunLog) -> Asked:
     return Asked(**{**options, "trackers": tuple(options.get("trackers", ()))})
 
 
+def ends_of(run: RunLog) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the probe before the first step and the last one; empty if there are no two."""
+    probes = run.of("probe")
+    return (probes[0], probes[-1]) if len(probes) > 1 else ({}, {})
+
+
 def verdict_of(run: RunLog) -> Verdict:
     """Compare the last probe of a run with the one before the first step."""
-    probes = run.of("probe")
+    first, last = ends_of(run)
     return judge(
-        probes[0] if len(probes) > 1 else {},
-        probes[-1] if len(probes) > 1 else {},
+        first,
+        last,
         run.series("loss")[1],
         network=network_of(run),
         steps=run.step,
@@ -112,16 +118,17 @@ def _by_verdict(run: RunLog, verdict: Verdict, seconds: float, bound: list[str])
         minutes = math.ceil(seconds / max(run.step, 1) * suggested_steps / 60) + 1
         return [f"give it time for {suggested_steps} steps: {asked.resume(folder, '--minutes', str(minutes))}"]
     if run.step < MIN_STEPS:
-        return [f"more epochs: {asked.again(folder, [_epochs(flat, _ENOUGH / max(run.step, 1)), *bound])}"]
+        return [_longer(run, _ENOUGH / max(run.step, 1), bound)]
     if verdict.collapsed and flat.get("method.name") != "detection":
-        gentle = ["optimizer.detector_lr_scale=0.2", "optimizer.predictor_lr_scale=10", "method.projector_norm=true"]
+        gentle = [f"optimizer.lr_scale.{part}=0.2" for part in ("backbone", "fpn", "head")]
+        gentle += ["optimizer.lr_scale.predictor=10", "method.projector_norm=true"]
         return [f"train the detector more gently: {asked.again(folder, [*gentle, *bound])}"]
     if verdict.word == "worse":
         rates = [f"optimizer.{name}={flat[f'optimizer.{name}'] / 3:.3g}" for name in ("lr", "rpn_lr")
                  if flat.get(f"optimizer.{name}")]  # fmt: skip
         return [f"lower learning rates: {asked.again(folder, [*rates, *bound])}"]
     if verdict.word == "no better":
-        return [f"more epochs: {asked.again(folder, [_epochs(flat, 2), *bound])}"]
+        return [_longer(run, 2, bound)]
     judged = command_line("compare", "scratch", folder, "--data", "DATA", "--out", folder / "compare")
     return [f"evaluate with labels: {judged}"]
 
@@ -186,5 +193,6 @@ def as_json(verdict: Verdict, advice: list[str]) -> dict[str, Any]:
     return {**asdict(verdict), "reasons": list(verdict.reasons), "sentence": verdict.sentence, "try": advice}
 
 
-def _epochs(flat: Mapping[str, Any], factor: float) -> str:
-    return f"schedule.epochs={math.ceil(float(flat.get('schedule.epochs', 1)) * factor)}"
+def _longer(run: RunLog, factor: float, bound: list[str]) -> str:
+    unit, setting = longer(flatten(run.recipe()), factor)
+    return f"more {unit}: {asked_of(run).again(run.folder, [setting, *bound])}"

@@ -20,11 +20,11 @@ from torch.utils.data import default_collate
 from adept_hub.io.write import atomic_file
 from adept_hub.models.parts import STRIDES
 from adept_hub.spec import Preprocessing
+from adept_training.data.arrays import Array, Pixels
 from adept_training.data.cuts import detector_pixels, view_pixels
 from adept_training.data.detector_view import DetectorBatch
 from adept_training.data.loader import Batch, BoxBatch, ImageSamples
 from adept_training.data.photometric import apply_colors
-from adept_training.data.views import Array, Pixels
 from adept_training.method.levels import assign_levels
 from adept_training.method.rpn import POSITIVE, label_anchors, make_anchors, valid_targets
 from adept_training.pretraining.recipe import Recipe

@@ -8,7 +8,7 @@ many directions the features of different boxes still differ (rank).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ Word = Literal["better", "no better", "worse", "too short", "not judged"]
 #: Smaller changes of a share in [0, 1] are noise, however many boxes it is based on.
 MARGIN = 0.03
 #: A head whose features differ in fewer directions has collapsed: weights of rank 2 to 3 fine-tuned worse than random
-#: ones, of rank 12 unevenly, of rank 18 to 24 better (docs/pretraining.md).
+#: ones, of rank 12 unevenly, of rank 18 to 24 better (docs/evidence/pretraining.md).
 MIN_RANK = 4.0
 #: Fewer held-out boxes have no meaningful rank.
 _MIN_RANK_BOXES = 40
@@ -36,6 +36,42 @@ _SHARES = {
 _TONES: Mapping[Word, Tone] = {
     "better": "good", "no better": "caution", "worse": "bad", "too short": "caution", "not judged": "neutral",
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Change:
+    """A share in [0, 1] before the first step and after the last.
+
+    Attributes:
+        key: its name in the log without the network.
+        margin: smaller changes are noise.
+    """
+
+    key: str
+    before: float
+    after: float
+    margin: float
+
+    @property
+    def word(self) -> Literal["rose", "fell", "same"]:
+        """Return the direction of a change by more than the margin."""
+        if not abs(self.after - self.before) > self.margin:
+            return "same"
+        return "rose" if self.after > self.before else "fell"
+
+    @property
+    def line(self) -> str:
+        """The change as a reason of a verdict."""
+        return f"{_SHARES.get(self.key, self.key)} {self.before:.2f} -> {self.after:.2f}"
+
+
+def changes_between(
+    first: Mapping[str, Any], last: Mapping[str, Any], network: str, boxes: int | None, keys: Iterable[str] = _SHARES
+) -> list[Change]:
+    """Return how the shares ``keys`` changed, of those that both probes have; arguments as in `judge`."""
+    margin = max(MARGIN, 1 / math.sqrt(boxes) if boxes else MARGIN)
+    ends = ((key, number(first, f"{network}_{key}"), number(last, f"{network}_{key}")) for key in keys)
+    return [Change(key, a, b, margin) for key, a, b in ends if a is not None and b is not None]
 
 
 @dataclass(frozen=True)
@@ -95,21 +131,11 @@ def judge(
         boxes: number of their boxes; None: unknown. The margin of a share is the widest 95% interval of a share of this
                 many, 1 / sqrt(boxes), and at least `MARGIN`.
     """
-    margin = max(MARGIN, 1 / math.sqrt(boxes) if boxes else MARGIN)
-    up: list[str] = []
-    down: list[str] = []
-    lines: list[str] = []
-    below_chance = False
-    for name, words in _SHARES.items():
-        before, after = _number(first, f"{network}_{name}"), _number(last, f"{network}_{name}")
-        if before is None or after is None:
-            continue
-        line = f"{words} {before:.2f} -> {after:.2f}"
-        lines.append(line)
-        if abs(after - before) > margin:
-            (up if after > before else down).append(line)
-        below_chance |= "auc" in name and after < 0.5 - margin
-    rank = _number(last, f"{network}_head_rank")
+    changes = changes_between(first, last, network, boxes)
+    up = [change.line for change in changes if change.word == "rose"]
+    down = [change.line for change in changes if change.word == "fell"]
+    below_chance = any("auc" in change.key and change.after < 0.5 - change.margin for change in changes)
+    rank = number(last, f"{network}_head_rank")
     collapsed = rank is not None and rank < MIN_RANK and (boxes is None or boxes >= _MIN_RANK_BOXES)
     if collapsed:
         down.append(f"the head's features of different boxes differ in only {rank:.1f} directions: collapsed")
@@ -119,13 +145,14 @@ def judge(
         return Verdict("worse", (*down, *below, *short), collapsed)
     if steps < MIN_STEPS:
         return Verdict("too short", (*short, *up, *down), collapsed)
-    if not lines:
+    if not changes:
         return _by_loss(losses, held_out, collapsed, down)
     if up and not down:
         return Verdict("better", tuple(up), collapsed)
     if up:
         return Verdict("no better", (*down, *up), collapsed)
-    return Verdict("no better", (f"nothing changed by more than {margin:.2f}", *lines), collapsed)
+    still = f"nothing changed by more than {changes[0].margin:.2f}"
+    return Verdict("no better", (still, *(change.line for change in changes)), collapsed)
 
 
 def _by_loss(losses: Sequence[float], held_out: int, collapsed: bool, down: Sequence[str]) -> Verdict:
@@ -148,7 +175,8 @@ def _shortness(steps: int, planned: int) -> list[str]:
     return reasons + ([f"the time limit ended it at {steps} of {planned} steps"] if steps < planned else [])
 
 
-def _number(values: Mapping[str, Any], name: str) -> float | None:
+def number(values: Mapping[str, Any], name: str) -> float | None:
+    """Return a value of a probe; None if it is missing or not finite."""
     value = values.get(name)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from adept_hub.arguments.calls import checked
 from adept_hub.errors import ProposalsError
+from adept_hub.images.files import read_file
 from adept_training.images import content_hash
-from adept_training.images.files import read_file
 from adept_training.labels.records import LabeledImage, Split
 from adept_training.proposals.measure import Floats, box_iou
 from adept_training.proposals.recall.blind_grid import blind_grid

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from adept_hub.arguments.calls import checked
 from adept_hub.arguments.choices import check_choice
 from adept_hub.errors import ProposalsError
+from adept_hub.images.files import read_file
 from adept_training.images import ImageSource, decode
-from adept_training.images.files import read_file
 from adept_training.labels.records import LabeledImage, Split
 from adept_training.proposals.recall.blind_grid import blind_grid
 from adept_training.proposals.recall.evaluate import best_overlaps, counted

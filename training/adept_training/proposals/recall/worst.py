@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from adept_hub.images.decode import decode
+from adept_hub.images.files import read_file
 from adept_hub.io.write import atomic_file
-from adept_training.images import decode
-from adept_training.images.files import read_file
 from adept_training.proposals.pictures import panel
 from adept_training.proposals.recall.evaluate import Judged, best_overlaps, counted
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from adept_hub.errors import ImageDecodeError, ProposalsError
 from adept_hub.words.command_line import command_line
+from adept_hub.words.text import one_line
 from adept_training.images import ImageSource, content_hash, read_size
-from adept_training.images.text import one_line
 from adept_training.proposals.table.store import ProposalTable
 
 #: Images that are compared in any case, and seconds after which no more are.

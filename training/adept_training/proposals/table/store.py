@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from adept_hub.errors import ProposalsError
-from adept_training.images.text import is_utf8, one_line
+from adept_hub.words.text import is_utf8, one_line
 from adept_training.proposals.search.boxes import Boxes
 from adept_training.proposals.table.index import Index, hash_of, open_index
 

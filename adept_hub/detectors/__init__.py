@@ -1,0 +1,1 @@
+"""Fine-tuned detectors: their files, and what they find in images."""

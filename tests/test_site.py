@@ -1,0 +1,133 @@
+"""Pages of the site: all are in the navigation, and every link leads to a file and, within it, to a heading.
+
+`make docs` builds the site and checks the same; it needs packages that the tests do not have.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from adept_hub import errors
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+#: Pages that docs/_site/hooks.py makes of files of the root.
+MADE = {"contributing.md", "security.md", "code-of-conduct.md", "changelog.md"}
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads mkdocs.yml, whose tags name Python objects, without them."""
+
+
+def _named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _leaves(node: object) -> list[str]:
+    if isinstance(node, str):
+        return [node]
+    children = node.values() if isinstance(node, dict) else node
+    return [leaf for child in children for leaf in _leaves(child)]  # type: ignore[attr-defined]
+
+
+def headings(text: str) -> set[str]:
+    """The anchors of a page, as GitHub and mkdocs make them of plain headings."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.S | re.M)
+    found = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[\s]+", "-", re.sub(r"[^\w\s-]", "", title.strip().lower())) for title in found}
+
+
+def links(text: str) -> list[str]:
+    text = re.sub(r"^```.*?^```", "", text, flags=re.S | re.M)
+    return [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not re.match(r"[a-z]+:", link)]
+
+
+def fault_of(page: Path, link: str) -> str:
+    name, _, anchor = link.partition("#")
+    target = page if not name else (page.parent / name).resolve()
+    if not target.exists():
+        return f"{link}: no such file"
+    if anchor and anchor not in headings(target.read_text(encoding="utf-8")):
+        return f"{link}: no such heading"
+    return ""
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    listed = _leaves(yaml.load((ROOT / "mkdocs.yml").read_text(), _Loader)["nav"])
+    assert len(set(listed)) == len(listed)
+    assert set(listed) == {path.relative_to(DOCS).as_posix() for path in PAGES} | MADE
+    assert set(re.findall(r': "([\w-]+\.md)"', (DOCS / "_site/hooks.py").read_text())) == MADE
+
+
+@pytest.mark.parametrize("page", [*PAGES, *sorted(ROOT.glob("*.md"))], ids=_named)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    found = links(page.read_text(encoding="utf-8"))
+    assert [fault for link in found if (fault := fault_of(page, link))] == []
+
+
+def test_the_list_for_language_models_leads_to_every_page() -> None:
+    listed = links((DOCS / "llms.txt").read_text())
+    assert [link for link in listed if not (DOCS / link).is_file()] == []
+    rest = {path.relative_to(DOCS).as_posix() for path in PAGES} - set(listed)
+    assert rest == {"api.md", "architecture.md", "decisions.md"}
+
+
+@pytest.mark.parametrize("page", ["index", "choose", "data", "concepts", "decisions"])
+def test_a_first_page_shows_a_picture_early(page: str) -> None:
+    lines = (DOCS / f"{page}.md").read_text().splitlines()
+    pictures = [number for number, line in enumerate(lines) if line.startswith("![")]
+    assert pictures
+    assert pictures[0] < 15
+
+
+def blocks(page: Path) -> list[str]:
+    return re.findall(r"^```python[^\n]*\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M)
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(DOCS.glob("*.md"))], ids=_named)
+def test_python_in_pages_is_python(page: Path) -> None:
+    for block in blocks(page):
+        ast.parse(block)
+
+
+def test_the_first_lines_run(capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = blocks(DOCS / "index.md")
+    exec(compile(block, "docs/index.md", "exec"), {})
+    assert "license of the weights: cc-by-nc-4.0" in capsys.readouterr().out, "the page states this license"
+
+
+@pytest.mark.parametrize("package", ["adept_hub", "training/adept_training"])
+def test_the_plan_of_the_house_has_every_room(package: str) -> None:
+    plan = (DOCS / "architecture.md").read_text()
+    rooms = {path.parent.name for path in (ROOT / package).glob("*/*") if path.parent.name != "__pycache__"}
+    assert [room for room in sorted(rooms) if f"`{room}/`" not in plan] == []
+
+
+def test_the_errors_of_troubleshooting_exist() -> None:
+    named = set(re.findall(r"`(\w+Error)`", (DOCS / "troubleshooting.md").read_text()))
+    assert len(named) > 10
+    assert [name for name in named if not hasattr(errors, name)] == []
+
+
+def test_the_site_s_requirements_are_an_extra() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    plugins = yaml.load((ROOT / "mkdocs.yml").read_text(), _Loader)["plugins"]
+    assert "search" in plugins
+    assert any(word.startswith("mkdocstrings[python]") for word in extras["docs"])
+
+
+def test_a_broken_link_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "a.md"
+    page.write_text("# One & two\n[x](#one--two) [y](b.md) [z](#three)\n```\n# no heading\n[q](gone.md)\n```\n")
+    assert headings(page.read_text()) == {"one-two"}
+    assert links(page.read_text()) == ["#one--two", "b.md", "#three"]
+    assert fault_of(page, "b.md") == "b.md: no such file"
+    assert fault_of(page, "#three") == "#three: no such heading"
+    assert fault_of(page, "#one-two") == ""
