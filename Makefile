@@ -8,7 +8,7 @@ OPENCV := opencv-contrib-python-headless
 # UV=uv installs with uv, which with UV_TORCH_BACKEND=cpu in the environment takes torch's much smaller CPU wheels.
 install = $(if $(UV),$(UV) pip install --quiet --python $(1)/$(DIR)/python,$(1)/$(DIR)/python -m pip --disable-pip-version-check --quiet install)
 
-.PHONY: help demo test test-fast test-light hostile browser lint format frameworks bench bench-load bench-proposals bench-pretrain bench-practitioner gpu gpu-rehearsal cards evidence reference figures docs notebooks dist clean
+.PHONY: help demo test test-fast test-light hostile mutants browser lint format frameworks bench bench-load bench-proposals bench-pretrain bench-practitioner gpu gpu-rehearsal cards evidence reference figures docs notebooks dist clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -62,6 +62,12 @@ hostile: $(VENV)/.dev  ## hostile files, kill -9, full disks and a Hub that lies
 	@OMP_NUM_THREADS=1 ADEPT_SEED=$(SEED) ADEPT_EXAMPLES=1000 ADEPT_KILLS=50 $(BIN)/python -m pytest -n 2 --dist load \
 		tests/hostile tests/io tests/hub/test_any_answer.py tests/hub/test_lies.py tests/checkpoint/test_validate_config.py
 	@$(BIN)/python -m tests.hub.fuzz 2000 --seed $(SEED)
+
+# The order is random and the time decides how many run. The same SEED gives the same order.
+mutants: $(VENV)/.dev  ## break method, metrics and convert in one location at a time; do tests notice? SEED=N MINUTES=M
+	@echo "SEED=$(SEED)"
+	@$(BIN)/python -m tests.mutants training/adept_training/method training/adept_training/metrics adept_hub/convert \
+		--seed $(SEED) --minutes $(or $(MINUTES),150) --at-least 80
 
 lint: $(VENV)/.dev  ## ruff, mypy --strict and the share of unidiomatic prose
 	@$(BIN)/ruff check .
