@@ -1,7 +1,7 @@
 """One folder for everything temporary of a test session, removed at its end: a thousand sessions would fill a disk.
 
-Processes that tests start (torchrun, loaders, commands)
-inherit it. The folders of `tmp_path` stay where pytest has them, so that those of failed tests are kept.
+Processes that tests start (torchrun, loaders, commands) inherit it. The folders of `tmp_path` stay where pytest has
+them, so that those of failed tests are kept.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from multiprocessing import util
 
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
 
@@ -21,4 +22,5 @@ os.environ["CI"] = "true"
 
 def remove() -> None:
     """Remove the folder of this process, and with it those of the processes that it started."""
+    util._run_finalizers(0)  # multiprocessing removes a folder of its own there, and would not find it at its exit
     shutil.rmtree(SCRATCH, ignore_errors=True)

@@ -35,15 +35,18 @@ def doing(describe: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     finally:
-        _doing.remove(describe)
+        with contextlib.suppress(ValueError):  # the command that it belonged to has ended
+            _doing.remove(describe)
 
 
 @contextlib.contextmanager
 def pulse(command: str) -> Iterator[None]:
     """Print to stderr what the command is doing, after every `SILENCE` seconds without output.
 
-    CI (the variable ``CI``) and all processes but the first of a distributed run print nothing.
+    Work that was left unfinished before, such as an abandoned bar, is not described. CI (the variable ``CI``) and all
+    processes but the first of a distributed run print nothing.
     """
+    _doing.clear()
     if os.environ.get("CI") or os.environ.get("RANK", "0") != "0":
         yield
         return

@@ -69,6 +69,27 @@ def start(job: Callable[..., object], *words: Any) -> BaseProcess:
     return process
 
 
+def kill_before(job: Callable[..., object], *words: Any, into: Path, count: int) -> None:
+    """Run ``job(*words)`` in a process that is killed before it renames something into a folder for the N-th time."""
+    process = start(_killed_before, str(into.resolve()), count, job, words)
+    process.join(300)
+    assert process.exitcode == -signal.SIGKILL, "it ended before, or hangs"
+
+
+def _killed_before(into: str, count: int, job: Callable[..., object], words: tuple[Any, ...]) -> None:
+    seen = 0
+
+    def watch(event: str, values: tuple[Any, ...]) -> None:
+        nonlocal seen
+        if event == "os.rename" and str(Path(values[1]).resolve().parent) == into:
+            seen += 1
+            if seen == count:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+    job(*words)
+
+
 def run(
     job: Callable[..., object], *words: Any, below: Path, at: int | None = None, after: float | None = None
 ) -> Ended:

@@ -106,7 +106,7 @@ def test_waiting_ends_when_the_first_does(tmp_path: Path, hold: Hold, caplog: py
     assert process.stdin is not None
     threading.Timer(0.6, process.stdin.close).start()
     with own_folder(tmp_path, wait=True):
-        process.wait(timeout=5)
+        process.wait(timeout=60)
     assert [record.getMessage().split(" on ")[0] for record in caplog.records] == [f"Waiting for process {process.pid}"]
 
 

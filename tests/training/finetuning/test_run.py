@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +27,7 @@ from adept_training.labels.datasets import open_data
 from adept_training.metrics.evaluate import evaluate
 from adept_training.metrics.names import METRICS
 from adept_training.runtime.state import saved_states
-from tests.hostile.kills import adept, start
+from tests.hostile.kills import adept, kill_before
 from tests.training.conftest import TINY
 
 
@@ -261,13 +259,9 @@ def test_a_run_that_is_killed_outright_ends_with_the_same_bits(source: str, voc:
     words = [word for setting in settings for word in ("--set", setting)]
     folder, whole = tmp_path / "killed", tmp_path / "whole"
     words = ["finetune", source, "--data", f"voc:{voc}", "--device", "cpu", *words, "--out"]
-    process = start(adept, *words, str(folder))
-    while process.is_alive() and not saved_states(folder / "checkpoints"):
-        time.sleep(0.01)
-    process.kill()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
-    assert not (folder / "last").exists(), "killed on its way"
+    kill_before(adept, *words, str(folder), into=folder / "checkpoints", count=5)
+    assert saved_states(folder / "checkpoints")[-1].stem == "step-00000002"
+    assert not (folder / "last").exists()
     assert main([*words, str(folder), "--resume"]) == main([*words, str(whole)]) == 0
     for name in ("best", "last"):
         for file in ("model.safetensors", "predictors.safetensors"):

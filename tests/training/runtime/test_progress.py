@@ -33,7 +33,8 @@ def test_only_a_terminal_sees_it_and_only_if_it_takes_long(
 def test_other_processes_show_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
-    assert progress_bar(3, "counting", " sheep", Terminal()).disable
+    with progress_bar(3, "counting", " sheep", Terminal()) as bar:
+        assert bar.disable
 
 
 def test_items_pass_through_and_each_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -18,7 +16,7 @@ from adept_hub.errors import RecipeError, ResumeError, TrainingDivergedError
 from adept_training.images import open_images
 from adept_training.pretraining.pretrain import pretrain
 from adept_training.runtime.state import TrainingProgress, load_state, save_state, saved_states
-from tests.hostile.kills import start
+from tests.hostile.kills import kill_before
 from tests.training.support import RandomBoxes, tiny, write_photographs
 
 
@@ -73,14 +71,9 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path) -> None:
     settings = ("engine.checkpoint_minutes=0", "schedule.epochs=6")
     source = write_photographs(tmp_path / "photographs", 4)
     folder = tmp_path / "killed"
-    process = start(train, str(tmp_path / "photographs"), str(folder), *settings)
-    while process.is_alive() and not saved_states(folder / "checkpoints"):
-        time.sleep(0.01)
-    process.kill()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
-    reached = int(saved_states(folder / "checkpoints")[-1].stem.removeprefix("step-"))
-    assert 1 <= reached < 6, "killed on its way"
+    photographs = str(tmp_path / "photographs")
+    kill_before(train, photographs, str(folder), *settings, into=folder / "checkpoints", count=5)
+    assert saved_states(folder / "checkpoints")[-1].stem == "step-00000002"
     for out, resume in ((folder, True), (tmp_path / "whole", False)):
         assert pretrain(tiny(*settings), source, RandomBoxes(), out, resume=resume).steps == 6
     one, two = (
