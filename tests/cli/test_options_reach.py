@@ -52,7 +52,7 @@ CASES: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = [
         "pretrain --images photos --method soco --out run --recipe mine.yaml --proposals boxes --init start "
         "--layout soco --minutes 9 --license mit --relicense --resume --wait --set engine.seed=3 "
         "--set data.workers=1 --preview --track tensorboard --track mlflow --device cpu",
-        "adept_training.calls.pretrain",
+        "adept_training.calls.pretraining.pretrain",
         ("photos", Path("run")),
         {"recipe": "mine.yaml", "method": "soco", "proposals": Path("boxes"), "init": "start",
          "layout": "soco", "minutes": 9.0,
@@ -63,7 +63,7 @@ CASES: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = [
     (
         "plan photos --minutes 9 --data a b --data c --skip-damaged --recipe mine.yaml --set engine.seed=3 --out run "
         "--quiet",
-        "adept_training.calls.plan",
+        "adept_training.planning.planner.plan",
         ("photos",),
         {"minutes": 9.0, "data": ["a", "b", "c"], "skip_damaged": True, "recipe": "mine.yaml",
          "settings": ["engine.seed=3"], "out": "run", "progress": None},
@@ -71,7 +71,7 @@ CASES: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = [
     (
         f"finetune start --data a b --data c --skip-damaged --out run --labels 5shot --unlabeled more --like other "
         f"--resume --license mit --relicense --wait {RECIPE}",
-        "adept_training.calls.finetune",
+        "adept_training.calls.finetuning.finetune",
         ("start", ["a", "b", "c"], Path("run")),
         {"recipe": "mine.yaml", "labels": "5shot", "unlabeled": "more", "like": "other", "resume": True, "wait": True,
          "skip_damaged": True, "device": "cpu", "license": "mit", "relicense": True, "settings": SETTINGS},
@@ -79,7 +79,7 @@ CASES: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = [
     (
         f"compare one two --data a b --skip-damaged --out dir --fractions 0.1,20% --image-counts 3,4 --shots 5 "
         f"--seeds 7 --metric AP75 --wait {RECIPE}",
-        "adept_training.calls.compare",
+        "adept_training.calls.comparing.compare",
         (["one", "two"], ["a", "b"], Path("dir")),
         {"budgets": ["5shot", "3img", "4img", "10%", "20%"], "seeds": 7, "metric": "AP75", "recipe": "mine.yaml",
          "wait": True, "skip_damaged": True, "device": "cpu", "settings": SETTINGS, "command": "adept typed"},
@@ -102,7 +102,7 @@ CASES: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = [
      {"images": "link", "skip_damaged": True}),
     ("plan photos --minutes 9 --data a b --data c --skip-damaged --recipe mine.yaml --set engine.seed=3 --out run "
      "--quiet",
-     "adept_training.calls.plan", ("photos",),
+     "adept_training.planning.planner.plan", ("photos",),
      {"minutes": 9.0, "data": ["a", "b", "c"], "recipe": "mine.yaml", "settings": ["engine.seed=3"], "out": "run",
       "skip_damaged": True, "progress": None}),
     ("report one two --out page.html", "adept_training.pretraining.watch.report.write_report",
@@ -150,12 +150,12 @@ def test_every_option_arrives(
 @pytest.mark.parametrize(
     ("words", "target", "name", "default"),
     [
-        ("pretrain --images x --out run", "adept_training.calls.pretrain", "license", "unstated"),
-        ("finetune x --data a --out run", "adept_training.calls.finetune", "license", "unstated"),
-        ("finetune x --data a --out run", "adept_training.calls.finetune", "settings", []),
-        ("compare x --data a --out dir", "adept_training.calls.compare", "budgets", ["1%", "10%", "100%"]),
-        ("compare x --data a --out dir", "adept_training.calls.compare", "seeds", 5),
-        ("compare x --data a --out dir", "adept_training.calls.compare", "metric", "AP"),
+        ("pretrain --images x --out run", "adept_training.calls.pretraining.pretrain", "license", "unstated"),
+        ("finetune x --data a --out run", "adept_training.calls.finetuning.finetune", "license", "unstated"),
+        ("finetune x --data a --out run", "adept_training.calls.finetuning.finetune", "settings", []),
+        ("compare x --data a --out dir", "adept_training.calls.comparing.compare", "budgets", ["1%", "10%", "100%"]),
+        ("compare x --data a --out dir", "adept_training.calls.comparing.compare", "seeds", 5),
+        ("compare x --data a --out dir", "adept_training.calls.comparing.compare", "metric", "AP"),
         ("proposals x --out table", "adept_training.proposals.run.run_proposals", "shard_size", 512),
         ("proposals x --out table", "adept_training.proposals.run.run_proposals", "workers", None),
         ("proposals show table --images x --out p", "adept_training.proposals.show.show", "samples", 12),
@@ -170,7 +170,7 @@ def test_what_an_option_that_is_left_out_means(
 
 
 def test_one_source_is_compared_with_scratch(monkeypatch: pytest.MonkeyPatch) -> None:
-    target = "adept_training.calls.compare"
+    target = "adept_training.calls.comparing.compare"
     for words, sources in (("mine", ["scratch", "mine"]), ("scratch", ["scratch"]), ("a b", ["a", "b"])):
         assert reached(monkeypatch, f"compare {words} --data a --out dir", target)[0][0] == sources
 

@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from adept_hub.detectors.load import load_detector as load_detector
-    from adept_training.calls import compare as compare
-    from adept_training.calls import evaluate as evaluate
-    from adept_training.calls import finetune as finetune
-    from adept_training.calls import plan as plan
-    from adept_training.calls import pretrain as pretrain
-    from adept_training.calls import propose as propose
+    from adept_training.calls.comparing import compare as compare
+    from adept_training.calls.finetuning import evaluate as evaluate
+    from adept_training.calls.finetuning import finetune as finetune
+    from adept_training.calls.pretraining import pretrain as pretrain
+    from adept_training.calls.pretraining import propose as propose
+    from adept_training.planning.planner import plan as plan
 
 _HOME = {
-    **dict.fromkeys(("compare", "evaluate", "finetune", "plan", "pretrain", "propose"), "adept_training.calls"),
+    "compare": "adept_training.calls.comparing",
+    "evaluate": "adept_training.calls.finetuning",
+    "finetune": "adept_training.calls.finetuning",
+    "plan": "adept_training.planning.planner",
+    "pretrain": "adept_training.calls.pretraining",
+    "propose": "adept_training.calls.pretraining",
     "load_detector": "adept_hub.detectors.load",
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from adept_training.calls import pretrain
+from adept_training.calls.pretraining import pretrain
 from adept_training.studio.answers import Answers
 from adept_training.studio.image_sets import open_sets
 from adept_training.studio.overview import start_document

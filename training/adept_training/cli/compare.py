@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     from adept_hub.cli.output import print_json, print_table
     from adept_hub.errors import DataError
     from adept_hub.io.read import MAX_LOG, BoundedReader
-    from adept_training.calls import compare
+    from adept_training.calls.comparing import compare
     from adept_training.cli.finetune import settings_of
     from adept_training.comparing.compare import HTML
     from adept_training.comparing.runs import check_seeds

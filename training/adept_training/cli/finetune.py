@@ -126,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         AdeptError: the arguments, the data or the run folder are invalid.
     """
-    from adept_training.calls import finetune
+    from adept_training.calls.finetuning import finetune
 
     outcome = finetune(
         args.source, args.data, args.out, recipe=args.recipe, labels=args.labels, unlabeled=args.unlabeled,

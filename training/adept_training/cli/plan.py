@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         AdeptError: images, data or recipe are invalid.
     """
     from adept_hub.cli.output import print_json, print_line
-    from adept_training.calls import plan
+    from adept_training.planning.planner import plan
     from adept_training.planning.text import as_lines
 
     found = plan(

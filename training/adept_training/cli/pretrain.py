@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         AdeptError: the arguments, the images or the run folder are invalid.
     """
-    from adept_training.calls import pretrain
+    from adept_training.calls.pretraining import pretrain
 
     outcome = pretrain(
         args.images, args.out, recipe=args.recipe, method=args.method, proposals=args.proposals, init=args.init,
