@@ -10,7 +10,9 @@ from adept_hub.cli.output import print_json
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="another project's .pth or .safetensors")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="another project's .pth or .safetensors, or LAYOUT:FILE"
+    )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="output folder")
     parser.add_argument(
         "--layout",
@@ -34,22 +36,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the checkpoint folder and print its content."""
     from adept_hub.checkpoint.state_files import read_state
+    from adept_hub.foreign.classes import check_classes
     from adept_hub.foreign.detectors import published_layout
     from adept_hub.foreign.import_weights import FOREIGN_LAYOUTS, check_layout, recognize_layout
     from adept_hub.foreign.write import ForeignFacts, write_imported
     from adept_hub.io.digest import sha256_file
     from adept_hub.models.contract import expected_tensors, part_of
+    from adept_hub.names import split_layout
     from adept_hub.spec import Preprocessing, Start
 
-    state, digest = read_state(args.file), sha256_file(args.file)
-    layout = args.layout or published_layout(digest) or recognize_layout(state)
-    check_layout(layout)
+    file, stated = split_layout(args.file, args.layout)
+    if stated is not None:
+        check_layout(stated)
+    state, digest = read_state(file), sha256_file(file)
+    layout = stated or published_layout(digest) or recognize_layout(state)
+    if args.data is None or args.license is None:
+        check_classes(state, layout, file)
     definition = FOREIGN_LAYOUTS[layout]
     own = definition.preprocessing
     pixels = Preprocessing(mean=tuple(args.mean or own.mean), std=tuple(args.std or own.std))
     license_name = definition.license if args.license is None else args.license
-    start = Start(args.file.name, digest, license_name)
-    config = write_imported(args.out, state, ForeignFacts(layout, start, pixels, args.name or "", data=args.data))
+    start = Start(file.name, digest, license_name)
+    config = write_imported(
+        args.out, state, ForeignFacts(layout, start, pixels, args.name or "", data=args.data), str(file)
+    )
     spec = config.spec
     tensors = sum(part_of(key) in config.parts for key in expected_tensors(spec))
     left = len(state) - tensors

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from adept_hub.checkpoint.licenses import is_stated
 from adept_hub.checkpoint.state_files import read_state
 from adept_hub.checkpoint.validate_config import MAX_CARD_BYTES
 from adept_hub.errors import CheckpointError, OutputExistsError
+from adept_hub.foreign.classes import check_classes
 from adept_hub.foreign.detectors import published_layout
 from adept_hub.foreign.import_weights import FOREIGN_LAYOUTS, check_layout, fits_layout, recognize_layout
 from adept_hub.foreign.timm import ARCHITECTURES, license_of_card, read_timm_config
@@ -23,6 +25,7 @@ from adept_hub.io.digest import cache_dir, known_digest
 from adept_hub.io.paths import is_file
 from adept_hub.io.read import BoundedReader
 from adept_hub.io.schema import to_dict
+from adept_hub.names import FileSource, text_of
 from adept_hub.spec import Start
 from adept_hub.words.command_line import command_line
 
@@ -45,7 +48,8 @@ def adopt_file(path: Path, layout: str | None = None) -> Path:
 
     Raises:
         CheckpointError: the file is damaged, or its layout is not known; the message has the command that takes one.
-            Or ``layout`` is not one of docs/frameworks.md.
+            Or ``layout`` is not one of docs/frameworks.md, or the file is a detector of other classes than COCO's.
+        UnknownKeyError: the file does not have the ``layout``; the message has those that it has.
         PickleRefusedError: the file has pickled objects other than tensors.
         IncompleteLoadError, ShapeMismatchError, UnsupportedModelError: the network is incomplete or not supported.
     """
@@ -53,8 +57,9 @@ def adopt_file(path: Path, layout: str | None = None) -> Path:
         check_layout(layout)
     digest, state = known_digest(path), read_state(path)
     chosen = _layout_of(path, digest, state) if layout is None else layout
+    check_classes(state, chosen, path)
     facts = ForeignFacts(chosen, Start(path.name[:_LONGEST_NAME], digest, FOREIGN_LAYOUTS[chosen].license))
-    return _cached(facts, state)
+    return _cached(facts, state, str(path))
 
 
 def _layout_of(path: Path, digest: str, state: Mapping[str, Any]) -> str:
@@ -72,8 +77,9 @@ def _layout_of(path: Path, digest: str, state: Mapping[str, Any]) -> str:
             raise CheckpointError(
                 f"{path}: {reason}\nUse a ResNet, or a detector of a project that docs/frameworks.md lists."
             ) from error
+        source = shlex.quote(text_of(FileSource(path, likely)))
         raise CheckpointError(
-            f"{path}: {reason}\nConvert it with the layout of its project: "
+            f"{path}: {reason}\nState the one that wrote it, here as {source}, or convert it once: "
             f"{command_line('import', path, '--layout', likely, '--out', 'DIR')}"
         ) from error
 
@@ -103,10 +109,10 @@ def adopt_timm(data: Mapping[str, Any], weights: Path, source: str, recorded: st
         "timm", Start(recorded[:_LONGEST_NAME], known_digest(weights), named), read.preprocessing, tag=read.tag,
         data=f"those of timm's {read.architecture}.{read.tag}", depth=ARCHITECTURES[read.architecture],
     )  # fmt: skip
-    return _cached(facts, None, weights)
+    return _cached(facts, None, source, weights)
 
 
-def _cached(facts: ForeignFacts, state: Mapping[str, Any] | None, weights: Path | None = None) -> Path:
+def _cached(facts: ForeignFacts, state: Mapping[str, Any] | None, where: str, weights: Path | None = None) -> Path:
     content = json.dumps([_VERSION, to_dict(facts)], sort_keys=True)
     folder = cache_dir() / "imported" / hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()[:32]
     if not folder.is_dir():
@@ -114,7 +120,7 @@ def _cached(facts: ForeignFacts, state: Mapping[str, Any] | None, weights: Path 
             assert weights is not None
             state = read_state(weights)
         try:
-            write_imported(folder, state, facts)
+            write_imported(folder, state, facts, where)
         except OutputExistsError:  # another process was faster
             read_config(folder)
     return folder

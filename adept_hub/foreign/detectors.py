@@ -23,6 +23,8 @@ from adept_hub.spec import PARTS, AnchorSpec, DetectorSpec, LevelSpec, Preproces
 _SIZES = (32.0, 64.0, 128.0, 256.0, 512.0)
 _LEVELS = LevelSpec((112.0, 224.0, 448.0, 896.0))
 _COCO = "COCO train2017 with its labels"
+#: COCO's 80 categories and the background; torchvision keeps the numbers of 10 that COCO left out.
+_CLASSES, _WITH_GAPS = 81, 91
 #: First eight digits of the SHA-256 of torchvision's COCO_V1 files of its v1 detectors, whose frozen norms have an
 #: epsilon of 0.
 _COCO_V1 = ("258fb6c6", "bf2d0c1e")
@@ -66,32 +68,33 @@ _TORCHVISION_MARKER, _MMDET_MARKER = "backbone.body.conv1.weight", "roi_head.bbo
 DETECTOR_LAYOUTS: Mapping[str, ForeignLayout] = {
     "torchvision-detector": _layout(
         "torchvision's Faster and Mask R-CNN, fasterrcnn_resnet50_fpn, maskrcnn_resnet50_fpn and their _v2",
-        DetectorKind(TORCHVISION, _V1_AND_V2, older=_OLDER_TORCHVISION, frozen_note=_EPSILON), _TORCHVISION_MARKER,
+        DetectorKind(TORCHVISION, _V1_AND_V2, _WITH_GAPS, older=_OLDER_TORCHVISION, frozen_note=_EPSILON),
+        _TORCHVISION_MARKER,
         "bsd-3-clause",
     ),
     "torchvision-coco-v1": _layout(
         "torchvision's COCO_V1 weights of fasterrcnn_resnet50_fpn and maskrcnn_resnet50_fpn",
-        DetectorKind(TORCHVISION, _V1_AND_V2[:1], eps=0.0, older=_OLDER_TORCHVISION), _TORCHVISION_MARKER,
+        DetectorKind(TORCHVISION, _V1_AND_V2[:1], _WITH_GAPS, eps=0.0, older=_OLDER_TORCHVISION), _TORCHVISION_MARKER,
         "bsd-3-clause",
     ),
     "detectron2-detector": _layout(
         "Faster and Mask R-CNN R50-FPN and R101-FPN of Detectron2's model zoo (BGR, strides in the 1x1)",
-        DetectorKind(DETECTRON2, (replace(_MSRA, backbone_norm="frozen_bn"),), bgr=True),
+        DetectorKind(DETECTRON2, (replace(_MSRA, backbone_norm="frozen_bn"),), _CLASSES, bgr=True),
         "backbone.bottom_up.stem.conv1.weight", "cc-by-sa-3.0", preprocessing=_CAFFE,
     ),
     "detectron2-detector-rgb": _layout(
         "Detectron2's Faster and Mask R-CNN on a torchvision ResNet (RGB, strides in the 3x3)",
-        DetectorKind(DETECTRON2, (replace(_PLAIN, backbone_norm="frozen_bn"), _PLAIN)),
+        DetectorKind(DETECTRON2, (replace(_PLAIN, backbone_norm="frozen_bn"), _PLAIN), _CLASSES),
         "backbone.bottom_up.stem.conv1.weight", "unknown",
     ),
     "mmdet-detector": _layout(
         "MMDetection's Faster and Mask R-CNN, faster-rcnn_r50_fpn, mask-rcnn_r50_fpn and r101",
-        DetectorKind(MMDET, (_PLAIN,)), _MMDET_MARKER, "apache-2.0",
+        DetectorKind(MMDET, (_PLAIN,), _CLASSES), _MMDET_MARKER, "apache-2.0",
     ),
     "mmdet-detector-caffe": _layout(
         "MMDetection's Faster and Mask R-CNN of style caffe, such as faster-rcnn_r50-caffe_fpn (BGR, strides in the "
         "1x1)",
-        DetectorKind(MMDET, (_MSRA,), bgr=True), _MMDET_MARKER, "apache-2.0", preprocessing=_CAFFE,
+        DetectorKind(MMDET, (_MSRA,), _CLASSES, bgr=True), _MMDET_MARKER, "apache-2.0", preprocessing=_CAFFE,
     ),
 }  # fmt: skip
 #: Layouts that have the names of another one, which is more likely.
@@ -125,7 +128,7 @@ def finish_detector(
     if known is None:
         has, expected = ("; or ".join(", ".join(_words(one)) for one in specs) for specs in ((spec,), kind.specs))
         raise UnsupportedModelError(
-            f"The {layout} file has {has}; such files have {expected}. What tensors do not show (anchors, pooling, "
+            f"It has {has}; {layout} files have {expected}. What tensors do not show (anchors, pooling, "
             "strides) is therefore unknown.\n"
             "If it was trained from an export of adept_hub, save it in Python: adept_hub.save_pretrained(model, DIR, "
             "name='mine_r50.tag')"
@@ -133,7 +136,7 @@ def finish_detector(
     spec = replace(
         spec, anchors=known.anchors, levels=known.levels, stride_in_1x1=known.stride_in_1x1, pooling=known.pooling
     )
-    check_tensors(shapes, spec, {*parts, *map(part_of, shapes)}, f"the {layout} file")
+    check_tensors(shapes, spec, {*parts, *map(part_of, shapes)})
     converted = dict(tensors)
     if kind.bgr:
         converted["backbone.conv1.weight"] = tensors["backbone.conv1.weight"].flip(1)

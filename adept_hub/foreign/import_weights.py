@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from torch import Tensor
@@ -10,12 +11,18 @@ from torch import Tensor
 from adept_hub.convert.infer import infer_spec
 from adept_hub.convert.keymap import KeyTable
 from adept_hub.convert.norms import with_counters, with_identity_norms
-from adept_hub.errors import CheckpointError, ShapeMismatchError, UnknownKeyError
+from adept_hub.errors import (
+    CheckpointError,
+    IncompleteLoadError,
+    ShapeMismatchError,
+    UnknownKeyError,
+    UnsupportedModelError,
+)
 from adept_hub.foreign.detectors import DETECTOR_VARIANTS, detector_table, finish_detector
 from adept_hub.foreign.layout import ForeignLayout
 from adept_hub.foreign.projects import FOREIGN_LAYOUTS
 from adept_hub.models.contract import check_tensors, part_of
-from adept_hub.spec import DetectorSpec
+from adept_hub.spec import PARTS, DetectorSpec
 from adept_hub.words.spelling import did_you_mean
 
 __all__ = ["FOREIGN_LAYOUTS", "ForeignLayout", "import_layout", "recognize_layout"]
@@ -50,11 +57,18 @@ def recognize_layout(keys: Iterable[str]) -> str:
     )
 
 
-def import_layout(state: Mapping[str, Tensor], layout: str) -> tuple[dict[str, Tensor], DetectorSpec]:
+def import_layout(
+    state: Mapping[str, Tensor], layout: str, where: str = "The file"
+) -> tuple[dict[str, Tensor], DetectorSpec]:
     """Convert another project's state dict to canonical tensors and return them with their architecture.
 
     Norm-free FPNs and heads get identity norms (see `with_identity_norms`), but those of whole detectors stay as they
     are; the spec has the project's anchors and level assignment.
+
+    Args:
+        state: the tensors, by the project's names.
+        layout: a name in `FOREIGN_LAYOUTS`.
+        where: the file, for messages.
 
     Raises:
         CheckpointError: the layout is unknown.
@@ -65,33 +79,62 @@ def import_layout(state: Mapping[str, Tensor], layout: str) -> tuple[dict[str, T
     check_layout(layout)
     definition = FOREIGN_LAYOUTS[layout]
     kind = definition.detector
+    table = detector_table(state, kind) if kind else definition.table
     try:
-        tensors = (detector_table(state, kind) if kind else definition.table).to_canonical(state)
+        tensors = table.to_canonical(state)
     except UnknownKeyError:
-        table = detector_table(state, kind) if kind else definition.table
         strange = next(key for key in state if not _knows(table, [key]))
-        fitting = _fitting(list(state))
-        other = (
-            f"The file matches --layout {' or '.join(fitting)}"
-            if fitting
-            else f"Layouts: {', '.join(FOREIGN_LAYOUTS)}."
-        )
-        raise UnknownKeyError(f"The layout {layout} ({definition.about}) has no tensor {strange!r}.\n{other}") from None
+        raise UnknownKeyError(
+            f"{where} has {strange!r}, which is not in the layout {layout} ({definition.about}).\n"
+            f"{_instead(list(state), where)}"
+        ) from None
     tensors = {key: t.float() if t.is_floating_point() else t for key, t in tensors.items()}
-    if kind:
-        return finish_detector(tensors, layout, definition.parts, kind)
-    tensors = with_counters(with_identity_norms(tensors))
-    shapes = {key: tuple(t.shape) for key, t in tensors.items()}
-    spec = replace(infer_spec(shapes), anchors=definition.anchors, levels=definition.levels)
-    # A file of a whole detector must be complete: a part must not be dropped silently if its names do not match.
-    try:
-        check_tensors(shapes, spec, {*definition.parts, *map(part_of, shapes)}, f"the {layout} file")
-    except ShapeMismatchError as error:
-        reason = (
-            str(error).splitlines()[0].replace("but the config requires", f"but that of a plain ResNet-{spec.depth} is")
-        )
-        raise ShapeMismatchError(f"{reason}\nUse a ResNet for RGB images, neither wide nor grouped.") from error
+    with _complete(where, layout):
+        if kind:
+            return finish_detector(tensors, layout, definition.parts, kind)
+        tensors = with_counters(with_identity_norms(tensors))
+        shapes = {key: tuple(t.shape) for key, t in tensors.items()}
+        spec = replace(infer_spec(shapes), anchors=definition.anchors, levels=definition.levels)
+        # A file of a whole detector must be complete: a part must not be dropped silently if its names do not match.
+        check_tensors(shapes, spec, {*definition.parts, *map(part_of, shapes)})
     return tensors, spec
+
+
+@contextlib.contextmanager
+def _complete(where: str, layout: str) -> Iterator[None]:
+    """Name the file, and a remedy for files, in the errors of the checks of its tensors."""
+    try:
+        yield
+    except IncompleteLoadError as error:
+        raise IncompleteLoadError(
+            f"{_reason(error, where, layout)}\nDownload or save the file again: one that lacks tensors is not loaded."
+        ) from error
+    except ShapeMismatchError as error:
+        reason = _reason(error, where, layout).replace("but the config requires", "but that of such a network is")
+        raise ShapeMismatchError(f"{reason}\nUse a ResNet for RGB images, neither wide nor grouped.") from error
+    except UnknownKeyError as error:
+        raise UnknownKeyError(
+            f"{_reason(error, where, layout)}\nUse one of the networks that docs/frameworks.md lists."
+        ) from error
+    except UnsupportedModelError as error:
+        _, *remedy = str(error).splitlines()
+        advice = "\n".join(remedy) or "Use a ResNet-18, -34, -50 or -101 as a backbone."
+        raise UnsupportedModelError(f"{_reason(error, where, layout)}\n{advice}") from error
+
+
+def _reason(error: Exception, where: str, layout: str) -> str:
+    return f"{where} (layout {layout}): {str(error).splitlines()[0].removeprefix('checkpoint: ')}"
+
+
+def _instead(keys: list[str], where: str) -> str:
+    """Return what a file of these names seems to be, and what to type."""
+    if fitting := _fitting(keys):
+        return f"The file matches --layout {' or '.join(fitting)}, as a source {fitting[0]}:{where}"
+    if {key.partition(".")[0] for key in keys} <= set(PARTS):
+        return (
+            "The file is that of a checkpoint of adept_hub: pass the folder that it was in, which has its config.json."
+        )
+    return "No layout has all of its names: use a ResNet, or a detector of a project that docs/frameworks.md lists."
 
 
 def check_layout(layout: str) -> None:

@@ -19,6 +19,7 @@ class DetectorKind:
     Attributes:
         framework: its names of tensors.
         specs: the architectures, apart from widths and depth, of files of this kind.
+        classes: classes of the published files, with the background.
         bgr: whether the input is BGR; the first convolution is then changed to RGB.
         eps: epsilon of the frozen norms.
         older: names in older files.
@@ -27,6 +28,7 @@ class DetectorKind:
 
     framework: Framework
     specs: tuple[DetectorSpec, ...]
+    classes: int
     bgr: bool = False
     eps: float = 1e-5
     older: tuple[KeyRow, ...] = ()

@@ -38,14 +38,20 @@ class ForeignFacts:
     depth: int | None = None
 
 
-def write_imported(folder: Path, state: Mapping[str, Tensor], facts: ForeignFacts) -> CheckpointConfig:
+def write_imported(folder: Path, state: Mapping[str, Tensor], facts: ForeignFacts, where: str = "") -> CheckpointConfig:
     """Convert a state dict and write it as a checkpoint folder, which must not exist.
+
+    Args:
+        folder: to write.
+        state: the tensors, by the project's names.
+        facts: what is known beyond them.
+        where: the file or repository, for messages; default: the name of ``facts.start``.
 
     Raises:
         CheckpointError: the tensors are of another depth than the config states. Others as
             `adept_hub.foreign.import_weights.import_layout` and `adept_hub.checkpoint.folder.write_checkpoint`.
     """
-    tensors, spec = import_layout(state, facts.layout)
+    tensors, spec = import_layout(state, facts.layout, where or facts.start.name)
     if facts.depth is not None and spec.depth != facts.depth:
         raise CheckpointError(
             f"{facts.start.name}: its config is of a ResNet-{facts.depth}, its tensors are a ResNet-{spec.depth}'s.\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 from dataclasses import dataclass, field
@@ -14,10 +13,18 @@ from adept_hub.checkpoint.folder import CARD, CONFIG, WEIGHTS, read_config
 from adept_hub.checkpoint.validate_config import MAX_CARD_BYTES, MAX_CONFIG_BYTES, MAX_WEIGHT_BYTES
 from adept_hub.errors import CheckpointError, DownloadError, FileTooLargeError, IntegrityError, SourceError
 from adept_hub.hub.endpoint import check_endpoint
-from adept_hub.io.digest import again, home_of, sha256_file
-from adept_hub.io.paths import exists, is_file, resolved, what_is
-from adept_hub.io.read import BoundedReader
-from adept_hub.names import HubSource, LocalSource, NamedSource, check_revision, is_commit, parse_source
+from adept_hub.hub.local import layout_folder, local_folder, timm_config
+from adept_hub.io.digest import again, sha256_file
+from adept_hub.names import (
+    FileSource,
+    HubSource,
+    LocalSource,
+    NamedSource,
+    check_revision,
+    is_commit,
+    parse_source,
+    text_of,
+)
 from adept_hub.registry import BUNDLED, ModelInfo, registry
 from adept_hub.spec import CheckpointConfig
 
@@ -58,7 +65,8 @@ def fetch(source: str | os.PathLike[str], options: FetchOptions | None = None) -
     """Find or download the checkpoint of a source.
 
     Raises:
-        SourceError: the source is not valid, the path does not exist, or a revision was given for a folder.
+        SourceError: the source is not valid, the path does not exist or does not have the stated layout, or a revision
+            was given for a folder or file.
         UnknownModelError, UnpublishedWeightsError: the name is not registered, or has no published weights.
         DownloadError: the Hub could not be reached or refused the request, or offline and not cached.
         CheckpointError: the folder is not a checkpoint.
@@ -68,10 +76,12 @@ def fetch(source: str | os.PathLike[str], options: FetchOptions | None = None) -
     parsed = parse_source(source)
     if isinstance(parsed, LocalSource):
         _refuse_revision(source, options, "a folder has no revisions")
-        if not exists(parsed.path):
-            raise SourceError(f"{parsed.path} {what_is(parsed.path)}.\nPass a checkpoint folder, or a name: adept list")
-        folder = checkpoint_folder(_folder_of(parsed.path))
-        return _local(folder)
+        folder, origin = local_folder(parsed.path)
+        return Fetched(folder, read_config(folder), origin)
+    if isinstance(parsed, FileSource):
+        _refuse_revision(source, options, "a file has no revisions")
+        folder = layout_folder(parsed)
+        return Fetched(folder, read_config(folder), text_of(parsed))
     if isinstance(parsed, HubSource):
         if options.revision is not None and parsed.revision not in (None, options.revision):
             raise SourceError(
@@ -81,37 +91,6 @@ def fetch(source: str | os.PathLike[str], options: FetchOptions | None = None) -
         revision = parsed.revision if options.revision is None else options.revision
         return _from_hub(parsed.repo, revision, options)
     return _named(parsed, options)
-
-
-def _folder_of(path: Path) -> Path:
-    """Return the folder of weights that are given by their file, next to their config; any other path unchanged."""
-    return path.parent if path.name == WEIGHTS and (path.parent / CONFIG).is_file() else path
-
-
-def _local(path: Path) -> Fetched:
-    """Read a checkpoint folder, or convert a timm folder or another project's file."""
-    from adept_hub.foreign.adopt import WEIGHT_FILES, adopt_file, adopt_timm
-
-    folder = path
-    if path.suffix in WEIGHT_FILES and is_file(path):
-        folder = adopt_file(path)
-    elif (timm := _timm_config(path)) is not None:
-        folder = adopt_timm(timm, path / WEIGHTS, str(path), resolved(path).name)
-    return Fetched(folder, read_config(folder), str(path))
-
-
-def _timm_config(folder: Path) -> dict[str, Any] | None:
-    """Return the content of a config.json that timm wrote; None for any other, which `read_config` reports."""
-    from adept_hub.foreign.timm import is_timm_config
-
-    path = folder / CONFIG
-    if not is_file(path):
-        return None
-    reader = BoundedReader(CheckpointError, MAX_CONFIG_BYTES, inside=home_of(path))
-    with contextlib.suppress(CheckpointError):
-        data = reader.json(path)
-        return data if is_timm_config(data) else None
-    return None
 
 
 def _timm_from_hub(
@@ -130,32 +109,6 @@ def _timm_from_hub(
     weights = download_file(repo, WEIGHTS, commit, hub, MAX_WEIGHT_BYTES)
     converted = adopt_timm(timm, weights, origin, origin)
     return Fetched(converted, read_config(converted), origin)
-
-
-def checkpoint_folder(path: Path) -> Path:
-    """Return the checkpoint folder at ``path``, or that of the run at ``path``.
-
-    A run of ``adept pretrain`` has ``export/``; one of ``adept finetune`` has ``best/``, or only ``last/`` without
-    validation data. Any other path is returned unchanged.
-
-    Raises:
-        SourceError: the run has no checkpoint yet, or two that could be meant.
-    """
-    if (path / CONFIG).is_file():
-        return path
-    folders = [path / name for name in ("export", "best", "last") if (path / name / CONFIG).is_file()]
-    if path / "export" in folders and len(folders) > 1:
-        raise SourceError(
-            f"{path} has a pre-trained and a fine-tuned checkpoint.\nSpecify one: {folders[0]} or {folders[1]}"
-        )
-    if folders:
-        return folders[0]
-    if (path / "log.jsonl").is_file():
-        raise SourceError(
-            f"{path} is a run without a checkpoint: it has not finished, or failed.\n"
-            "Continue it: the same command with --resume"
-        )
-    return path
 
 
 def _refuse_revision(source: object, options: FetchOptions, why: str) -> None:
@@ -192,7 +145,7 @@ def _from_hub(repo: str, revision: str | None, options: FetchOptions, info: Mode
         check_revision(revision)
     hub = HubOptions(options.cache_dir, options.offline, options.token, options.force)
     folder = download_file(repo, CONFIG, revision, hub, MAX_CONFIG_BYTES).parent
-    if (timm := _timm_config(folder)) is not None and info is None:
+    if (timm := timm_config(folder)) is not None and info is None:
         return _timm_from_hub(timm, repo, folder, revision, hub)
     config = read_config(folder)
     if info is not None:

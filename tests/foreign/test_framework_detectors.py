@@ -16,7 +16,7 @@ from adept_hub.convert.predictors import convert_detector
 from adept_hub.errors import PickleRefusedError, UnsupportedModelError
 from adept_hub.foreign.import_weights import import_layout, recognize_layout
 from adept_hub.frameworks import DETECTRON2, MMDET, TORCHVISION
-from tests.foreign.test_detectors import CLASSES, IMAGE, LIMITS, SIZES, Imported, imported, randomize
+from tests.foreign.test_detectors import CLASSES, IMAGE, LIMITS, SIZES, Imported, as_published, imported, randomize
 from tests.foreign.test_import_weights import command
 from tests.frameworks_support import (
     one_thread,  # noqa: F401  # an autouse fixture
@@ -96,7 +96,7 @@ def assert_same(found: tuple[Tensor, Tensor, Tensor], expected: tuple[Tensor, Te
 @torch.no_grad()
 def test_detectron2_s_model_zoo_in_a_pkl_detects_the_same(tmp_path):
     model = detectron2_model()
-    arrays = {key: tensor.numpy() for key, tensor in model.state_dict().items()}
+    arrays = {key: tensor.numpy() for key, tensor in as_published(model.state_dict()).items()}
     arrays |= {"pixel_mean": model.pixel_mean.numpy(), "pixel_std": model.pixel_std.numpy()}  # in files of 2019
     with (tmp_path / "model_final.pkl").open("wb") as stream:
         pickle.dump({"model": arrays, "__author__": "Detectron2 Model Zoo"}, stream)
@@ -122,7 +122,7 @@ def test_detectron2_s_model_zoo_in_a_pkl_detects_the_same(tmp_path):
 def test_mmdetection_s_file_detects_the_same(name, words, tmp_path, capsys):
     model = mmdet_model(name)
     capsys.readouterr()
-    state = {"meta": {"epoch": 12, "CLASSES": ("a",)}, "state_dict": model.state_dict()}
+    state = {"meta": {"epoch": 12, "CLASSES": ("a",)}, "state_dict": as_published(model.state_dict())}
     one = imported(model, tmp_path, *words, state=state)
     spec, config = read_config(one.folder).spec, read_config(one.folder)
     assert (spec.stride_in_1x1, spec.head, spec.rpn_convs) == (bool(words), "2fc", 1)

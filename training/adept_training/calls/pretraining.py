@@ -11,9 +11,11 @@ from typing import Any, TextIO, Unpack
 from adept_hub.arguments.calls import checked
 from adept_hub.detectors.device import find_device
 from adept_hub.errors import SourceError
-from adept_hub.foreign.adopt import adopt_file
+from adept_hub.foreign.import_weights import check_layout
 from adept_hub.hub.fetch import fetch
+from adept_hub.hub.local import layout_folder
 from adept_hub.io.paths import is_file
+from adept_hub.names import FileSource, split_layout
 from adept_training.calls.sections import PretrainSections, recipe_of
 from adept_training.images import open_images
 from adept_training.pretraining.asked import Asked
@@ -64,8 +66,8 @@ def pretrain(
         method: ``adept_joint``, ``adept_separate``, ``soco``, ``byol`` or ``detection``, or fields of that section of
             the recipe.
         proposals: the table of `propose`; by default one is written to ``out``/proposals.
-        init: weights to start from; required by ``adept_separate``.
-        layout: project that wrote the weights file ``init``, by the names of ``adept import``; None: recognized.
+        init: weights to start from, any source; required by ``adept_separate``.
+        layout: project that wrote the weights file ``init``, as in ``LAYOUT:FILE``; None: recognized.
         minutes: end the run within this time (``engine.max_minutes``).
         wait: if another process is writing ``out``, wait for it to end instead of refusing.
         license: of the weights; by default the recipe's, or else that of ``init``.
@@ -129,10 +131,12 @@ def pretrain(
 def _start(init: str | None, layout: str | None) -> Path | None:
     if layout is None:
         return None if init is None else fetch(init).folder
-    if init is None or not is_file(Path(init)):
+    path = None if init is None else split_layout(init, layout)[0]
+    if path is None or not is_file(path):
         given = "no weights are given (init)" if init is None else f"{init} is not a file"
         raise SourceError(
             f"The layout {layout!r} is that of a weights file, but {given}.\n"
             f"Use: adept pretrain --recipe own_photos_backbone --images IMAGES --out RUN --init FILE --layout {layout}"
         )
-    return adopt_file(Path(init), layout)
+    check_layout(layout)
+    return layout_folder(FileSource(path, layout))
