@@ -58,9 +58,10 @@ class UnknownModelError(AdeptError):
 
 
 class SourceError(AdeptError):
-    """A source (name, hf-hub:, local-dir:, path) that cannot be parsed or does not exist.
+    """A source (name, hf-hub:, LAYOUT:FILE, local-dir:, path) that cannot be parsed or does not exist.
 
-    Fix: pass a name of ``adept list``, ``hf-hub:org/repo``, a checkpoint folder or a run folder.
+    Fix: pass a name of ``adept list``, ``hf-hub:org/repo``, a checkpoint folder, a run, or another project's file
+    with its layout, such as ``moco:ckpt.pth``.
     """
 
 

@@ -59,8 +59,9 @@ def load_pretrained(
 
     Args:
         source: a name (``adept_joint``), ``hf-hub:org/repo[@revision]``, ``local-dir:PATH``, a checkpoint folder or
-            a run folder (its ``export/`` or ``best/``); with ``parts=("backbone",)`` also a ResNet of timm, as a
-            repository or a folder, or a weights file.
+            a run folder (its ``export/`` or ``best/``); another project's weights file, with its layout if several
+            projects use its names (``moco:ckpt.pth``), or a repository or folder of timm: with
+            ``parts=("backbone",)`` if it is a ResNet.
         num_classes: number of classes including the background, as in torchvision.
         detector: ``faster_rcnn``, ``mask_rcnn`` or ``cascade_rcnn``.
         parts: the parts to load, as a string or an iterable; the others keep their initial values and are reported as

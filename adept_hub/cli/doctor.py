@@ -10,6 +10,7 @@ from adept_hub.cli.output import print_json
 from adept_hub.errors import SourceError
 from adept_hub.io.paths import is_file as is_regular
 from adept_hub.io.paths import not_a
+from adept_hub.names import split_layout
 from adept_hub.spec import FRAMEWORKS
 from adept_hub.words.command_line import command_line
 
@@ -46,7 +47,12 @@ def run(args: argparse.Namespace) -> int:
 
     path = Path(args.what)
     is_file = is_regular(path)
-    if not is_file and path.suffix in (".yaml", ".yml", ".py", ".json", ".pth", ".pt", ".pkl", ".safetensors"):
+    has_layout = split_layout(args.what, None)[1] is not None
+    if (
+        not is_file
+        and not has_layout
+        and path.suffix in (".yaml", ".yml", ".py", ".json", ".pth", ".pt", ".pkl", ".safetensors")
+    ):
         raise SourceError(f"{not_a('a file', path)}\nPass a config or weights file, or a checkpoint: adept list")
     source = args.weights if is_file else args.what
     config = fetch(source, FetchOptions(offline=args.offline)).config

@@ -20,7 +20,7 @@ def add_source(parser: argparse.ArgumentParser, *, optional: bool = False) -> No
         "source",
         metavar="SOURCE",
         nargs="?" if optional else None,
-        help="a name, hf-hub:org/repo[@revision], local-dir:PATH, a checkpoint folder or a run"
+        help="a name, hf-hub:org/repo[@revision], LAYOUT:FILE, local-dir:PATH, a checkpoint folder or a run"
         + " (default: none)" * optional,
     )
     parser.add_argument("--revision", help="branch, tag or commit on the Hub (default: its main branch)")

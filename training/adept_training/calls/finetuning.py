@@ -52,7 +52,7 @@ def finetune(
     """Fine-tune a source on labels; write the best detector to ``out``/best and the last to ``out``/last.
 
     Args:
-        source: a name, ``hf-hub:ORG/NAME``, a checkpoint folder, or ``scratch``.
+        source: a name, ``hf-hub:ORG/NAME``, ``LAYOUT:FILE``, a checkpoint folder, or ``scratch``.
         data: labeled images as `adept finetune` takes them: ``coco:FILE:IMAGES``, ``voc:FOLDER``, ``yolo:FILE`` or
             YAML; with several, the second validates and the third tests.
         recipe: a YAML file or a bundled recipe; by default, with ``resume``, that of the run.

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from adept_training.runtime.first_process import add_wait_argument
 
     parser.add_argument(
-        "source", metavar="SOURCE", help="a name, hf-hub:, local-dir:, a checkpoint folder, a run, or scratch"
+        "source", metavar="SOURCE", help="a name, hf-hub:, LAYOUT:FILE, local-dir:, a folder, a run, or scratch"
     )
     add_data_arguments(parser)
     parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="folder of the run")

@@ -37,10 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--init",
         metavar="SOURCE",
-        help="weights to start from, also a timm ResNet or a file; required by adept_separate (default: random)",
+        help="weights to start from, also a timm ResNet or LAYOUT:FILE; required by adept_separate (default: random)",
     )
     parser.add_argument(
-        "--layout", metavar="L", help="project that wrote the file --init, as of adept import (default: recognized)"
+        "--layout", metavar="L", help="layout of the file --init, the same as --init L:FILE (default: recognized)"
     )
     parser.add_argument(
         "--minutes",

@@ -9,11 +9,13 @@ from itertools import product
 from pathlib import Path
 
 from adept_hub.arguments.calls import checked
+from adept_hub.checkpoint.folder import read_tensors
 from adept_hub.errors import SourceError
 from adept_hub.hub.fetch import fetch
-from adept_hub.io.paths import resolved
+from adept_hub.io.paths import exists, resolved
 from adept_hub.io.write import atomic_file
 from adept_hub.models.determined import completed
+from adept_hub.names import LAYOUTS
 from adept_hub.spec import CheckpointConfig, DetectorSpec, Preprocessing
 from adept_training.comparing.architectures import architectures_of
 from adept_training.comparing.page import plot, write_page
@@ -33,13 +35,16 @@ RUNS, RESULT, HTML, PLOT = "runs.jsonl", "compare.json", "compare.html", "compar
 def name_sources(words: Sequence[str]) -> dict[str, str]:
     """Parse ``NAME=SOURCE``, or a source, which is then its own name (a run's export: the name of the run).
 
+    The name of a file may have a ``=``, as those of PyTorch Lightning: an existing file is a source, and so is one with
+    its layout in front.
+
     Raises:
         SourceError: two sources have the same name.
     """
     named: dict[str, str] = {}
     for word in words:
         name, sign, source = word.partition("=")
-        if not sign:
+        if not sign or _is_file_source(word):
             name, source = _short(word), word
         if name in named:
             raise SourceError(
@@ -65,13 +70,16 @@ def make_plan(
 
     Raises:
         RecipeError: a recipe has settings of self-training, or freezes the backbone and a source has none.
-        Others as in `adept_hub.hub.fetch.fetch`.
+        Others as in `adept_hub.hub.fetch.fetch` and `adept_hub.checkpoint.folder.read_tensors`.
     """
     for recipe in variants.values():
         check_unused(recipe)
-    configs = {name: None if source == SCRATCH else fetch(source).config for name, source in sources.items()}
+    fetched = {name: None if source == SCRATCH else fetch(source) for name, source in sources.items()}
+    configs = {name: one.config if one else None for name, one in fetched.items()}
     for recipe, (name, source) in product(variants.values(), sources.items()):
         check_freeze(recipe, configs[name], source)
+    for one in filter(None, fetched.values()):
+        read_tensors(one.folder, one.config)  # a damaged file is reported before the first run
     variants = {n: replace(recipe, detector=recipe.detector.with_anchors(None)) for n, recipe in variants.items()}
     found = [config for config in configs.values() if config]
     spec, pixels = _common(found).thawed(), found[0].preprocessing if found else Preprocessing()
@@ -118,8 +126,17 @@ def write_result(result: Result, plan: ComparisonPlan, data: Data, out: Path, co
     write_page(result, plan, data, out / HTML, command)
 
 
+def _is_file_source(word: str) -> bool:
+    """Check for a path that exists, or ``LAYOUT:FILE`` whose ``=`` is in the name of the file."""
+    layout, colon, _ = word.partition("=")[0].partition(":")
+    return exists(Path(word)) or bool(colon and layout in LAYOUTS)
+
+
 def _short(word: str) -> str:
     path = Path(word.removeprefix("local-dir:"))
+    layout, sign, file = word.partition(":")
+    if sign and layout in LAYOUTS and not exists(path):
+        return f"{layout}:{Path(file).name}"
     if path.exists() and path.name in ("export", "best", "last") and resolved(path).parent.name:
         return resolved(path).parent.name
     return path.name if path.exists() else word

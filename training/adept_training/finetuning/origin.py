@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from adept_hub.checkpoint.folder import read_tensors
 from adept_hub.checkpoint.licenses import inherit
 from adept_hub.detectors.files import check_detector
 from adept_hub.detectors.recipe import DetectorRecipe
@@ -55,9 +56,10 @@ def open_finetune_start(source: str, like: str | None, recipe: FinetuneRecipe, t
         RecipeError: only the predictors are trained, or the backbone is frozen, but the source lacks parts; or it
             lacks none, and ``like`` would change nothing.
         LicenseError: the license is more permissive than the source's.
-        Others as in `adept_hub.hub.fetch.fetch`.
+        Others as in `adept_hub.hub.fetch.fetch` and `adept_hub.checkpoint.folder.read_tensors`.
     """
-    config = None if source == SCRATCH else fetch(source).config
+    fetched = None if source == SCRATCH else fetch(source)
+    config = fetched.config if fetched else None
     parts = config.parts if config else ()
     lacking = [part for part in PARTS if part not in parts]
     if like and not lacking:
@@ -73,6 +75,8 @@ def open_finetune_start(source: str, like: str | None, recipe: FinetuneRecipe, t
             f"optimizer.layers=last trains the predictors alone, but {source} has no {', no '.join(lacking)}: "
             "they would stay random.\nTrain everything: --set optimizer.layers=all"
         )
+    if fetched:
+        read_tensors(fetched.folder, fetched.config)  # a damaged file is reported before the images are read
     spec = config.spec if config else None
     if other:
         new = other.spec.thawed()

@@ -75,6 +75,7 @@ def open_pretrain_start(
         RecipeError: frozen parts without a start or with one that lacks them; another architecture.
         LicenseError: the license is more permissive than the start's.
         ResumeError: ``init`` is not what the run started from, or the run did not record it.
+        Others as in `adept_hub.checkpoint.folder.read_tensors`.
     """
     before = recorded_origin(folder) if resume else None
     if resume and before is None:
@@ -106,6 +107,7 @@ def open_pretrain_start(
                 "Leave --init out to continue it, or start a new run with another --out."
             )
         check_start(recipe, config, init)
+        read_tensors(init, config)  # a damaged file is reported here, and not after the proposals
         pixels, labeled = config.preprocessing, config.provenance.labeled
         # In a part that the start lacks, both networks begin with random values. The RPN has no target.
         lacking = set(recipe.method.parts) - {"rpn"} - set(config.parts)
