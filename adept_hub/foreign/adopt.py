@@ -109,7 +109,7 @@ def adopt_timm(data: Mapping[str, Any], weights: Path, source: str, recorded: st
         "timm", Start(recorded[:_LONGEST_NAME], known_digest(weights), named), read.preprocessing, tag=read.tag,
         data=f"those of timm's {read.architecture}.{read.tag}", depth=ARCHITECTURES[read.architecture],
     )  # fmt: skip
-    return _cached(facts, None, source, weights)
+    return _cached(facts, None, str(weights), weights)
 
 
 def _cached(facts: ForeignFacts, state: Mapping[str, Any] | None, where: str, weights: Path | None = None) -> Path:

@@ -14,7 +14,7 @@ from torch import Tensor
 from adept_hub.convert.infer import infer_spec
 from adept_hub.convert.keymap import KeyRow, KeyTable
 from adept_hub.convert.norms import EPS
-from adept_hub.errors import UnsupportedModelError
+from adept_hub.errors import IncompleteLoadError, UnsupportedModelError
 from adept_hub.foreign.layout import DetectorKind, ForeignLayout
 from adept_hub.frameworks import DETECTRON2, MMDET, TORCHVISION
 from adept_hub.models.contract import check_tensors, part_of
@@ -123,12 +123,15 @@ def finish_detector(
         IncompleteLoadError, ShapeMismatchError: a part is incomplete.
     """
     shapes = {key: tuple(t.shape) for key, t in tensors.items()}
+    held = {part_of(key) for key in shapes}
+    if lacking := [part for part in parts if part not in held]:
+        raise IncompleteLoadError(f"it has no {' and no '.join(lacking)}.")
     spec = infer_spec(shapes, kind.specs[0].anchors)
     known = next((one for one in kind.specs if _kinds(one) == _kinds(spec)), None)
     if known is None:
         has, expected = ("; or ".join(", ".join(_words(one)) for one in specs) for specs in ((spec,), kind.specs))
         raise UnsupportedModelError(
-            f"It has {has}; {layout} files have {expected}. What tensors do not show (anchors, pooling, "
+            f"it has {has}; {layout} files have {expected}. What tensors do not show (anchors, pooling, "
             "strides) is therefore unknown.\n"
             "If it was trained from an export of adept_hub, save it in Python: adept_hub.save_pretrained(model, DIR, "
             "name='mine_r50.tag')"
@@ -136,7 +139,7 @@ def finish_detector(
     spec = replace(
         spec, anchors=known.anchors, levels=known.levels, stride_in_1x1=known.stride_in_1x1, pooling=known.pooling
     )
-    check_tensors(shapes, spec, {*parts, *map(part_of, shapes)})
+    check_tensors(shapes, spec, {*parts, *held})
     converted = dict(tensors)
     if kind.bgr:
         converted["backbone.conv1.weight"] = tensors["backbone.conv1.weight"].flip(1)

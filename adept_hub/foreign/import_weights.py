@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
@@ -50,9 +51,10 @@ def recognize_layout(keys: Iterable[str]) -> str:
             f"ImageNet's mean and std).\nSpecify the layout, for instance --layout {matches[0]}"
         )
     near = [name for name, layout in FOREIGN_LAYOUTS.items() if layout.marker in keys]
-    hint = f"The closest: {', '.join(near)}; specify one with --layout to see what differs." if near else ""
+    closest = f"; the closest: {', '.join(near)}" if near else ""
+    strange = next((key for key in keys if near and not _knows(FOREIGN_LAYOUTS[near[0]].table, [key])), keys[0])
     raise CheckpointError(
-        f"No layout has all of these {len(keys)} tensors, such as {keys[0]!r}. {hint}\n"
+        f"No layout has all of these {len(keys)} tensors, such as {strange!r}{closest}.\n"
         f"Layouts: {', '.join(FOREIGN_LAYOUTS)}. Specify one with --layout."
     )
 
@@ -86,7 +88,7 @@ def import_layout(
         strange = next(key for key in state if not _knows(table, [key]))
         raise UnknownKeyError(
             f"{where} has {strange!r}, which is not in the layout {layout} ({definition.about}).\n"
-            f"{_instead(list(state), where)}"
+            f"{_instead(list(state), layout, where)}"
         ) from None
     tensors = {key: t.float() if t.is_floating_point() else t for key, t in tensors.items()}
     with _complete(where, layout):
@@ -126,10 +128,12 @@ def _reason(error: Exception, where: str, layout: str) -> str:
     return f"{where} (layout {layout}): {str(error).splitlines()[0].removeprefix('checkpoint: ')}"
 
 
-def _instead(keys: list[str], where: str) -> str:
-    """Return what a file of these names seems to be, and what to type."""
-    if fitting := _fitting(keys):
-        return f"The file matches --layout {' or '.join(fitting)}, as a source {fitting[0]}:{where}"
+def _instead(keys: list[str], layout: str, where: str) -> str:
+    """Return what a file that is not of ``layout`` seems to be, and what to type."""
+    if fitting := [name for name in _fitting(keys) if name != layout]:
+        source = shlex.quote(f"{fitting[0]}:{where}")
+        kinds = f"layout{'s' * (len(fitting) > 1)} {', '.join(fitting)}"
+        return f"The file matches the {kinds}: pass {source} (adept import: --layout {fitting[0]})"
     if {key.partition(".")[0] for key in keys} <= set(PARTS):
         return (
             "The file is that of a checkpoint of adept_hub: pass the folder that it was in, which has its config.json."
