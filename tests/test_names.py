@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from adept_hub.errors import SourceError
@@ -95,6 +95,8 @@ _WORDS = st.from_regex(r"[A-Za-z0-9]{1,12}", fullmatch=True)
 _REVISIONS = st.from_regex(r"[A-Za-z0-9]([._/-]?[A-Za-z0-9]){0,5}", fullmatch=True)
 
 
+@example(LocalSource(Path("~")))
+@example(FileSource(Path("~nobody/a.pth"), "moco"))
 @settings(max_examples=150, deadline=None)
 @given(
     st.one_of(

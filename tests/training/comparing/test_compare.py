@@ -209,6 +209,16 @@ def test_sources_have_names(tmp_path: Path) -> None:
         name_sources(["scratch", "scratch"])
 
 
+def test_files_of_a_layout_are_named_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "epoch=3.ckpt").touch()
+    words = ["moco:runs/epoch=9.ckpt", "byol:a.pth", "resnet=resnet:a.pth", "moco=moco:epoch=1.ckpt", "epoch=3.ckpt"]
+    assert name_sources(words) == {
+        "moco:epoch=9.ckpt": "moco:runs/epoch=9.ckpt", "byol:a.pth": "byol:a.pth", "resnet": "resnet:a.pth",
+        "moco": "moco:epoch=1.ckpt", "epoch=3.ckpt": "epoch=3.ckpt",
+    }  # fmt: skip
+
+
 def test_scratch_sees_the_pixels_of_the_first_source(house: House, voc: Path, tmp_path: Path, monkeypatch) -> None:
     seen = {}
 

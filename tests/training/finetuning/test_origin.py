@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 from pathlib import Path
 
 import pytest
+import torch
+from torchvision.models import resnet18
 
 from adept_hub.checkpoint.folder import read_config
 from adept_hub.cli.main import main
 from adept_hub.errors import DataError, LicenseError, RecipeError, ResumeError
+from adept_hub.io.digest import sha256_file
 from adept_hub.spec import Start
 from adept_training.finetuning.origin import check_detector_of
 from adept_training.finetuning.recipe import load_finetune_recipe
@@ -118,3 +122,21 @@ def test_classes_that_no_detector_can_have_are_refused_before_training() -> None
     for classes in ((), ("z" * 100_000,)):
         with pytest.raises(DataError, match=r"The detector that the run would leave: .*\nChange the classes"):
             check_detector_of(classes, recipe, 3)
+
+
+def test_a_file_of_another_project_is_a_start_with_its_layout(
+    house_data: HouseData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, out = tmp_path / "my net.pth", tmp_path / "run"
+    torch.save(resnet18().state_dict(), file)
+    words = ["--data", *house_data.words(), "--out", str(out), "--device", "cpu"]
+    words += [word for setting in QUICK for word in ("--set", setting)]
+    assert main(["finetune", str(file), *words]) == 1
+    printed = capsys.readouterr().err
+    assert "Several projects use exactly these names" in printed
+    (source,) = [word.rstrip(",") for word in shlex.split(printed.splitlines()[1]) if word.startswith("torchvision:")]
+    assert not out.exists()
+    assert main(["finetune", source, *words]) == 0
+    start, _ = read_config(out / "last").provenance.starts
+    assert start == Start("my net.pth", sha256_file(file), "unknown")
+    assert json.loads((out / "last" / "detector.json").read_text())["source"] == source

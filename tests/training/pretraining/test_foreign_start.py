@@ -14,7 +14,7 @@ from torchvision.models import resnet18
 
 import adept_training
 from adept_hub.checkpoint.folder import read_config, read_tensors
-from adept_hub.errors import CheckpointError, LicenseError, RecipeError, SourceError
+from adept_hub.errors import CheckpointError, LicenseError, RecipeError, ResumeError, SourceError
 from adept_hub.foreign.import_weights import FOREIGN_LAYOUTS
 from adept_hub.hub.fetch import fetch
 from adept_hub.io.digest import sha256_file
@@ -92,6 +92,16 @@ def test_a_file_that_several_projects_could_have_written_takes_its_layout(
     adept_training.pretrain(tmp_path / "p", tmp_path / "run", **terms, layout="byol", settings=settings)
     start, _ = read_config(tmp_path / "run" / "export").provenance.starts
     assert start == Start("my net.pth", sha256_file(tmp_path / "my net.pth"), FOREIGN_LAYOUTS["byol"].license)
+    # Given as a source it is the same start, or the run would refuse to be resumed from it.
+    same = {**terms, "init": f"byol:{terms['init']}", "settings": settings, "resume": True}
+    for layout in (None, "byol"):
+        assert adept_training.pretrain(tmp_path / "p", tmp_path / "run", **same, layout=layout).finished_before
+    with pytest.raises(SourceError, match=r"has the layout byol, and --layout is simclr\.\n"):
+        adept_training.pretrain(tmp_path / "p", tmp_path / "run", **same, layout="simclr")
+    with pytest.raises(ResumeError, match="whose weights are not those of"):
+        adept_training.pretrain(
+            tmp_path / "p", tmp_path / "run", **{**same, "init": f"simclr:{terms['init']}"}, layout=None
+        )
     again = Asked("p", init="my net.pth", layout="byol").resume(Path("r"))
     assert again == "adept pretrain --images p --out r --init 'my net.pth' --layout byol --resume"
 

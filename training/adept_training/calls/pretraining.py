@@ -14,7 +14,7 @@ from adept_hub.errors import SourceError
 from adept_hub.foreign.import_weights import check_layout
 from adept_hub.hub.fetch import fetch
 from adept_hub.hub.local import layout_folder
-from adept_hub.io.paths import is_file
+from adept_hub.io.paths import exists
 from adept_hub.names import FileSource, split_layout
 from adept_training.calls.sections import PretrainSections, recipe_of
 from adept_training.images import open_images
@@ -132,8 +132,8 @@ def _start(init: str | None, layout: str | None) -> Path | None:
     if layout is None:
         return None if init is None else fetch(init).folder
     path = None if init is None else split_layout(init, layout)[0]
-    if path is None or not is_file(path):
-        given = "no weights are given (init)" if init is None else f"{init} is not a file"
+    if path is None or not exists(path):
+        given = "no weights are given (init)" if init is None else f"{init} does not exist here"
         raise SourceError(
             f"The layout {layout!r} is that of a weights file, but {given}.\n"
             f"Use: adept pretrain --recipe own_photos_backbone --images IMAGES --out RUN --init FILE --layout {layout}"
