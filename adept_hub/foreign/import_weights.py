@@ -98,7 +98,7 @@ def import_layout(
         shapes = {key: tuple(t.shape) for key, t in tensors.items()}
         spec = replace(infer_spec(shapes), anchors=definition.anchors, levels=definition.levels)
         # A file of a whole detector must be complete: a part must not be dropped silently if its names do not match.
-        check_tensors(shapes, spec, {*definition.parts, *map(part_of, shapes)})
+        check_tensors(shapes, spec, {*definition.parts, *map(part_of, shapes)}, where)
     return tensors, spec
 
 
@@ -125,7 +125,8 @@ def _complete(where: str, layout: str) -> Iterator[None]:
 
 
 def _reason(error: Exception, where: str, layout: str) -> str:
-    return f"{where} (layout {layout}): {str(error).splitlines()[0].removeprefix('checkpoint: ')}"
+    reason = str(error).splitlines()[0].removeprefix(f"{where}: ").removeprefix("checkpoint: ")
+    return f"{where} (layout {layout}): {reason}"
 
 
 def _instead(keys: list[str], layout: str, where: str) -> str:
