@@ -157,6 +157,6 @@ def test_timm_s_folder_keeps_its_own_facts(resnet: dict[str, Tensor], tmp_path: 
 
 def test_a_config_of_others_next_to_the_file_is_not_read(resnet: dict[str, Tensor], tmp_path: Path) -> None:
     save_file(resnet, tmp_path / "model.safetensors")
-    for text in ('{"architectures": ["Theirs"]}', "[]", "{"):
+    for text in ('{"architectures": ["Theirs"]}', "[]", "5", "{"):
         (tmp_path / "config.json").write_text(text)
         assert fetch(f"resnet:{tmp_path / 'model.safetensors'}").config.name == "resnet_r18.imported"

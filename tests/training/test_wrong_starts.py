@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torchvision.models import VisionTransformer, resnet18, resnet34, resnet50, wide_resnet50_2
+from torchvision.models import VisionTransformer, resnet18, resnet34, resnet50
 
 import adept_hub
 import adept_training
@@ -68,12 +68,8 @@ STARTS: dict[str, tuple[Callable[[Path], object], str, str]] = {
         lambda d: write_timm(d / "timm", {"x": torch.zeros(1)}, input_size=[4, 224, 224]),
         "timm takes images of 4 channels", "hf-hub:timm/resnet50.a1_in1k",
     ),
-    "a wide ResNet": (
-        lambda d: f"resnet:{_saved(wide_resnet50_2().state_dict(), d / 'wide.pth')}",
-        "wide.pth (layout resnet): 'backbone.layer1.0.conv1.weight' has shape (128, 64, 1, 1)", "neither wide",
-    ),
     "a deeper ResNet": (
-        lambda d: f"resnet:{_saved(_deep(resnet50().state_dict()), d / 'deep.pth')}",
+        lambda d: f"resnet:{_saved(_deep(resnet18().state_dict()), d / 'deep.pth')}",
         "deep.pth (layout resnet): The backbone is not a ResNet of a usual depth", "Use a ResNet-18, -34, -50 or -101",
     ),
     "a ViT": (lambda d: _saved(_vit(), d / "vit.pth"), "vit.pth: No layout has all of these", "Use a ResNet, or a"),
@@ -105,11 +101,8 @@ STARTS: dict[str, tuple[Callable[[Path], object], str, str]] = {
 
 
 def _deep(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """One block more in the third stage than any ResNet of a usual depth."""
-    more = {
-        key.replace("layer3.5.", f"layer3.{b}."): t for b in (6, 7) for key, t in state.items() if "layer3.5." in key
-    }
-    return state | more
+    """One block more in the third stage than a ResNet-18, and fewer than a ResNet-34."""
+    return state | {key.replace("layer3.1.", "layer3.2."): t for key, t in state.items() if "layer3.1." in key}
 
 
 def _refused(call: Callable[[], object], first: str, second: str) -> None:
