@@ -15,7 +15,7 @@ from adept_hub.words.command_line import command_line
 def check_classes(state: Mapping[str, Tensor], layout: str, path: Path) -> None:
     """Check that a file's predictors are for as many classes as those of the layout's published files.
 
-    A file without predictors passes, and so does one of a layout that is no detector's.
+    A file without predictors passes, and so does a file of a backbone.
 
     Args:
         state: the tensors, by the project's names.

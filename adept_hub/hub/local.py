@@ -38,7 +38,7 @@ def layout_folder(source: FileSource) -> Path:
     """Return the checkpoint folder of a weights file whose layout is stated.
 
     Raises:
-        SourceError: the path does not exist, is a folder of another kind than timm's, or is a checkpoint of our own.
+        SourceError: the path does not exist, is a folder of another kind than timm's, or is a checkpoint of adept_hub.
         Others as in `adept_hub.foreign.adopt.adopt_file` and `adept_hub.foreign.adopt.adopt_timm`.
     """
     from adept_hub.foreign.adopt import WEIGHT_FILES, adopt_file, adopt_timm
@@ -54,7 +54,7 @@ def layout_folder(source: FileSource) -> Path:
         if layout == "timm":
             return adopt_timm(timm, folder / WEIGHTS, text_of(source), resolved(folder).name)
         raise SourceError(
-            f"{folder} is a folder of timm, as its {CONFIG} says, and {layout} is another layout.\n"
+            f"{folder} is a folder of timm (see its {CONFIG}), and {layout} is another layout.\n"
             f"Pass it without the layout: {folder}"
         )
     if "spec" in _content(folder / CONFIG):

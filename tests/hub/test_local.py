@@ -38,7 +38,7 @@ def resnet() -> dict[str, Tensor]:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moco: dict[str, Tensor], resnet: dict[str, Tensor]) -> Path:
-    """A folder with MoCo's own file, without a suffix that would tell, and a ResNet of an unknown project."""
+    """A folder with MoCo's own file, without a suffix, and a ResNet of an unknown project."""
     monkeypatch.chdir(tmp_path)
     torch.save({"epoch": 200, "state_dict": moco}, tmp_path / "checkpoint_0199")
     torch.save(resnet, tmp_path / "my net.pth")

@@ -64,7 +64,7 @@ STARTS: dict[str, tuple[Callable[[Path], object], str, str]] = {
         lambda d: _saved(resnet18().state_dict() | {"conv1.weight": torch.zeros(64, 4, 7, 7)}, d / "resnet18.pth"),
         "resnet18.pth (layout torchvision): 'backbone.conv1.weight' has shape (64, 4, 7, 7)", "a ResNet for RGB images",
     ),
-    "a stem for 4 channels, as its config says": (
+    "a stem for 4 channels in its config": (
         lambda d: write_timm(d / "timm", {"x": torch.zeros(1)}, input_size=[4, 224, 224]),
         "timm takes images of 4 channels", "hf-hub:timm/resnet50.a1_in1k",
     ),
@@ -101,7 +101,7 @@ STARTS: dict[str, tuple[Callable[[Path], object], str, str]] = {
 
 
 def _deep(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """One block more in the third stage than a ResNet-18, and fewer than a ResNet-34."""
+    """Add a block to the third stage of a ResNet-18; a ResNet-34 has more."""
     return state | {key.replace("layer3.1.", "layer3.2."): t for key, t in state.items() if "layer3.1." in key}
 
 
@@ -141,7 +141,7 @@ def test_a_wrong_start_is_refused_before_any_work(
 def test_a_recipe_of_another_depth_is_refused_before_its_proposals(
     build: Callable[[], Any], depth: int, tmp_path: Path
 ) -> None:
-    """The depth of a fine-tuning, and of `load_pretrained`, is that of the start; that of a pre-training is its own."""
+    """Fine-tuning and `load_pretrained` take the depth of the start; the recipe of a pre-training has its own."""
     source = f"resnet:{_saved(build().state_dict(), tmp_path / 'mine.pth')}"
     write_photographs(tmp_path / "p", 4)
     with pytest.raises(
