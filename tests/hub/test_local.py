@@ -151,7 +151,7 @@ def test_timm_s_folder_keeps_its_own_facts(resnet: dict[str, Tensor], tmp_path: 
     for path in (folder, folder / "model.safetensors"):
         config = fetch(f"timm:{path}").config
         assert (config, config.preprocessing.mean) == (fetch(folder).config, MEAN)
-        with pytest.raises(SourceError, match=rf"is a folder of timm, .* resnet is .*\n.*: {folder}$"):
+        with pytest.raises(SourceError, match=rf"is a folder of timm .* resnet is .*\n.*: {folder}$"):
             fetch(f"resnet:{path}")
 
 
