@@ -56,14 +56,12 @@ def select_tests(root: Path, module: Path) -> list[Path]:
 
 
 def _importers(root: Path, files: list[Path], module: str) -> list[Path]:
-    """Return the test files that import a module, or a helper in `files` that does."""
-    names, found = {module}, []
+    """Return the test files that import a module, then those that import a helper in `files` that does."""
+    names, found = {module}, list[Path]()
     for _ in range(3):
-        for path in files:
-            if path not in found and names & _imports(path):
-                names.add(".".join(path.relative_to(root).with_suffix("").parts))
-                found += [path] if path.name.startswith("test_") else []
-    return found
+        found += [path for path in files if path not in found and names & _imports(path)]
+        names |= {".".join(path.relative_to(root).with_suffix("").parts) for path in found}
+    return [path for path in found if path.name.startswith("test_")]
 
 
 @cache

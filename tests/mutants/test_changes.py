@@ -41,6 +41,7 @@ CHANGED = {
         "def f(a: int = 7): return None",
     },
     'x = ("é", 7)': {'x = ("é", 8)', 'x = ("é", 6)'},  # the parser counts in bytes
+    'x = "é"\ny = 7': {'x = "é"\ny = 8', 'x = "é"\ny = 6'},
 }
 
 

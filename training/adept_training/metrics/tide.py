@@ -34,9 +34,9 @@ class TideError:
 
     kind: str
     image: ImageKey
-    detection: int = -1
-    object: int = -1
-    label: int = 0
+    detection: int
+    object: int
+    label: int
     score: float = 0.0
     #: Inside an ignored region, without cost.
     ignored: bool = False
