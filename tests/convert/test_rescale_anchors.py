@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torchvision.models.detection._utils import BoxCoder
@@ -50,3 +52,19 @@ def test_factors_that_differ_between_levels_are_refused():
 def test_a_checkpoint_without_an_rpn_has_nothing_to_rescale():
     tensors = {k: t for k, t in random_tensors(SMALL).items() if not k.startswith("rpn.")}
     assert rescale_anchors(tensors, SMALL, DOWNSTREAM) == tensors
+
+
+def test_anchors_of_the_same_sizes_change_nothing_rounded_or_not():
+    tensors, sizes = random_tensors(SMALL), (24.0, 48.0, 96.0, 192.0, 384.0)
+    rounded = replace(SMALL, anchors=replace(SMALL.anchors, generator="rounded"))
+    for spec in (SMALL, rounded):
+        same = rescale_anchors(tensors, spec, sizes)
+        assert same.keys() == tensors.keys()
+        assert all(same[key] is tensors[key] for key in tensors)
+
+
+def test_anchors_rounded_to_whole_pixels_have_no_common_factor():
+    """Those of 24 px and ratio 1/2 are 33.9 x 17.0, rounded 34 x 16; of 32 px 45.3 x 22.6, rounded 46 x 22."""
+    rounded = replace(SMALL, anchors=replace(SMALL.anchors, generator="rounded"))
+    with pytest.raises(UnsupportedDetectorError, match="pretraining"):
+        rescale_anchors(random_tensors(SMALL), rounded, DOWNSTREAM)

@@ -34,11 +34,13 @@ def run(limit: float, arguments: list[str], log: str) -> int | None:
             status = int(pytest.main(arguments))
         os._exit(status)
     ends, done, status = time.monotonic() + limit, 0, 0
-    while not done and time.monotonic() < ends:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        time.sleep(0.02)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
+    try:
+        while not done and time.monotonic() < ends:
+            done, status = os.waitpid(pid, os.WNOHANG)
+            time.sleep(0.02)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
     if done:
         return os.waitstatus_to_exitcode(status)
     os.waitpid(pid, 0)

@@ -9,6 +9,7 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
 from adept_training.method.contrast import correspondence, feature_spread, pair_loss, retrieval
 
@@ -75,6 +76,28 @@ def test_retrieval_counts_images_that_find_themselves() -> None:
     prediction = target.clone()
     prediction[3] = target[0]
     assert retrieval(prediction, target).item() == 0.75
+
+
+def _slow_retrieval(prediction: Tensor, target: Tensor) -> float:
+    """One image at a time: unit vectors, each minus the mean of its network's, and the nearest by the cosine."""
+    ours, theirs = ([row / row.norm() for row in vectors] for vectors in (prediction, target))
+    ours, theirs = ([row - sum(rows) / len(rows) for row in rows] for rows in (ours, theirs))
+    hits = 0
+    for i, row in enumerate(ours):
+        cosines = [float(row @ other / (row.norm() * other.norm())) for other in theirs]
+        hits += cosines.index(max(cosines)) == i
+    return hits / len(ours)
+
+
+def test_retrieval_is_that_of_a_loop_whatever_the_lengths() -> None:
+    generator = torch.Generator().manual_seed(0)
+    shares = []
+    for _ in range(20):
+        target, noise = torch.randn(2, 8, 3, generator=generator)
+        prediction = (target + 0.5 * noise) * torch.rand(8, 1, generator=generator)
+        shares.append(retrieval(prediction[:, None], target[:, None]).item())
+        assert shares[-1] == _slow_retrieval(prediction, target)
+    assert 0.4 < sum(shares) / 20 < 0.9
 
 
 def test_retrieval_takes_away_what_all_boxes_have_in_common() -> None:

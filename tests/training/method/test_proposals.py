@@ -11,7 +11,7 @@ import torch
 
 from adept_training.data.loader import BoxBatch
 from adept_training.data.views import ViewsRecipe, draw_views
-from adept_training.method.proposals import FIRST_ID, carry, join, propose
+from adept_training.method.proposals import carry, join, propose
 
 
 def test_the_best_boxes_after_nms() -> None:
@@ -21,8 +21,15 @@ def test_the_best_boxes_after_nms() -> None:
     # First image: the sliver is too thin, the second overlaps the first by 9/11; whole views fill up.
     assert found.boxes_NK4[0].tolist() == [[0, 0, 10, 10], [20, 20, 40, 40], [0, 0, 64, 64]]
     assert found.real_NK[0].tolist() == [True, True, False]
-    assert found.ids_NK[0].tolist() == [FIRST_ID, FIRST_ID + 1, -1]
+    assert found.ids_NK[0].tolist() == [2**40, 2**40 + 1, -1]  # above the rows of any table
     assert found.boxes_NK4[1].tolist() == [[1, 0, 11, 10], [20, 20, 40, 40], [0, 0, 20, 20]]
+
+
+def test_a_box_as_thin_as_a_pixel_is_kept() -> None:
+    anchors = torch.tensor([[20, 20, 20.875, 40], [2, 20, 22, 20.875], [0, 0, 1, 9]])
+    found = propose(torch.tensor([[3.0, 2.0, 1.0]]), torch.zeros(1, 3, 4), anchors, 64, before=3, after=2)
+    assert found.boxes_NK4.tolist() == [[[0, 0, 1, 9], [0, 0, 64, 64]]]
+    assert found.real_NK.tolist() == [[True, False]]
 
 
 @pytest.mark.parametrize("seed", range(6))

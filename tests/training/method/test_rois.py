@@ -74,6 +74,18 @@ def test_candidates_classes_and_goals_are_those_of_a_slow_walk() -> None:
     assert len(unlike.class_R) > seen, "boxes near others are not background"
 
 
+def test_an_iou_of_exactly_a_half_is_an_object_and_near_another_box() -> None:
+    def boxes(*rows: tuple[int, ...]) -> BoxBatch:
+        ids = torch.arange(len(rows))[None]
+        return BoxBatch(torch.tensor([rows], dtype=torch.float32), ids, torch.ones_like(ids, dtype=torch.bool))
+
+    proposals = boxes((0, 0, 10, 5), (0, 0, 10, 4), (40, 40, 50, 45), (40, 40, 50, 44))
+    objects, others = boxes((0, 0, 10, 10)), boxes((40, 40, 50, 50))
+    rois = sample_rois(proposals, objects, torch.tensor([[3]]), others, torch.tensor([1]), 100)
+    found = {tuple(box): label for box, label in zip(rois.boxes_R4.tolist(), rois.class_R.tolist(), strict=True)}
+    assert found == {(0, 0, 10, 10): 3, (0, 0, 10, 5): 3, (0, 0, 10, 4): 0, (40, 40, 50, 44): 0}
+
+
 def test_a_few_are_sampled_a_quarter_of_them_objects_by_the_images_seed() -> None:
     proposals, objects, others = _boxes(2, 200, 1.0, 0), _boxes(2, 12, 1.0, 1), _boxes(2, 1, 0.0, 2)
     classes = torch.ones(2, 12, dtype=torch.int64)

@@ -54,6 +54,12 @@ def test_a_view_of_224_has_the_papers_12495_anchors() -> None:
     torch.testing.assert_close(anchors[2][0], torch.tensor([-67.8823, -33.9411, 67.8823, 33.9411]), atol=1e-3, rtol=0)
 
 
+def test_anchors_of_a_map_wider_than_high_go_row_by_row() -> None:
+    anchors = make_anchors(AnchorSpec(), [torch.zeros(1, 1, 2, 3), *_maps(32)[1:]])[0]
+    centers = (anchors[:, :2] + anchors[:, 2:]).reshape(-1, 3, 2)[:, 1] / 2
+    assert centers.tolist() == [[0, 0], [4, 0], [8, 0], [0, 4], [4, 4], [8, 4]]
+
+
 def test_outputs_are_flattened_in_torchvisions_order() -> None:
     maps = _maps(64)
     logits = [torch.randn(2, 3, *m.shape[2:]) for m in maps]
@@ -173,10 +179,29 @@ def test_sampling_is_uniform_and_depends_on_the_image_alone() -> None:
     assert counts.min() > 60
     assert counts.max() < 145
     # All 62 bits of a seed count.
-    _, near = sample_anchors(labels[:3], torch.tensor([6, 6 + (1 << 33), 6 + (1 << 61)]), RECIPE)
-    assert len({tuple(row.tolist()) for row in near}) == 3
+    _, near = sample_anchors(labels[:63], torch.tensor([6, *(6 ^ (1 << bit) for bit in range(62))]), RECIPE)
+    assert len({tuple(row.tolist()) for row in near}) == 63
     _, alone = sample_anchors(labels[7:8], seeds[7:8], RECIPE)
     assert torch.equal(alone[0], background[7]), "the batch around an image does not matter"
+
+
+def test_the_draw_is_that_of_unbounded_integers() -> None:
+    """The same arithmetic without tensors: no product leaves int64, and a run draws what it drew on another machine."""
+
+    def mix(x: int) -> int:
+        x = x % 2**32
+        x = (x ^ x >> 16) * 0x5BCA6B % 2**32
+        x = (x ^ x >> 13) * 0x2B2AE35 % 2**32
+        return x ^ x >> 16
+
+    def key(seed: int, index: int) -> int:
+        return mix(mix(mix(index ^ 0x9E3779B9) ^ seed % 2**32) ^ seed // 2**32) * 2**20 + index
+
+    seeds = [0, 5, (1 << 62) - 1, 0x123456789ABCDEF]
+    _, background = sample_anchors(torch.full((4, 1000), NEGATIVE, dtype=torch.int8), torch.tensor(seeds), RECIPE)
+    for seed, row in zip(seeds, background, strict=True):
+        lowest = sorted(range(1000), key=lambda index, seed=seed: key(seed, index))[:256]
+        assert row.nonzero()[:, 0].tolist() == sorted(lowest)
 
 
 def _torchvision_loss(

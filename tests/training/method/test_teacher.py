@@ -92,6 +92,7 @@ def test_nothing_of_the_teacher_is_trained_and_it_is_in_evaluation_mode() -> Non
     for freeze in ("none", "backbone"):
         model = _model(f"method.freeze={freeze}").train()
         assert model.teacher is not None
+        assert model.teacher.train() is model.teacher
         assert not any(module.training for module in model.teacher.modules())
         shared = model.teacher.backbone is model.online.parts.backbone
         assert shared is (freeze == "backbone")

@@ -20,6 +20,8 @@ def test_above_below_and_aligned_by_hand() -> None:
     assert place_labels([(50, 5, 90, 90)], [size], (200, 200)) == [(50, 90)], "no space above: below"
     assert place_labels([(180, 50, 199, 90)], [size], (200, 200)) == [(160, 36)], "moved to the left of the edge"
     assert place_labels([(0, 0, 200, 200)], [size], (200, 200)) == [(0, 0)], "inside a box as large as the image"
+    four = [(0, 0), (160, 0), (0, 186), (160, 186)]
+    assert place_labels([(0, 0, 200, 200)] * 4, [size] * 4, (200, 200)) == four, "in its corners, the upper ones first"
     assert place_labels([(50, 50, 90, 90)] * 2, [size] * 2, (200, 200)) == [(50, 36), (50, 90)]
     assert place_labels([(0, 0, 9, 9)], [(300, 14)], (200, 200)) == [None], "wider than the image"
 
