@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from adept_hub.cli.main import main
+from adept_hub.spec import Start
 from adept_training.labels.datasets import open_data
 from adept_training.labels.identity import ImageKey
 from adept_training.metrics.coco_files import as_coco_json
 from adept_training.metrics.confusion import confusion
 from adept_training.metrics.evaluate import evaluate_detections
 from adept_training.metrics.report.page import write_predictions, write_report
+from tests.house import House
 from tests.training.conftest import TINY
 from tests.training.made import detections, image, imperfect, split
 
@@ -68,6 +71,17 @@ def test_the_page_holds_everything_and_fetches_nothing(voc: Path, tmp_path: Path
     assert "<script" not in page
     assert 'src="http' not in page
     assert len(write_predictions(evaluation, tmp_path / "pictures", 3)) == 3
+
+
+def test_the_page_lists_what_the_weights_started_from(house: House, tmp_path: Path) -> None:
+    start = Start("first.of_all", "a" * 64, "mit")
+    weights = replace(house.config, provenance=replace(house.config.provenance, starts=(start,)))
+    truth = split(image("a", [[0, 0, 10, 10]], [1]), classes=1)
+    evaluation = evaluate_detections(truth, {ImageKey(1, "a"): detections([[0, 0, 10, 10]], [0.9], [1])})
+    for path, given in ((tmp_path / "with.html", weights), (tmp_path / "without.html", None)):
+        write_report(evaluation, path, "a detector", weights=given)
+        page = path.read_text()
+        assert ("first.of_all" in page) == ("a" * 64 in page) == (given is not None)
 
 
 def test_the_command_judges_a_source_s_rpn_and_given_detections(
