@@ -10,6 +10,7 @@ import torch
 
 from adept_hub.errors import OptionValueError
 from adept_training.method.adept import Adept
+from adept_training.planning import planner
 from adept_training.planning.advice import Advice, advise, labels_are_plenty
 from adept_training.planning.arithmetic import Seconds, limit_of, minutes_for, schedule_settings, spread_time
 from adept_training.planning.choose import Candidate
@@ -92,7 +93,13 @@ def outlook(verdict: str, wanted: int = 1000) -> Outlook:
 
 
 def advice(verdict: str, wanted: int = 1000, **known: Any) -> list[Advice]:
-    plain: dict[str, Any] = {"images": 900, "minutes_for_enough": 3.0, "init": None, "data": (), "labeled": None}
+    plain: dict[str, Any] = {
+        "images": 900,
+        "minutes_for_enough": 3.0,
+        "backbone": ["x.pth", "--like", "y"],
+        "data": (),
+        "labeled": None,
+    }
     return advise(outlook(verdict, wanted), **{**plain, **known})
 
 
@@ -101,19 +108,17 @@ def texts(found: list[Advice]) -> str:
 
 
 def test_nothing_is_advised_against_a_good_plan() -> None:
-    assert advice("enough", init="adept_joint", labeled=60) == []
+    assert advice("enough", labeled=60) == []
     assert advice("some", images=205) == []
 
 
 def test_too_little_time() -> None:
-    told = texts(advice("too little", minutes_for_enough=312.4, init="adept_joint"))
+    told = texts(advice("too little", minutes_for_enough=312.4))
     assert "--minutes 312 would be enough" in told
-    assert "--init adept_joint" in told
-    assert "adept finetune adept_joint --data DATA" in told
+    assert "an ImageNet backbone: adept finetune x.pth --like y --data DATA" in told
     days = texts(advice("too little", minutes_for_enough=43_200))
     assert "30 days" in days
     assert "GPU" in days
-    assert "--init" not in days
     assert "--minutes" not in texts(advice("too little", 0, minutes_for_enough=0))
 
 
@@ -149,3 +154,14 @@ def test_the_run_is_outside_of_the_images(tmp_path: Path, monkeypatch: pytest.Mo
     assert run_folder(str(images), tmp_path / "here") == tmp_path / "here"
     with pytest.raises(OptionValueError, match="inside of the images"):
         run_folder(str(images), "here")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ("own_photos_cpu", ["hf-hub:timm/resnet18.a1_in1k", "--like", "adept_joint"]),
+        ("adept_joint_r50_100ep", ["hf-hub:timm/resnet50.a1_in1k"]),
+    ],
+)
+def test_the_advised_backbone_has_the_depth_of_the_recipe(recipe: str, words: list[str]) -> None:
+    assert planner._backbone_of(load_recipe(recipe)) == words

@@ -33,7 +33,7 @@ def advise(
     *,
     images: int,
     minutes_for_enough: float,
-    init: str | None,
+    backbone: Sequence[str],
     data: Sequence[str],
     labeled: int | None,
 ) -> list[Advice]:
@@ -43,12 +43,12 @@ def advise(
         outlook: of the chosen run.
         images: in the training set.
         minutes_for_enough: time in which the chosen recipe would see enough, proposals included.
-        init: published weights of its architecture, if there are any.
+        backbone: of ImageNet, for its architecture, as words of ``adept finetune``.
         data: labeled images, as words of ``--data``.
         labeled: their number; None: unknown.
     """
     found: list[Advice] = []
-    finetune = command_line("finetune", init or "adept_joint", "--data", *(data or ["DATA"]), "--out", "runs/finetuned")
+    finetune = command_line("finetune", *backbone, "--data", *(data or ["DATA"]), "--out", "runs/finetuned")
     plenty = labeled is not None and labels_are_plenty(labeled, images)
     if labeled is not None and plenty:
         found.append(
@@ -62,17 +62,15 @@ def advise(
         found.append(
             Advice(
                 f"{images} images are fewer than in any run that gained ({LEAST_IMAGES}): add unlabeled images of the "
-                "same kind, or fine-tune published weights:",
+                "same kind, or fine-tune an ImageNet backbone:",
                 finetune,
             )
         )
     if outlook.verdict == "too little":
         if outlook.wanted:
             found.append(Advice(_more_time(minutes_for_enough)))
-        if init is not None:
-            found.append(Advice(f"start from published weights instead of random ones: add --init {init}"))
         if images >= LEAST_IMAGES and not plenty:
-            found.append(Advice("without that time, fine-tune published weights:", finetune))
+            found.append(Advice("without that time, fine-tune an ImageNet backbone:", finetune))
     return found
 
 

@@ -138,6 +138,6 @@ def run_lines(outlook: Outlook, need: Need | None, minutes_for_enough: int) -> l
     longer = f"about {minutes_for_enough} minutes of it, " if outlook.share < NEAR and need is not None else ""
     return [
         f"caution: {seen}",
-        f"better: {longer}fewer parameters or smaller views (`adept plan IMAGES --minutes M` compares them), --init of "
-        "published weights, or no pre-training: adept finetune adept_joint --data DATA --out RUN",
+        f"better: {longer}fewer parameters or smaller views (`adept plan IMAGES --minutes M` compares them), or "
+        "no pre-training: adept finetune scratch --like adept_joint --data DATA --out RUN",
     ]

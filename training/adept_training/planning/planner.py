@@ -34,8 +34,8 @@ from adept_training.pretraining.recipe import Recipe
 _MEASURED, _MEASURED_WITH_LABELS = 20.0, 12.0
 #: As of ``engine.max_minutes``.
 _MOST_MINUTES = 1_000_000
-#: Published weights that a run could start from.
-_START = "adept_joint"
+#: The small architecture of the bundled weights and recipes.
+_SMALL = "adept_joint"
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,8 @@ def _write(images: str, folder: Path, those: _Set, best: Forecast, within: float
         one.loaded, sizes_of(one.loaded, count), len(those.keys), search.boxes, bytes_of_keys, free_bytes(folder)
     )
     better = advise(
-        best.outlook, images=count, minutes_for_enough=those.minutes_for_enough(best), init=_start_of(one.loaded),
+        best.outlook, images=count, minutes_for_enough=those.minutes_for_enough(best),
+        backbone=_backbone_of(one.loaded),
         data=() if labels is None else labels.words, labeled=None if labels is None else labels.images,
     )  # fmt: skip
     return Plan(
@@ -175,9 +176,10 @@ def _boxes_of(labels: Labels | None, recipe: Recipe) -> tuple[str, ...]:
     return labels.options if recipe.best_boxes or PRESET not in labels.options else (*labels.options, "--boxes", "50")
 
 
-def _start_of(recipe: Recipe) -> str | None:
-    """Return published weights of the recipe's architecture, if there are any."""
-    return _START if model_info(_START).spec == recipe.model else None
+def _backbone_of(recipe: Recipe) -> list[str]:
+    """Return the words of ``adept finetune`` for a backbone of ImageNet in the recipe's architecture."""
+    source = f"hf-hub:timm/resnet{recipe.model.depth}.a1_in1k"
+    return [source, "--like", _SMALL] if recipe.model == model_info(_SMALL).spec else [source]
 
 
 def _say_nothing(_: str) -> None:

@@ -12,6 +12,7 @@ from adept_training.runtime.first_process import launched
 
 #: SIGHUP arrives if a terminal is closed or a connection is lost; Windows has neither it nor SIGUSR1.
 _NAMES = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP")
+_ACKNOWLEDGED = "stopping after this step or evaluation, then saving the state; Ctrl-C again stops at once, unsaved\n"
 
 
 @contextmanager
@@ -26,7 +27,7 @@ def stop_signals() -> Iterator[list[int]]:
         if received and number == signal.SIGINT:
             raise KeyboardInterrupt
         if number == signal.SIGINT and launched()[0] == 0:
-            write_now("stopping after this step, its state is saved; Ctrl-C again stops at once\n")
+            write_now(_ACKNOWLEDGED)
         received.append(number)
 
     watched = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
