@@ -18,7 +18,6 @@ from PIL import Image
 import adept_training
 from adept_hub.cli.main import build_parser, main
 from adept_hub.errors import DataError, ImagesError, OptionValueError
-from adept_training import calls
 from adept_training.planning import arithmetic, planner
 from adept_training.planning.plan import Plan
 from adept_training.planning.probing.machine import Machine
@@ -104,8 +103,8 @@ def test_json_is_the_call_s_result(
     images: Path, recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[Plan] = []
-    real = calls.plan
-    monkeypatch.setattr(calls, "plan", lambda *a, **k: made.append(real(*a, **k)) or made[-1])
+    real = planner.plan
+    monkeypatch.setattr(planner, "plan", lambda *a, **k: made.append(real(*a, **k)) or made[-1])
     assert main(["plan", str(images), "--recipe", str(recipe), "--out", "elsewhere/run", "--json", "--quiet"]) == 0
     out, err = capsys.readouterr()
     report = json.loads(out)
