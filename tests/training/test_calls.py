@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from PIL import Image
 
 import adept_training
 from adept_hub.errors import DataError, OptionTypeError, OutputExistsError, RecipeError, UnknownOptionError
+from adept_hub.words import pulse
 from adept_training.calls import pretraining
 from adept_training.calls.sections import FinetuneSections, PretrainSections
 from adept_training.finetuning.recipe import FinetuneRecipe
 from adept_training.pretraining.recipe import Recipe
 from adept_training.pretraining.watch.outcome import PretrainResult
+from adept_training.proposals.run import ProposalProgress
 from adept_training.proposals.table.store import ProposalTable
 from adept_training.runtime.recipe_files import sections_as_settings
 from tests.training.conftest import TINY as TINY_TUNING
@@ -134,3 +137,20 @@ def test_importing_the_package_imports_no_torch() -> None:
 def test_the_keywords_are_the_sections_of_the_recipe(sections: type, recipe: type) -> None:
     names = {field.name for field in dataclasses.fields(recipe)}
     assert set(sections.__annotations__) == names - {"method"}
+
+
+def test_making_boxes_is_described_by_its_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Boxes of many images take hours, and a log has lines about them only if something counts."""
+    write_photographs(tmp_path / "images", 8)
+    shown: list[str] = []
+
+    def make(*_: object, progress: Callable[[ProposalProgress], None], **__: object) -> None:
+        for done in (3, 5):  # of 8, three of which an earlier run had finished
+            progress(ProposalProgress(done, 8, 0, 1.0, 9.0))
+            shown.append(pulse._doing[-1]())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pretraining, "run_proposals", make)
+    with pytest.raises(KeyboardInterrupt):
+        adept_training.pretrain(tmp_path / "images", tmp_path / "run", **_sections(TINY))
+    assert shown == ["boxes: 3/8 images", "boxes: 5/8 images"]

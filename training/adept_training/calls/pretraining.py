@@ -27,6 +27,7 @@ from adept_training.proposals.fallbacks import fallback_warning
 from adept_training.proposals.run import run_proposals
 from adept_training.proposals.table.store import ProposalTable
 from adept_training.runtime.first_process import owns
+from adept_training.runtime.progress import progress_bar
 from adept_training.runtime.recipe_files import sections_as_settings
 from adept_training.runtime.trackers import require_trackers
 
@@ -105,7 +106,10 @@ def pretrain(
     if proposals is None:
         if stream is not None:
             stream.write(f"No --proposals given: writing them with preset {loaded.data.proposals!r} to {where}\n")
-        run_proposals(source, where, preset=loaded.data.proposals)
+        with progress_bar(len(source.keys()), "boxes", " images") as bar:
+            run_proposals(
+                source, where, preset=loaded.data.proposals, progress=lambda now: bar.update(now.done - bar.n)
+            )
     table = ProposalTable.open(where)
     preset = table.metadata["preset"]["name"]
     if warning := fallback_warning(len(table), table.fallbacks, preset, str(images), where):
