@@ -87,6 +87,47 @@ def test_a_first_page_shows_a_picture_early(page: str) -> None:
     assert pictures[0] < 15
 
 
+def without_blocks(text: str) -> str:
+    return re.sub(r"^ *```.*?^ *```", "", text, flags=re.S | re.M)
+
+
+def swallowed_lists(text: str) -> list[str]:
+    """First items of lists that continue the paragraph above: Markdown then renders no list."""
+    item = re.compile(r"([-*]|\d+\.) \S")
+    paragraphs = [part.splitlines() for part in re.split(r"\n\s*\n", without_blocks(text))]
+    starts = [next((line for line in lines if item.match(line)), "") for lines in paragraphs]
+    return [first for first, lines in zip(starts, paragraphs, strict=True) if first and not item.match(lines[0])]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_named)
+def test_a_list_stands_apart_from_the_paragraph_above(page: Path) -> None:
+    assert swallowed_lists(page.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_named)
+def test_the_commands_of_a_table_do_not_share_a_folder(page: Path) -> None:
+    for table in re.findall(r"(?:^\|.*\n)+", page.read_text(encoding="utf-8"), re.M):
+        rows = [row for row in table.splitlines() if "`adept finetune " in row or "`adept pretrain " in row]
+        folders = [folder for row in rows for folder in re.findall(r"--out (\S+)`", row)]
+        assert len(set(folders)) == len(folders)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_named)
+def test_pages_install_from_the_checkout_while_nothing_is_released(page: Path) -> None:
+    assert "Unreleased" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), "or pages may name the package"
+    text = page.read_text(encoding="utf-8").replace("### `pip install adept-hub` finds nothing", "")
+    assert re.findall(r"pip install\s+'?adept-hub\S*", text) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_named)
+def test_the_folder_of_a_redirected_output_is_made_first(page: Path) -> None:
+    """Names in capitals stand for what the reader has, and shells have their own folders below ``~``."""
+    for block in re.findall(r"^```(?:bash|sh)?\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M):
+        for found in re.finditer(r" > (?!/dev/)([\w/.-]+)/[\w.-]+(?= |$)", block, re.M):
+            made = f"mkdir -p {found[1]}\n" in block[: found.start()]
+            assert made or found[1].rpartition("/")[2].isupper(), found[0]
+
+
 def blocks(page: Path) -> list[str]:
     return re.findall(r"^```python[^\n]*\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M)
 
@@ -121,6 +162,13 @@ def test_the_site_s_requirements_are_an_extra() -> None:
     plugins = yaml.load((ROOT / "mkdocs.yml").read_text(), _Loader)["plugins"]
     assert "search" in plugins
     assert any(word.startswith("mkdocstrings[python]") for word in extras["docs"])
+
+
+def test_a_swallowed_list_is_found() -> None:
+    text = "Where:\n- one\n  more of it\n- two\n\nApart:\n\n- three\n\n```\ncode\n- no list\n```\n"
+    assert swallowed_lists(text) == ["- one"]
+    assert swallowed_lists("- one\n\n  More of it.\n- two\n") == ["- two"]
+    assert swallowed_lists("**All** of it:\n1. one\n2. two\n") == ["1. one"]
 
 
 def test_a_broken_link_is_found(tmp_path: Path) -> None:

@@ -41,6 +41,27 @@ def test_every_page_is_the_source_s() -> None:
         assert "(reference/recipes.md)" in (ROOT / "docs" / guide).read_text(encoding="utf-8")
 
 
+def test_examples_of_commands_can_be_pasted() -> None:
+    """Every line of a block is one command, with at most one comment behind it."""
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```", pages()["cli.md"], re.MULTILINE | re.DOTALL)
+    lines = [line for _, block in blocks for line in block.splitlines()]
+    assert {language for language, _ in blocks} == {"bash"}
+    assert len(lines) > 20
+    assert [line for line in lines if not line.startswith("adept ") or line.count("# ") > 1] == []
+    assert (
+        "adept proposals tune photos --data coco:few.json:photos  # compare presets on a handful of labeled images"
+        in (lines)
+    )
+
+
+@pytest.mark.parametrize("kind", [Recipe, FinetuneRecipe])
+def test_a_default_in_words_is_one_of_those_allowed(kind: type[Any]) -> None:
+    words = [one for one in settings_of(kind) if re.fullmatch(r"[a-z_][\w-]*", one.default)]
+    words = [one for one in words if one.default not in ("true", "false", "null")]
+    assert len(words) >= 5
+    assert [one for one in words if one.allowed != "text" and one.default not in one.allowed.split(", ")] == []
+
+
 def test_no_command_error_or_call_is_missing_from_the_pages() -> None:
     """Counted without the generator: by the parser of the program, the classes of the module, and __all__."""
     text = pages()

@@ -10,6 +10,7 @@ import yaml
 
 from adept_hub.errors import RecipeError
 from adept_training.pretraining.recipe import Recipe, load_recipe, recipe_names
+from tests.printed import RECIPES, ROOT
 
 
 @pytest.mark.parametrize("text", ["1e-3", "1E-3", "+1e-3", "1.e-3", "1.0e-3", "0.001"])
@@ -45,6 +46,13 @@ def test_boxes_on_objects_are_beyond_the_paper() -> None:
     """Recipes of the paper, of SoCo and of Table 4 keep their presets; a few images of your own get `objects`."""
     own = {name for name in recipe_names() if load_recipe(name).data.proposals == "objects"}
     assert own == {"own_photos_cpu", "own_photos_detection", "own_photos_backbone", "own_photos_teacher"}
+
+
+def test_the_first_comment_of_a_recipe_tells_it_from_the_others() -> None:
+    files = [path for path in RECIPES if not path.is_relative_to(ROOT / "training/recipes/downstream")]
+    first = [path.read_text(encoding="utf-8").splitlines()[0] for path in files]
+    assert len(first) >= 10
+    assert [line for line in first if first.count(line) > 1 or not line.startswith("# ")] == []
 
 
 def test_single_values_and_the_method_can_be_changed() -> None:

@@ -12,7 +12,9 @@ def as_lines(plan: Plan) -> list[str]:
     """Return the report, the commands last."""
     seen, *evidence = outlook_lines(plan.outlook, plan.need)
     pace = f"{1000 * plan.seconds_per_step:.0f} ms" if plan.seconds_per_step < 1 else f"{plan.seconds_per_step:.1f} s"
-    device = "GPU" if plan.machine.device == "cuda" else f"CPU, {plan.machine.cores} cores"
+    device = (
+        "GPU" if plan.machine.device == "cuda" else f"CPU, {plan.machine.cores} core{'s' * (plan.machine.cores != 1)}"
+    )
     seconds, disk = plan.seconds, plan.disk
     lines = [
         f"images    {plan.images:,}, {plan.training_images:,} to train on; {plan.boxes:.0f} boxes per image",

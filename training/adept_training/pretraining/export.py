@@ -92,7 +92,8 @@ def _width(recipe: Recipe) -> str:
 def _machine() -> str:
     if torch.cuda.is_available():
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}, torch {torch.__version__}"
-    return f"{torch.get_num_threads()} threads of a {platform.machine()} CPU, torch {torch.__version__}"
+    threads = torch.get_num_threads()
+    return f"{threads} thread{'s' * (threads != 1)} of a {platform.machine()} CPU, torch {torch.__version__}"
 
 
 def recall_metrics(probe: dict[str, float]) -> tuple[Metric, ...]:

@@ -64,9 +64,14 @@ def _recipes() -> str:
         "`adept recipe NAME` prints a shipped recipe with all of its fields.\n"
     )
     for kind, cls in recipe_classes().items():
-        rows = [(f"`{one.path}`", f"`{one.default}`", one.allowed, one.text) for one in settings_of(cls)]
+        rows = [(f"`{one.path}`", f"`{one.default}`", one.allowed, _linked(one.text)) for one in settings_of(cls)]
         text += f"\n## {_RECIPES[kind]}\n\n{_table(('field', 'default', 'allowed', 'description'), rows)}"
     return text
+
+
+def _linked(text: str) -> str:
+    """Turn the path of another page into a link to it."""
+    return re.sub(r"\bdocs/([\w/]+\.md)", r"[\1](../\1)", text)
 
 
 def _cli() -> str:
@@ -86,8 +91,7 @@ def _cli() -> str:
 def _command(parser: argparse.ArgumentParser, help: str, rank: str) -> Iterator[str]:  # noqa: A002  # argparse's word
     yield f"\n{rank} {parser.prog}\n\n{help[:1].upper()}{help[1:]}.\n"
     for text in filter(None, (parser.description, parser.epilog)):
-        examples = re.sub(r"^ +(adept .*?) {2,}(.*)$", r"\1  # \2", text.strip(), flags=re.MULTILINE)
-        yield f"\n```text\n{examples}\n```\n"
+        yield from _with_examples(text)
     rows = []
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
@@ -98,6 +102,18 @@ def _command(parser: argparse.ArgumentParser, help: str, rank: str) -> Iterator[
             rows.append((f"`{_usage(action)}`", (action.help or "") % {**vars(action), "prog": parser.prog}))
     if rows:
         yield f"\n{_table(('argument', 'description'), rows)}"
+
+
+def _with_examples(text: str) -> Iterator[str]:
+    """Yield the prose of a help text as it is, and its commands as blocks whose descriptions are comments."""
+    for part in re.split(r"((?:^ +\S.*\n?)+)", text, flags=re.MULTILINE):
+        if not part.startswith(" "):
+            prose = re.sub(r"^examples?:$", "", part.strip())
+            yield prose and f"\n{prose}\n"
+            continue
+        joined = re.sub(r"\n {20,}", "  ", part)
+        lines = [re.sub(r"^(adept .*?) {2,}(?:# )?", r"\1  # ", line.strip()) for line in joined.splitlines()]
+        yield "\n```bash\n" + "\n".join(lines) + "\n```\n"
 
 
 def _usage(action: argparse.Action) -> str:

@@ -104,7 +104,7 @@ def _within(cls: type[Any], name: str) -> str:
     if cls is DetectorSpec and name.endswith("channels"):
         return f"1..{MAX_CHANNELS}"
     four = {(AnchorSpec, "sizes"), (LevelSpec, "upper")}
-    if cls in (AnchorSpec, LevelSpec):
+    if cls in (AnchorSpec, LevelSpec) and typing.get_origin(typing.get_type_hints(cls)[name]) is tuple:
         return f"{'four' if (cls, name) in four else '1 to 16'} numbers, each in (0, 1e+06)"
     return ""
 
