@@ -15,10 +15,11 @@ from adept_hub.checkpoint.validate_config import MAX_CARD_BYTES
 from adept_hub.errors import CheckpointError, PublishError
 from adept_hub.io.digest import verify
 from adept_hub.io.read import BoundedReader
+from adept_hub.publish.privacy import LOG, check_private, public_log
 from adept_hub.spec import METHODS, CheckpointConfig
 
 #: Files next to the checkpoint, or in its run: recipe, training log, measurements, pictures.
-EXTRAS = ("recipe.yaml", "log.jsonl", "results/*.csv", "results/*.json", *PICTURES)
+EXTRAS = ("recipe.yaml", LOG, "results/*.csv", "results/*.json", *PICTURES)
 MAX_EXTRA_BYTES = 64 << 20
 
 
@@ -51,8 +52,8 @@ def collect_release(folder: Path, repo: str) -> Release:
 
     Raises:
         CheckpointError: the folder is not a checkpoint, or cannot be loaded.
-        PublishError: the checkpoint cannot be published as it is, or metrics next to it are invalid or belong to
-            another checkpoint.
+        PublishError: the checkpoint cannot be published as it is, metrics next to it are invalid or belong to another
+            checkpoint, or a text contains a path of this machine.
     """
     is_run = not (folder / CONFIG).is_file() and (folder / "export" / CONFIG).is_file()
     checkpoint = folder / "export" if is_run else folder
@@ -71,7 +72,9 @@ def collect_release(folder: Path, repo: str) -> Release:
         check_inside(card, checkpoint)
         content = BoundedReader(PublishError, MAX_CARD_BYTES, remedy="Make it shorter, or remove it.").read(card)
         text = handwritten_part(content.decode(errors="replace"))
-    return Release(config, f"hf-hub:{repo}", text, files).with_handwritten("")
+    release = Release(config, f"hf-hub:{repo}", text, files).with_handwritten("")
+    check_private(release.files, folders_of(checkpoint), MAX_EXTRA_BYTES)
+    return release
 
 
 def check_publishable(checkpoint: Path) -> CheckpointConfig:
@@ -128,5 +131,5 @@ def _extras(root: Path) -> dict[str, Path | bytes]:
         if path.is_file():
             if path.stat().st_size > MAX_EXTRA_BYTES:
                 raise PublishError(f"{path} has more than {MAX_EXTRA_BYTES >> 20} MB.\nRemove it or make it smaller.")
-            found[path.relative_to(root).as_posix()] = path
+            found[path.relative_to(root).as_posix()] = public_log(path, MAX_EXTRA_BYTES) if path.name == LOG else path
     return found
