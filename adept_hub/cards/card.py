@@ -5,8 +5,10 @@ Text that a user writes between the two markers is kept when the card is generat
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
@@ -136,6 +138,7 @@ def _introduction(config: CheckpointConfig) -> str:
 
 
 def _use(source: str, spec: DetectorSpec) -> str:
+    quoted, typed = json.dumps(source, ensure_ascii=False), shlex.quote(source)
     # Only torchvision rounds anchors.
     anchors = " --anchors downstream" if spec.anchors.generator == "rounded" else ""
     return f"""## Use
@@ -143,14 +146,14 @@ def _use(source: str, spec: DetectorSpec) -> str:
 ```python
 import adept_hub
 
-model = adept_hub.load_pretrained("{source}", num_classes=21)  # torchvision, ready to fine-tune
+model = adept_hub.load_pretrained({quoted}, num_classes=21)  # torchvision, ready to fine-tune
 print(model.load_report)
 ```
 
 ```bash
-adept export {source} --to detectron2 --out out_d2{anchors}       # weights and config.yaml
-adept export {source} --to mmdet --out out_mmdet{anchors}         # weights and config.py
-adept export {source} --to torchvision --out out_tv      # weights and build_model.py
+adept export {typed} --to detectron2 --out out_d2{anchors}       # weights and config.yaml
+adept export {typed} --to mmdet --out out_mmdet{anchors}         # weights and config.py
+adept export {typed} --to torchvision --out out_tv      # weights and build_model.py
 ```"""
 
 

@@ -52,7 +52,9 @@ def read_config(folder: Path) -> CheckpointConfig:
     if not os.path.lexists(path):
         why = f"it has no {CONFIG}" if is_dir(folder) else f"it {what_is(folder)}"
         raise CheckpointError(
-            f"{folder} is not a checkpoint folder: {why}.\nA checkpoint folder contains {WEIGHTS} and {CONFIG}."
+            f"{folder} is not a checkpoint folder: {why}.\n"
+            f"A checkpoint folder contains {WEIGHTS} and {CONFIG}, as export/ and best/ in a run do. "
+            "To get one: adept pull adept_joint"
         )
     return parse_config(_reader(path, MAX_CONFIG_BYTES).read(path), str(path))
 

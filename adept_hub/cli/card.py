@@ -32,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from adept_hub.cards.card import render_card, write_card
     from adept_hub.cards.measurements import with_measurements
     from adept_hub.hub.fetch import FetchOptions, fetch
+    from adept_hub.names import HubSource, LocalSource, NamedSource, parse_source, text_of
 
     if args.all is not None:
         return _all(args.all, args.results)
@@ -39,10 +40,15 @@ def run(args: argparse.Namespace) -> int:
         raise SourceError("Specify a SOURCE or --all DIR.\nEvery name: adept list")
     fetched = fetch(args.source, FetchOptions(args.revision, args.cache_dir, args.offline))
     config = with_measurements(fetched.config, fetched.folder)
+    parsed = parse_source(args.source)
+    # A name stays the checkpoint's own: the source may be an alias, which stands for another one some day.
+    source = {LocalSource: fetched.origin, NamedSource: ""}.get(type(parsed), text_of(parsed))
+    if isinstance(parsed, HubSource):
+        source = text_of(HubSource(parsed.repo, args.revision or parsed.revision))
     if args.write:
-        print(write_card(fetched.folder, config))
+        print(write_card(fetched.folder, config, source=source))
     else:
-        print(render_card(config), end="")
+        print(render_card(config, source=source), end="")
     return 0
 
 

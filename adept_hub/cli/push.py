@@ -40,10 +40,17 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         files = [{"path": path, "size": size} for path, size in published.files]
         print_json(
-            {key: getattr(published, key) for key in ("repo", "url", "commit", "pull_request")} | {"files": files}
+            {key: getattr(published, key) for key in ("repo", "url", "commit", "pull_request", "not_published")}
+            | {"files": files}
         )
         return 0
     print_table(("file", "bytes"), [(path, f"{size:,}") for path, size in published.files], right=frozenset({1}))
+    if published.not_published:
+        deploy = command_line("deploy", args.folder, "--to", "torchvision", "--out", "DIR")
+        print(
+            f"\nNot published: the fine-tuned predictors and class names ({', '.join(published.not_published)}).\n"
+            f"To use the whole detector elsewhere: {deploy}"
+        )
     if args.dry_run:
         print(f"\nNothing was uploaded. To publish it: {command_line('push', args.folder, args.repo)}")
     elif published.pull_request:

@@ -53,6 +53,8 @@ class Published:
     url: str = ""
     commit: str = ""
     pull_request: str = ""
+    #: Files in the folder that only a fine-tuned detector has: its predictors and class names.
+    not_published: tuple[str, ...] = ()
 
     @property
     def source(self) -> str:
@@ -142,7 +144,7 @@ def save_pretrained(
         parts=saved_parts,
         half=half,
         overwrite=overwrite,
-        more=lambda here, config: write_card(here, config, replaces=Path(folder)),
+        more=lambda here, config: write_card(here, config, source=str(folder), replaces=Path(folder)),
     )
 
 
@@ -161,8 +163,9 @@ def push_to_hub(
     """Push a checkpoint folder, or the ``export/`` of a run, to the Hub as one commit.
 
     The commit has the weights, the config, the generated card with the hand-written part of the existing one,
-    evaluation results in both of the Hub's formats, and a run's recipe, log and pictures. The repository is created if
-    it does not exist.
+    evaluation results in both of the Hub's formats, and a run's recipe, log (without texts, which may contain paths)
+    and pictures. Of a fine-tuned detector the predictors and class names are not published. The repository is created
+    if it does not exist.
 
     Args:
         folder: a checkpoint folder, or a run of ``adept pretrain``.
@@ -175,7 +178,8 @@ def push_to_hub(
         dry_run: only list what would be uploaded, without any request.
 
     Raises:
-        PublishError: the license or the provenance is missing, or the repository rejected the commit.
+        PublishError: the license or the provenance is missing, a text contains a path of this machine, HF_HUB_OFFLINE
+            is set, or the repository rejected the commit.
         CheckpointError: the folder is not a checkpoint, or cannot be loaded.
         SourceError: ``repo`` or ``revision`` is not valid.
         DownloadError: the Hub could not be reached, or refused the request.
@@ -186,9 +190,13 @@ def push_to_hub(
     check_endpoint(DownloadError)  # before the card is rendered with the client's classes
     release = collect_release(Path(folder), repo)
     if dry_run:
-        return Published(repo, release.listing())
-    from huggingface_hub import HfApi
+        return Published(repo, release.listing(), not_published=release.remaining)
+    from huggingface_hub import HfApi, constants
 
+    if constants.HF_HUB_OFFLINE:
+        raise PublishError(
+            f"{repo} was not changed: HF_HUB_OFFLINE is set, so no request is made.\nUnset it: unset HF_HUB_OFFLINE"
+        )
     from adept_hub.hub.client_log import one_line_per_retry
     from adept_hub.hub.errors import TRANSPORT, explain
 
@@ -224,7 +232,7 @@ def _commit(
             f"{api.endpoint} opened no pull request for {repo}: the commit may be on the branch itself.\n"
             f"Check: {api.endpoint}/{repo}/commits/{revision or 'main'}"
         ) from error
-    return Published(repo, release.listing(), str(made.commit_url), made.oid, made.pr_url or "")
+    return Published(repo, release.listing(), str(made.commit_url), made.oid, made.pr_url or "", release.remaining)
 
 
 def _prepare_repository(api: HfApi, repo: str, private: bool, revision: str | None, create_pr: bool) -> None:

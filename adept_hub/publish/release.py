@@ -12,11 +12,16 @@ from adept_hub.cards.measurements import check_inside, folders_of, with_measurem
 from adept_hub.checkpoint.folder import CONFIG, WEIGHTS, config_text, read_config, read_tensors
 from adept_hub.checkpoint.licenses import as_restrictive, is_stated
 from adept_hub.checkpoint.validate_config import MAX_CARD_BYTES
+from adept_hub.detectors.files import DETECTOR, PREDICTORS
 from adept_hub.errors import CheckpointError, PublishError
 from adept_hub.io.digest import verify
+from adept_hub.io.paths import exists, is_file
 from adept_hub.io.read import BoundedReader
+from adept_hub.names import is_name
 from adept_hub.publish.privacy import LOG, check_private, public_log
+from adept_hub.registry import is_model, is_model_pretrained
 from adept_hub.spec import METHODS, CheckpointConfig
+from adept_hub.words.command_line import command_line
 
 #: Files next to the checkpoint, or in its run: recipe, training log, measurements, pictures.
 EXTRAS = ("recipe.yaml", LOG, "results/*.csv", "results/*.json", *PICTURES)
@@ -31,6 +36,8 @@ class Release:
     source: str
     handwritten: str
     files: dict[str, Path | bytes]
+    #: Files of a fine-tuned detector next to the four parts, which are not published.
+    remaining: tuple[str, ...] = ()
 
     def with_handwritten(self, remote: str) -> Release:
         """Return a release with the published card's hand-written part, unless the local card has one."""
@@ -55,10 +62,7 @@ def collect_release(folder: Path, repo: str) -> Release:
         PublishError: the checkpoint cannot be published as it is, metrics next to it are invalid or belong to another
             checkpoint, or a text contains a path of this machine.
     """
-    is_run = not (folder / CONFIG).is_file() and (folder / "export" / CONFIG).is_file()
-    checkpoint = folder / "export" if is_run else folder
-    if is_run:
-        check_inside(checkpoint, folder)
+    checkpoint = _checkpoint_of(folder, repo)
     own = check_publishable(checkpoint)
     config = with_measurements(own, checkpoint)
     files: dict[str, Path | bytes] = {WEIGHTS: checkpoint / WEIGHTS, CONFIG: checkpoint / CONFIG}
@@ -72,9 +76,38 @@ def collect_release(folder: Path, repo: str) -> Release:
         check_inside(card, checkpoint)
         content = BoundedReader(PublishError, MAX_CARD_BYTES, remedy="Make it shorter, or remove it.").read(card)
         text = handwritten_part(content.decode(errors="replace"))
-    release = Release(config, f"hf-hub:{repo}", text, files).with_handwritten("")
+    remaining = tuple(name for name in (PREDICTORS, DETECTOR) if (checkpoint / name).is_file())
+    release = Release(config, f"hf-hub:{repo}", text, files, remaining).with_handwritten("")
     check_private(release.files, folders_of(checkpoint), MAX_EXTRA_BYTES)
     return release
+
+
+def _checkpoint_of(folder: Path, repo: str) -> Path:
+    """Return the checkpoint folder, or that of a pre-training run; any other folder unchanged.
+
+    Raises:
+        CheckpointError: the folder is a run of ``adept finetune``, or the name of a registered checkpoint.
+        PublishError: the run's checkpoint folder is a link out of the run.
+    """
+    if is_file(folder / CONFIG):
+        return folder
+    if is_file(folder / "export" / CONFIG):
+        check_inside(folder / "export", folder)
+        return folder / "export"
+    for tuned in (folder / "best", folder / "last"):
+        if is_file(tuned / CONFIG):
+            raise CheckpointError(
+                f"{folder} is a run of adept finetune, and is not a checkpoint folder itself.\n"
+                f"Publish the weights in it: {command_line('push', tuned, repo)}"
+            )
+    name = str(folder)
+    if not exists(folder) and is_name(name) and is_model(name):
+        pull = f"To get its folder: {command_line('pull', name)}\n" if is_model_pretrained(name) else ""
+        raise CheckpointError(
+            f"{name} is not a checkpoint folder but a registered name, and only a folder can be published.\n"
+            f"{pull}All names: adept list"
+        )
+    return folder
 
 
 def check_publishable(checkpoint: Path) -> CheckpointConfig:

@@ -115,7 +115,7 @@ def test_what_is_pushed_has_the_figures_and_the_folder_is_left_as_it_was(
     from adept_hub.cli.main import main
 
     assert main(["card", str(folder / "export")]) == 0
-    assert capsys.readouterr().out == render_card(fetched.checkpoint_config)
+    assert capsys.readouterr().out == render_card(fetched.checkpoint_config, source=str(folder / "export"))
 
 
 @pytest.mark.parametrize(
