@@ -122,7 +122,8 @@ def test_pages_install_from_the_checkout_while_nothing_is_released(page: Path) -
 @pytest.mark.parametrize("page", PAGES, ids=_named)
 def test_the_folder_of_a_redirected_output_is_made_first(page: Path) -> None:
     """Names in capitals stand for what the reader has, and shells have their own folders below ``~``."""
-    for block in re.findall(r"^```(?:bash|sh)?\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M):
+    fenced = re.findall(r"^```([^\n]*)\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M)
+    for block in (code for language, code in fenced if language in ("", "bash", "sh")):
         for found in re.finditer(r" > (?!/dev/)([\w/.-]+)/[\w.-]+(?= |$)", block, re.M):
             made = f"mkdir -p {found[1]}\n" in block[: found.start()]
             assert made or found[1].rpartition("/")[2].isupper(), found[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import shlex
@@ -140,6 +141,9 @@ def test_labels_choose_the_boxes(images: Path, recipe: Path, tmp_path: Path) -> 
     text = "\n".join(as_lines(found))
     assert f"(a blind grid: {found.labels.tuned.grid50:.0f})" in text
     assert f"{best.recall50:5.1f}  {' '.join(best.options)}" in text
+    for cores, words in ((1, "(CPU, 1 core)"), (2, "(CPU, 2 cores)")):
+        machine = dataclasses.replace(found.machine, device="cpu", cores=cores)
+        assert words in as_lines(dataclasses.replace(found, machine=machine))[1]
 
 
 def test_mistakes(images: Path, tmp_path: Path) -> None:

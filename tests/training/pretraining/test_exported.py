@@ -51,6 +51,8 @@ def test_an_export_says_whose_tensors_it_holds(
     assert told.random_share == 0.25
     assert (told.data, told.proposals) == ("a drawer of photographs", {"algorithm": "by hand"})
     assert told.recipe["export"]["network"] == asked
+    threads = "1 thread of" if torch.get_num_threads() == 1 else f"{torch.get_num_threads()} threads of"
+    assert torch.cuda.is_available() or told.trained_on.startswith(threads)
     tensors = read_tensors(tmp_path / "export", config)
     assert {key.split(".")[0] for key in tensors} == set(parts)
     for key, tensor in tensors.items():
