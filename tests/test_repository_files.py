@@ -136,7 +136,7 @@ def test_the_job_script_is_one_that_uv_runs() -> None:
 
 def test_the_job_script_calls_what_exists() -> None:
     """Its calls with the names of their arguments, held against the real signatures."""
-    training = pytest.importorskip("adept_training")
+    training = pytest.importorskip("adept_training.calls.pretraining")
     real = {"pretrain": training.pretrain, "push_to_hub": adept_hub.push_to_hub}
     calls = [node for node in ast.walk(ast.parse(JOB.read_text())) if isinstance(node, ast.Call)]
     named = {getattr(call.func, "attr", ""): call for call in calls}
