@@ -22,5 +22,5 @@ os.environ["CI"] = "true"
 
 def remove() -> None:
     """Remove the folder of this process, and with it those of the processes that it started."""
-    util._run_finalizers(0)  # multiprocessing removes a folder of its own there, and would not find it at its exit
+    util._run_finalizers()  # multiprocessing would look for a folder of its own there at its exit
     shutil.rmtree(SCRATCH, ignore_errors=True)

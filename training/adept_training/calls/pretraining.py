@@ -106,7 +106,7 @@ def pretrain(
     if proposals is None:
         if stream is not None:
             stream.write(f"No --proposals given: writing them with preset {loaded.data.proposals!r} to {where}\n")
-        with progress_bar(len(source.keys()), "boxes", " images") as bar:
+        with progress_bar(len(source.keys()), "boxes", " images", stream) as bar:
             run_proposals(
                 source, where, preset=loaded.data.proposals, progress=lambda now: bar.update(now.done - bar.n)
             )
