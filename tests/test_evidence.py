@@ -66,6 +66,19 @@ def test_the_ladder_leaves_out_other_rates_and_missing_domains() -> None:
     assert lines[3] == "| grid | 11.0 (+1.0 ± 0.0) | 21.0 (+1.0 ± 0.0) | 31.0 (+1.0 ± 0.0) | - | - |"
 
 
+def test_pre_training_behind_a_backbone_is_compared_with_the_backbone_alone() -> None:
+    """A gain is to the backbone, not to scratch, and paired: AP differs by 1, 2 and 3."""
+    base = {"AP": 10.0, "AP50": 20.0, "RPN_AR100": 30.0}
+    rows = [run("backbone", seed, **base) for seed in range(3)]
+    rows += [run("ema", seed, **{**base, "AP": 11.0 + seed}) for seed in range(3)]
+    lines = evidence.existing_backbone([*rows, *(run("scratch", seed, **base) for seed in range(3))]).splitlines()
+    assert lines[2:] == [
+        "| backbone | 10.0 | 20.0 | 30.0 |",
+        "| ema | 12.0 (+2.0 ± 2.5) | 20.0 (+0.0 ± 0.0) | 30.0 (+0.0 ± 0.0) |",
+        *(f"| {name} | - | - | - |" for name in ("ema_frozen", "teacher", "teacher_frozen")),
+    ]
+
+
 def test_a_page_keeps_what_is_not_marked(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("")
     page = "# A\n\n<!-- table ladder: results/a.jsonl -->\n\nold\n\n<!-- end of table -->\n\n| b |\n|---|\n| 1 |\n"

@@ -35,6 +35,12 @@ LADDER_COLUMNS = {
     "BCCD AP": ("bccd", "AP"),
     "BCCD RPN AR100": ("bccd", "RPN_AR100"),
 }
+BACKBONE = ("backbone", "ema", "ema_frozen", "teacher", "teacher_frozen")
+BACKBONE_COLUMNS = {
+    "AP": ("steel", "AP"),
+    "AP50": ("steel", "AP50"),
+    "RPN AR100": ("steel", "RPN_AR100"),
+}
 SPEED = {
     "bare_r50": "bare ResNet-50, classification on as many pixels as three views have",
     "joint_r50": "`adept_joint`, ResNet-50, 224 px, eager",
@@ -52,10 +58,10 @@ def draws_of(rows: Iterable[Mapping[str, Any]]) -> Draws:
     return draws
 
 
-def gain_of(draws: Draws, source: str, metric: str) -> Interval:
-    """Return the paired difference of a source to scratch."""
-    ours, base = ({seed: values[metric] for seed, values in draws[name].items()} for name in (source, "scratch"))
-    return compare_pairs(source, ours, "scratch", base).interval
+def gain_of(draws: Draws, source: str, metric: str, base: str = "scratch") -> Interval:
+    """Return the paired difference of a source to another one."""
+    ours, theirs = ({seed: values[metric] for seed, values in draws[name].items()} for name in (source, base))
+    return compare_pairs(source, ours, base, theirs).interval
 
 
 def mean_of(draws: Draws, source: str, metric: str) -> float:
@@ -69,22 +75,32 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("|" + "|".join(f" {cell} " if cell != "---" else cell for cell in line) + "|" for line in lines)
 
 
+def starts(
+    draws: Mapping[str, Draws], sources: Sequence[str], columns: Mapping[str, tuple[str, str]], base: str
+) -> str:
+    """Return a table with a line per source; ``columns`` are a key of ``draws`` and a metric, gains are to ``base``."""
+
+    def cell(where: str, source: str, metric: str) -> str:
+        if source not in draws[where]:
+            return "-"
+        text, gain = f"{mean_of(draws[where], source, metric):.1f}", gain_of(draws[where], source, metric, base)
+        return text if source == base else f"{text} ({gain.mean:+.1f} ± {gain.half:.1f})"
+
+    lines = [[source, *(cell(where, source, metric) for where, metric in columns.values())] for source in sources]
+    return table(["start", *columns], lines)
+
+
 def ladder(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the table of starts on two domains, at 500 iterations and a rate of .08."""
     runs = [(row["name"].split("/")[0], row["result"]) for row in rows if "metrics" in row["result"]]
     same = [(domain, run) for domain, run in runs if (run["length"], run["lr"]) == (500, 0.08)]
     draws = {domain: draws_of(run for name, run in same if name == domain) for domain, _ in LADDER_COLUMNS.values()}
+    return starts(draws, LADDER, LADDER_COLUMNS, "scratch")
 
-    def cell(domain: str, source: str, metric: str) -> str:
-        if source not in draws[domain]:
-            return "-"
-        text, gain = f"{mean_of(draws[domain], source, metric):.1f}", gain_of(draws[domain], source, metric)
-        return text if source == "scratch" else f"{text} ({gain.mean:+.1f} ± {gain.half:.1f})"
 
-    lines = [
-        [source, *(cell(domain, source, metric) for domain, metric in LADDER_COLUMNS.values())] for source in LADDER
-    ]
-    return table(["start", *LADDER_COLUMNS], lines)
+def existing_backbone(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table of what pre-training behind an existing backbone gains."""
+    return starts({"steel": draws_of(rows)}, BACKBONE, BACKBONE_COLUMNS, BACKBONE[0])
 
 
 def compared(rows: Sequence[Mapping[str, Any]], *, names: Mapping[str, str], metrics: Mapping[str, str]) -> str:
@@ -115,6 +131,7 @@ def speed(rows: Sequence[Mapping[str, Any]]) -> str:
 
 #: The tables by the names of their markers.
 TABLES: Mapping[str, Callable[[Sequence[Mapping[str, Any]]], str]] = {
+    "existing_backbone": existing_backbone,
     "ladder": ladder,
     "steel_60_labels": partial(
         compared,
