@@ -8,7 +8,7 @@ OPENCV := opencv-contrib-python-headless
 # UV=uv installs with uv, which with UV_TORCH_BACKEND=cpu in the environment takes torch's much smaller CPU wheels.
 install = $(if $(UV),$(UV) pip install --quiet --python $(1)/$(DIR)/python,$(1)/$(DIR)/python -m pip --disable-pip-version-check --quiet install)
 
-.PHONY: help demo test test-fast test-light hostile mutants browser lint format frameworks bench bench-load bench-proposals bench-pretrain bench-practitioner gpu gpu-rehearsal cards evidence reference figures docs notebooks dist clean
+.PHONY: help demo test test-fast test-light hostile mutants browser lint format frameworks bench bench-load bench-proposals bench-pretrain bench-practitioner gpu gpu-rehearsal weights cards evidence reference figures docs notebooks dist clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -100,6 +100,17 @@ gpu:  ## on a rented GPU: sanity, speed, ladder in nine minutes; CORPUS=DIR OUT=
 
 gpu-rehearsal: $(VENV)/.dev  ## the same script on this CPU, every size at its smallest; CORPUS=DIR OUT=DIR
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.gpu --corpus $(CORPUS) --out $(OUT) --work $(OUT)/work --ladder "--workers 2" --rehearsal
+
+# Every second photograph, in sorted order. Both parts continue where they stopped. WEIGHTS=DIR holds the run.
+WEIGHTS ?= runs/weights
+weights: $(VENV)/.base  ## retrain and bundle the weights of `detection`, two hours of a core; CALTECH=DIR of Caltech-101
+	@test -d "$(CALTECH)" || { echo "make weights needs Caltech-101: make weights CALTECH=101_ObjectCategories"; exit 1; }
+	@mkdir -p $(WEIGHTS)
+	@find "$(CALTECH)" -name '*.jpg' -not -path '*/BACKGROUND_Google/*' | LC_ALL=C sort | awk 'NR % 2' > $(WEIGHTS)/images.txt
+	@$(BIN)/adept proposals $(WEIGHTS)/images.txt --preset objects --out $(WEIGHTS)/boxes
+	@$(BIN)/adept pretrain --images $(WEIGHTS)/images.txt --proposals $(WEIGHTS)/boxes \
+		--recipe detection_r18_fpn128_cpu --out $(WEIGHTS)/run $(if $(wildcard $(WEIGHTS)/run),--resume)
+	@$(BIN)/python -m adept_hub.publish.bundle $(WEIGHTS)/run/export --alias detection
 
 cards: $(VENV)/.base  ## model_cards/ and results/, from the registry and the bundled checkpoints
 	@$(BIN)/adept card --all model_cards --results results

@@ -45,7 +45,8 @@ def test_the_papers_recipes_are_shipped() -> None:
 def test_boxes_on_objects_are_beyond_the_paper() -> None:
     """Recipes of the paper, of SoCo and of Table 4 keep their presets; a few images of your own get `objects`."""
     own = {name for name in recipe_names() if load_recipe(name).data.proposals == "objects"}
-    assert own == {"own_photos_cpu", "own_photos_detection", "own_photos_backbone", "own_photos_teacher"}
+    bundled = {"detection_r18_fpn128_cpu"}
+    assert own == {"own_photos_cpu", "own_photos_detection", "own_photos_backbone", "own_photos_teacher", *bundled}
 
 
 def test_the_first_comment_of_a_recipe_tells_it_from_the_others() -> None:
