@@ -113,7 +113,7 @@ def list_models(
         >>> import adept_hub
         >>> adept_hub.list_models("adept_joint_r5*")
         ['adept_joint_r50_fpn']
-        >>> adept_hub.list_models(pretrained=True)
+        >>> adept_hub.list_models("adept*", pretrained=True)
         ['adept_joint_r18_fpn128.photos9k']
     """
     entries = registry()
