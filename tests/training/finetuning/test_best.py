@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-import adept_training.finetuning.run as module
+import adept_training.finetuning.session as module
 from adept_hub.detectors.folder import read_detector
 from adept_training.finetuning.recipe import load_finetune_recipe
 from adept_training.finetuning.run import finetune

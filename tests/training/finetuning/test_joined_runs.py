@@ -13,7 +13,7 @@ from adept_hub.cli.main import main
 from adept_hub.detectors.folder import DetectorConfig
 from adept_hub.detectors.recipe import DetectorRecipe
 from adept_hub.errors import DataError
-from adept_training.finetuning import run as module
+from adept_training.finetuning import session as module
 from adept_training.finetuning.detector import build_detector, save_detector
 from adept_training.finetuning.recipe import load_finetune_recipe
 from adept_training.finetuning.run import finetune

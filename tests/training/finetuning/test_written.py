@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-import adept_training.finetuning.run as module
+import adept_training.finetuning.session as module
 from adept_hub.checkpoint.folder import read_config
 from adept_hub.detectors.folder import read_detector
 from adept_hub.io.schema import to_dict

@@ -48,6 +48,18 @@ def test_means_rates_and_waits_of_the_steps_since_the_last_line(clock: Clock) ->
     assert meter.take() == {"images_per_s": 0.0, "data_wait": 0.0}
 
 
+def test_an_evaluation_between_steps_does_not_count_as_their_time(clock: Clock) -> None:
+    meter = Meter()
+    assert meter.seconds_per_step == 0
+    for _ in range(2):
+        clock.now += 3.0
+        meter.add({"loss": torch.tensor(1.0)}, 4, 1.5)
+        with meter.paused():
+            clock.now += 100.0
+    assert meter.seconds_per_step == 3.0
+    assert meter.take() == {"loss": 1.0, "images_per_s": 8 / 6, "data_wait": 0.5}
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0, "0:00"), (7.4, "0:07"), (59.6, "1:00"), (425, "7:05"), (3599, "59:59"), (3600, "1:00:00"),

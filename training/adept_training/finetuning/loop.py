@@ -62,6 +62,8 @@ class Fit:
     measured: int = 0
     #: Teacher and unlabeled images of self-training.
     teaching: Teaching | None = None
+    #: Mean time of the last iterations that were logged.
+    seconds_per_step: float = 0.0
 
     @property
     def learned(self) -> GeneralizedRCNN:
@@ -77,9 +79,14 @@ class Fit:
             return cast(nn.Module, self.model)
         return nn.ModuleDict({"student": self.model, "teacher": self.teaching.teacher})
 
+    @property
+    def precise_batches(self) -> int:
+        """Number of batches that `precise` measures statistics on."""
+        return self.recipe.norms.precise_batches if self.recipe.norms.policy == "train" else 0
+
     def precise(self) -> AbstractContextManager[None]:
         """Return a context in which batch norms have exact statistics of the training images."""
-        count = self.recipe.norms.precise_batches if self.recipe.norms.policy == "train" else 0
+        count = self.precise_batches
         if not count:
             return contextlib.nullcontext()
         model = self.learned
@@ -273,13 +280,16 @@ def train(fit: Fit, after_step: Callable[[int, dict[str, float] | None], bool]) 
         meter.add(values, len(batch) + len(others), waited)
         logged = None
         if fit.step % recipe.engine.log_every == 0 or fit.step == total:
+            fit.seconds_per_step = meter.seconds_per_step
             logged = pseudo_figures(meter.take()) | {"lr": fit.optimizer.param_groups[0]["lr"]}
             if not math.isfinite(logged["loss"]):
                 raise TrainingDivergedError(
                     f"The loss is {logged['loss']} at iteration {fit.step}.\n"
                     "Lower optimizer.lr, or set optimizer.clip=10."
                 )
-        if after_step(fit.step, logged):
+        with meter.paused():
+            ended = after_step(fit.step, logged)
+        if ended:
             break
     if teaching is not None:
         teaching.warn()

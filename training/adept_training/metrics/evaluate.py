@@ -10,6 +10,7 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from adept_hub.arguments.calls import checked
 from adept_hub.detectors.detections import Detections
+from adept_hub.words.pulse import doing
 from adept_training.labels.identity import ImageKey
 from adept_training.labels.records import Split
 from adept_training.metrics.coco import CocoMetrics, coco_metrics
@@ -84,13 +85,14 @@ def evaluate_detections(
     """
     if strangers := set(found) - {image.key for image in split.images}:
         raise ValueError(f"{split.name} lacks {len(strangers)} of the images, such as {min(strangers, key=str)}")
-    return Evaluation(
-        split, found, proposals,
-        coco_metrics(split, found),
-        coco_metrics(split, found, "segm") if masks and split.has_masks else None,
-        voc_metrics(split, found),
-        tide(split, found),
-    )  # fmt: skip
+    with doing(lambda: f"computing metrics of {len(found)} images of {split.name}"):
+        return Evaluation(
+            split, found, proposals,
+            coco_metrics(split, found),
+            coco_metrics(split, found, "segm") if masks and split.has_masks else None,
+            voc_metrics(split, found),
+            tide(split, found),
+        )  # fmt: skip
 
 
 @checked

@@ -6,7 +6,8 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 from typing import Any, TextIO
@@ -122,6 +123,20 @@ class Meter:
         self._steps += 1
         self._images += images
         self._waited += waited
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the time of the block, such as an evaluation, out of the speed."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._started += time.perf_counter() - began
+
+    @property
+    def seconds_per_step(self) -> float:
+        """Mean time of a step since the last `take`; 0 without any."""
+        return (time.perf_counter() - self._started) / self._steps if self._steps else 0.0
 
     def take(self) -> dict[str, float]:
         """Return means since the last `take`, with ``images_per_s`` and ``data_wait`` (share of time), and reset."""

@@ -1,0 +1,103 @@
+"""What follows the iterations of a fine-tuning: announced, in the ETA, and done once."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import adept_training.finetuning.loop as loop
+import adept_training.finetuning.session as module
+from adept_hub.detectors.folder import read_detector
+from adept_training.finetuning.recipe import load_finetune_recipe
+from adept_training.finetuning.run import finetune
+from adept_training.labels.datasets import open_data
+from adept_training.metrics.evaluate import evaluate
+from tests.training.conftest import TINY
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The phases of a run in order: ``statistics``, or the name of an evaluated split."""
+    phases: list[str] = []
+    statistics = loop.precise_statistics
+
+    def measured(*args: Any) -> Any:
+        phases.append("statistics")
+        return statistics(*args)
+
+    def evaluated(model: Any, split: Any) -> Any:
+        phases.append(split.name)
+        return evaluate(model, split)
+
+    monkeypatch.setattr(loop, "precise_statistics", measured)
+    monkeypatch.setattr(module, "evaluate", evaluated)
+    return phases
+
+
+@pytest.mark.parametrize("test", [True, False])
+def test_no_phase_is_done_twice(test: bool, counted: list[str], make_checkpoint, voc: Path, tmp_path: Path) -> None:
+    data = open_data(f"voc:{voc}")
+    data = data if test else replace(data, test=None)
+    recipe, stream = load_finetune_recipe(None, TINY), io.StringIO()
+    outcome = finetune(str(make_checkpoint()[0]), data, recipe, tmp_path / "run", accelerator="cpu", stream=stream)
+    assert counted == ["statistics", "val", "statistics", "val", *(["test"] if test else [])]
+    # the report is that of the detector on disk, measured again or not
+    best, _ = read_detector(tmp_path / "run" / outcome.chosen)
+    assert outcome.report is not None
+    assert evaluate(best, data.report_split).flat() == outcome.report.flat()
+    assert read_detector(tmp_path / "run" / "best")[1].metrics == outcome.report.flat()
+
+    lines = [line for line in stream.getvalue().splitlines() if re.match("iteration|evaluating", line)]
+    phases = "norm statistics of 2 batches, then evaluation on val, 8 images"
+    assert [line for line in lines if "images" in line] == [
+        f"iteration 3: {phases}", f"iteration 6: {phases}",
+        *(["evaluating the best detector on test, 8 images"] if test else []),
+    ]  # fmt: skip
+    etas = [line.partition("  ETA ")[2] for line in lines if "ETA" in line]
+    assert len(etas) == 6
+    unknown = f"plus norm statistics and {3 if test else 2} evaluations"
+    assert all(re.fullmatch(rf"\d:\d\d {unknown}", eta) for eta in etas[:3]), etas
+    assert all(re.fullmatch(r"\d:\d\d", eta) for eta in etas[3:]), "measured at iteration 3"
+
+
+def test_the_eta_is_that_of_the_end_of_the_command(
+    counted: list[str], make_checkpoint, voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With 7 s per batch of statistics and 60 s per image: the last step announces the minutes that follow."""
+    monkeypatch.setattr(module.PhaseTimes, "measure", lambda self, phase: _Measured(self))
+    recipe, stream = load_finetune_recipe(None, TINY), io.StringIO()
+    data = open_data(f"voc:{voc}")
+    finetune(str(make_checkpoint()[0]), data, recipe, tmp_path / "run", accelerator="cpu", stream=stream)
+    assert counted == ["statistics", "val", "statistics", "val", "test"]
+    (last,) = (line for line in stream.getvalue().splitlines() if line.startswith("iteration 6/6"))
+    assert last.endswith("  ETA 16:14")  # 2 batches, 8 images of val, 8 of test
+
+    # A resumed session knows nothing of the speed, nor the evaluation of the best.
+    run, alone = tmp_path / "two sessions", replace(data, test=None)
+    source = str(make_checkpoint()[0])
+    finetune(source, alone, recipe, run, accelerator="cpu", stop_at=4)
+    counted.clear()
+    monkeypatch.setattr(module.PhaseTimes, "measure", lambda self, phase: _Measured(None))
+    stream = io.StringIO()
+    finetune(source, alone, recipe, run, accelerator="cpu", stream=stream, resume=True)
+    (line,) = (line for line in stream.getvalue().splitlines() if line.startswith("iteration 5/6"))
+    assert line.endswith("plus norm statistics and 2 evaluations")
+
+
+class _Measured:
+    """A measurement that gives fixed speeds, or none."""
+
+    def __init__(self, times: Any) -> None:
+        self.times = times
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        if self.times is not None:
+            self.times.seconds = {"norm statistics": 7.0, "evaluation": 60.0}
