@@ -21,8 +21,9 @@ from adept_training.labels.records import Data, Split
 from adept_training.pretraining.preflight import check_folder
 from adept_training.runtime.first_process import owns
 from adept_training.runtime.journal import Journal
+from adept_training.runtime.launch import any_of
 from adept_training.runtime.state import load_state
-from adept_training.runtime.stop import stop_signals
+from adept_training.runtime.stop import StopRequested, stop_signals
 from adept_training.selftraining.teaching import check_self_training
 from adept_training.selftraining.unlabeled import Unlabeled
 
@@ -123,23 +124,34 @@ def finetune(
 
 def _run(run: Session, stop_at: int | None) -> FinetuneResult:
     fit, total, due = run.fit, run.fit.recipe.schedule.iterations, run.due
-    with stop_signals() as stopped:
+    ended = False
 
-        def after_step(step: int, values: dict[str, float] | None) -> bool:
-            ended = bool(stopped) or step == stop_at
-            if values is not None:
-                run.log(values)
-            if step in due:
+    def after_step(step: int, values: dict[str, float] | None) -> bool:
+        nonlocal ended
+        late = time.perf_counter() - run.saved_at > 60 * fit.recipe.engine.checkpoint_minutes
+        ended, late = any_of(fit.fabric, bool(run.stopped) or step == stop_at, late)
+        if values is not None:
+            run.log(values)
+        if step in due and not ended:
+            try:
                 run.validate()
-            if ended or time.perf_counter() - run.saved_at > 60 * fit.recipe.engine.checkpoint_minutes:
-                run.save()
-            return ended
+            except StopRequested:
+                ended = True
+        if ended or late:
+            run.save()
+        return ended
 
-        with doing(lambda: f"iteration {fit.step}/{total}"):
-            train(fit, after_step)
-    if fit.step < total:
-        run.journal.record("end", step=fit.step, seconds=round(run.elapsed(), 1), interrupted=True)
-        run.journal.say(f"interrupted after {fit.step} iterations; its state is saved")
-        return FinetuneResult(run.folder, fit.step, total, True)
-    run.save()
-    return run.finish()
+    with stop_signals() as run.stopped:
+        try:
+            if run.missed:
+                run.validate()
+            with doing(lambda: f"iteration {fit.step}/{total}"):
+                train(fit, after_step)
+            if not ended:
+                run.save()
+                return run.finish()
+        except StopRequested:
+            pass  # at a step whose state was saved before
+    run.journal.record("end", step=fit.step, seconds=round(run.elapsed(), 1), interrupted=True)
+    run.journal.say(f"interrupted after {fit.step} iterations; its state is saved")
+    return FinetuneResult(run.folder, fit.step, total, True)

@@ -23,8 +23,10 @@ from adept_training.labels.records import Data, Split
 from adept_training.metrics.evaluate import Evaluation, evaluate
 from adept_training.metrics.nothing_learned import learned_nothing
 from adept_training.runtime.journal import Journal, duration
+from adept_training.runtime.launch import any_of
 from adept_training.runtime.remaining import Phase, PhaseTimes
 from adept_training.runtime.state import TrainingProgress, save_state
+from adept_training.runtime.stop import StopRequested, stop_between
 from adept_training.selftraining.teaching import pseudo_words
 from adept_training.selftraining.unlabeled import Unlabeled
 
@@ -73,6 +75,8 @@ class Session:
     best_evaluation: Evaluation | None = None
     #: The last detector was saved with the last validation, which takes the same statistics.
     kept_last: bool = False
+    #: Signals to stop that this process received.
+    stopped: list[int] = field(default_factory=list)
 
     def elapsed(self) -> float:
         """Return the seconds of the run so far, earlier sessions included."""
@@ -120,22 +124,34 @@ class Session:
         fit.fabric.barrier()
         self.saved_at = time.perf_counter()
 
+    @property
+    def missed(self) -> bool:
+        """Whether an earlier session ended before it evaluated the detector after its last iteration."""
+        return self.fit.step in self.due and all(at != self.fit.step for at, _ in self.history)
+
     def validate(self) -> None:
-        """Compute AP on the validation split; save a new best detector, and after the last iteration the last."""
+        """Compute AP on the validation split; save a new best detector, and after the last iteration the last.
+
+        Raises:
+            StopRequested: a signal came first, on every process; the session that resumes the run evaluates.
+        """
         assert self.data.val is not None
         fit, split = self.fit, self.data.val
         self._announce(f"evaluation on {split.name}, {len(split)} images")
+        interrupted = False
         with self._precise():  # every process takes part in the statistics
             if fit.fabric.is_global_zero:
-                self._validate_here(split)
-                if fit.step == fit.recipe.schedule.iterations:
-                    self._keep("last", fit.learned, self._config({}))
+                try:
+                    self._validate_here(split)
+                except StopRequested:
+                    interrupted = True
+        if any_of(fit.fabric, interrupted)[0]:  # the other processes wait here
+            raise StopRequested
         self.kept_last = fit.step == fit.recipe.schedule.iterations
-        fit.fabric.barrier()
 
     def _validate_here(self, split: Split) -> None:
         fit = self.fit
-        with self.times.measure(Phase(EVALUATION, len(split))):
+        with stop_between(lambda: bool(self.stopped)), self.times.measure(Phase(EVALUATION, len(split))):
             evaluation = evaluate(fit.learned, split)
         figures = evaluation.flat()
         ap, best = figures[CHOSEN_BY], self.best
@@ -146,9 +162,15 @@ class Session:
         write_history(self.folder, self.history)
         self.journal.record("validation", step=fit.step, **figures)
         self.journal.say(f"iteration {fit.step}: validation AP {ap or 0:.2f}, AP50 {figures['AP50'] or 0:.2f}")
+        if fit.step == fit.recipe.schedule.iterations:
+            self._keep("last", fit.learned, self._config({}))
 
     def finish(self) -> FinetuneResult:
-        """Save the last detector, and evaluate the selected one and save its report."""
+        """Save the last detector, and evaluate the selected one and save its report.
+
+        Raises:
+            StopRequested: a signal came first; the session that resumes the run does this.
+        """
         fit, split = self.fit, self.data.report_split
         if not self.kept_last:
             self._announce("")
@@ -164,7 +186,8 @@ class Session:
             report, history = self.best_evaluation, [row for row in history if row[0] != best_at]
         else:
             self.journal.say(f"evaluating the {selected} detector on {split.name}, {len(split)} images")
-            report = evaluate(read_detector(self.folder / selected)[0].to(fit.fabric.device), split)
+            with stop_between(lambda: bool(self.stopped)):
+                report = evaluate(read_detector(self.folder / selected)[0].to(fit.fabric.device), split)
         for name in {selected, "last"} if best_at == fit.step else {selected}:
             loaded, saved_config = read_detector(self.folder / name)
             self._keep(name, loaded, with_metrics(saved_config, report.flat()))
@@ -195,9 +218,15 @@ class Session:
 
     @contextmanager
     def _precise(self) -> Iterator[None]:
-        """Measure exact statistics, which norms have within the block."""
+        """Measure exact statistics, which norms have within the block.
+
+        Raises:
+            StopRequested: a signal came, to this process or another, and the statistics are as before.
+        """
+        fabric = self.fit.fabric
         with ExitStack() as stack:
-            with self.times.measure(Phase(STATISTICS, self.fit.precise_batches)):
+            stop = stop_between(lambda: any_of(fabric, bool(self.stopped))[0])
+            with stop, self.times.measure(Phase(STATISTICS, self.fit.precise_batches)):
                 stack.enter_context(self.fit.precise())
             yield
 

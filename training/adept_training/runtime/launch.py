@@ -67,6 +67,14 @@ def make_fabric(precision: Precision = "fp32", accelerator: str = "auto") -> Fab
     return fabric
 
 
+def any_of(fabric: Fabric, *flags: bool) -> list[bool]:
+    """Return for each flag whether it is true on any process, so that all processes act alike."""
+    if fabric.world_size == 1:
+        return list(flags)
+    agreed = fabric.all_reduce(torch.tensor(flags, dtype=torch.float32, device=fabric.device), reduce_op="max")
+    return [bool(value) for value in cast(Tensor, agreed)]
+
+
 def synchronize_norms(model: nn.Module, fabric: Fabric) -> None:
     """Replace batch norms, if there are several processes, by norms with the statistics of the global batch.
 

@@ -11,6 +11,7 @@ from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
 from adept_hub.words.pulse import doing
 from adept_training.runtime.first_process import launched
+from adept_training.runtime.stop import check_stop
 
 T = TypeVar("T")
 #: Seconds after which a bar appears.
@@ -58,8 +59,13 @@ def progress_bar(total: int, what: str, unit: str, stream: TextIO | None = None)
 
 
 def track(items: Iterable[T], total: int, what: str, unit: str) -> Iterator[T]:
-    """Yield the items under a `progress_bar`."""
+    """Yield the items under a `progress_bar`.
+
+    Raises:
+        StopRequested: within `stop_between`, before an item.
+    """
     with progress_bar(total, what, unit) as bar:
         for item in items:
+            check_stop()
             yield item
             bar.update()
