@@ -43,7 +43,7 @@ def test_the_limit_is_rounded_down() -> None:
 
 
 def test_minutes_for_what_is_wanted() -> None:
-    assert minutes_for(1001, 8, 2.0, 48) == pytest.approx((48 + 252) / 60)
+    assert minutes_for(126, 2.0, 48) == pytest.approx((48 + 252) / 60)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_state_on_disk_is_as_large_as_foreseen(optimizer: str, tmp_path: Path)
 
 
 def outlook(verdict: str, wanted: int = 1000) -> Outlook:
-    return Outlook(100, 50, 2.0, wanted, verdict)  # type: ignore[arg-type]
+    return Outlook(100, 50, 2.0, wanted, verdict, 6250)  # type: ignore[arg-type]
 
 
 def advice(verdict: str, wanted: int = 1000, **known: Any) -> list[Advice]:
@@ -114,10 +114,10 @@ def test_nothing_is_advised_against_a_good_plan() -> None:
 
 def test_too_little_time() -> None:
     told = texts(advice("too little", minutes_for_enough=312.4))
-    assert "--minutes 312 would be enough" in told
+    assert "give it time for 6,250 steps, about 5 hours: --minutes 312 " in told
     assert "an ImageNet backbone: adept finetune x.pth --like y --data DATA" in told
     days = texts(advice("too little", minutes_for_enough=43_200))
-    assert "30 days" in days
+    assert "6,250 steps, would take 30 days" in days
     assert "GPU" in days
     assert "--minutes" not in texts(advice("too little", 0, minutes_for_enough=0))
 

@@ -69,8 +69,24 @@ def test_the_words() -> None:
 
 
 def test_the_first_lines_of_a_run() -> None:
-    assert run_lines(look_ahead(NEED, 50, 4, 375), NEED, 9) == outlook_lines(look_ahead(NEED, 50, 4, 375), NEED)[:1]
-    caution, better = run_lines(look_ahead(NEED, 50, 4, 15), NEED, 9)
+    enough = look_ahead(NEED, 50, 4, 375)
+    assert run_lines(enough, NEED, 9, "adept x", "photos") == outlook_lines(enough, NEED)[:1]
+    caution, better, other = run_lines(look_ahead(NEED, 50, 4, 15), NEED, 9, "adept x", "my photos")
     assert caution.startswith("caution: 60 images will be seen (1.2 passes): too little, 4% of enough")
-    assert better.startswith("better: about 9 minutes of it, fewer parameters")
-    assert "minutes of it" not in run_lines(look_ahead(None, 50, 4, 15), None, 9)[1]
+    assert better == "better: stop it and give it time for 375 steps, about 9 minutes: adept x"
+    assert "(adept plan 'my photos' --minutes M compares them)" in other
+    assert "time for 300 steps" in run_lines(look_ahead(None, 50, 4, 15), None, 9, "adept x", "photos")[1]
+
+
+@pytest.mark.parametrize(
+    ("need", "images", "batch", "steps"),
+    [
+        (NEED, 50, 4, 375), (NEED, 50, 7, 215),  # 214.3
+        (NEED, 50, 500, 100),  # three steps would show it all, but fewer than 100 move nothing
+        (NEED, 20_000, 8, 37_500),  # as much as of 10,000
+        (None, 50, 4, 300),
+    ],
+)  # fmt: skip
+def test_the_steps_that_are_enough(need: Need | None, images: int, batch: int, steps: int) -> None:
+    assert look_ahead(need, images, batch, 7).enough_steps == steps
+    assert look_ahead(need, images, batch, steps).verdict == ("unknown" if need is None else "enough")

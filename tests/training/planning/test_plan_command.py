@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import shlex
 import shutil
 import tempfile
@@ -92,12 +93,16 @@ def test_the_command_of_a_plan_runs(images: Path, recipe: Path, capsys: pytest.C
     assert args.minutes == 0.1, "the least there is"
     assert (loaded.engine.seed, loaded.method.name) == (3, "soco"), "the recipe's own, but for its schedule"
     # However busy the machine is: more steps than are timed.
-    assert main([*command[1:], "--set", "schedule.epochs=2", "--set", "schedule.warmup_epochs=0.1"]) == 0
+    longer = ["--minutes", "90", "--set", "schedule.epochs=2", "--set", "schedule.warmup_epochs=0.1"]
+    assert main([*command[1:], *longer]) == 0
     log = [json.loads(line) for line in Path("runs/my-photos/log.jsonl").read_text().splitlines()]
     (pace,) = (record for record in log if record["kind"] == "pace")
     assert pace["wanted"] == 800 * 12
     assert pace["outlook"] == "too little"
-    assert "caution: " in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert "caution: " in told.err
+    texts = (out, told.err, told.out)
+    assert [re.findall("time for ([0-9,]+) steps", text) for text in texts] == [["2,400"]] * 3, "800 x 12 images by 4"
 
 
 def test_json_is_the_call_s_result(

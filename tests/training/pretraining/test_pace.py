@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import io
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 
 import adept_training.pretraining.run as module
 from adept_training.data.loader import Order
+from adept_training.pretraining.asked import Asked
 from adept_training.pretraining.pace import Pace
 from adept_training.runtime.journal import Journal
 from adept_training.runtime.state import TrainingProgress
@@ -25,13 +27,12 @@ def test_a_plan_that_the_clock_cuts_short() -> None:
     pace = Pace(3, 440, 20.0, limit=240.0, spent=60.0)
     assert pace.reachable == 15
     assert pace.seconds_left == 240
-    assert pace.too_few
-    first, second = pace.lines(NOON, 5)
+    (first,) = pace.lines(NOON, 5)
     assert "15 of 440 steps before engine.max_minutes (5)" in first
     assert "expected end 12:04, in 4:00" in first
     # 60 s + 437 x 20 s = 8,800 s; 60 s + 97 x 20 s = 2,000 s
-    assert "--minutes 147 for all steps" in second
-    assert "--minutes 34 at least" in second
+    assert pace.minutes_for(440) == 147
+    assert pace.minutes_for(100) == 34
 
 
 def test_a_step_that_has_begun_is_finished() -> None:
@@ -49,8 +50,6 @@ def test_a_plan_that_fits() -> None:
 def test_a_limit_that_leaves_enough_is_no_warning() -> None:
     (line,) = Pace(3, 1000, 1.0, limit=200.0).lines(NOON, 3.5)
     assert "203 of 1000 steps" in line
-    # a plan of fewer steps than enough is its author's own
-    assert not Pace(3, 40, 1.0, limit=3600.0).too_few
 
 
 @pytest.mark.parametrize(("seconds", "warned"), [(10.0, False), (100.0, True)])
@@ -68,16 +67,20 @@ def test_the_time_of_earlier_sessions_counts(monkeypatch: pytest.MonkeyPatch) ->
     run: Any = SimpleNamespace(
         progress=TrainingProgress(21), steps=440, recipe=tiny("engine.max_minutes=5"), journal=Journal(None, stream),
         fabric=SimpleNamespace(device=torch.device("cpu")), seconds=lambda: 240.0, order=Order(7, 2, 0),
+        asked=Asked("my photos"), folder=Path("a run"),
     )  # fmt: skip
     monkeypatch.setattr(module.time, "perf_counter", lambda: next(clock))
     module.Run.time_pace(run, 1)
     module.Run.time_pace(run, 2)
     run.progress.step = 23
     module.Run.time_pace(run, 3)
-    # 60 s are 20 more steps; 240 s + 417 x 3 s = 1,491 s for all of them; 240 s + 77 x 3 s = 471 s for a hundred.
+    # 60 s are 20 more steps
     told = stream.getvalue()
     assert "pace: 3.0 s per step; at this pace 43 of 440 steps before engine.max_minutes (5)" in told
-    assert "--minutes 25 for all steps, --minutes 8 at least" in told
     # 43 steps of 2 images; BYOL wants 800 passes over 7, 2,800 steps: 240 s + 2,777 x 3 s are 143 minutes.
     assert "caution: 86 images will be seen (12.3 passes): too little, 1.5% of enough" in told
-    assert "better: about 143 minutes of it, fewer parameters" in told
+    # 440 steps are 2 epochs: 2,800 are 12.7.
+    (line,) = (line for line in told.splitlines() if line.startswith("better"))
+    assert line.startswith("better: stop it and give it time for 2,800 steps, about 143 minutes: adept pretrain ")
+    assert line.endswith("--recipe 'a run/recipe.yaml' --set schedule.epochs=13 --set engine.max_minutes=143")
+    assert told.count("--minutes") == 1, "that of adept plan: one advice on time"

@@ -14,8 +14,8 @@ from adept_training.finetuning.detector import Trained, build_detector
 from adept_training.finetuning.loop import make_fabric
 from adept_training.finetuning.origin import open_finetune_start
 from adept_training.finetuning.recipe import FinetuneRecipe, load_finetune_recipe
-from adept_training.finetuning.run import FinetuneResult
 from adept_training.finetuning.run import finetune as finetune_data
+from adept_training.finetuning.session import FinetuneResult
 from adept_training.labels.datasets import open_data
 from adept_training.labels.records import Data, Split
 from adept_training.labels.subsets import draw, load_subset, parse_budget, save_subset

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from adept_hub.spec import DEVICES
 
 if TYPE_CHECKING:
-    from adept_training.finetuning.run import FinetuneResult
+    from adept_training.finetuning.session import FinetuneResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from adept_hub.words.command_line import command_line
-from adept_training.planning.need import LEAST_IMAGES, Outlook
+from adept_training.planning.need import LEAST_IMAGES, Outlook, more_time
 
 #: Labeled images from which on labels are plenty: in docs/evidence.md 60 of 899 gained; the more labels, the less.
 PLENTY, PLENTY_SHARE = 1000, 0.5
@@ -68,13 +68,16 @@ def advise(
         )
     if outlook.verdict == "too little":
         if outlook.wanted:
-            found.append(Advice(_more_time(minutes_for_enough)))
+            found.append(Advice(_more_time(outlook.enough_steps, minutes_for_enough)))
         if images >= LEAST_IMAGES and not plenty:
             found.append(Advice("without that time, fine-tune an ImageNet backbone:", finetune))
     return found
 
 
-def _more_time(minutes: float) -> str:
+def _more_time(steps: int, minutes: float) -> str:
     if minutes > _WEEKS:
-        return f"enough would take {minutes / 1440:.0f} days here: use a GPU, or fewer parameters and smaller views"
-    return f"give it more time: --minutes {minutes:.0f} would be enough"
+        return (
+            f"enough, {steps:,} steps, would take {minutes / 1440:.0f} days here: use a GPU, or fewer parameters and "
+            "smaller views"
+        )
+    return f"{more_time(steps, minutes)}: --minutes {minutes:.0f}"

@@ -55,9 +55,9 @@ def spread_time(minutes: float, recipe: Recipe, images: int, *, search: float, d
     return Seconds(START, searched, decoding, max(left, 0.0))
 
 
-def minutes_for(seen: int, batch: int, seconds_per_step: float, overhead: float) -> float:
-    """Return the minutes in which a run sees ``seen`` images, ``overhead`` seconds included."""
-    return (overhead + math.ceil(seen / batch) * seconds_per_step) / 60
+def minutes_for(steps: int, seconds_per_step: float, overhead: float) -> float:
+    """Return the minutes of ``steps`` steps, ``overhead`` seconds included."""
+    return (overhead + steps * seconds_per_step) / 60
 
 
 def schedule_settings(candidate: Candidate, images: int, steps: int) -> tuple[str, ...]:

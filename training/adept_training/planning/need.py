@@ -5,16 +5,20 @@ docs/evidence.md has the runs of this project; the others are lightly's on Image
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
-from adept_training.pretraining.pace import MIN_STEPS
+from adept_hub.words.command_line import command_line
+from adept_training.pretraining.pace import MIN_STEPS, about
 
 #: Passes are what scales between sets up to this size. For larger ones it is not known: they want as many images as
 #: this one at least.
 KNOWN_IMAGES = 10_000
 #: The smallest training set on which a pre-training run gained (docs/evidence.md: BCCD, within its interval).
 LEAST_IMAGES = 205
+#: Steps that are suggested if what the method wants is unknown: three times the least.
+_UNKNOWN_STEPS = 3 * MIN_STEPS
 #: Share of a need that meets it: no need is known more exactly, and whole batches leave out the rest of every pass.
 NEAR = 0.95
 
@@ -78,6 +82,8 @@ class Outlook:
         epochs: passes over the training images.
         wanted: images that the method wants to see; 0: unknown.
         verdict: ``enough``; ``some``: as much as has gained; ``too little``; ``unknown``.
+        enough_steps: steps in which the method sees what it wants. The plan, the first lines of a run and the advice at
+            its end all suggest this number.
     """
 
     seen: int
@@ -85,6 +91,7 @@ class Outlook:
     epochs: float
     wanted: int
     verdict: Verdict
+    enough_steps: int = _UNKNOWN_STEPS
 
     @property
     def share(self) -> float:
@@ -104,7 +111,16 @@ def look_ahead(need: Need | None, images: int, batch: int, steps: int) -> Outloo
             verdict = "enough"
         elif seen >= NEAR * need.gained_images(images):
             verdict = "some"
-    return Outlook(seen, steps, seen / images, wanted, verdict)
+    return Outlook(seen, steps, seen / images, wanted, verdict, enough_steps(need, images, batch))
+
+
+def enough_steps(need: Need | None, images: int, batch: int) -> int:
+    """Return the steps of ``batch`` images in which a method sees what it wants of a set of ``images``.
+
+    >>> enough_steps(need_of("soco", "infonce"), 500, 16), enough_steps(None, 500, 16)
+    (6250, 300)
+    """
+    return _UNKNOWN_STEPS if need is None else max(math.ceil(need.wanted_images(images) / batch), MIN_STEPS)
 
 
 def outlook_lines(outlook: Outlook, need: Need | None) -> list[str]:
@@ -124,20 +140,32 @@ def outlook_lines(outlook: Outlook, need: Need | None) -> list[str]:
     return [f"{seen}: {ending}", f"evidence: {need.evidence}"]
 
 
-def run_lines(outlook: Outlook, need: Need | None, minutes_for_enough: int) -> list[str]:
+def run_lines(outlook: Outlook, need: Need | None, minutes: int, command: str, images: str) -> list[str]:
     """Return the first lines of a run about what it will see; with what is better if that is too little.
 
     Args:
         outlook: of the run, at its pace.
         need: of its method.
-        minutes_for_enough: minutes of training, those so far included, in which it would see enough.
+        minutes: of ``outlook.enough_steps``, those so far included.
+        command: runs that many steps.
+        images: as typed by the user.
     """
     seen = outlook_lines(outlook, need)[0]
     if outlook.verdict != "too little":
         return [seen]
-    longer = f"about {minutes_for_enough} minutes of it, " if outlook.share < NEAR and need is not None else ""
+    compare = command_line("plan", images, "--minutes", "M")
     return [
         f"caution: {seen}",
-        f"better: {longer}fewer parameters or smaller views (`adept plan IMAGES --minutes M` compares them), or "
-        "no pre-training: adept finetune scratch --like adept_joint --data DATA --out RUN",
+        f"better: stop it and {more_time(outlook.enough_steps, minutes)}: {command}",
+        f"or fewer parameters or smaller views ({compare} compares them), or no pre-training: "
+        "adept finetune scratch --like adept_joint --data DATA --out RUN",
     ]
+
+
+def more_time(steps: int, minutes: float) -> str:
+    """Return the words of the advice to train for this many steps.
+
+    >>> more_time(6250, 95)
+    'give it time for 6,250 steps, about 95 minutes'
+    """
+    return f"give it time for {steps:,} steps, {about(minutes)}"

@@ -63,8 +63,7 @@ class _Set:
         one, spread = best.candidate, self.spread(best.candidate, NIGHT)
         if one.need is None:
             return 0.0
-        wanted = one.need.wanted_images(one.training_images(self.keys))
-        return minutes_for(wanted, one.batch, best.seconds_per_step, spread.total - spread.training)
+        return minutes_for(best.outlook.enough_steps, best.seconds_per_step, spread.total - spread.training)
 
 
 @checked

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from adept_hub.io.paths import resolved
+from adept_training.planning.need import NEAR
+from adept_training.pretraining.pace import longer
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,28 @@ class Asked:
         changes = [word for setting in settings for word in ("--set", setting)]
         other = folder.with_name(f"{resolved(folder).name}-2")
         return self._words(other, proposals, "--recipe", str(folder / "recipe.yaml"), *changes)
+
+    def longer(
+        self,
+        folder: Path,
+        flat: Mapping[str, Any],
+        planned: int,
+        steps: int,
+        minutes: int,
+        settings: Sequence[str] = (),
+    ) -> str:
+        """Return the command for ``steps`` steps: resume the run in ``folder``, or a new one if its plan is shorter.
+
+        Args:
+            flat: its recipe by ``section.field``.
+            planned: its steps.
+            minutes: of all these steps.
+            settings: of a new run.
+        """
+        if planned >= NEAR * steps:
+            return self.resume(folder, "--minutes", str(minutes))
+        limit = [] if flat.get("engine.max_minutes") is None else [f"engine.max_minutes={minutes}"]
+        return self.again(folder, [longer(flat, steps / max(planned, 1))[1], *limit, *settings])
 
     def _words(self, out: Path, proposals: str | None, *more: str) -> str:
         words = ["adept", "pretrain", "--images", self.images, "--out", str(out)]

@@ -80,17 +80,12 @@ class Pace:
         """Seconds until the end, that is the last step or the time limit."""
         return (self.reachable - self.step) * self.seconds_per_step
 
-    @property
-    def too_few(self) -> bool:
-        """True if the time limit leaves too few steps to learn from, in a plan that has enough."""
-        return self.reachable < min(MIN_STEPS, self.steps)
-
     def minutes_for(self, steps: int) -> int:
         """Return ``engine.max_minutes``, rounded up, that suffices for this many steps."""
         return max(math.ceil((self.spent + (steps - self.step) * self.seconds_per_step) / 60), 1)
 
     def lines(self, now: datetime.datetime, max_minutes: float | None = None) -> list[str]:
-        """Return when the run ends and at which step, and suggestions if that is too early or very late.
+        """Return when the run ends and at which step, and a suggestion if that is very late.
 
         Args:
             now: local time.
@@ -107,18 +102,25 @@ class Pace:
                 f"pace: {pace}; at this pace {self.reachable} of {self.steps} steps before engine.max_minutes "
                 f"({max_minutes:g}): {expected}"
             ]
-        if self.too_few:
-            lines.append(
-                f"caution: {self.reachable} steps are too few to learn from (at least {MIN_STEPS} are needed). "
-                f"Stop the run and give it more time: --minutes {self.minutes_for(self.steps)} for all steps, "
-                f"--minutes {self.minutes_for(MIN_STEPS)} at least"
-            )
-        elif self.seconds_left > _LONG:
+        if self.seconds_left > _LONG:
             lines.append(
                 f"caution: that is {self.seconds_left / _LONG:.1f} days. "
                 "Shorter: --minutes N, or a smaller recipe such as --recipe own_photos_cpu, with another --out"
             )
         return lines
+
+
+def about(minutes: float) -> str:
+    """Format minutes roughly.
+
+    >>> [about(minutes) for minutes in (0.2, 94.4, 400, 9000)]
+    ['about 1 minute', 'about 95 minutes', 'about 7 hours', 'about 6 days']
+    """
+    for size, unit, most in ((1, "minute", 180), (60, "hour", 72 * 60), (24 * 60, "day", math.inf)):
+        if minutes <= most:
+            count = max(math.ceil(minutes / size), 1) if size == 1 else round(minutes / size)
+            return f"about {count:,} {unit}{'s' * (count != 1)}"
+    raise AssertionError(minutes)
 
 
 def _seconds(seconds: float) -> str:

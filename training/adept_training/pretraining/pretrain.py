@@ -135,7 +135,7 @@ def pretrain(
     held_out = load_held_out(source, table, held_keys, recipe.views.sizes[0], recipe.best_boxes)
     run = Run(
         recipe, fabric, model, wrapped, optimizer, order, held_out, folder, journal, progress, identity, steps,
-        time.perf_counter(), origin,
+        time.perf_counter(), origin, asked=asked,
     )  # fmt: skip
     cache = _cached(recipe, source, keys, folder, fabric, journal) if recipe.data.cache else None
     samples = make_samples(recipe, source, table, keys, cache)

@@ -16,10 +16,12 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from adept_hub.errors import TrainingDivergedError
+from adept_hub.io.schema import to_dict
 from adept_hub.models.parts import DetectorParts
 from adept_training.data.loader import Order
 from adept_training.method.model import PretrainModel
 from adept_training.planning.need import look_ahead, need_of, run_lines
+from adept_training.pretraining.asked import Asked
 from adept_training.pretraining.origin import PretrainStart
 from adept_training.pretraining.pace import TIMED_STEPS, Pace
 from adept_training.pretraining.recipe import Recipe
@@ -28,6 +30,7 @@ from adept_training.pretraining.watch.probe import HeldOut, best_proposals, meas
 from adept_training.pretraining.watch.rank import effective_rank, head_features
 from adept_training.pretraining.watch.shortcuts import mean_colors, measure_head
 from adept_training.runtime.journal import Journal, progress_line
+from adept_training.runtime.recipe_files import flatten
 from adept_training.runtime.state import TrainingProgress, save_state
 
 
@@ -56,6 +59,8 @@ class Run:
     timed_from: float = 0.0
     #: Its number and the training time at its end, alike on all processes.
     paced_from: tuple[int, float] | None = None
+    #: Command-line options, for the commands that are suggested.
+    asked: Asked = field(default_factory=Asked)
     #: First step of this session.
     session_from: int = field(init=False)
 
@@ -134,8 +139,10 @@ class Run:
             seconds_left=round(pace.seconds_left, 1), seen=outlook.seen, wanted=outlook.wanted, outlook=outlook.verdict,
         )  # fmt: skip
         lines = pace.lines(datetime.datetime.now().astimezone(), minutes)
-        enough = pace.minutes_for(math.ceil(outlook.wanted / batch))
-        for line in [*lines, *run_lines(outlook, need, enough)]:
+        enough = pace.minutes_for(outlook.enough_steps)
+        flat = flatten(to_dict(self.recipe))
+        command = self.asked.longer(self.folder, flat, self.steps, outlook.enough_steps, enough)
+        for line in [*lines, *run_lines(outlook, need, enough, command, self.asked.images)]:
             self.journal.say(line, "caution" if line.startswith("caution") else "neutral")
 
     def log(self, values: dict[str, float], lr: float, momentum: float) -> None:

@@ -16,6 +16,7 @@ import pytest
 import adept_training.pretraining.pretrain as module
 from adept_hub.checkpoint.folder import read_config
 from adept_hub.cli.main import main
+from adept_training.planning.need import look_ahead, need_of
 from adept_training.pretraining.ending import judge_run
 from adept_training.pretraining.recipe import LRScaleRecipe
 from adept_training.pretraining.watch.log import read_log
@@ -66,13 +67,13 @@ def test_a_run_that_got_worse_is_red_everywhere(
     assert any("0.62 -> 0.21" in note for note in read_config(run / "export").provenance.notes)
     assert "0.62 -" in (run / "export" / "README.md").read_text()
     # two steps, all that were planned: more epochs are what to try, and the command runs as it is printed
-    (advice,) = re.findall(r"^  more epochs: (adept .*)$", out, re.M)
-    assert "schedule.epochs=150" in advice, "two steps in one epoch: 300 steps are 150 times as many"
-    assert content["verdict"]["try"] == [f"more epochs: {advice}"]
+    (words, advice) = re.findall(r"^  (give it time for 1,600 steps, about .*): (adept .*)$", out, re.M)[0]
+    assert "schedule.epochs=800" in advice, "BYOL wants 800 passes, of two steps each"
+    assert content["verdict"]["try"] == [f"{words}: {advice}"]
     assert main(["report", str(run), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["runs"][0]["verdict"]["word"] == "worse"
     again = shlex.split(advice)[1:]
-    again[again.index("schedule.epochs=150")] = "schedule.epochs=2"
+    again[again.index("schedule.epochs=800")] = "schedule.epochs=2"
     assert main(again) == 0
     assert (photographs / "run-2" / "export").is_dir()
 
@@ -84,20 +85,21 @@ def test_a_run_that_the_clock_cut_can_be_given_more(
     _fall(monkeypatch)
     real = module.Run.seconds
     monkeypatch.setattr(module.Run, "seconds", lambda run: real(run) + 1e4 * (run.progress.step >= 4))
-    words = _words(photographs, "--set", "schedule.epochs=220", "--minutes", "5")
+    words = _words(photographs, "--set", "schedule.epochs=800", "--minutes", "5")
     assert main(words) == 0
     out, err = capsys.readouterr()
     assert re.search(r"pace: .* per step", err)
-    assert "4 of 440 steps" in err
+    assert "4 of 1600 steps" in err
     assert "verdict: worse" in err
     log = read_log(photographs / "run")
     assert [record["step"] for record in log.of("pace")] == [3]
-    (advice,) = re.findall(r"^  give it time for 300 steps: (adept .*)$", out, re.M)
+    (advice,) = re.findall(r"^  give it time for 1,600 steps, about .*: (adept .*)$", out, re.M)
+    assert look_ahead(need_of("adept_joint", "cosine"), 38, 19, 4).enough_steps == 1600, "as adept plan advises"
     # resumed with the same limit there is nothing to do, and nothing is done
     before = {path: path.stat().st_mtime_ns for path in (photographs / "run").rglob("*") if path.is_file()}
     assert main([*shlex.split(advice)[1:-3], "--resume"]) == 0
     out = capsys.readouterr().out
-    assert "already finished (4 of 440 steps): nothing to resume, nothing changed" in out
+    assert "already finished (4 of 1600 steps): nothing to resume, nothing changed" in out
     assert before == {path: path.stat().st_mtime_ns for path in (photographs / "run").rglob("*") if path.is_file()}
     # with the words of the advice it goes on
     monkeypatch.setattr(module.Run, "seconds", lambda run: real(run) + 1e9 * (run.progress.step >= 7))
@@ -148,13 +150,16 @@ def _log(
     ("last", "steps", "planned", "word", "advice"),
     [
         (0.9, 400, 400, "better", ""),
-        # ten minutes for 200 steps: 400 take 20, and one to begin
-        (0.6, 200, 5000, "no better", "--minutes 21 --resume"),
-        (0.6, 400, 400, "no better", "--set schedule.epochs=4"),
+        # 99 images want 800 passes of BYOL, 19,800 steps of 4. 200 steps took ten minutes: 990, and one to begin.
+        (0.6, 200, 20_000, "no better", "19,800 steps, about 17 hours: --minutes 991 --resume"),
+        (0.6, 200, 18_810, "no better", "19,800 steps, about 17 hours: --minutes 991 --resume"),  # 95% of it
+        (0.6, 200, 5000, "no better", "19,800 steps, about 17 hours: --set schedule.epochs=8"),
+        (0.6, 18_810, 18_810, "no better", "37,620 steps, about 21 minutes: --set schedule.epochs=4"),
+        (0.6, 18_809, 18_809, "no better", "19,800 steps, about 12 minutes: --set schedule.epochs=3"),
         (0.3, 400, 400, "worse", "--set optimizer.lr=0.333 --set optimizer.rpn_lr=0.00667"),
-        # ten minutes for 50 steps: 300 take 60
-        (0.7, 50, 5000, "too short", "--minutes 61 --resume"),
-        (0.7, 50, 50, "too short", "--set schedule.epochs=12"),
+        (0.3, 400, 20_000, "worse", "--set optimizer.lr=0.333 --set optimizer.rpn_lr=0.00667"),
+        (0.7, 50, 20_000, "too short", "19,800 steps, about 66 hours: --minutes 3961 --resume"),
+        (0.7, 50, 50, "too short", "19,800 steps, about 66 hours: --set schedule.epochs=792"),
     ],
 )
 def test_advice(last: float, steps: int, planned: int, word: str, advice: str, tmp_path: Path) -> None:
@@ -163,7 +168,7 @@ def test_advice(last: float, steps: int, planned: int, word: str, advice: str, t
     assert verdict.word == word
     told = advice_of(run, verdict, 600.0)
     assert bool(told) == bool(advice)
-    assert all(advice in line and "--images 'my photos'" in line for line in told)
+    assert all(part in line for line in told for part in ("--images 'my photos'", *advice.split(": ")))
 
 
 def test_a_later_session_is_judged_by_the_first_probe_of_all(tmp_path: Path) -> None:
@@ -232,10 +237,10 @@ def test_a_run_whose_log_was_removed_is_not_judged(tmp_path: Path) -> None:
     ("last", "steps", "planned", "bound", "settings"),
     [
         (0.9, 400, 400, "none", ["method.momentum_bound=run"]),
-        (0.6, 400, 400, "none", ["schedule.epochs=4", "method.momentum_bound=run"]),
-        (0.6, 200, 5000, "none", ["method.momentum_bound=run"]),
+        (0.6, 400, 400, "none", ["schedule.epochs=99", "method.momentum_bound=run"]),
+        (0.6, 200, 20_000, "none", ["method.momentum_bound=run"]),
         (0.9, 400, 400, "run", None),
-        (0.6, 400, 400, "run", ["schedule.epochs=4"]),
+        (0.6, 400, 400, "run", ["schedule.epochs=99"]),
     ],
 )
 def test_a_run_that_would_export_its_random_start_is_to_be_bounded(
@@ -249,4 +254,4 @@ def test_a_run_that_would_export_its_random_start_is_to_be_bounded(
     if settings is not None:
         words = shlex.split(advice[0].partition(": ")[2])
         assert [words[i + 1] for i, word in enumerate(words) if word == "--set"] == settings
-    assert len(advice) == (2 if planned == 5000 else len(advice[:1])), "continuing it is suggested too"
+    assert len(advice) == (2 if planned == 20_000 else len(advice[:1])), "continuing it is suggested too"

@@ -14,15 +14,14 @@ from adept_hub.errors import ResumeError
 from adept_hub.io.read import BoundedReader
 from adept_hub.io.write import atomic_file
 from adept_hub.words.command_line import command_line
+from adept_training.planning.need import NEAR, Outlook, look_ahead, more_time, need_of
 from adept_training.pretraining.asked import Asked
-from adept_training.pretraining.pace import MIN_STEPS, longer
+from adept_training.pretraining.pace import MIN_STEPS
 from adept_training.pretraining.watch.log import RunLog, read_log
 from adept_training.pretraining.watch.verdict import Verdict, judge
 from adept_training.runtime.recipe_files import flatten
 
 OUTCOME = "run.json"
-#: Suggested number of steps for a run that was too short: three times the least.
-_ENOUGH = 3 * MIN_STEPS
 
 
 @dataclass(frozen=True)
@@ -85,6 +84,17 @@ def verdict_of(run: RunLog) -> Verdict:
     )
 
 
+def outlook_of(run: RunLog) -> Outlook:
+    """Return what a run has seen, and whether that is enough for its method."""
+    flat = flatten(run.recipe())
+    need = need_of(str(flat.get("method.name")), str(flat.get("method.objective")))
+    images, batch = (
+        value if isinstance(value, int) and 0 < value < 1 << 53 else 1  # the files may be damaged
+        for value in (run.start.get("images"), flat.get("engine.batch_size"))
+    )
+    return look_ahead(need, images, batch, run.step)
+
+
 def random_share_of(run: RunLog) -> float | None:
     """Return the share of random initial values in the weights of a run, as last logged; None: unknown."""
     return next(iter(run.series("random_share")[1][-1:]), None)
@@ -112,13 +122,10 @@ def _by_verdict(run: RunLog, verdict: Verdict, seconds: float, bound: list[str])
     if verdict.word == "better":
         return []
     asked, folder, flat = asked_of(run), run.folder, flatten(run.recipe())
-    planned = int(run.start["steps"])
-    if run.step < planned and (run.step < _ENOUGH or verdict.word == "no better"):
-        suggested_steps = min(planned, max(_ENOUGH, 2 * run.step))
-        minutes = math.ceil(seconds / max(run.step, 1) * suggested_steps / 60) + 1
-        return [f"give it time for {suggested_steps} steps: {asked.resume(folder, '--minutes', str(minutes))}"]
-    if run.step < MIN_STEPS:
-        return [_longer(run, _ENOUGH / max(run.step, 1), bound)]
+    enough = outlook_of(run).enough_steps
+    short = run.step < NEAR * enough
+    if run.step < MIN_STEPS or (short and verdict.word == "no better"):
+        return [_longer(run, enough, seconds, bound)]
     if verdict.collapsed and flat.get("method.name") != "detection":
         gentle = [f"optimizer.lr_scale.{part}=0.2" for part in ("backbone", "fpn", "head")]
         gentle += ["optimizer.lr_scale.predictor=10", "method.projector_norm=true"]
@@ -128,7 +135,7 @@ def _by_verdict(run: RunLog, verdict: Verdict, seconds: float, bound: list[str])
                  if flat.get(f"optimizer.{name}")]  # fmt: skip
         return [f"lower learning rates: {asked.again(folder, [*rates, *bound])}"]
     if verdict.word == "no better":
-        return [_longer(run, 2, bound)]
+        return [_longer(run, 2 * run.step, seconds, bound)]
     judged = command_line("compare", "scratch", folder, "--data", "DATA", "--out", folder / "compare")
     return [f"evaluate with labels: {judged}"]
 
@@ -193,6 +200,7 @@ def as_json(verdict: Verdict, advice: list[str]) -> dict[str, Any]:
     return {**asdict(verdict), "reasons": list(verdict.reasons), "sentence": verdict.sentence, "try": advice}
 
 
-def _longer(run: RunLog, factor: float, bound: list[str]) -> str:
-    unit, setting = longer(flatten(run.recipe()), factor)
-    return f"more {unit}: {asked_of(run).again(run.folder, [setting, *bound])}"
+def _longer(run: RunLog, steps: int, seconds: float, bound: list[str]) -> str:
+    minutes = math.ceil(seconds / max(run.step, 1) * steps / 60) + 1
+    planned, flat = int(run.start["steps"]), flatten(run.recipe())
+    return f"{more_time(steps, minutes)}: {asked_of(run).longer(run.folder, flat, planned, steps, minutes, bound)}"
