@@ -5,14 +5,17 @@ In float64: in float32 the first rounding (1e-6 after one step) grows tenfold ev
 
 from __future__ import annotations
 
+import io
+import logging
 from pathlib import Path
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from adept_training.images import open_images
 from adept_training.pretraining.pretrain import pretrain
-from adept_training.runtime.launch import GlobalBatchNorm
+from adept_training.runtime.launch import GlobalBatchNorm, make_fabric
 from adept_training.runtime.state import saved_states
 from tests.training import support
 from tests.training.support import RandomBoxes, write_photographs
@@ -67,3 +70,25 @@ def test_the_global_norm_is_torchs_on_one_process(
     for name in ("running_mean", "running_var", "num_batches_tracked"):
         torch.testing.assert_close(getattr(ours, name), getattr(theirs, name))
     torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
+
+
+@pytest.mark.parametrize("accelerator", ["auto", "cpu"])
+def test_fabric_prints_nothing_that_is_no_warning(
+    accelerator: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    logger, printed = logging.getLogger("lightning_fabric"), io.StringIO()
+    handler = logging.StreamHandler(printed)
+    monkeypatch.setattr(logger, "handlers", [handler])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    level = logger.level
+    logger.setLevel(logging.INFO)  # as Lightning has it, where nothing else was set up
+    try:
+        make_fabric("bf16", accelerator)  # "Using bfloat16 Automatic Mixed Precision (AMP)"
+        assert printed.getvalue() == capfd.readouterr().err == ""
+        assert logger.level == logging.INFO, "left as it was"
+        launched = Fabric.launch
+        monkeypatch.setattr(Fabric, "launch", lambda self: logger.warning("no MASTER_ADDR") or launched(self))
+        make_fabric("bf16", accelerator)
+        assert printed.getvalue() == "no MASTER_ADDR\n"
+    finally:
+        logger.setLevel(level)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal, cast
 
 import torch
@@ -48,23 +50,35 @@ def make_fabric(precision: Precision = "fp32", accelerator: str = "auto") -> Fab
         OptionValueError: this machine has no such device.
     """
     check_precision(precision)
+    options: dict[str, Any] = {"accelerator": accelerator, "devices": 1}
     if accelerator != "auto":
         find_device(accelerator)
-        alone = Fabric(accelerator=accelerator, devices=1, precision=cast(Any, _PRECISION[precision]))
-        alone.launch()
-        return alone
-    world = processes()
-    local = int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("SLURM_NTASKS_PER_NODE") or world)
-    many = world > 1
-    fabric = Fabric(
-        accelerator="cuda" if torch.cuda.is_available() else "cpu",
-        devices=local if many else 1,
-        num_nodes=max(world // local, 1),
-        strategy="ddp" if many else "auto",
-        precision=cast(Any, _PRECISION[precision]),
-    )
-    fabric.launch()
+    else:
+        world = processes()
+        local = int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("SLURM_NTASKS_PER_NODE") or world)
+        many = world > 1
+        options = {
+            "accelerator": "cuda" if torch.cuda.is_available() else "cpu",
+            "devices": local if many else 1,
+            "num_nodes": max(world // local, 1),
+            "strategy": "ddp" if many else "auto",
+        }
+    with _warnings_alone():
+        fabric = Fabric(precision=cast(Any, _PRECISION[precision]), **options)
+        fabric.launch()
     return fabric
+
+
+@contextmanager
+def _warnings_alone() -> Iterator[None]:
+    """Keep Fabric from printing what a recipe says already, such as the precision; its warnings pass."""
+    logger = logging.getLogger("lightning_fabric")
+    before = logger.level
+    logger.setLevel(max(before, logging.WARNING))
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def any_of(fabric: Fabric, *flags: bool) -> list[bool]:
