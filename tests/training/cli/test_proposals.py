@@ -1,3 +1,4 @@
+import io
 import json
 import shlex
 import subprocess
@@ -7,7 +8,9 @@ import pytest
 from PIL import Image
 
 from adept_hub.cli.main import main
+from adept_training.cli.proposals import _ProgressLine
 from adept_training.proposals import ProposalTable
+from adept_training.proposals.run import ProposalProgress
 from tests.training.proposals.photographs import skimage_photographs
 
 
@@ -134,3 +137,23 @@ def test_declaring_the_arguments_imports_nothing_heavy():
         "sys.exit(bool({'numpy', 'numba', 'pyarrow', 'cv2', 'torch'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_the_line_counts_from_the_start(live: bool) -> None:
+    class Stream(io.StringIO):
+        def isatty(self) -> bool:
+            return live
+
+    line = _ProgressLine(stream := Stream())
+    line(ProposalProgress(30, 500, 0, 0.0, 0.0))
+    assert line.text == "boxes: 30/500 images", "no speed before the first image"
+    line(ProposalProgress(31, 500, 1, 0.5, 938.0))
+    assert line.text == "boxes: 31/500 images, 0.5/s, 0:15:38 left, 1 unreadable"
+    line(ProposalProgress(50, 500, 1, 2.0, 225.0))
+    line.end()
+    told = [text.rstrip() for text in stream.getvalue().replace("\r", "\n").splitlines() if text.strip()]
+    assert told == (
+        ["boxes: 30/500 images", "boxes: 31/500 images, 0.5/s, 0:15:38 left, 1 unreadable"] * live
+        + ["boxes: 50/500 images, 2.0/s, 0:03:45 left, 1 unreadable"]
+    ), "without a terminal a line per tenth"

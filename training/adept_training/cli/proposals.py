@@ -263,13 +263,11 @@ class _ProgressLine:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._live, self._tenth, self._open = stream, stream.isatty(), 0, False
-        self.text = "finding boxes"
+        self.text = "boxes: reading the list of images"
 
     def __call__(self, progress: ProposalProgress) -> None:
-        self.text = text = (
-            f"{progress.done}/{progress.total} images, {progress.rate:.1f}/s, "
-            f"{_clock(progress.eta)} left, {progress.unreadable} unreadable"
-        )
+        speed = f", {progress.rate:.1f}/s, {_clock(progress.eta)} left, {progress.unreadable} unreadable"
+        self.text = text = f"boxes: {progress.done}/{progress.total} images{speed if progress.rate else ''}"
         if self._live:
             self._stream.write(f"\r{text:<79}")
             self._open = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
 import logging
 import time
@@ -43,6 +44,7 @@ from adept_training.runtime.first_process import launched
 log = logging.getLogger(__name__)
 
 TASK_SIZE = 16  # images; the interval of progress
+_FIRST_TASKS = (1, 1, 2, 4, 8)  # images: a first count comes after one
 _COMPARED_SHARDS = 20  # of those that an earlier run finished
 
 
@@ -53,8 +55,8 @@ class ProposalProgress:
     done: int  # images, those of earlier runs included
     total: int
     unreadable: int
-    rate: float  # images per second of this run
-    eta: float  # seconds
+    rate: float  # images per second of this run; 0 before its first image
+    eta: float  # seconds; 0 before the first image
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def run_proposals(
             ``if __name__ == "__main__":``. Ray uses what the cluster has.
         strict: an unreadable image is an error; otherwise it is listed in ``unreadable.jsonl`` next to the table.
         shard_size: images per shard, which is the unit of resuming.
-        progress: called after every few images.
+        progress: called at the start and after every few images.
         wait: if another process is writing ``out``, wait for it to end instead of refusing; processes that torchrun or
             SLURM started together always do, and find the table finished.
 
@@ -170,10 +172,12 @@ class _Work:
     def _write(self, shards: list[int], results: Iterator[list[ProposalRow | Unreadable]]) -> None:
         todo = sum(len(self._shard_keys(shard)) for shard in shards)
         done, unreadable, start = 0, 0, time.monotonic()
+        if self.progress is not None:
+            self.progress(ProposalProgress(len(self.keys) - todo, len(self.keys), 0, 0.0, 0.0))
         for shard in shards:
             rows: list[ProposalRow] = []
             lost: list[Unreadable] = []
-            for _ in range(0, len(self._shard_keys(shard)), TASK_SIZE):
+            for _ in self._batches(shard, shards[0]):
                 for result in next(results):
                     if isinstance(result, ProposalRow):
                         rows.append(result)
@@ -197,9 +201,17 @@ class _Work:
 
     def _tasks(self, shards: list[int]) -> Iterator[ImageSource]:
         for shard in shards:
-            keys = self._shard_keys(shard)
-            for first in range(0, len(keys), TASK_SIZE):
-                yield self.source.subset(keys[first : first + TASK_SIZE])
+            for keys in self._batches(shard, shards[0]):
+                yield self.source.subset(keys)
+
+    def _batches(self, shard: int, first: int) -> Iterator[list[str]]:
+        """Split a shard into tasks, which in the first one begin small."""
+        keys, start = self._shard_keys(shard), 0
+        sizes = itertools.chain(_FIRST_TASKS if shard == first else (), itertools.repeat(TASK_SIZE))
+        while start < len(keys):
+            size = next(sizes)
+            yield keys[start : start + size]
+            start += size
 
 
 def _begin(folder: Path, plan: TablePlan) -> None:

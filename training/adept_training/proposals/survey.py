@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adept_hub.errors import ImageDecodeError
+from adept_hub.words.pulse import doing
 from adept_hub.words.text import is_utf8
 from adept_training.images import ImageSource, decode
 from adept_training.proposals.engines import Engine, run_tasks
@@ -58,8 +59,11 @@ def _recurring_sizes(
         return ()
     tasks = (source.subset(chosen[first : first + _TASK]) for first in range(0, len(chosen), _TASK))
     work = functools.partial(survey, preset=replace(preset, objects=replace(settings, size_prior=())))
-    with contextlib.closing(run_tasks(work, tasks, engine, workers)) as results:
-        counts = [count for result in results for count in result]
+    counts: list[npt.NDArray[np.int64]] = []
+    shown = doing(lambda: f"sizes that recur: {len(counts)}/{len(chosen)} images")
+    with shown, contextlib.closing(run_tasks(work, tasks, engine, workers)) as results:
+        for result in results:
+            counts += result
     return size_prior(np.sum(counts, axis=0)) if len(counts) >= LEAST else ()
 
 
