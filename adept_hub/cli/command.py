@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, cast
 
 from adept_hub.errors import MissingExtraError
+from adept_hub.words.pulse import doing
 
 
 class CommandModule(Protocol):
@@ -44,7 +45,8 @@ class Command:
             MissingExtraError: one of its dependencies is not installed.
         """
         try:
-            return cast("CommandModule", importlib.import_module(self.module))
+            with doing(lambda: f"adept {self.name}: loading its libraries"):
+                return cast("CommandModule", importlib.import_module(self.module))
         except ModuleNotFoundError as error:
             raise self.explain(error) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from adept_hub import __version__
 from adept_hub.cli import main as cli
 from adept_hub.cli.command import GROUPS, Command
 from adept_hub.errors import DiskFullError, MissingExtraError, SourceError
+from adept_hub.words import pulse
 
 
 class _Module:
@@ -114,3 +116,17 @@ def test_a_command_names_itself_in_its_usage(capsys: pytest.CaptureFixture[str])
     with pytest.raises(SystemExit):
         cli.main(["pull", "--help"])
     assert capsys.readouterr().out.startswith("usage: adept pull ")
+
+
+def test_libraries_that_load_for_long_are_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    real = importlib.import_module
+
+    def described(name: str) -> object:
+        shown.extend(describe() for describe in pulse._doing)
+        return real(name)
+
+    monkeypatch.setattr(importlib, "import_module", described)
+    assert cli.main(["list"]) == 0
+    assert set(shown) == {"adept list: loading its libraries"}
+    assert pulse._doing == []

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
+import adept_hub
+import adept_training.demo.command as module
 from adept_hub.cli.main import main
+from adept_hub.words import pulse
 from adept_training.demo.command import PHOTOGRAPHS, picture_names
 
 
@@ -37,6 +42,30 @@ def test_pictures_exports_and_next_commands(make_checkpoint, photographs: Path, 
         assert str(out / framework) in said
     assert "adept pretrain --images" in said.splitlines()[-1]
     assert main(words) == 0, "a previous demo's folder is replaced"
+
+
+def test_what_takes_long_is_described(
+    make_checkpoint, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the lines that are printed in silence: without them it is "working" for a minute."""
+    source, _, _ = make_checkpoint()
+    Image.open(photographs / "cup.jpg").save(photographs / "mug.jpg")
+    shown: list[str] = []
+
+    def describing(real: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *words, **options: shown.append(pulse._doing[-1]()) or real(*words, **options)
+
+    for where, name in (
+        (adept_hub, "load_pretrained"), (module, "random_start"), (module, "_draw"), (adept_hub, "export"),
+    ):  # fmt: skip
+        monkeypatch.setattr(where, name, describing(getattr(where, name)))
+    assert main(["demo", "--source", str(source), "--images", str(photographs), "--out", str(tmp_path / "out")]) == 0
+    assert shown == [
+        f"1 of 3: loading {source}", "2 of 3: preparing the RPN before and after pre-training",
+        "2 of 3: drawing: 1/2 pictures", "2 of 3: drawing: 2/2 pictures",
+        *(f"3 of 3: exporting: {n}/3 frameworks" for n in (1, 2, 3)),
+    ]  # fmt: skip
+    assert pulse._doing == []
 
 
 def test_a_folder_that_is_no_demos_is_left_alone(tmp_path: Path, capsys) -> None:

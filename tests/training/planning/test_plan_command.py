@@ -9,8 +9,9 @@ import re
 import shlex
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,11 +21,14 @@ from PIL import Image
 import adept_training
 from adept_hub.cli.main import build_parser, main
 from adept_hub.errors import DataError, ImagesError, OptionValueError
+from adept_hub.words import pulse
 from adept_training.planning import arithmetic, planner
 from adept_training.planning.plan import Plan
+from adept_training.planning.probing import measuring, sample
 from adept_training.planning.probing.machine import Machine
 from adept_training.planning.text import as_lines
 from adept_training.pretraining.recipe import load_recipe
+from adept_training.pretraining.run import Run
 from tests.training.labels.written import save
 from tests.training.support import tiny, write_photographs
 
@@ -103,6 +107,32 @@ def test_the_command_of_a_plan_runs(images: Path, recipe: Path, capsys: pytest.C
     assert "caution: " in told.err
     texts = (out, told.err, told.out)
     assert [re.findall("time for ([0-9,]+) steps", text) for text in texts] == [["2,400"]] * 3, "800 x 12 images by 4"
+
+
+def test_what_takes_long_is_described(images: Path, recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the lines that are printed in silence, with ``--quiet`` too: without them it is "working" for minutes."""
+    shown: list[str] = []
+
+    def describing(real: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *words, **options: shown.append(pulse._doing[-1]()) or real(*words, **options)
+
+    monkeypatch.setattr(sample, "_SECONDS", 1e9)  # however busy the machine is
+    for where, name in (
+        (planner, "open_images"), (sample, "decode"), (sample, "to_proposals"), (planner, "candidates"),
+        (measuring, "with_precision"), (Run, "time_pace"),
+    ):  # fmt: skip
+        monkeypatch.setattr(where, name, describing(getattr(where, name)))
+    words = ["plan", str(images), "--recipe", str(recipe), "--minutes", "0.05", "--set", "views.sizes=[64,64,32]"]
+    assert main([*words, "--quiet"]) == 0
+    assert list(dict.fromkeys(shown)) == [
+        "looking at: the list of images",
+        *(f"decoding: {n}/12 images at most" for n in range(1, 13)),
+        "looking at: decoding a few images (1 of 2)",
+        *(f"boxes of preset opencv-fast: {n}/9 images at most" for n in range(1, 10)),
+        "choosing the precision",
+        *(f"timing steps of 4 images at 64 px: {n}/3" for n in (1, 2, 3)),
+    ]
+    assert pulse._doing == []
 
 
 def test_json_is_the_call_s_result(

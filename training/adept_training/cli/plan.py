@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from adept_hub.words.pulse import doing
+
 DESCRIPTION = """\
 Look at the machine and the images for half a minute, and plan a pre-training run: recipe, size of the views, images
 that will be seen and whether they are enough, expected end, disk, and the command. Nothing is written.
@@ -50,14 +52,24 @@ def run(args: argparse.Namespace) -> int:
         AdeptError: images, data or recipe are invalid.
     """
     from adept_hub.cli.output import print_json, print_line
-    from adept_training.planning.planner import plan
-    from adept_training.planning.text import as_lines
 
-    found = plan(
-        args.images, minutes=args.minutes, data=args.data, recipe=args.recipe, settings=args.settings, out=args.out,
-        skip_damaged=args.skip_damaged,
-        progress=None if args.quiet else lambda text: print_line(f"looking at: {text}", sys.stderr),
-    )  # fmt: skip
+    with doing(lambda: "adept plan: loading its libraries"):
+        from adept_training.planning.planner import plan
+        from adept_training.planning.text import as_lines
+
+    now = "the list of images"
+
+    def show(text: str) -> None:
+        nonlocal now
+        now = text
+        if not args.quiet:
+            print_line(f"looking at: {text}", sys.stderr)
+
+    with doing(lambda: f"looking at: {now}"):
+        found = plan(
+            args.images, minutes=args.minutes, data=args.data, recipe=args.recipe, settings=args.settings,
+            out=args.out, skip_damaged=args.skip_damaged, progress=show,
+        )  # fmt: skip
     if args.json:
         print_json(found.as_json())
         return 0

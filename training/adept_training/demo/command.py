@@ -20,9 +20,11 @@ from adept_hub.frameworks import FRAMEWORKS
 from adept_hub.io.disk_errors import disk_errors
 from adept_hub.models.propose import propose
 from adept_hub.words.command_line import command_line
+from adept_hub.words.pulse import doing
 from adept_training.demo.draw import ImagePanel, draw_sheet
 from adept_training.images import decode, open_images
 from adept_training.proposals import filter_boxes, selective_search
+from adept_training.runtime.progress import counting
 
 PHOTOGRAPHS = Path(__file__).parent.parent / "photographs"
 _MARKER = ".adept-demo"
@@ -47,21 +49,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo into ``--out``; the folder of a previous demo is replaced, any other is left alone."""
-    model = adept_hub.load_pretrained(args.source)
-    images = open_images(args.images)
+    with doing(lambda: f"1 of 3: loading {args.source}"):
+        model = adept_hub.load_pretrained(args.source)
+        images = open_images(args.images)
     _prepare(args.out)  # removes a previous demo, so only after all checks
     _say(f"1. Load {args.source}\n")
     _say(f"{model.load_report}\n")
     _say("\n2. Look: regions that the RPN proposes before and after pre-training, next to selective search's boxes\n")
-    before = random_start(model.checkpoint_config)
-    after = at_pretraining_scale(args.source, model.checkpoint_config)
-    for key, name in picture_names(images.keys()[: args.most]).items():
+    with doing(lambda: "2 of 3: preparing the RPN before and after pre-training"):
+        before = random_start(model.checkpoint_config)
+        after = at_pretraining_scale(args.source, model.checkpoint_config)
+    pictures = picture_names(images.keys()[: args.most])
+    for key, name in counting(pictures.items(), len(pictures), "2 of 3: drawing", " pictures"):
         path = args.out / f"{name}.png"
         _draw((before, after), decode(images.read(key), key), name, args.top, path)
         _say(f"   {path}\n")
     _say("\n3. Export to every framework\n")
     expected = adept_hub.load_state_dict(args.source)
-    for name, framework in FRAMEWORKS.items():
+    for name, framework in counting(FRAMEWORKS.items(), len(FRAMEWORKS), "3 of 3: exporting", " frameworks"):
         folder = args.out / name
         adept_hub.export(args.source, name, folder)
         back = read_export(folder, framework)

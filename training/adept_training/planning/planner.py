@@ -106,15 +106,21 @@ def plan(
             f"minutes={minutes:g} is not valid: it must be above 0 and at most {_MOST_MINUTES:,}.\n"
             "Give some time, such as minutes=60."
         )
-    folder, say, began = run_folder(str(images), out), progress or _say_nothing, time.perf_counter()
+    folder, began, phases = run_folder(str(images), out), time.perf_counter(), 2 if data is None else 3
+
+    def say(phase: int, text: str) -> None:
+        if progress is not None:
+            progress(f"{text} ({phase} of {phases})")
+
     source, machine = open_images(images), this_machine()
     words = [] if data is None else [str(data)] if isinstance(data, str | Path) else list(data)
     split = open_data(words, skip_damaged=skip_damaged).train if words else None
-    say("decoding a few images")
+    say(1, "decoding a few images")
     sample, keys = take_sample(source), source.keys()
     found = candidates(len(keys), machine, sample.side, None if recipe is None else str(recipe), settings)
     until = began + (_MEASURED if data is None else _MEASURED_WITH_LABELS)
-    those = _Set(keys, sample, machine, Measuring(sample, machine, say, time.perf_counter, until))
+    measuring = Measuring(sample, machine, lambda text: say(2, text), time.perf_counter, until)
+    those = _Set(keys, sample, machine, measuring)
     within = NIGHT if minutes is None else minutes
     best = decide(
         found,
@@ -127,7 +133,7 @@ def plan(
         best = those.look_ahead(best.candidate, best.seconds_per_step, within, measured=best.measured)
     labels = None
     if split is not None:
-        say("boxes of a few labeled images")
+        say(3, "boxes of a few labeled images")
         labels = look_at_labels(source, words, split, best.candidate.loaded.data.proposals)
     return _write(str(images), folder, those, best, within, labels)
 
@@ -179,7 +185,3 @@ def _backbone_of(recipe: Recipe) -> list[str]:
     """Return the words of ``adept finetune`` for a backbone of ImageNet in the recipe's architecture."""
     source = f"hf-hub:timm/resnet{recipe.model.depth}.a1_in1k"
     return [source, "--like", _SMALL] if recipe.model == model_info(_SMALL).spec else [source]
-
-
-def _say_nothing(_: str) -> None:
-    pass

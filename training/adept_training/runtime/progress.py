@@ -58,6 +58,15 @@ def progress_bar(total: int, what: str, unit: str, stream: TextIO | None = None)
     return _Bar(total, what, unit, stream or sys.stderr, hidden)
 
 
+def counting(items: Iterable[T], total: int, what: str, unit: str) -> Iterator[T]:
+    """Yield the items without a bar; the lines of a silent command count those that were taken."""
+    taken = 0
+    with doing(lambda: f"{what}: {taken}/{total}{unit}"):
+        for item in items:
+            taken += 1
+            yield item
+
+
 def track(items: Iterable[T], total: int, what: str, unit: str) -> Iterator[T]:
     """Yield the items under a `progress_bar`.
 

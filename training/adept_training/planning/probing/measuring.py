@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from adept_hub.words.pulse import doing
 from adept_training.planning.choose import Candidate
 from adept_training.planning.probing.machine import Machine
 from adept_training.planning.probing.sample import Clock, Sample, Search, boxes_of, search_sample
@@ -37,12 +38,14 @@ class Measuring:
 
     def time_steps(self, one: Candidate, expected: float | None) -> float | None:
         """Time steps of a candidate, of fewer images if one is expected to be slow on a CPU; None: no memory."""
+        search = self.search(one.loaded.data.proposals)  # has a line of its own
         self._say(f"steps of {one.recipe}, {one.side} px, {one.batch} images")
-        recipe, precision = with_precision(one.loaded, self._precision)
+        with doing(lambda: "choosing the precision"):
+            recipe, precision = with_precision(one.loaded, self._precision)
         if one.loaded.engine.precision == "auto":
             self._precision = precision
         self._of[one] = precision
-        table = boxes_of(self._sample, self.search(one.loaded.data.proposals))
+        table = boxes_of(self._sample, search)
 
         def timed(batch: int) -> float | None:
             return time_steps(recipe, self._sample, table, self._machine, batch)

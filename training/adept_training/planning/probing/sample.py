@@ -17,6 +17,7 @@ from adept_training.images import ImageSource, decode
 from adept_training.proposals.search.boxes import Boxes, to_proposals
 from adept_training.proposals.search.presets import get_preset
 from adept_training.proposals.selective import selective_search
+from adept_training.runtime.progress import counting
 
 #: Images decoded and searched at most, and seconds after which no other one begins.
 _DECODED, _SEARCHED, _SECONDS = 64, 8, 4.0
@@ -67,7 +68,8 @@ def take_sample(source: ImageSource, clock: Clock = time.perf_counter) -> Sample
     keys = source.keys()
     kept, sizes, names, reason = [], [], [], ""
     began = clock()
-    for place in np.random.default_rng(0).permutation(len(keys))[:_DECODED].tolist():
+    places = np.random.default_rng(0).permutation(len(keys))[:_DECODED].tolist()
+    for place in counting(places, len(places), "decoding", " images at most"):
         key = keys[place]
         try:
             image = decode(source.read(key), key)
@@ -90,7 +92,9 @@ def search_sample(sample: Sample, preset: str, clock: Clock = time.perf_counter)
     """Search a few images of a sample; the first one is not timed, since Numba compiles the search with it."""
     chosen, found, fallbacks = get_preset(preset), [], 0
     spent: list[float] = []
-    for place, (key, size) in enumerate(zip(sample.source.keys(), sample.sizes, strict=True)):
+    images = list(zip(sample.source.keys(), sample.sizes, strict=True))
+    most, what = min(len(images), _SEARCHED + 1), f"boxes of preset {preset}"
+    for place, (key, size) in enumerate(counting(images, most, what, " images at most")):
         start = clock()
         boxes, fallback = to_proposals(selective_search(decode(sample.source.read(key), key), chosen), size, chosen)
         if place:

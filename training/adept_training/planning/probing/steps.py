@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 
 from adept_hub.spec import Preprocessing
+from adept_hub.words.pulse import doing
 from adept_training.data.cache import side_of
 from adept_training.data.loader import Order
 from adept_training.planning.probing.machine import Machine
 from adept_training.planning.probing.sample import Sample, SampleBoxes, cache_of
 from adept_training.pretraining.optim import make_optimizer
+from adept_training.pretraining.pace import TIMED_STEPS
 from adept_training.pretraining.precision import resolve_precision
 from adept_training.pretraining.pretrain import _batches, _train
 from adept_training.pretraining.recipe import Recipe
@@ -69,7 +71,9 @@ def time_steps(recipe: Recipe, sample: Sample, table: SampleBoxes, machine: Mach
             torch.set_num_threads(engine.threads)
         try:
             run = _run_of(recipe, machine, Order(len(many), batch, engine.seed), Path(folder), watch)
-            with held.counting(), _batches(run, samples) as batches:
+            what = f"timing steps of {batch} images at {max(recipe.views.sizes)} px"
+            shown = doing(lambda: f"{what}: {run.progress.step}/{TIMED_STEPS}")
+            with shown, held.counting(), _batches(run, samples) as batches:
                 _train(run, batches, watch.stopped)
         except torch.cuda.OutOfMemoryError:
             return None

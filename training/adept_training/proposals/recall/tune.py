@@ -24,6 +24,7 @@ from adept_training.proposals.search.boxes import Boxes, to_proposals
 from adept_training.proposals.search.presets import Preset, get_preset
 from adept_training.proposals.selective import selective_search
 from adept_training.proposals.survey import with_size_prior
+from adept_training.runtime.progress import counting
 
 Floats = npt.NDArray[np.float64]
 
@@ -176,7 +177,8 @@ def _search(setting: Setting, images: Sequence[LabeledImage], boxes: int) -> tup
     halves = [images[::2], images[1::2]]
     rng = np.random.default_rng(0)
     found, seconds = [], []
-    for i, image in enumerate(images):
+    what = f"boxes of {' '.join(setting.options)}"
+    for i, image in enumerate(counting(images, len(images), what, " images")):
         preset = setting.preset
         if "--sizes" in setting.options and preset.objects is not None:
             preset = replace(preset, objects=replace(preset.objects, sizes=size_bounds(halves[1 - i % 2])))
