@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from adept_training.method.adept import Adept
 from adept_training.pretraining.asked import Asked
 from adept_training.pretraining.pretrain import pretrain
 from adept_training.pretraining.run import Run
+from adept_training.runtime import journal
 from adept_training.runtime.journal import Meter
 from tests.training.support import RandomBoxes, tiny, write_photographs
 
@@ -62,6 +64,42 @@ def test_the_remaining_time_is_that_of_the_steps_or_of_the_limit(
     _pretrain(tmp_path, "schedule.epochs=2", "engine.log_every=1", f"engine.max_minutes={minutes}")
     assert least <= shown[0] <= most
     assert shown[-1] == 0
+
+
+@pytest.mark.parametrize(
+    ("every", "seconds"),
+    # 400 s a step, 100 s a probe: the one after the second step, and the last
+    [(2, [1200 + 200, 800 + 200, 400 + 100, 100]), (0, [1200 + 100, 800 + 100, 400 + 100, 100])],
+)
+def test_the_remaining_time_is_that_of_the_probes_too(
+    every: int, seconds: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[float] = []
+    real = Meter.take
+    monkeypatch.setattr(Meter, "take", lambda self: real(self) | {"images_per_s": 0.01})
+    monkeypatch.setattr(Run, "probe", lambda self: setattr(self, "probe_seconds", 100.0) or {})
+    monkeypatch.setattr(run_module, "progress_line", lambda *words: shown.append(words[-1]) or "")
+    _pretrain(tmp_path, "schedule.epochs=2", "engine.log_every=1", f"engine.probe_every={every}")
+    assert shown == seconds
+
+
+def test_probes_and_checkpoints_do_not_slow_the_steps_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    real, values = module.set_lr, list[dict[str, float]]()
+
+    def passes(seconds: float) -> None:
+        clock.now += seconds
+
+    monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(journal, "time", SimpleNamespace(perf_counter=clock.perf_counter, time=lambda: 0.0))
+    monkeypatch.setattr(module, "set_lr", lambda *words: passes(20) or real(*words))
+    monkeypatch.setattr(Run, "save", lambda self: passes(1000))
+    monkeypatch.setattr(Run, "probe", lambda self: passes(1000) or {})
+    monkeypatch.setattr(Run, "log", lambda self, means, *_: values.append(means))
+    _pretrain(
+        tmp_path, "schedule.epochs=2", "engine.log_every=1", "engine.probe_every=1", "engine.checkpoint_minutes=0"
+    )
+    assert [one["images_per_s"] for one in values] == [4 / 20] * 4
 
 
 def test_the_threads_of_the_recipe_are_torch_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

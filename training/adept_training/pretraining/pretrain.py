@@ -274,7 +274,9 @@ def _train(run: Run, batches: Iterator[Any], stopped: list[int]) -> None:
         if last:
             break
         if time.perf_counter() - last_save > 60 * engine.checkpoint_minutes:
-            run.save()
+            with meter.paused():
+                run.save()
             last_save = time.perf_counter()
         if engine.probe_every and (step + 1) % engine.probe_every == 0:
-            run.probe()
+            with meter.paused():
+                run.probe()

@@ -55,6 +55,8 @@ class Run:
     began: float
     origin: PretrainStart = field(default_factory=PretrainStart)
     saved: Path | None = None
+    #: Duration of the last probe.
+    probe_seconds: float = 0.0
     #: When the first step of this session ended.
     timed_from: float = 0.0
     #: Its number and the training time at its end, alike on all processes.
@@ -161,6 +163,7 @@ class Run:
         left = (self.steps - step) * self.order.batch_size / values["images_per_s"]
         if engine.max_minutes is not None:
             left = min(left, max(60 * engine.max_minutes - self.seconds(), 0))
+        left += self._probes_ahead() * self.probe_seconds
         self.journal.say(progress_line(step, self.steps, values, left))
         if not math.isfinite(values["loss"]):
             raise TrainingDivergedError(
@@ -173,6 +176,13 @@ class Run:
                 f"Collapsed: at step {step} every box has the same feature (spread {spread:.4f}).\n"
                 f"{self._good()}. Lower optimizer.lr, or raise method.momentum."
             )
+
+    def _probes_ahead(self) -> int:
+        """Return how many probes are to come: the last, and those between steps, unless a time limit counts them."""
+        every, step = self.recipe.engine.probe_every, self.progress.step
+        if not every or self.recipe.engine.max_minutes is not None:
+            return 1
+        return 1 + (self.steps - 1) // every - (step - 1) // every
 
     def save(self) -> None:
         """Write a checkpoint, unless it would be useless.
@@ -204,6 +214,7 @@ class Run:
         if not len(self.held.boxes_M4) or self.recipe.method.name == "byol":
             return {}
         values: dict[str, float] = {}
+        began = time.perf_counter()
         if self.fabric.is_global_zero:
             networks = {"online": self.model.online.parts}
             if self.recipe.method.has_target:
@@ -221,6 +232,7 @@ class Run:
             text = "  ".join(f"{key} {value:.3f}" for key, value in values.items())
             self.journal.say(f"held out: {text}")
         self.fabric.barrier()
+        self.probe_seconds = time.perf_counter() - began
         return values
 
     @functools.cached_property
