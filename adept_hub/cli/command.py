@@ -45,7 +45,7 @@ class Command:
             MissingExtraError: one of its dependencies is not installed.
         """
         try:
-            with doing(lambda: f"adept {self.name}: loading its libraries"):
+            with doing(lambda: f"loading the libraries of adept {self.name}"):
                 return cast("CommandModule", importlib.import_module(self.module))
         except ModuleNotFoundError as error:
             raise self.explain(error) from error

@@ -128,5 +128,5 @@ def test_libraries_that_load_for_long_are_described(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(importlib, "import_module", described)
     assert cli.main(["list"]) == 0
-    assert set(shown) == {"adept list: loading its libraries"}
+    assert set(shown) == {"loading the libraries of adept list"}
     assert pulse._doing == []

@@ -15,10 +15,8 @@ from PIL import Image
 
 from adept_hub.errors import DiskFullError, ImageDecodeError, ImagesError, OutputExistsError, ProposalsError
 from adept_hub.io.folder_lock import LOCK
-from adept_training.images import content_hash, decode, decoder_version, open_images
+from adept_training.images import content_hash, decode
 from adept_training.proposals import ProposalTable, filter_boxes, run_proposals, selective_search
-from adept_training.proposals.run import fill_table
-from adept_training.proposals.table.shards import TablePlan, Unreadable, keys_digest
 from tests.training.proposals.photographs import skimage_photographs
 
 UNREADABLE = "m/broken.jpg"
@@ -103,31 +101,6 @@ def test_progress_tells_rate_and_remaining_time(photographs, tmp_path):
     assert seen[-1].eta == 0
     assert seen[-1].unreadable == 1
     assert all(p.rate > 0 for p in seen[1:])
-
-
-def test_the_first_counts_come_after_an_image(photographs, tmp_path, undisturbed):
-    """Sixteen images, and Numba's compilation with the first, take a minute or two; later tasks are as large."""
-    seen, tasks = [], []
-    source = open_images(photographs)
-    keys = [f"{i}.png" for i in range(60)]
-
-    class Many:
-        def keys(self):
-            return keys
-
-        def subset(self, some):
-            tasks.append(list(some))
-            return source.subset(source.keys()[:1] * len(some))
-
-    def work(images):
-        return [Unreadable(key, "no image") for key in tasks[-1]]
-
-    plan = TablePlan(60, 40, keys_digest(keys), {}, {"name": "test"}, decoder_version())
-    with pytest.raises(ImagesError, match="None of the 60"):
-        fill_table(Many(), tmp_path / "table", plan, work, progress=lambda p: seen.append((p.done, len(tasks))))
-    assert [len(task) for task in tasks] == [1, 1, 2, 4, 8, 16, 8, 16, 4]
-    assert [key for task in tasks for key in task] == keys
-    assert seen == [(0, 0), (1, 1), (2, 2), (4, 3), (8, 4), (16, 5), (32, 6), (40, 7), (56, 8), (60, 9)]
 
 
 @pytest.mark.parametrize("change", ["preset", "shard_size", "images"])

@@ -53,23 +53,15 @@ def run(args: argparse.Namespace) -> int:
     """
     from adept_hub.cli.output import print_json, print_line
 
-    with doing(lambda: "adept plan: loading its libraries"):
+    with doing(lambda: "loading the libraries of adept plan"):
         from adept_training.planning.planner import plan
         from adept_training.planning.text import as_lines
 
-    now = "the list of images"
-
-    def show(text: str) -> None:
-        nonlocal now
-        now = text
-        if not args.quiet:
-            print_line(f"looking at: {text}", sys.stderr)
-
-    with doing(lambda: f"looking at: {now}"):
-        found = plan(
-            args.images, minutes=args.minutes, data=args.data, recipe=args.recipe, settings=args.settings,
-            out=args.out, skip_damaged=args.skip_damaged, progress=show,
-        )  # fmt: skip
+    found = plan(
+        args.images, minutes=args.minutes, data=args.data, recipe=args.recipe, settings=args.settings, out=args.out,
+        skip_damaged=args.skip_damaged,
+        progress=None if args.quiet else lambda text: print_line(f"looking at: {text}", sys.stderr),
+    )  # fmt: skip
     if args.json:
         print_json(found.as_json())
         return 0

@@ -14,6 +14,7 @@ from adept_hub.arguments.calls import checked
 from adept_hub.errors import OptionValueError
 from adept_hub.registry import model_info
 from adept_hub.words.command_line import command_line
+from adept_hub.words.pulse import doing
 from adept_training.images import open_images
 from adept_training.labels.datasets import open_data
 from adept_training.planning.advice import advise
@@ -107,35 +108,39 @@ def plan(
             "Give some time, such as minutes=60."
         )
     folder, began, phases = run_folder(str(images), out), time.perf_counter(), 2 if data is None else 3
+    now = "the list of images"
 
     def say(phase: int, text: str) -> None:
+        nonlocal now
+        now = f"{text} ({phase} of {phases})"
         if progress is not None:
-            progress(f"{text} ({phase} of {phases})")
+            progress(now)
 
-    source, machine = open_images(images), this_machine()
-    words = [] if data is None else [str(data)] if isinstance(data, str | Path) else list(data)
-    split = open_data(words, skip_damaged=skip_damaged).train if words else None
-    say(1, "decoding a few images")
-    sample, keys = take_sample(source), source.keys()
-    found = candidates(len(keys), machine, sample.side, None if recipe is None else str(recipe), settings)
-    until = began + (_MEASURED if data is None else _MEASURED_WITH_LABELS)
-    measuring = Measuring(sample, machine, lambda text: say(2, text), time.perf_counter, until)
-    those = _Set(keys, sample, machine, measuring)
-    within = NIGHT if minutes is None else minutes
-    best = decide(
-        found,
-        those.measuring.time_steps,
-        lambda one, seconds, measured: those.look_ahead(one, seconds, within, measured=measured),
-        those.measuring.is_over,
-    )
-    if minutes is None and (enough := those.minutes_for_enough(best)):
-        within = min(NIGHT, max(1.05 * enough, 1.0))
-        best = those.look_ahead(best.candidate, best.seconds_per_step, within, measured=best.measured)
-    labels = None
-    if split is not None:
-        say(3, "boxes of a few labeled images")
-        labels = look_at_labels(source, words, split, best.candidate.loaded.data.proposals)
-    return _write(str(images), folder, those, best, within, labels)
+    with doing(lambda: f"looking at: {now}"):
+        source, machine = open_images(images), this_machine()
+        words = [] if data is None else [str(data)] if isinstance(data, str | Path) else list(data)
+        split = open_data(words, skip_damaged=skip_damaged).train if words else None
+        say(1, "decoding a few images")
+        sample, keys = take_sample(source), source.keys()
+        found = candidates(len(keys), machine, sample.side, None if recipe is None else str(recipe), settings)
+        until = began + (_MEASURED if data is None else _MEASURED_WITH_LABELS)
+        measuring = Measuring(sample, machine, lambda text: say(2, text), time.perf_counter, until)
+        those = _Set(keys, sample, machine, measuring)
+        within = NIGHT if minutes is None else minutes
+        best = decide(
+            found,
+            those.measuring.time_steps,
+            lambda one, seconds, measured: those.look_ahead(one, seconds, within, measured=measured),
+            those.measuring.is_over,
+        )
+        if minutes is None and (enough := those.minutes_for_enough(best)):
+            within = min(NIGHT, max(1.05 * enough, 1.0))
+            best = those.look_ahead(best.candidate, best.seconds_per_step, within, measured=best.measured)
+        labels = None
+        if split is not None:
+            say(3, "boxes of a few labeled images")
+            labels = look_at_labels(source, words, split, best.candidate.loaded.data.proposals)
+        return _write(str(images), folder, those, best, within, labels)
 
 
 def _write(images: str, folder: Path, those: _Set, best: Forecast, within: float, labels: Labels | None) -> Plan:
