@@ -69,7 +69,8 @@ def test_a_short_run_and_one_without_a_gain(tmp_path: Path) -> None:
     assert why.startswith("12 steps are too few to learn from (at least 100 are needed). The time limit ended it at 12")
     (advice,) = type_next(short, verdict_of(short))
     assert advice[1].startswith("adept pretrain")
-    assert advice[1].endswith("--resume")
+    # 800 passes over 99 images are 9,900 steps of 8, and 400 steps are 2 epochs.
+    assert advice[1].endswith("--set schedule.epochs=50")
     title, tone, why = _opening(_run(tmp_path / "s", START))
     assert (title, tone, why) == ("No clear gain.", "caution", "Nothing changed by more than 0.03.")
     assert _opening(_run(tmp_path / "t", {**START, "objectness_auc": 0.3}))[0] == "It is worse than its start."
