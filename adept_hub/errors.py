@@ -52,9 +52,9 @@ class UnknownModelError(AdeptError):
     Fix: ``adept list --all`` prints every name.
     """
 
-    def __init__(self, name: str, known: Iterable[str]) -> None:
+    def __init__(self, name: str, known: Iterable[str], why: str = "", remedy: str = "") -> None:
         hint = did_you_mean(name, known, cutoff=0.4)
-        super().__init__(f"Unknown model {name!r}.{hint}\nEvery name: adept list --all")
+        super().__init__(f"Unknown model {name!r}{why}.{hint}\n{remedy or 'Every name: adept list --all'}")
 
 
 class SourceError(AdeptError):

@@ -145,7 +145,9 @@ def create_model(
                 f"Load them: create_model({str(name)!r}, pretrained=True, {option}={value!r})"
             )
     _check_detector(detector, num_classes, anchors, options)
-    info = registry().resolve(os.fspath(name))
+    text, entries = os.fspath(name), registry()
+    entries.refuse_other_sources(text, f"Load its weights: create_model({text!r}, pretrained=True)")
+    info = entries.resolve(text)
     options.setdefault("anchor_sizes", Target(anchors=anchors).anchor_sizes(info.spec))
     return assemble_detector(DetectorParts(info.spec), num_classes, detector, info.preprocessing, **options)
 

@@ -26,6 +26,8 @@ LAYOUTS = (
     "aligndet-detector", "torchvision-detector", "torchvision-coco-v1", "detectron2-detector",
     "detectron2-detector-rgb", "mmdet-detector", "mmdet-detector-caffe",
 )  # fmt: skip
+#: Suffixes of weights files; any other file is not read.
+WEIGHT_FILES = (".pth", ".pt", ".pyth", ".pkl", ".bin", ".ckpt", ".torch", ".tar", ".safetensors")
 
 
 class NamedSource(NamedTuple):
@@ -100,10 +102,11 @@ def check_repo(repo: str) -> str:
 def parse_source(text: str | os.PathLike[str]) -> Source:
     """Parse a source as a user typed it.
 
-    A path object, or text that begins with ``.``, ``~`` or ``/``, contains a separator or is an existing folder or
-    file, is a path. A word and a colon in front of anything that does not exist as a whole are a layout:
-    ``moco:ckpt.pth`` is the file ``ckpt.pth``, unless there is a file ``moco:ckpt.pth``; ``moco:./ckpt.pth`` and
-    ``./moco:ckpt.pth`` are always the one and the other. The drive of a Windows path is one letter and not a layout.
+    A path object, or text that begins with ``.``, ``~`` or ``/``, contains a separator, ends in the suffix of a weights
+    file, or is an existing folder or file, is a path. A word and a colon in front of anything that does not exist as a
+    whole are a layout: ``moco:ckpt.pth`` is the file ``ckpt.pth``, unless there is a file ``moco:ckpt.pth``;
+    ``moco:./ckpt.pth`` and ``./moco:ckpt.pth`` are always the one and the other. The drive of a Windows path is one
+    letter and not a layout.
     Anything else without a scheme is a name.
 
     Raises:
@@ -124,7 +127,8 @@ def parse_source(text: str | os.PathLike[str]) -> Source:
         return LocalSource(_path(rest))
     if rest and _PREFIX.match(text) and not _is_there(text):
         return _file(scheme, rest, text)
-    if text[:1] in {".", "~"} or os.sep in text or (os.altsep and os.altsep in text) or _is_there(text):
+    is_path = text[:1] in {".", "~"} or os.sep in text or (os.altsep and os.altsep in text) or _is_there(text)
+    if is_path or text.lower().endswith(WEIGHT_FILES):
         return LocalSource(_path(text))
     if is_name(text):
         return NamedSource(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from adept_hub.arguments.existing import check_source
 from adept_hub.cli.pull import add_source
 from adept_hub.errors import SourceError
 
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print a checkpoint's card, or write cards."""
+    check_source(args.source)
     from adept_hub.cards.card import render_card, write_card
     from adept_hub.cards.measurements import with_measurements
     from adept_hub.hub.fetch import FetchOptions, fetch

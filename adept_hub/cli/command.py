@@ -86,7 +86,8 @@ _USE, _PUBLISH, _CLI = "use weights", "publish", "adept_hub.cli"
 COMMANDS = (
     Command("list", "list models and their published weights", f"{_CLI}.list_models", group=_USE,
             example="adept list 'adept_*' --all"),
-    Command("info", "show the details of a model", f"{_CLI}.info", group=_USE, example="adept info adept_joint"),
+    Command("info", "show the details of a model, a run or a checkpoint", f"{_CLI}.info", group=_USE,
+            example="adept info adept_joint"),
     Command("pull", "fetch and verify a checkpoint", f"{_CLI}.pull", group=_USE, example="adept pull adept_joint"),
     Command("export", "export a checkpoint to torchvision, Detectron2 or MMDetection", f"{_CLI}.export", group=_USE,
             example="adept export adept_joint --to detectron2 --out weights"),

@@ -42,7 +42,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print every disagreement with its remedy; return 1 if any is an error, 0 if all are warnings."""
-    from adept_hub.doctor import diagnose_file, diagnose_stock
     from adept_hub.hub.fetch import FetchOptions, fetch
 
     path = Path(args.what)
@@ -56,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
         raise SourceError(f"{not_a('a file', path)}\nPass a config or weights file, or a checkpoint: adept list")
     source = args.weights if is_file else args.what
     config = fetch(source, FetchOptions(offline=args.offline)).config
+    from adept_hub.doctor import diagnose_file, diagnose_stock  # imports torch
+
     if is_file:
         findings = diagnose_file(path, config, args.target, run_config=args.run_config)
     else:

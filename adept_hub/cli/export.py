@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
+from adept_hub.arguments.existing import check_source
 from adept_hub.cli.output import print_json
 from adept_hub.cli.pull import add_source
 from adept_hub.convert.options import DEFAULT_ANCHORS, Anchors, Detector, Levels, Norm
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export, and print the written files and the next command."""
+    check_source(args.source)
     from adept_hub.cards.random_share import random_share_caution
     from adept_hub.exporting import export
     from adept_hub.frameworks import find_framework

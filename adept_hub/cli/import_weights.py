@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from adept_hub.arguments.existing import check_weights_file
 from adept_hub.cli.output import print_json
 
 
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the checkpoint folder and print its content."""
+    check_weights_file(str(args.file))
     from adept_hub.checkpoint.state_files import read_state
     from adept_hub.foreign.classes import check_classes
     from adept_hub.foreign.detectors import published_layout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from adept_hub.arguments.existing import check_source
 from adept_hub.cli.output import print_json
 
 
@@ -30,6 +31,7 @@ def add_source(parser: argparse.ArgumentParser, *, optional: bool = False) -> No
 
 def run(args: argparse.Namespace) -> int:
     """Fetch, verify all bytes, and print the folder."""
+    check_source(args.source)
     from adept_hub.checkpoint.folder import WEIGHTS, read_tensors
     from adept_hub.hub.fetch import FetchOptions, fetch
     from adept_hub.io.digest import verify

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from adept_hub.arguments.existing import check_folder
 from adept_hub.cli.output import print_json, print_table
 from adept_hub.errors import DownloadError
 from adept_hub.hub.endpoint import check_endpoint
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Publish, and print what was uploaded and how to load it."""
+    check_folder(args.folder)
     check_endpoint(DownloadError)  # before the client, which parses it, is imported
     from adept_hub.publish.push import push_to_hub
 

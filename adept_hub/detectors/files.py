@@ -10,16 +10,17 @@ import math
 import reprlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
-from adept_hub.checkpoint.validate_config import MAX_WEIGHT_BYTES
-from adept_hub.checkpoint.weights_file import check_finite, open_tensors
+from adept_hub.checkpoint.validate_config import MAX_WEIGHT_BYTES, check_format
 from adept_hub.detectors.recipe import DetectorRecipe
 from adept_hub.errors import CheckpointError
 from adept_hub.io.digest import verify
+from adept_hub.io.paths import is_file
 from adept_hub.io.read import BoundedReader
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 DETECTOR, PREDICTORS = "detector.json", "predictors.safetensors"
 #: Number of classes; the largest vocabulary in detection, V3Det's, has 13,204.
@@ -38,6 +39,27 @@ def read_detector_json(folder: Path) -> Any:
         CheckpointError: it is missing, a pipe, a link out of the folder, too large, or not JSON.
     """
     return BoundedReader(CheckpointError, _MAX_DETECTOR_BYTES, inside=folder, remedy=_REMEDY).json(folder / DETECTOR)
+
+
+def detector_details(folder: Path) -> dict[str, Any]:
+    """Return ``detector`` (the type) and ``classes`` of a fine-tuned detector; empty for any other checkpoint.
+
+    Args:
+        folder: a checkpoint folder.
+
+    Raises:
+        CheckpointError: detector.json is damaged.
+    """
+    if not is_file(folder / DETECTOR):
+        return {}
+    content, where = read_detector_json(folder), str(folder / DETECTOR)
+    check_format(content, where)
+    classes = content.get("classes") if isinstance(content, dict) else None
+    recipe = content.get("recipe") if isinstance(content, dict) else None
+    named = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
+    if not named or not isinstance(recipe, dict):
+        raise CheckpointError(f"{where} does not list the classes of a detector.\n{_REMEDY}")
+    return {"detector": str(recipe.get("detector", "faster_rcnn")), "classes": classes}
 
 
 def check_detector(where: str, classes: tuple[str, ...], recipe: DetectorRecipe, iterations: int) -> None:
@@ -92,6 +114,8 @@ def read_predictors(folder: Path, expected: Mapping[str, Tensor], sha256: str, s
         CheckpointError: detector.json has no digest, or the file is missing, a link out of the folder, not a whole
             safetensors file, holds other tensors than ``expected``, or values that are not finite.
     """
+    from adept_hub.checkpoint.weights_file import check_finite, open_tensors
+
     path = folder / PREDICTORS
     BoundedReader(CheckpointError, MAX_WEIGHT_BYTES, inside=folder, remedy=_REMEDY).check(path)
     if not sha256:

@@ -31,8 +31,6 @@ from adept_hub.words.command_line import command_line
 
 _log = logging.getLogger(__name__)
 
-#: Suffixes of weights files; any other file is not read.
-WEIGHT_FILES = (".pth", ".pt", ".pyth", ".pkl", ".bin", ".ckpt", ".torch", ".tar", ".safetensors")
 #: A file as torchvision's download names it, with the first digits of its SHA-256.
 _TORCHVISION = re.compile(r"resnet(?:18|34|50|101)(?:-([0-9a-f]{8}))?\.pth")
 #: Changes with the conversion, so that results of an earlier version are not used.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adept_hub.arguments.calls import checked
-from adept_hub.checkpoint.folder import CARD, CONFIG, WEIGHTS, read_config
+from adept_hub.checkpoint.config_file import CARD, CONFIG, WEIGHTS, read_config
 from adept_hub.checkpoint.validate_config import MAX_CARD_BYTES, MAX_CONFIG_BYTES, MAX_WEIGHT_BYTES
 from adept_hub.errors import CheckpointError, DownloadError, FileTooLargeError, IntegrityError, SourceError
 from adept_hub.hub.endpoint import check_endpoint
@@ -38,7 +38,8 @@ _log = logging.getLogger(__name__)
 class FetchOptions:
     """Options of all calls that may download; None: the value of huggingface_hub's environment variable.
 
-    ``force`` downloads files again that are already cached.
+    ``force`` downloads files again that are already cached; without ``weights`` only the config of a checkpoint on the
+    Hub is downloaded.
     """
 
     revision: str | None = None
@@ -46,6 +47,7 @@ class FetchOptions:
     offline: bool | None = None
     token: str | bool | None = field(default=None, repr=False)
     force: bool = False
+    weights: bool = True
 
 
 FetchOptions.__init__ = checked(FetchOptions.__init__)  # type: ignore[method-assign]
@@ -151,9 +153,10 @@ def _from_hub(repo: str, revision: str | None, options: FetchOptions, info: Mode
     if info is not None:
         _check_promise(info, folder, config)
     commit = folder.name if is_commit(folder.name) else revision
-    if hub.requests_allowed and cached_file(repo, WEIGHTS, commit, hub) is None:
-        _fetch_card(repo, commit, hub)  # before the weights, so that it is present once they are
-    download_file(repo, WEIGHTS, commit, hub, MAX_WEIGHT_BYTES, (config.sha256, config.size))
+    if options.weights:
+        if hub.requests_allowed and cached_file(repo, WEIGHTS, commit, hub) is None:
+            _fetch_card(repo, commit, hub)  # before the weights, so that it is present once they are
+        download_file(repo, WEIGHTS, commit, hub, MAX_WEIGHT_BYTES, (config.sha256, config.size))
     return Fetched(folder, config, f"hf-hub:{repo}@{(commit or 'main')[:12]}")
 
 

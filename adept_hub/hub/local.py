@@ -6,13 +6,28 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from adept_hub.checkpoint.folder import CONFIG, WEIGHTS
+from adept_hub.checkpoint.config_file import CONFIG, WEIGHTS
 from adept_hub.checkpoint.validate_config import MAX_CONFIG_BYTES
 from adept_hub.errors import CheckpointError, SourceError
 from adept_hub.io.digest import home_of
 from adept_hub.io.paths import exists, is_dir, is_file, resolved, what_is
 from adept_hub.io.read import BoundedReader
-from adept_hub.names import FileSource, text_of
+from adept_hub.names import WEIGHT_FILES, FileSource, LocalSource, text_of
+
+
+def check_exists(source: LocalSource | FileSource) -> None:
+    """Check that the path of a source exists.
+
+    Raises:
+        SourceError: it does not.
+    """
+    if exists(source.path):
+        return
+    remedy = "Pass a checkpoint folder, or a name: adept list"
+    if isinstance(source, FileSource):
+        hub = "; those on the Hub are hf-hub:timm/NAME" if source.layout == "timm" else ""
+        remedy = f"The form is {source.layout}:FILE, for a weights file on this machine{hub}."
+    raise SourceError(f"{source.path} {what_is(source.path)}.\n{remedy}")
 
 
 def local_folder(path: Path) -> tuple[Path, str]:
@@ -22,16 +37,17 @@ def local_folder(path: Path) -> tuple[Path, str]:
         SourceError: the path does not exist, or is a run without a checkpoint or with two.
         Others as in `adept_hub.foreign.adopt.adopt_file` and `adept_hub.foreign.adopt.adopt_timm`.
     """
-    from adept_hub.foreign.adopt import WEIGHT_FILES, adopt_file, adopt_timm
-
-    if not exists(path):
-        raise SourceError(f"{path} {what_is(path)}.\nPass a checkpoint folder, or a name: adept list")
+    check_exists(LocalSource(path))
     folder = checkpoint_folder(_folder_of(path))
     if folder.suffix in WEIGHT_FILES and is_file(folder):
+        from adept_hub.foreign.adopt import adopt_file
+
         return adopt_file(folder), str(folder)
-    timm = timm_config(folder)
-    converted = folder if timm is None else adopt_timm(timm, folder / WEIGHTS, str(folder), resolved(folder).name)
-    return converted, str(folder)
+    if (timm := timm_config(folder)) is None:
+        return folder, str(folder)
+    from adept_hub.foreign.adopt import adopt_timm
+
+    return adopt_timm(timm, folder / WEIGHTS, str(folder), resolved(folder).name), str(folder)
 
 
 def layout_folder(source: FileSource) -> Path:
@@ -41,14 +57,10 @@ def layout_folder(source: FileSource) -> Path:
         SourceError: the path does not exist, is a folder of another kind than timm's, or is a checkpoint of adept_hub.
         Others as in `adept_hub.foreign.adopt.adopt_file` and `adept_hub.foreign.adopt.adopt_timm`.
     """
-    from adept_hub.foreign.adopt import WEIGHT_FILES, adopt_file, adopt_timm
+    check_exists(source)
+    from adept_hub.foreign.adopt import adopt_file, adopt_timm
 
     path, layout = source
-    if not exists(path):
-        hub = "; those on the Hub are hf-hub:timm/NAME" if layout == "timm" else ""
-        raise SourceError(
-            f"{path} {what_is(path)}.\nThe form is {layout}:FILE, for a weights file on this machine{hub}."
-        )
     folder = checkpoint_folder(_folder_of(path))
     if (timm := timm_config(folder)) is not None:
         if layout == "timm":

@@ -23,6 +23,7 @@ from adept_hub.io.paths import expanded
 from adept_hub.registry.entries import Location, ModelInfo
 from adept_hub.registry.reader import Registry, parse_registry, read_registry
 from adept_hub.spec import METHODS
+from adept_hub.words.command_line import command_line
 
 __all__ = [
     "Location",
@@ -168,4 +169,5 @@ def model_info(name: str) -> ModelInfo:
         >>> info.name, info.spec.depth, info.license
         ('adept_joint_r18_fpn128.photos9k', 18, 'cc-by-nc-4.0')
     """
+    registry().refuse_other_sources(name, f"Of any other source: {command_line('info', name)}")
     return registry().resolve(name)

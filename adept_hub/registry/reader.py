@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from adept_hub.errors import RegistryError, UnknownModelError, UnpublishedWeightsError
+from adept_hub.errors import RegistryError, SourceError, UnknownModelError, UnpublishedWeightsError
+from adept_hub.io.paths import exists
 from adept_hub.io.read import BoundedReader
 from adept_hub.io.schema import from_dict
-from adept_hub.names import is_name, split_name
+from adept_hub.names import NamedSource, is_name, parse_source, split_name
 from adept_hub.registry.entries import ArchitectureEntry, CheckpointEntry, ModelInfo, check_entry
 from adept_hub.registry.training import training_command
 from adept_hub.spec import FORMAT_VERSION
@@ -115,8 +116,28 @@ class Registry(Mapping[str, ModelInfo]):
             name = target
         target = self.defaults.get(name, name)
         if target not in self:
-            raise UnknownModelError(name, [*self, *self.defaults])
+            absent = "" if exists(Path(name)) else ", and there is no such file or folder"
+            raise UnknownModelError(name, [*self, *self.defaults], absent)
         return self[target]
+
+    def refuse_other_sources(self, text: str, remedy: str) -> None:
+        """Refuse a source that is not a name, where only names are accepted.
+
+        Args:
+            text: the source.
+            remedy: what to type for it.
+
+        Raises:
+            UnknownModelError: the text is a path, ``hf-hub:...`` or ``LAYOUT:FILE``, and is not registered.
+        """
+        if text in self or text in self.defaults or text in self.deprecated:
+            return
+        try:
+            parsed = parse_source(text)
+        except SourceError:  # `resolve` reports the name as unknown
+            return
+        if not isinstance(parsed, NamedSource):
+            raise UnknownModelError(text, (), ": only registered names are accepted here", remedy)
 
     def resolve_pretrained(self, name: str) -> ModelInfo:
         """Return the entry with published weights of a name; an architecture stands for its first published tag.

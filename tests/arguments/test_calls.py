@@ -111,7 +111,7 @@ def test_the_walk_finds_what_users_call() -> None:
 
 #: Functions that take any keyword, and why none is lost there.
 FREE = {
-    "adept_hub/checkpoint/folder.py:replace_provenance": "dataclasses.replace refuses unknown fields",
+    "adept_hub/checkpoint/config_file.py:replace_provenance": "dataclasses.replace refuses unknown fields",
     "adept_hub/convert/framework.py:remedy": "values of a template, all that it may name",
     "adept_hub/doctor.py:_finding": "hands them to remedy",
     "adept_hub/integrations/detectron2.py:_exists": "iopath's interface; its _check_kwargs refuses them",

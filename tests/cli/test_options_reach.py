@@ -110,6 +110,14 @@ CASES: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = [
 ]  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def _existing_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every path of the commands exist: they are checked before the call."""
+    for name in ("photos", "more", "start", "other", "one", "two", "run", "x", "mine", "a", "b", "some_name"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+
+
 class ReachedError(Exception):
     """The call that does the work, with what it was given."""
 

@@ -156,7 +156,7 @@ def test_the_score_of_labels_is_higher_by_default(
 
     monkeypatch.setattr(load, "load_detector", lambda *_, **__: _finder())
     monkeypatch.setattr(write, "predict_images", predict)
-    assert main(["predict", "x", str(_images(tmp_path / "in")), "--out", str(tmp_path / "out"), *more]) == 0
+    assert main(["predict", "adept_joint", str(_images(tmp_path / "in")), "--out", str(tmp_path / "out"), *more]) == 0
     assert asked[0].score == score
     assert (asked[0].pseudo is not None) == bool(more)
     assert asked[0].pseudo is None or asked[0].pseudo.score == score

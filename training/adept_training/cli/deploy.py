@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+from adept_hub.arguments.existing import check_run
 from adept_hub.io.paths import is_dir, not_a
 
 
@@ -32,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         AdeptError: the run cannot be deployed.
     """
+    check_run(args.run, "finetune")
     from adept_hub.detectors.folder import find_detector
     from adept_hub.errors import SourceError
     from adept_training.deploying.deploy import deploy

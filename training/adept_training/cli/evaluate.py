@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adept_hub.arguments.existing import check_source
 from adept_hub.spec import DEVICES
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         AdeptError: the arguments, the run or the data are invalid.
     """
+    if args.detections is None:
+        check_source(args.source)
     from adept_hub.cli.output import print_json
     from adept_hub.words.command_line import command_line
     from adept_training.labels.datasets import open_data

@@ -7,6 +7,8 @@ import shlex
 import sys
 from pathlib import Path
 
+from adept_hub.arguments.existing import check_compared
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments; does not import torch."""
@@ -41,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         AdeptError: the arguments or the data are invalid.
     """
+    check_compared(args.sources)
     from adept_hub.cli.output import print_json, print_table
     from adept_hub.errors import DataError, RecipeError
     from adept_training.cli.finetune import settings_of

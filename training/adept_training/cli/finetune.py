@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adept_hub.arguments.existing import check_compared, check_source
 from adept_hub.spec import DEVICES
+from adept_training.images.sources import check_images
 
 if TYPE_CHECKING:
     from adept_training.finetuning.session import FinetuneResult
@@ -126,6 +128,9 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         AdeptError: the arguments, the data or the run folder are invalid.
     """
+    check_compared([args.source])
+    check_source(args.like)
+    check_images(args.unlabeled)
     from adept_training.calls.finetuning import finetune
 
     outcome = finetune(

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from adept_hub.words.pulse import doing
+from adept_training.images.sources import check_images
 
 DESCRIPTION = """\
 Look at the machine and the images for half a minute, and plan a pre-training run: recipe, size of the views, images
@@ -51,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         AdeptError: images, data or recipe are invalid.
     """
+    check_images(args.images)
     from adept_hub.cli.output import print_json, print_line
 
     with doing(lambda: "loading the libraries of adept plan"):

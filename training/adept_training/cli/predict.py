@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adept_hub.arguments.existing import check_source
 from adept_hub.spec import DEVICES
+from adept_training.images.sources import check_images
 
 if TYPE_CHECKING:
     from adept_training.predicting.pseudo import PseudoLabels
@@ -48,6 +50,9 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         AdeptError: an argument is invalid, or no image can be read.
     """
+    for one in args.sources:
+        check_source(one)
+    check_images(args.images)
     from adept_hub.detectors.load import load_detector
     from adept_hub.errors import OptionValueError
     from adept_hub.io.folder_lock import own_folder

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adept_hub.arguments.existing import check_source
 from adept_hub.spec import DEVICES, METHODS
+from adept_training.images.sources import check_images
 
 if TYPE_CHECKING:
     from adept_training.pretraining.watch.outcome import PretrainResult
@@ -92,6 +94,9 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         AdeptError: the arguments, the images or the run folder are invalid.
     """
+    check_images(args.images)
+    if args.layout is None:
+        check_source(args.init)
     from adept_training.calls.pretraining import pretrain
 
     outcome = pretrain(

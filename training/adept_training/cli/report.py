@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adept_hub.arguments.existing import check_run
+
 if TYPE_CHECKING:
     from adept_training.pretraining.watch.log import RunLog
 
@@ -28,11 +30,13 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         NotARunError: a folder contains no run.
     """
+    if args.out is None and len(args.runs) > 1:
+        args.usage_error("several runs on one page need --out FILE")
+    for folder in args.runs:
+        check_run(str(folder), "pretrain")
     from adept_training.pretraining.watch.log import read_log
     from adept_training.pretraining.watch.report import REPORT, figures, write_report
 
-    if args.out is None and len(args.runs) > 1:
-        args.usage_error("several runs on one page need --out FILE")
     path: Path = args.out or args.runs[0] / REPORT
     write_report(args.runs, path)
     if args.json:

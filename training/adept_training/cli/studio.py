@@ -6,7 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from adept_hub.arguments.existing import check_source
 from adept_hub.spec import DEVICES
+from adept_training.images.sources import check_images
 
 #: Images of each set in a page of one file.
 _LIMIT = 24
@@ -39,6 +41,9 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         AdeptError: a source, the images, the data or an option is invalid.
     """
+    for one in args.sources:
+        check_source(one)
+    check_images(args.images)
     from adept_hub.errors import OptionValueError, OutputExistsError
     from adept_hub.words.command_line import command_line
     from adept_training.studio.answers import Answers

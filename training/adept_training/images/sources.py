@@ -15,7 +15,7 @@ from adept_hub.arguments.calls import checked
 from adept_hub.errors import ImageDecodeError, ImagesError
 from adept_hub.images.files import IMAGE_SUFFIXES, check_bytes, key_of, name_of, read_file, search
 from adept_hub.io.archives import read_span, tar_members
-from adept_hub.io.paths import exists, expanded, is_file, what_is
+from adept_hub.io.paths import exists, expanded, is_dir, is_file, what_is
 from adept_hub.io.read import BoundedReader, read_at_most
 from adept_hub.words.text import one_line
 
@@ -99,17 +99,30 @@ def open_images(where: str | Path) -> ImageSource:
         from adept_training.images.hugging_face import open_hugging_face
 
         return open_hugging_face(str(where))
+    check_images(str(where))
     path = expanded(where, ImagesError)
     if _BRACES.search(path.name) and not exists(path):
         return _open_shards(path.parent, _expand(path.name))
     if exists(path) and path.is_dir():
         return _open_folder(path)
-    if not is_file(path):
+    return _open_shards(path.parent, [path.name]) if path.suffix == ".tar" else _open_list(path)
+
+
+def check_images(where: str | None) -> None:
+    """Check that images exist; None: none were given. Data sets on the Hub are not looked up.
+
+    Raises:
+        ImagesError: the path is neither a folder nor a file.
+    """
+    if where is None or where.startswith("hf-datasets:"):
+        return
+    path = expanded(where, ImagesError)
+    is_pattern = bool(_BRACES.search(path.name))
+    if not (is_pattern or is_dir(path) or is_file(path)):
         raise ImagesError(
-            f"{one_line(str(where))} {what_is(path)}.\n"
+            f"{one_line(where)} {what_is(path)}.\n"
             "Give a folder of images, a text file of paths, or WebDataset .tar shards."
         )
-    return _open_shards(path.parent, [path.name]) if path.suffix == ".tar" else _open_list(path)
 
 
 def _open_folder(root: Path) -> ImageSource:
