@@ -18,6 +18,7 @@ from urllib.parse import quote
 from adept_hub.cards.architecture import NORMS, describe_parts
 from adept_hub.cards.card_data import front_matter
 from adept_hub.cards.escape import Code, Row, plain, table
+from adept_hub.cards.prose import introduction, limitations
 from adept_hub.cards.random_share import random_share_caution
 from adept_hub.checkpoint.validate_config import MAX_CARD_BYTES
 from adept_hub.errors import CheckpointError
@@ -33,15 +34,6 @@ END = "<!-- adept: end of what is yours -->"
 PICTURES = ("pictures/*.png", "pictures/*.jpg")
 
 _NO_WORD = re.compile(r"[\W_]+")
-
-_METHODS = {
-    "adept_joint": "ADePT joint: object contrast trains backbone, FPN and RoI head; the RPN is trained jointly",
-    "adept_separate": "ADePT separate: the RPN was trained on a finished, frozen SoCo detector",
-    "soco": "SoCo: object contrast trains backbone, FPN and RoI head; there is no RPN",
-    "byol": "BYOL on whole images: only the backbone",
-    "detection": "Detection of pseudo-labeled boxes: the detector's own losses train all four parts",
-    "scratch": "no pre-training: initial values",
-}
 
 
 def render_card(
@@ -59,7 +51,7 @@ def render_card(
     sections = [
         front_matter(config),
         _caution(config),
-        f"# {config.name}\n\n{_introduction(config)}",
+        f"# {config.name}\n\n{introduction(config)}",
         f"{BEGIN}\n{handwritten.strip()}\n{END}" if handwritten.strip() else f"{BEGIN}\n{END}",
         _use(source or config.name, config.spec),
         "## Parts\n\n" + table(("part", "what", "tensors", "values"), _part_rows(config)),
@@ -68,7 +60,7 @@ def render_card(
         _measurements([m for m in metrics if not _is_tide(m)]),
         _tide([m for m in metrics if _is_tide(m)]),
         _pictures(pictures),
-        _limits(config),
+        limitations(config),
         _CITATION if config.provenance.method in METHODS else "",
     ]
     return "\n\n".join(section.strip() for section in sections if section) + "\n"
@@ -121,20 +113,6 @@ def card_pictures(folder: Path) -> list[str]:
 def _caution(config: CheckpointConfig) -> str:
     text = random_share_caution(config.provenance.random_share)
     return "" if text is None else f"> **{plain(text[0].upper() + text[1:])}**"
-
-
-def _introduction(config: CheckpointConfig) -> str:
-    p = config.provenance
-    network = {"target": "target (momentum)", "online": "online", "none": "only"}[p.exported_network]
-    how = "trained with labels" if p.labeled else "trained without labels"
-    absent = "are not included" if p.labeled else "are not trained yet"
-    return (
-        f"Pre-trained parts of a two-stage detector ({', '.join(config.parts)}), {how}.\n"
-        f"{_METHODS.get(p.method, p.method)}. "
-        f"Trained on {plain(p.data)} ({p.images:,} images) for {p.epochs:g} epochs; "
-        f"the file contains the {network} network. "
-        f"It is a starting point for fine-tuning, not a complete detector: class and box predictors {absent}."
-    )
 
 
 def _use(source: str, spec: DetectorSpec) -> str:
@@ -257,23 +235,6 @@ def _pictures(paths: Sequence[str]) -> str:
 
 _SAMPLING = {"aligned": "aligned, adaptive sampling", "unaligned": "not aligned, 2 x 2 samples"}
 
-
-def _limits(config: CheckpointConfig) -> str:
-    limits = _LIMITS if config.provenance.method in METHODS else _LIMITS_OF_OTHERS
-    return limits + "".join(f"\n- {plain(note)}" for note in config.provenance.notes)
-
-
-_LIMITS = """## Limitations
-
-- The paper reports gains in localization and in recall with few labels, and more false positives than SoCo.
-- It lists darkness, overexposure and domains unlike the pre-training images as failure cases.
-- Selective-search boxes are not objects: the RPN proposes regions, and its scores are not probabilities of objects.
-- Images have the biases of their collection, and so have the features."""
-
-_LIMITS_OF_OTHERS = """## Limitations
-
-- These are another project's weights, converted: see its own documentation.
-- Images have the biases of their collection, and so have the features."""
 
 _CITATION = """## Citation
 

@@ -1,7 +1,8 @@
 """Read the metrics that ``adept evaluate ... --json`` and ``adept finetune`` wrote next to a checkpoint, for its card.
 
 The files are ``metrics.json``, ``evaluations/SET.json`` and ``evaluations/SET/*.json`` of a run or checkpoint folder.
-Several values of the same metric (of several seeds) are reported as their mean and sample standard deviation.
+Several values of the same metric (of several seeds) are reported as their mean and sample standard deviation. Of a run
+of ``adept finetune`` only the metrics of the detector in question, ``best`` or ``last``, are read.
 """
 
 from __future__ import annotations
@@ -11,16 +12,20 @@ import re
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
+from adept_hub.detectors.files import DETECTOR, read_detector_json
 from adept_hub.errors import PublishError
-from adept_hub.io.paths import resolved
+from adept_hub.io.paths import is_file, resolved
 from adept_hub.io.read import BoundedReader
 from adept_hub.spec import CheckpointConfig, Metric
+from adept_hub.words.command_line import command_line
 
 FILES = ("metrics.json", "evaluations/*.json", "evaluations/*/*.json")
+#: The detectors in a run of ``adept finetune``.
+_TUNED = ("best", "last")
 #: Maximum number of characters of a name on a card.
 _LONGEST = 1000
 _READER = BoundedReader(PublishError, 8 << 20, remedy="Evaluate again, or remove the file.")
@@ -28,7 +33,8 @@ _READER = BoundedReader(PublishError, 8 << 20, remedy="Evaluate again, or remove
 
 def folders_of(checkpoint: Path) -> tuple[Path, ...]:
     """Return the run of a checkpoint folder, if any, and the folder itself."""
-    return (checkpoint.parent, checkpoint) if checkpoint.name == "export" else (checkpoint,)
+    in_run = checkpoint.name == "export" or (checkpoint.name in _TUNED and is_file(checkpoint / DETECTOR))
+    return (checkpoint.parent, checkpoint) if in_run else (checkpoint,)
 
 
 def with_measurements(config: CheckpointConfig, checkpoint: Path) -> CheckpointConfig:
@@ -37,13 +43,14 @@ def with_measurements(config: CheckpointConfig, checkpoint: Path) -> CheckpointC
     Raises:
         PublishError: a file has no metrics, or those of another checkpoint.
     """
-    folders = folders_of(checkpoint)
-    paths = []
+    folders, paths = folders_of(checkpoint), []
     for folder in folders:
         for path in (path for pattern in FILES for path in sorted(folder.glob(pattern))):
             check_inside(path, folder)
             paths.append(path)
-    new = read_measurements(paths, {config.name, *(_last(resolved(folder)) for folder in folders)})
+    known_as = {config.name, *(_last(resolved(folder)) for folder in folders)}
+    tuned = _Tuned(checkpoint, config.provenance.images) if is_file(checkpoint / DETECTOR) else None
+    new = read_measurements(paths, known_as, tuned)
     measured = {(metric.name, metric.data) for metric in new}
     others = tuple(m for m in config.provenance.metrics if (m.name, m.data) not in measured)
     return replace(config, provenance=replace(config.provenance, metrics=(*others, *new)))
@@ -63,33 +70,65 @@ def check_inside(path: Path, folder: Path) -> None:
         raise PublishError(f"{path} is a link out of {folder}; its target is not published.\nRemove the link.")
 
 
-def read_measurements(paths: Iterable[Path], known_as: set[str]) -> tuple[Metric, ...]:
+@dataclass(frozen=True)
+class _Tuned:
+    """A fine-tuned detector and the number of its labeled images."""
+
+    folder: Path
+    images: int
+
+    def is_measured_by(self, content: dict[str, Any], path: Path) -> bool:
+        """Check whether a file of the run measured this detector, not the other one of ``best`` and ``last``."""
+        if path.name == "metrics.json" and "chosen" in content:  # of adept finetune: its source is the start
+            iterations = read_detector_json(self.folder).get("iterations")
+            return bool(content.get("iteration") == iterations)
+        name = Path(str(content["source"])).name
+        default = "best" if is_file(self.folder.parent / "best" / DETECTOR) else "last"
+        return (name if name in _TUNED else default) == self.folder.name or self.folder.name not in _TUNED
+
+
+def read_measurements(paths: Iterable[Path], known_as: set[str], tuned: _Tuned | None = None) -> tuple[Metric, ...]:
     """Read one metric per name and data set.
 
     Args:
         paths: JSON files, each with ``source``, ``split``, ``images`` and ``metrics`` (name -> number or null); with
             ``trained_on``, the number of images, for a fine-tuned detector; with ``data``, or named after the data set.
         known_as: the checkpoint's name and the last part of its path; ``source`` must end in one of them.
+        tuned: the fine-tuned detector whose metrics they are, if it is one.
 
     Raises:
         PublishError: a file has no metrics, or those of another checkpoint.
     """
-    values: dict[tuple[str, str], list[float]] = defaultdict(list)
+    values: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     for path in paths:
         content = _read(path)
         source = str(content["source"])
-        if _last(Path(source.rpartition("@")[0] or source)) not in known_as:
+        if tuned is not None and not tuned.is_measured_by(content, path):
+            continue
+        of_run = tuned is not None and "chosen" in content
+        if not of_run and _last(Path(source.rpartition("@")[0] or source)) not in known_as:
             raise PublishError(
                 f"{path} measured {source[:200]!r}, not this checkpoint ({', '.join(sorted(known_as))}).\n"
                 "Evaluate this one, or remove the file."
             )
+        if tuned is not None:
+            content.setdefault("trained_on", tuned.images)
+        command = _command(content, resolved(path.parent).name) if of_run else ""
         for name, value in content["metrics"].items():
             if value is not None:
-                values[str(name), _data(content, path)].append(float(value))
+                values[str(name), _data(content, path), command].append(float(value))
     return tuple(
-        Metric(name, round(statistics.fmean(of), 4), data, "self-reported", spread=_spread(of))
-        for (name, data), of in values.items()
+        Metric(name, round(statistics.fmean(of), 4), data, "self-reported", command, _spread(of))
+        for (name, data, command), of in values.items()
     )
+
+
+def _command(content: dict[str, Any], run: str) -> str:
+    """Return the command that repeats the measurement of a run, with only the last part of every absolute path."""
+    fields = re.split(r"([:,\s])", str(content.get("data", "")))
+    private = re.compile(r"[/~]|.*\\")
+    words = "".join(PureWindowsPath(field).name if private.match(field) else field for field in fields).split()
+    return command_line("evaluate", run, "--data", *words, "--split", content["split"]) if words else ""
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -119,7 +158,7 @@ def _is_count(value: object) -> bool:
 
 def _last(path: Path) -> str:
     """Return the last part of a source or path that identifies the checkpoint."""
-    return path.parent.name if path.name == "export" else path.name
+    return path.parent.name if path.name in ("export", *_TUNED) else path.name
 
 
 def _data(content: dict[str, Any], path: Path) -> str:

@@ -1,0 +1,79 @@
+"""The sentences of a card: what the weights are, and their limitations, by how they were trained."""
+
+from __future__ import annotations
+
+from adept_hub.cards.escape import plain
+from adept_hub.spec import METHODS, CheckpointConfig
+
+_METHODS = {
+    "adept_joint": "ADePT joint: object contrast trains backbone, FPN and RoI head; the RPN is trained jointly",
+    "adept_separate": "ADePT separate: the RPN was trained on a finished, frozen SoCo detector",
+    "soco": "SoCo: object contrast trains backbone, FPN and RoI head; there is no RPN",
+    "byol": "BYOL on whole images: only the backbone",
+    "detection": "Detection of pseudo-labeled boxes: the detector's own losses train all four parts",
+    "scratch": "no pre-training: initial values",
+}
+_DETECTORS = {"faster_rcnn": "Faster R-CNN", "mask_rcnn": "Mask R-CNN", "cascade_rcnn": "Cascade R-CNN"}
+
+
+def introduction(config: CheckpointConfig) -> str:
+    """Return the first paragraph of a card."""
+    if is_fine_tuned(config):
+        return _of_fine_tuned(config)
+    p = config.provenance
+    network = {"target": "target (momentum)", "online": "online", "none": "only"}[p.exported_network]
+    how = "trained with labels" if p.labeled else "trained without labels"
+    absent = "are not included" if p.labeled else "are not trained yet"
+    return (
+        f"Pre-trained parts of a two-stage detector ({', '.join(config.parts)}), {how}.\n"
+        f"{_METHODS.get(p.method, p.method)}. "
+        f"Trained on {plain(p.data)} ({p.images:,} images) for {p.epochs:g} epochs; "
+        f"the file contains the {network} network. "
+        f"It is a starting point for fine-tuning, not a complete detector: class and box predictors {absent}."
+    )
+
+
+def limitations(config: CheckpointConfig) -> str:
+    """Return the section on the limitations of a checkpoint, those that it states itself last."""
+    limits = _LIMITS if config.provenance.method in METHODS else _LIMITS_OF_OTHERS
+    if is_fine_tuned(config):
+        images = config.provenance.images
+        limits = _LIMITS_OF_FINE_TUNED.format(images=f"{images:,} labeled image{'s' * (images != 1)}")
+    return limits + "".join(f"\n- {plain(note)}" for note in config.provenance.notes)
+
+
+def is_fine_tuned(config: CheckpointConfig) -> bool:
+    """Check for the parts of a detector that ``adept finetune`` trained, whose recipe is that of a detector."""
+    return config.provenance.labeled and config.provenance.recipe.get("detector") in _DETECTORS
+
+
+def _of_fine_tuned(config: CheckpointConfig) -> str:
+    p = config.provenance
+    start = f"It started from {plain(p.starts[-1].name)}" if p.starts else "It started from random values"
+    return (
+        f"The parts of a {_DETECTORS[p.recipe['detector']]} ({', '.join(config.parts)}), fine-tuned with labels.\n"
+        f"Trained on {plain(p.data)} ({p.images:,} images) for {p.epochs:g} epochs. {start}. "
+        "Without the class and box predictors, which are not part of a checkpoint, it is a starting point for "
+        "fine-tuning, not a complete detector."
+    )
+
+
+_LIMITS = """## Limitations
+
+- The paper reports gains in localization and in recall with few labels, and more false positives than SoCo.
+- It lists darkness, overexposure and domains unlike the pre-training images as failure cases.
+- Selective-search boxes are not objects: the RPN proposes regions, and its scores are not probabilities of objects.
+- Images have the biases of their collection, and so have the features."""
+
+_LIMITS_OF_FINE_TUNED = """## Limitations
+
+- It was fine-tuned on {images}: its metrics hold for images like those, and other images need their own evaluation.
+- It learned the classes of these labels only; every other object was background in training, and so were objects
+  that the labels miss.
+- Scores are not calibrated probabilities: choose a threshold on validation images.
+- Images and labels have the biases of their collection, and so has the detector."""
+
+_LIMITS_OF_OTHERS = """## Limitations
+
+- These are another project's weights, converted: see its own documentation.
+- Images have the biases of their collection, and so have the features."""
