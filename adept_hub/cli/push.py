@@ -20,6 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--create-pr", action="store_true", help="open a pull request with the commit")
     parser.add_argument("--revision", metavar="BRANCH", help="branch; created if it does not exist (default: main)")
     parser.add_argument("--message", default="", help="first line of the commit message (default: Publish NAME)")
+    parser.add_argument(
+        "--license",
+        metavar="L",
+        help="license of what is published, such as apache-2.0; DIR is not changed (default: that of the checkpoint)",
+    )
+    parser.add_argument("--relicense", action="store_true", help="claim the right to grant a more permissive license")
     parser.add_argument("--dry-run", action="store_true", help="only list what would be uploaded; no request is made")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -37,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
         create_pr=args.create_pr,
         revision=args.revision,
         message=args.message,
+        license=args.license,
+        relicense=args.relicense,
         dry_run=args.dry_run,
     )
     if args.json:
@@ -54,9 +62,18 @@ def run(args: argparse.Namespace) -> int:
             f"To use the whole detector elsewhere: {deploy}"
         )
     if args.dry_run:
-        print(f"\nNothing was uploaded. To publish it: {command_line('push', args.folder, args.repo)}")
+        print(f"\nNothing was uploaded. To publish it: {_command(args)}")
     elif published.pull_request:
         print(f"\nPull request: {published.pull_request}")
     else:
         print(f"\n{published.url}\nadept_hub.load_pretrained({published.source!r}, num_classes=...)")
     return 0
+
+
+def _command(args: argparse.Namespace) -> str:
+    """Return the command without ``--dry-run`` and ``--json``."""
+    words: list[object] = ["push", args.folder, args.repo]
+    for option, value in (("--revision", args.revision), ("--message", args.message), ("--license", args.license)):
+        words += [option, value] if value not in (None, "") else []
+    flags = {"--private": args.private, "--create-pr": args.create_pr, "--relicense": args.relicense}
+    return command_line(*words, *(option for option, given in flags.items() if given))

@@ -158,6 +158,8 @@ def push_to_hub(
     revision: str | None = None,
     token: str | bool | None = None,
     message: str = "",
+    license: str | None = None,
+    relicense: bool = False,
     dry_run: bool = False,
 ) -> Published:
     """Push a checkpoint folder, or the ``export/`` of a run, to the Hub as one commit.
@@ -175,9 +177,13 @@ def push_to_hub(
         revision: the branch; created if it does not exist.
         token: default: HF_TOKEN or the stored login.
         message: the first line of the commit message.
+        license: the license of what is published, as a Hub identifier (``apache-2.0``); the folder is not changed.
+            By default that of the checkpoint.
+        relicense: claim the right to grant a ``license`` that may be less restrictive than that of the start.
         dry_run: only list what would be uploaded, without any request.
 
     Raises:
+        LicenseError: ``license`` is not an identifier, or may be less restrictive than that of the start.
         PublishError: the license or the provenance is missing, a text contains a path of this machine, HF_HUB_OFFLINE
             is set, or the repository rejected the commit.
         CheckpointError: the folder is not a checkpoint, or cannot be loaded.
@@ -188,7 +194,7 @@ def push_to_hub(
     if revision is not None:
         check_revision(revision)
     check_endpoint(DownloadError)  # before the card is rendered with the client's classes
-    release = collect_release(Path(folder), repo)
+    release = collect_release(Path(folder), repo, license, relicense=relicense)
     if dry_run:
         return Published(repo, release.listing(), not_published=release.remaining)
     from huggingface_hub import HfApi, constants

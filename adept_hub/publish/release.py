@@ -10,7 +10,7 @@ from adept_hub.cards.card import CARD, PICTURES, handwritten_part, render_card
 from adept_hub.cards.card_data import eval_results
 from adept_hub.cards.measurements import check_inside, folders_of, with_measurements
 from adept_hub.checkpoint.folder import CONFIG, WEIGHTS, config_text, read_config, read_tensors
-from adept_hub.checkpoint.licenses import as_restrictive, is_stated
+from adept_hub.checkpoint.licenses import as_restrictive, inherit, is_stated
 from adept_hub.checkpoint.validate_config import MAX_CARD_BYTES
 from adept_hub.detectors.files import DETECTOR, PREDICTORS
 from adept_hub.errors import CheckpointError, PublishError
@@ -26,6 +26,14 @@ from adept_hub.words.command_line import command_line
 #: Files next to the checkpoint, or in its run: recipe, training log, measurements, pictures.
 EXTRAS = ("recipe.yaml", LOG, "results/*.csv", "results/*.json", *PICTURES)
 MAX_EXTRA_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Push:
+    """The folder and the repository of ``adept push``, as typed."""
+
+    folder: Path
+    repo: str
 
 
 @dataclass(frozen=True)
@@ -54,19 +62,26 @@ class Release:
         return sorted(path for path in self.files if path.startswith("pictures/"))
 
 
-def collect_release(folder: Path, repo: str) -> Release:
+def collect_release(folder: Path, repo: str, license: str | None = None, *, relicense: bool = False) -> Release:
     """Collect all files to publish of a checkpoint folder, or of a run with one in ``export/``.
 
+    Args:
+        folder: the checkpoint folder or the run, which is not changed.
+        repo: ``org/name``.
+        license: the license of the published copy; None: that of the checkpoint.
+        relicense: claim the right to grant a ``license`` that may be less restrictive than that of the start.
+
     Raises:
+        LicenseError: ``license`` is not an identifier, or may be less restrictive than that of the start.
         CheckpointError: the folder is not a checkpoint, or cannot be loaded.
         PublishError: the checkpoint cannot be published as it is, metrics next to it are invalid or belong to another
             checkpoint, or a text contains a path of this machine.
     """
     checkpoint = _checkpoint_of(folder, repo)
-    own = check_publishable(checkpoint)
-    config = with_measurements(own, checkpoint)
+    push = Push(folder, repo)
+    config = with_measurements(check_publishable(checkpoint, license, relicense=relicense, push=push), checkpoint)
     files: dict[str, Path | bytes] = {WEIGHTS: checkpoint / WEIGHTS, CONFIG: checkpoint / CONFIG}
-    if config != own:
+    if config != read_config(checkpoint):
         files[CONFIG] = config_text(config).encode()
     for root in folders_of(checkpoint):
         files |= _extras(root)
@@ -110,30 +125,48 @@ def _checkpoint_of(folder: Path, repo: str) -> Path:
     return folder
 
 
-def check_publishable(checkpoint: Path) -> CheckpointConfig:
+def _licensed(config: CheckpointConfig, license: str | None, relicense: bool) -> CheckpointConfig:
+    """Return the config with the requested license, or with the claim of the right to grant its own."""
+    if license is None and not relicense:
+        return config
+    start = config.provenance.starts[-1] if config.provenance.starts else None
+    granted, claimed = inherit(start, config.license if license is None else license, relicense=relicense)
+    return replace(config, license=granted, provenance=replace(config.provenance, relicensed=claimed))
+
+
+def check_publishable(
+    checkpoint: Path, license: str | None = None, *, relicense: bool = False, push: Push | None = None
+) -> CheckpointConfig:
     """Return the config of a checkpoint that can be published: it loads, and has a license and provenance.
 
+    Args:
+        checkpoint: the folder, which is not changed.
+        license: the license of the published copy; None: that of the checkpoint.
+        relicense: claim the right to grant a ``license`` that may be less restrictive than that of the start.
+        push: the folder and the repository of ``adept push``, for messages.
+
     Raises:
+        LicenseError: ``license`` is not an identifier, or may be less restrictive than that of the start.
         CheckpointError: the checkpoint cannot be loaded: a file is missing, damaged, or does not match the config.
         PublishError: the license or the provenance is missing, the license may be less restrictive than that of the
             checkpoint from which training started, or a file is a link out of the folder.
     """
     for name in (CONFIG, WEIGHTS):
         check_inside(checkpoint / name, checkpoint)
-    config = read_config(checkpoint)
-    provenance = config.provenance
+    config = _licensed(read_config(checkpoint), license, relicense)
+    provenance, push = config.provenance, push or Push(checkpoint, "ORG/NAME")
     if not is_stated(config.license):
         raise PublishError(
             f"{checkpoint} has no license, so nobody could use it.\n"
-            f'Specify it in {checkpoint / CONFIG}: "license": "apache-2.0" (or in the recipe: export.license)'
+            f"State one: {command_line('push', push.folder, push.repo, '--license', 'apache-2.0')}"
         )
     start = provenance.starts[-1] if provenance.starts else None
     if start and not provenance.relicensed and not as_restrictive(config.license, start.license):
         was = f"under {start.license}" if is_stated(start.license) else "under a license that is not stated"
         raise PublishError(
             f"{checkpoint} started from {start.name}, {was}; its own license, {config.license}, is not known to be at "
-            f'least as restrictive.\nIf you have the right to grant it, set in {checkpoint / CONFIG}, in "provenance": '
-            '"relicensed": true'
+            "least as restrictive.\nIf you have the right to grant it: "
+            f"{command_line('push', push.folder, push.repo, '--license', config.license, '--relicense')}"
         )
     lacking = [
         what

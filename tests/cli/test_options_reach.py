@@ -45,9 +45,11 @@ CASES: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = [
     ("doctor config.yaml --target mmdet --weights other", "adept_hub.hub.fetch.fetch", ("other", FetchOptions()), {}),
     ("list b* --method soco", "adept_hub.cli.list_models.list_models", ("b*",),
      {"method": "soco", "pretrained": True}),
-    ("push run o/n --private --create-pr --revision v2 --message hello --dry-run", "adept_hub.publish.push.push_to_hub",
+    ("push run o/n --private --create-pr --revision v2 --message hello --license mit --relicense "
+     "--dry-run", "adept_hub.publish.push.push_to_hub",
      (Path("run"), "o/n"),
-     {"private": True, "create_pr": True, "revision": "v2", "message": "hello", "dry_run": True}),
+     {"private": True, "create_pr": True, "revision": "v2", "message": "hello", "license": "mit",
+      "relicense": True, "dry_run": True}),
     (
         "pretrain --images photos --method soco --out run --recipe mine.yaml --proposals boxes --init start "
         "--layout soco --minutes 9 --license mit --relicense --resume --wait --set engine.seed=3 "

@@ -8,17 +8,20 @@ from pathlib import Path
 import pytest
 
 import adept_hub
-from adept_hub.checkpoint.folder import WEIGHTS, read_config, write_config
+from adept_hub.checkpoint.folder import WEIGHTS, parse_config, read_config, write_config
 from adept_hub.errors import (
     CheckpointError,
     IntegrityError,
+    LicenseError,
     PublishError,
     SourceError,
 )
 from adept_hub.io import digest
+from adept_hub.publish.release import collect_release
 from adept_hub.spec import Start
 from tests.hub.headers import data_bytes, read_header
 from tests.hub.loopback import Hub
+from tests.hub.loopback_state import OWNER
 
 
 def spoil(run: Path, **changes: object) -> None:
@@ -135,3 +138,35 @@ def test_the_license_of_the_direct_start_decides(
         return
     with pytest.raises(PublishError, match=message):
         adept_hub.push_to_hub(run, "org/mine", dry_run=True)
+
+
+def test_a_license_is_stated_while_publishing(hub: Hub, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the copy that goes up: its config, its card and its front matter; the folder stays as it is."""
+    monkeypatch.setenv("HF_TOKEN", OWNER)
+    spoil(run, license="unstated")
+    before = (run / "export" / "config.json").read_bytes()
+    published = adept_hub.push_to_hub(run, "org/mine", license="cc-by-4.0")
+    assert (run / "export" / "config.json").read_bytes() == before
+    files = hub.repos["org/mine"].commits[published.commit].files
+    assert parse_config(files["config.json"], "config.json").license == "cc-by-4.0"
+    assert "license: cc-by-4.0" in files["README.md"].decode()
+    for license, error, message in (
+        ("all mine!", LicenseError, "is not a license identifier"),
+        ("none", PublishError, "has no license"),
+    ):
+        with pytest.raises(error, match=message):
+            adept_hub.push_to_hub(run, "org/mine", license=license, dry_run=True)
+
+
+def test_a_license_while_publishing_is_compared_with_that_of_the_start(run: Path) -> None:
+    spoil(run, license="unstated", starts=(Start("a_b.start", "cd" * 32, "cc-by-nc-4.0"),))
+    with pytest.raises(LicenseError, match=r"not known to be at least as restrictive.\n.*--license mit --relicense"):
+        adept_hub.push_to_hub(run, "org/mine", license="mit", dry_run=True)
+    config = collect_release(run, "org/mine", "mit", relicense=True).config
+    assert (config.license, config.provenance.relicensed) == ("mit", True)
+    config = collect_release(run, "org/mine", "cc-by-nc-sa-4.0").config
+    assert (config.license, config.provenance.relicensed) == ("cc-by-nc-sa-4.0", False)
+    spoil(run, license="apache-2.0")
+    with pytest.raises(PublishError, match=rf"adept push {run} org/mine --license apache-2.0 --relicense"):
+        adept_hub.push_to_hub(run, "org/mine", dry_run=True)
+    assert collect_release(run, "org/mine", relicense=True).config.provenance.relicensed

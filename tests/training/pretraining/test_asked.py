@@ -34,7 +34,7 @@ def test_another_run_takes_the_proposals_of_the_first(tmp_path: Path) -> None:
     assert shlex.split(Asked().again(run, ["a.b=[1, 2]", "c=3"])) == [*words, *recipe]
 
 
-def test_weights_of_no_stated_license_are_not_pushed_without_a_word() -> None:
+def test_weights_of_no_stated_license_are_pushed_with_one() -> None:
     export, finetune, push = next_commands(Path("a run"), "mit")
     assert shlex.split(export) == [
         "adept", "export", "a run/export", "--to", "detectron2", "--out", "a run/detectron2"
@@ -44,5 +44,4 @@ def test_weights_of_no_stated_license_are_not_pushed_without_a_word() -> None:
     ]  # fmt: skip
     assert shlex.split(push) == ["adept", "push", "a run/export", "ORG/NAME"]
     unstated = next_commands(Path("a run"), "unstated")
-    assert [unstated[0], unstated[1], unstated[3]] == [export, finetune, push]
-    assert unstated[2].startswith("# first set")
+    assert unstated == [export, finetune, f"{push} --license apache-2.0"]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import adept_training.pretraining.pretrain as module
+from adept_hub.checkpoint.folder import write_config
 from adept_hub.cli.main import build_parser, main
 from adept_hub.errors import MissingExtraError
 from adept_training.pretraining.asked import next_commands
@@ -67,15 +70,24 @@ def test_the_printed_commands_work(
     assert main(["report", str(run)]) == 0
 
 
-def test_a_push_that_would_be_refused_is_not_given_without_a_word() -> None:
-    words = next_commands(Path("r"), "unstated")[-2:]
-    assert words == ['# first set "license" in r/export/config.json', "adept push r/export ORG/NAME"]
+def test_the_push_of_weights_without_a_license_works_as_printed(
+    make_checkpoint: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, config, _ = make_checkpoint(folder=tmp_path / "r" / "export")
+    write_config(folder, replace(config, license="unstated"))
+    words = shlex.split(next_commands(tmp_path / "r", "unstated")[-1].replace("ORG/NAME", "org/name"))
+    assert main([*words[1:], "--dry-run"]) == 0
+    (again,) = [line.rpartition(": ")[2] for line in capsys.readouterr().out.splitlines() if "To publish it" in line]
+    assert shlex.split(again) == words
+    assert main(["push", str(folder), "org/name", "--dry-run"]) == 1
+    (told,) = [line.rpartition(": ")[2] for line in capsys.readouterr().err.splitlines() if "State one" in line]
+    assert shlex.split(told) == words
 
 
 def test_a_missing_tracker_is_told_before_anything_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trackers.importlib.util, "find_spec", lambda name: None)
     args = build_parser("pretrain").parse_args(
-        ["pretrain", "--images", "nowhere", "--out", str(tmp_path / "r"), "--track", "wandb"]
+        ["pretrain", "--images", str(tmp_path), "--out", str(tmp_path / "r"), "--track", "wandb"]
     )
     from adept_training.cli.pretrain import run
 

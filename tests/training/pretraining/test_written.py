@@ -91,12 +91,11 @@ def test_probes_are_at_both_ends_and_in_between(log: dict[str, list[dict[str, An
 @pytest.mark.parametrize("license", ["mit", "unstated"])
 def test_the_next_commands_name_the_run_s_own_folders(license: str) -> None:
     commands = next_commands(Path("runs/my run"), license)
-    note = ['# first set "license" in runs/my run/export/config.json'] if license == "unstated" else []
+    stated = " --license apache-2.0" if license == "unstated" else ""
     assert commands == [
         "adept export 'runs/my run/export' --to detectron2 --out 'runs/my run/detectron2'",
         "adept finetune 'runs/my run/export' --data DATA --out 'runs/my run/finetune'",
-        *note,
-        "adept push 'runs/my run/export' ORG/NAME",
+        f"adept push 'runs/my run/export' ORG/NAME{stated}",
     ]
 
 

