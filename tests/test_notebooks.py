@@ -63,5 +63,7 @@ def test_imports_and_calls_of_a_notebook_exist(path: Path) -> None:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_commands_of_a_notebook_are_taken(path: Path) -> None:
     text = "\n".join("".join(cell["source"]) for cell in cells(path, "markdown"))
-    commands = re.findall(r"^adept .*$", text, re.M)
+    commands = re.findall(r"^adept .*$", text.replace("\\\n", " "), re.M)
     assert [fault for command in commands if (fault := fault_of(command))] == []
+    trains = [command for command in commands if command.split()[1] in ("compare", "fewshot", "finetune")]
+    assert [command for command in trains if "--recipe cpu_small" not in command] == [], "a day on a CPU"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from adept_hub.words.command_line import command_line
+from adept_training.comparing.command import compare_command
 from adept_training.studio.image_sets import PER_PAGE, shown
 from adept_training.studio.sources import Opened
 
@@ -85,7 +86,7 @@ def _empty(answers: Answers) -> dict[str, dict[str, str]]:
             "type": look if tuned else f"{command_line('finetune', word, '--data', 'DATA', '--out', 'RUN')}\n{look}",
         }
     if not answers.comparisons:
-        compare = command_line("compare", "scratch", word, "--data", "DATA", "--out", "DIR")
+        compare = compare_command(word, "DIR")
         why = "No source is the folder of a comparison."
         empty["runs"] = {"why": why, "type": f"{compare}\n{command_line('studio', 'DIR')}"}
     return empty

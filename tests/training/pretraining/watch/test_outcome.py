@@ -12,10 +12,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 import adept_training.pretraining.pretrain as module
 from adept_hub.checkpoint.folder import read_config
 from adept_hub.cli.main import main
+from adept_training.comparing.command import SMALL
 from adept_training.planning.need import look_ahead, need_of
 from adept_training.pretraining.ending import judge_run
 from adept_training.pretraining.recipe import LRScaleRecipe
@@ -209,7 +211,8 @@ def test_a_collapsed_head_is_to_be_trained_more_gently(tmp_path: Path) -> None:
     assert tiny(*settings).method.projector_norm
 
 
-def test_what_no_probe_can_judge_is_left_to_labels(tmp_path: Path) -> None:
+def test_what_no_probe_can_judge_is_left_to_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     folder = _log(tmp_path / "a run", None, None, 400, 400)
     train = json.dumps({"kind": "train", "step": 200, "loss": 2.0, "images_per_s": 2.0})
     lines = (folder / "log.jsonl").read_text().splitlines()
@@ -218,7 +221,7 @@ def test_what_no_probe_can_judge_is_left_to_labels(tmp_path: Path) -> None:
     assert verdict.word == "not judged"
     (line,) = advice_of(read_log(folder), verdict, 600.0)
     assert shlex.split(line.partition(": ")[2]) == [
-        "adept", "compare", "scratch", str(folder), "--data", "DATA", "--out", str(folder / "compare")
+        "adept", "compare", "scratch", str(folder), "--data", "DATA", *SMALL, "--out", str(folder / "compare")
     ]  # fmt: skip
 
 

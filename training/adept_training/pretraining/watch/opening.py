@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adept_hub.words.command_line import command_line
+from adept_training.comparing.command import compare_command
 from adept_training.pages.page import Tone
 from adept_training.pretraining.asked import next_commands
 from adept_training.pretraining.watch.log import RunLog
@@ -93,7 +93,7 @@ def type_next(run: RunLog, verdict: Verdict | None) -> list[tuple[str, str]]:
     tips = [(f"To try, {purpose}", command) for purpose, command in tips]
     if verdict.word != "better":
         return tips
-    compared = command_line("compare", "scratch", run.folder, "--data", "DATA", "--out", run.folder / "compare")
+    compared = compare_command(run.folder, run.folder / "compare")
     finetune = next(command for command in _following(run) if command.split()[1] == "finetune")
     return [("Fine-tune it on your labels", finetune),
             ("Measure what it is worth on your labels, against a random start", compared), *tips]  # fmt: skip

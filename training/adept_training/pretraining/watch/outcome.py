@@ -13,7 +13,7 @@ from adept_hub.cards.random_share import MAX_RANDOM_SHARE
 from adept_hub.errors import ResumeError
 from adept_hub.io.read import BoundedReader
 from adept_hub.io.write import atomic_file
-from adept_hub.words.command_line import command_line
+from adept_training.comparing.command import compare_command
 from adept_training.planning.need import NEAR, Outlook, look_ahead, more_time, need_of
 from adept_training.pretraining.asked import Asked
 from adept_training.pretraining.pace import MIN_STEPS
@@ -136,7 +136,7 @@ def _by_verdict(run: RunLog, verdict: Verdict, seconds: float, bound: list[str])
         return [f"lower learning rates: {asked.again(folder, [*rates, *bound])}"]
     if verdict.word == "no better":
         return [_longer(run, 2 * run.step, seconds, bound)]
-    judged = command_line("compare", "scratch", folder, "--data", "DATA", "--out", folder / "compare")
+    judged = compare_command(folder, folder / "compare")
     return [f"evaluate with labels: {judged}"]
 
 
