@@ -19,7 +19,7 @@ from adept_hub.errors import CheckpointError, OutputExistsError
 from adept_hub.foreign.classes import check_classes
 from adept_hub.foreign.detectors import published_layout
 from adept_hub.foreign.import_weights import FOREIGN_LAYOUTS, check_layout, fits_layout, recognize_layout
-from adept_hub.foreign.timm import ARCHITECTURES, license_of_card, read_timm_config
+from adept_hub.foreign.timm import ARCHITECTURES, PICKLED_WEIGHTS, license_of_card, read_timm_config
 from adept_hub.foreign.write import ForeignFacts, write_imported
 from adept_hub.io.digest import cache_dir, known_digest
 from adept_hub.io.paths import is_file
@@ -87,7 +87,8 @@ def adopt_timm(data: Mapping[str, Any], weights: Path, source: str, recorded: st
 
     Args:
         data: its parsed config.json.
-        weights: its model.safetensors; a README.md next to it states the license if the config does not.
+        weights: its model.safetensors, or next to it pytorch_model.bin, of which only tensors are unpickled; a
+            README.md next to it states the license if the config does not.
         source: the repository or folder, for messages.
         recorded: the same for the record, without a path of this machine.
 
@@ -96,9 +97,11 @@ def adopt_timm(data: Mapping[str, Any], weights: Path, source: str, recorded: st
     """
     read = read_timm_config(data, source)
     if not is_file(weights):
+        weights = weights.with_name(PICKLED_WEIGHTS)
+    if not is_file(weights):
         raise CheckpointError(
-            f"{source} has no {WEIGHTS}.\nSave it with timm's safetensors, or convert its file: adept import FILE "
-            "--layout timm --out DIR"
+            f"{source} has neither {WEIGHTS} nor {PICKLED_WEIGHTS}.\nSave it with timm, or convert its file: "
+            "adept import FILE --layout timm --out DIR"
         )
     named, card = read.license, weights.with_name(CARD)
     if not is_stated(named) and is_file(card):

@@ -19,6 +19,8 @@ ARCHITECTURES: Mapping[str, int] = {
     "resnet18": 18, "resnet34": 34, "resnet50": 50, "resnet101": 101,
     "tv_resnet34": 34, "tv_resnet50": 50, "tv_resnet101": 101,
 }  # fmt: skip
+#: The weights in a repository or folder that timm wrote without safetensors.
+PICKLED_WEIGHTS = "pytorch_model.bin"
 #: Arguments of timm's models that change neither a tensor nor the computation up to C5.
 _HARMLESS = frozenset({"num_classes", "in_chans", "global_pool", "drop_rate"})
 _DEEP_STEM = re.compile(r"resnet\d+[cdst](_.*)?")

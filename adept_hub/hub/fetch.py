@@ -101,16 +101,37 @@ def _timm_from_hub(
     """Download the weights of a timm repository, after its architecture was checked, and convert them."""
     from adept_hub.foreign.adopt import adopt_timm
     from adept_hub.foreign.timm import read_timm_config
-    from adept_hub.hub.client import cached_file, download_file
+    from adept_hub.hub.client import cached_file
 
     commit = folder.name if is_commit(folder.name) else revision
     origin = f"hf-hub:{repo}@{(commit or 'main')[:12]}"
     read_timm_config(timm, origin)
     if hub.requests_allowed and cached_file(repo, WEIGHTS, commit, hub) is None:
         _fetch_card(repo, commit, hub)
-    weights = download_file(repo, WEIGHTS, commit, hub, MAX_WEIGHT_BYTES)
+    weights = _timm_weights(repo, commit, hub)
     converted = adopt_timm(timm, weights, origin, origin)
     return Fetched(converted, read_config(converted), origin)
+
+
+def _timm_weights(repo: str, commit: str | None, hub: HubOptions) -> Path:
+    """Download the weights of a timm repository: safetensors, or a pickled file of tensors if there are none."""
+    from adept_hub.foreign.timm import PICKLED_WEIGHTS
+    from adept_hub.hub.client import cached_file, download_file
+
+    pickled = cached_file(repo, PICKLED_WEIGHTS, commit, hub)
+    if pickled is not None and cached_file(repo, WEIGHTS, commit, hub) is None and not hub.force:
+        return download_file(repo, PICKLED_WEIGHTS, commit, hub, MAX_WEIGHT_BYTES)
+    try:
+        return download_file(repo, WEIGHTS, commit, hub, MAX_WEIGHT_BYTES)
+    except IntegrityError:
+        raise
+    except CheckpointError as absent:
+        try:
+            return download_file(repo, PICKLED_WEIGHTS, commit, hub, MAX_WEIGHT_BYTES)
+        except IntegrityError:
+            raise
+        except CheckpointError:
+            raise absent from None
 
 
 def _refuse_revision(source: object, options: FetchOptions, why: str) -> None:

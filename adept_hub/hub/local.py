@@ -9,6 +9,7 @@ from typing import Any
 from adept_hub.checkpoint.config_file import CONFIG, WEIGHTS
 from adept_hub.checkpoint.validate_config import MAX_CONFIG_BYTES
 from adept_hub.errors import CheckpointError, SourceError
+from adept_hub.foreign.timm import PICKLED_WEIGHTS, is_timm_config
 from adept_hub.io.digest import home_of
 from adept_hub.io.paths import exists, is_dir, is_file, resolved, what_is
 from adept_hub.io.read import BoundedReader
@@ -112,15 +113,14 @@ def checkpoint_folder(path: Path) -> Path:
 
 def timm_config(folder: Path) -> dict[str, Any] | None:
     """Return the content of a config.json that timm wrote; None for any other, which `read_config` reports."""
-    from adept_hub.foreign.timm import is_timm_config
-
     content = _content(folder / CONFIG)
     return content if is_timm_config(content) else None
 
 
 def _folder_of(path: Path) -> Path:
     """Return the folder of weights that are given by their file, next to their config; any other path unchanged."""
-    return path.parent if path.name == WEIGHTS and (path.parent / CONFIG).is_file() else path
+    ours = path.name == WEIGHTS and (path.parent / CONFIG).is_file()
+    return path.parent if ours or (path.name == PICKLED_WEIGHTS and timm_config(path.parent) is not None) else path
 
 
 def _content(path: Path) -> dict[str, Any]:

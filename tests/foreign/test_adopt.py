@@ -153,7 +153,28 @@ def test_networks_that_their_config_conceals_are_refused_by_their_tensors(
         fetch(tmp_path / "vit.pth")
     folder = write_timm(tmp_path / "none", state)
     (folder / "model.safetensors").unlink()
-    with pytest.raises(CheckpointError, match=r"has no model.safetensors.\n.*adept import FILE --layout timm"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"has neither .* nor pytorch_model.bin.\n.*adept import FILE --layout timm",
+    ):
+        fetch(folder)
+
+
+def test_a_folder_of_timm_with_a_pickled_file_alone(state: dict[str, Tensor], tmp_path: Path) -> None:
+    """As early versions of timm saved it; nothing but tensors is unpickled."""
+    folder = write_timm(tmp_path / "resnet18.old", state)
+    (folder / "model.safetensors").unlink()
+    pickled = folder / "pytorch_model.bin"
+    torch.save(state, pickled)
+    for source in (folder, pickled, f"timm:{folder}"):
+        found = fetch(source)
+        assert (found.config.name, found.config.license, found.config.preprocessing.mean) == (
+            "timm_r18.a1_in1k", LICENSE, MEAN
+        )  # fmt: skip
+        assert found.config.provenance.starts[0].sha256 == sha256_file(pickled)
+        assert torch.equal(read_tensors(found.folder, found.config)["backbone.conv1.weight"], state["conv1.weight"])
+    torch.save({**state, "more": tmp_path}, pickled)
+    with pytest.raises(PickleRefusedError, match="would import pathlib"):
         fetch(folder)
 
 

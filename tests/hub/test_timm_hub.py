@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
+import torch
 from safetensors.torch import save
 from torchvision.models import resnet18
 
 from adept_hub.checkpoint.folder import CONFIG, WEIGHTS, read_tensors
-from adept_hub.errors import IntegrityError, UnsupportedModelError
+from adept_hub.errors import CheckpointError, IntegrityError, UnsupportedModelError
 from adept_hub.hub.fetch import FetchOptions, fetch
 from tests.foreign.test_adopt import MEAN, STD, timm_config
 from tests.hub.fetching import flip
@@ -38,6 +40,24 @@ def test_a_repository_of_timm_is_a_backbone(hub: Hub, options: FetchOptions) -> 
     hub.log.clear()
     offline = FetchOptions(cache_dir=options.cache_dir, offline=True)
     assert fetch(f"hf-hub:{REPO}", offline) == found
+    assert fetch(f"hf-hub:{REPO}@{commit}", options) == found
+    assert not hub.log, "a pinned commit that is cached"
+
+
+def test_a_repository_with_a_pickled_file_alone(hub: Hub, options: FetchOptions) -> None:
+    files, stored = _files(), io.BytesIO()
+    del files[WEIGHTS]
+    commit = hub.repo(REPO, files)
+    with pytest.raises(CheckpointError, match=f"has no {WEIGHTS}"):
+        fetch(f"hf-hub:{REPO}", options)
+    state = resnet18().state_dict()
+    torch.save(state, stored)
+    commit = hub.repos[REPO].add("main", files | {"pytorch_model.bin": stored.getvalue()})
+    found = fetch(f"hf-hub:{REPO}", options)
+    assert (found.config.name, found.config.license) == ("timm_r18.a1_in1k", "apache-2.0")
+    assert torch.equal(read_tensors(found.folder, found.config)["backbone.conv1.weight"], state["conv1.weight"])
+    hub.log.clear()
+    assert fetch(f"hf-hub:{REPO}", FetchOptions(cache_dir=options.cache_dir, offline=True)) == found
     assert fetch(f"hf-hub:{REPO}@{commit}", options) == found
     assert not hub.log, "a pinned commit that is cached"
 
