@@ -18,7 +18,7 @@ from adept_hub.io.digest import verify
 from adept_hub.io.paths import exists, is_file
 from adept_hub.io.read import BoundedReader
 from adept_hub.names import is_name
-from adept_hub.publish.privacy import LOG, check_private, public_log
+from adept_hub.publish.privacy import LOG, check_private, named_paths, public_log
 from adept_hub.registry import is_model, is_model_pretrained
 from adept_hub.spec import METHODS, CheckpointConfig
 from adept_hub.words.command_line import command_line
@@ -93,7 +93,9 @@ def collect_release(folder: Path, repo: str, license: str | None = None, *, reli
         text = handwritten_part(content.decode(errors="replace"))
     remaining = tuple(name for name in (PREDICTORS, DETECTOR) if (checkpoint / name).is_file())
     release = Release(config, f"hf-hub:{repo}", text, files, remaining).with_handwritten("")
-    check_private(release.files, folders_of(checkpoint), MAX_EXTRA_BYTES)
+    roots = folders_of(checkpoint)
+    recorded = {path for root in roots for path in named_paths(root, MAX_EXTRA_BYTES)}
+    check_private(release.files, {*roots, *recorded}, MAX_EXTRA_BYTES)
     return release
 
 

@@ -55,3 +55,75 @@ def test_a_text_that_names_the_run_or_the_home_is_refused(
         (run / name).write_text(text, encoding="utf-8")
         assert adept_hub.push_to_hub(run, "org/mine", dry_run=True).files
     assert hub.log == []
+
+
+@pytest.mark.parametrize(
+    ("recorded", "private"),
+    [
+        ({"log.jsonl": {"kind": "start", "asked": ASKED}}, "/data/patients"),
+        ({"log.jsonl": {"kind": "start", "asked": {"init": "moco:/srv/secret/r50.pth"}}}, "/srv/secret/r50.pth"),
+        ({"run.json": {"data": "coco:/lab/a b/train.json:/lab/c coco:/lab/d.json:/lab/e"}}, "/lab/a b/train.json"),
+        ({"run.json": {"data": "coco:/lab/train.json:/lab/photos coco:/lab/val.json:/lab/more"}}, "/lab/photos"),
+        ({"run.json": {"data": "x", "image_ids": {"voc:/lab/scans": [1]}}}, "/lab/scans"),
+        ({"run.json": {"unlabeled": {"images": "/lab/unlabeled"}}}, "/lab/unlabeled"),
+    ],
+)  # fmt: skip
+def test_a_text_that_names_the_images_of_the_run_is_refused(
+    run: Path, recorded: dict[str, object], private: str
+) -> None:
+    for name, content in recorded.items():
+        (run / name).write_text(json.dumps(content) + "\n")
+    for text in (private, f"see {private}/001.jpg", json.dumps({"a": private})):
+        (run / "recipe.yaml").write_text(text)
+        with pytest.raises(PublishError, match=rf"contains {private}, a folder of this machine, which"):
+            adept_hub.push_to_hub(run, "org/mine", dry_run=True)
+    for text in (f"{private}-2", f"https://example.com{private}", Path(private).name):
+        (run / "recipe.yaml").write_text(text)
+        assert adept_hub.push_to_hub(run, "org/mine", dry_run=True).files
+
+
+def test_the_images_of_a_list_and_of_a_relative_path(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scans" / "deep").mkdir(parents=True)
+    (tmp_path / "scans" / "list.txt").write_text("a.jpg")
+    monkeypatch.chdir(tmp_path)
+    for images in (f"{tmp_path}/scans/list.txt", "scans/deep"):
+        (run / "log.jsonl").write_text(json.dumps({"kind": "start", "asked": {"images": images}}) + "\n")
+        (run / "recipe.yaml").write_text(f"{tmp_path}/scans/deep/7.jpg")
+        with pytest.raises(PublishError, match=f"contains {tmp_path}/scans.*, a folder of this machine"):
+            adept_hub.push_to_hub(run, "org/mine", dry_run=True)
+
+
+@pytest.mark.parametrize(
+    ("host", "texts", "harmless"),
+    [
+        ("gpu-node-17", ["on gpu-node-17", "alice@gpu-node-17:~/x"], ["gpu-node-170", "alice/model", "by alice"]),
+        ("node17.lab.example", ["node17.lab.example,", "alice@node17"], ["node17", "x.node17.lab.example"]),
+        ("box", ["/home/alice/x", "/Users/alice", r"C:\Users\alice", json.dumps(r"C:\Users\alice"), "alice@box"],
+         ["a box", "alice", "/home/alice2", "https://example.com/home/alice", "hf-hub:alice/model"]),
+        ("localhost.localdomain", [], ["localhost.localdomain"]),
+    ],
+)  # fmt: skip
+def test_names_of_the_machine_and_of_the_user_where_they_are_unmistakable(
+    run: Path, monkeypatch: pytest.MonkeyPatch, host: str, texts: list[str], harmless: list[str]
+) -> None:
+    monkeypatch.setattr("platform.node", lambda: host)
+    monkeypatch.setattr("getpass.getuser", lambda: "alice")
+    for text in texts:
+        (run / "recipe.yaml").write_text(text)
+        with pytest.raises(PublishError, match=r"the name of (this machine|the user), which would be published"):
+            adept_hub.push_to_hub(run, "org/mine", dry_run=True)
+    for text in harmless:
+        (run / "recipe.yaml").write_text(text)
+        assert adept_hub.push_to_hub(run, "org/mine", dry_run=True).files
+
+
+def test_a_user_without_a_name(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container whose user has no entry."""
+
+    def nobody() -> str:
+        raise KeyError("getpwuid(): uid not found: 1000")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    assert adept_hub.push_to_hub(run, "org/mine", dry_run=True).files
