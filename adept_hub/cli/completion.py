@@ -9,6 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from adept_hub.errors import MissingExtraError
+from adept_hub.names import LAYOUTS
+
+#: What a source may begin with; a path follows, or a repository.
+SOURCES = ("hf-hub:", "local-dir:", *(f"{layout}:" for layout in LAYOUTS))
 
 DESCRIPTION = """\
 Print a script that completes adept's commands, options and values. Write it where your shell looks for it, once:
@@ -41,6 +45,8 @@ class Option:
     takes_value: bool
     values: tuple[str, ...]
     help: str
+    #: The value is a source: one of `SOURCES` and what follows it, or a path.
+    is_source: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,8 @@ class Level:
     options: tuple[Option, ...]
     #: Choices of the first positional argument; commands and verbs among them.
     values: tuple[str, ...]
+    #: A positional argument is a source.
+    is_source: bool = False
 
     @property
     def path(self) -> str:
@@ -88,17 +96,25 @@ def _level(words: tuple[str, ...], parser: argparse.ArgumentParser) -> Level:
     shown = [action for action in parser._actions if action.help != argparse.SUPPRESS or _is_verbs(action)]
     formatter = parser._get_formatter()
     options = [
-        Option(tuple(action.option_strings), action.nargs != 0, _choices(action), formatter._expand_help(action))
-        for action in shown
-        if action.option_strings
-    ]
-    first = next((action for action in shown if not action.option_strings), None)
+        Option(
+            tuple(action.option_strings), action.nargs != 0, _choices(action), formatter._expand_help(action),
+            _is_source(action),
+        )
+        for action in shown if action.option_strings
+    ]  # fmt: skip
+    positional = [action for action in shown if not action.option_strings]
     summary = (parser.description or "").partition("\n")[0]
-    return Level(words, summary, tuple(options), () if first is None else _choices(first))
+    values = _choices(positional[0]) if positional else ()
+    return Level(words, summary, tuple(options), values, any(map(_is_source, positional)))
 
 
 def _choices(action: argparse.Action) -> tuple[str, ...]:
-    return tuple(map(str, action.choices or ()))
+    return LAYOUTS if "--layout" in action.option_strings else tuple(map(str, action.choices or ()))
+
+
+def _is_source(action: argparse.Action) -> bool:
+    named = action.metavar if isinstance(action.metavar, str) else ""
+    return action.nargs != 0 and ("SOURCE" in named or "LAYOUT:FILE" in (action.help or ""))
 
 
 def _is_verbs(action: argparse.Action) -> bool:
@@ -116,6 +132,8 @@ _adept() {{
     COMPREPLY=()
     # an option, = and its value arrive as three words
     if [[ $cur == "=" ]]; then cur=""; elif [[ $prev == "=" ]]; then prev=${{COMP_WORDS[COMP_CWORD-2]}}; fi
+    # so do a layout, : and its file
+    if [[ $cur == ":" || $prev == ":" ]]; then return; fi
     for ((i = 1; i < COMP_CWORD; i++)); do
         case "${{level:+$level }}${{COMP_WORDS[i]}}" in
             {known}) level="${{level:+$level }}${{COMP_WORDS[i]}}" ;;
@@ -129,6 +147,17 @@ _adept() {{
 {levels}
     esac
 }}
+_adept_source() {{
+    local IFS=$'\\n' path
+    COMPREPLY=($(compgen -W {sources} -- "$1"))
+    # without a layout that fits, paths are left to the shell, which completes them better
+    if ((${{#COMPREPLY[@]}} == 0)); then return; fi
+    for path in $(compgen -f -- "$1"); do
+        if [[ -d $path ]]; then path+=/; fi
+        COMPREPLY+=("$(printf %q "$path")")
+    done
+    if type compopt &> /dev/null; then compopt -o nospace 2> /dev/null; fi
+}}
 complete -o default -F _adept adept
 """
 
@@ -139,17 +168,24 @@ def bash(levels: Sequence[Level]) -> str:
     for level in levels:
         for option in level.options:
             patterns = [_word(f"{level.path}:{name}") for name in option.names]
-            if option.values:
-                choices.append(f"        {'|'.join(patterns)}) {_reply(option.values)}; return ;;")
+            if option.is_source or option.values:
+                reply = _REPLY_SOURCES if option.is_source else _reply(option.values)
+                choices.append(f"        {'|'.join(patterns)}) {reply}; return ;;")
             elif option.takes_value:
                 free += patterns
         names = [name for option in level.options for name in option.names]
+        other = _REPLY_SOURCES if level.is_source else _reply(level.values)
         bodies.append(
-            f"        {_word(level.path)})\n"
-            f"            if [[ $cur == -* ]]; then {_reply(names)}; else {_reply(level.values)}; fi ;;"
+            f"        {_word(level.path)})\n            if [[ $cur == -* ]]; then {_reply(names)}; else {other}; fi ;;"
         )
     known = "|".join(_word(level.path) for level in levels if level.words)
-    return _BASH.format(known=known, choices="\n".join(choices), free="|".join(free), levels="\n".join(bodies))
+    return _BASH.format(
+        known=known, choices="\n".join(choices), free="|".join(free), levels="\n".join(bodies),
+        sources=shlex.quote("\n".join(SOURCES)),
+    )  # fmt: skip
+
+
+_REPLY_SOURCES = '_adept_source "$cur"'
 
 
 def _reply(words: Iterable[str]) -> str:
@@ -186,9 +222,12 @@ def fish(levels: Sequence[Level]) -> str:
         for value in level.values:
             summary = helps.get(" ".join((*level.words, value)), "")
             lines.append(f"{start} -f -a {_fish(value)} -d {_fish(summary)}\n")
+        if level.is_source:
+            lines.append(f"{start} -a {_fish(' '.join(SOURCES))}\n")
         for option in level.options:
             names = " ".join(f"-l {n[2:]}" if n.startswith("--") else f"-s {n[1:]}" for n in option.names)
             value = f" -x -a {_fish(' '.join(option.values))}" if option.values else " -r" * option.takes_value
+            value += f" -a {_fish(' '.join(SOURCES))}" if option.is_source else ""
             lines.append(f"{start} {names}{value} -d {_fish(option.help)}\n")
     return "".join(lines)
 

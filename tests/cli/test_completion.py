@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from adept_hub.cli.completion import Level, Option, bash, describe, fish
+from adept_hub.cli.completion import SOURCES, Level, Option, bash, describe, fish
 from adept_hub.cli.main import commands, main
 from adept_hub.errors import MissingExtraError
 
@@ -57,8 +57,37 @@ def test_bash_completes_what_is_typed(script: Path) -> None:
     assert typed("data", "convert", "--to", "y") == ["yolo"]
     assert "--quick" in typed("data", "check", "d", "--")
     assert "--quick" not in typed("data", "convert", "d", "--")
-    assert typed("pretrain", "--out", "") == typed("pull", "") == [], "left to the completion of files"
+    assert typed("pretrain", "--out", "") == typed("plan", "") == [], "left to the completion of files"
     assert typed("finetune", "list", "--m") == [], "a folder called list is not the command"
+
+
+@needs_bash
+def test_bash_completes_layouts_where_a_source_is_taken(
+    script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "swan lake").mkdir()
+    (tmp_path / "swav_800ep.pth").touch()
+    for words in (
+        ["pull"], ["finetune"], ["card", "--offline"], ["import"], ["finetune", "scratch", "--like"],
+        ["pretrain", "--images", "photos", "--init"], ["doctor", "--target", "mmdet", "--weights"],
+    ):  # fmt: skip
+        assert complete(script, "adept", *words, "mo") == ["moco:", "moco-v3:"]
+        found = {"swav:", "swan\\", "lake/", "swav_800ep.pth"}
+        assert set(complete(script, "adept", *words, "swa")) == found, "a space is escaped"
+        assert complete(script, "adept", *words, "swan") == [], "left to the completion of files"
+        assert set(SOURCES) <= set(complete(script, "adept", *words, ""))
+    for words in (["moco", ":"], ["moco", ":", "mo"], ["moco", ":", ""]):
+        assert complete(script, "adept", "pull", *words) == [], "the file behind a layout"
+    assert complete(script, "adept", "import", "x.pth", "--layout", "mo") == ["moco", "moco-v3"]
+    assert complete(script, "adept", "push", "mo") == [], "a folder, and no source"
+
+
+def test_fish_offers_layouts_next_to_files() -> None:
+    options = (Option(("--init",), True, (), "start", is_source=True),)
+    text = fish([Level((), "", (), ("pull",)), Level(("pull",), "", options, (), is_source=True)])
+    assert f"complete -c adept -n '__adept_at pull' -a '{' '.join(SOURCES)}'\n" in text
+    assert f"-l init -r -a '{' '.join(SOURCES)}' -d 'start'\n" in text
 
 
 @needs_bash
