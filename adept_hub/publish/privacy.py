@@ -31,7 +31,7 @@ _COMMAND = "asked"
 _ABSOLUTE = re.compile(
     r"(?:(?<=[:,\s])|^)(?:[A-Za-z]:[\\/]|/)[^:,\0]+?(?=$|[:,]|\s(?:coco|voc|yolo|hf-datasets):)", re.MULTILINE
 )
-#: Names of a machine that are no word: a domain, or letters with a digit or a hyphen, and not as short as ``gpu-1``.
+#: Names of a machine that cannot be a word: with a domain, a digit or a hyphen, and not as short as ``gpu-1``.
 _DISTINCT = re.compile(r"(?!localhost)(?=.{6,})(?=.*[A-Za-z])(?=.*[\d.-])[\w.-]+", re.ASCII)
 
 
