@@ -57,4 +57,4 @@ def _verdict(log: RunLog) -> dict[str, Any] | None:
     if log.state != "done":
         return None
     verdict = verdict_of(log)
-    return as_json(verdict, advice_of(log, verdict, float(log.records[-1].get("seconds", 0))))
+    return as_json(verdict, advice_of(log, verdict, log.seconds))

@@ -30,22 +30,22 @@ def told(run: Run, asked: Asked) -> Iterator[None]:
             try_to_report(run.folder, lambda: _report(run, asked))
 
 
-def judge_run(run: Run) -> tuple[Verdict | None, list[str]]:
-    """Return the verdict on a run and advice, from its log; None if that was removed or damaged meanwhile."""
+def judge_run(run: Run, seconds: float) -> tuple[Verdict | None, list[str]]:
+    """Return the verdict on a run of so many seconds and advice, from its log; None if that was removed or damaged."""
     try:
         log = read_log(run.folder)
     except AdeptError as error:
         run.journal.say(f"no verdict: {' '.join(str(error).split())}", "caution")
         return None, []
     verdict = verdict_of(log)
-    return verdict, advice_of(log, verdict, run.seconds())
+    return verdict, advice_of(log, verdict, seconds)
 
 
 def _report(run: Run, asked: Asked) -> None:
     """Write run.json and, if requested, the page."""
     log = read_log(run.folder)
     verdict = verdict_of(log) if log.state == "done" else None
-    advice = [] if verdict is None else advice_of(log, verdict, run.seconds())
+    advice = [] if verdict is None else advice_of(log, verdict, log.seconds)
     write_outcome(log, verdict, advice, seconds=run.seconds(), identity=run.identity)
     if asked.report:
         write_report([run.folder], run.folder / REPORT)

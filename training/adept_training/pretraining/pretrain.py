@@ -199,9 +199,9 @@ def _run(run: Run, samples: ImageSamples[Any], proposals: dict[str, Any], images
     interrupted = bool(stopped)
     last = run.probe()
     epochs = run.progress.step / run.order.steps_per_epoch
-    verdict, advice = None, list[str]()
+    verdict, advice, seconds = None, list[str](), round(run.seconds(), 1)
     if not interrupted and run.fabric.is_global_zero:
-        verdict, advice = judge_run(run)
+        verdict, advice = judge_run(run, seconds)
         sound = verdict is None or verdict.word in ("better", "not judged")
         doubts = () if verdict is None or sound else (f"Their own probes: {verdict.sentence}.",)
         export_model(
@@ -209,10 +209,10 @@ def _run(run: Run, samples: ImageSamples[Any], proposals: dict[str, Any], images
             images=images, epochs=epochs, proposals=proposals, metrics=recall_metrics(last), notes=doubts,
             origin=run.origin, random_share=run.random_share,
         )  # fmt: skip
-    run.journal.record("end", step=run.progress.step, seconds=round(run.seconds(), 1), interrupted=interrupted, **last)
+    run.journal.record("end", step=run.progress.step, seconds=seconds, interrupted=interrupted, **last)
     run.journal.say(
         f"{'interrupted' if interrupted else 'done'} after {run.progress.step} of {run.steps} steps "
-        f"({epochs:.2f} epochs), {duration(run.seconds())}"
+        f"({epochs:.2f} epochs), {duration(seconds)}"
     )
     if verdict is not None:
         run.journal.say(f"verdict: {verdict.sentence}", verdict.tone)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import re
 import shlex
@@ -57,6 +58,8 @@ def test_a_run_that_got_worse_is_red_everywhere(
     photographs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _fall(monkeypatch)
+    real, asked = module.Run.seconds, itertools.count()  # printing, exporting and writing take time, too
+    monkeypatch.setattr(module.Run, "seconds", lambda run: real(run) + 10 * next(asked))
     assert main(_words(photographs)) == 0
     out, err = capsys.readouterr()
     assert "verdict: worse than the start: objectness AUC (0.5 is chance) 0.62 -> 0.21" in err
@@ -228,11 +231,11 @@ def test_what_no_probe_can_judge_is_left_to_labels(tmp_path: Path, monkeypatch: 
 def test_a_run_whose_log_was_removed_is_not_judged(tmp_path: Path) -> None:
     stream = io.StringIO()
     run: Any = SimpleNamespace(folder=tmp_path, journal=Journal(None, stream), seconds=lambda: 60.0)
-    assert judge_run(run) == (None, [])
+    assert judge_run(run, 1.0) == (None, [])
     assert stream.getvalue().startswith("no verdict: ")
     _log(tmp_path / "r", 0.6, 0.9, 400, 400)
     run.folder = tmp_path / "r"
-    verdict, advice = judge_run(run)
+    verdict, advice = judge_run(run, 1.0)
     assert (verdict and verdict.word, advice) == ("better", [])
 
 

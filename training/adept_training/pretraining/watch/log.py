@@ -79,6 +79,12 @@ class RunLog:
             return "unfinished"
         return ending(last)
 
+    @property
+    def seconds(self) -> float:
+        """The duration in the last record, which all advice is computed from; 0 if there is none."""
+        value = self.records[-1].get("seconds")
+        return float(value) if _is_number(value) else 0.0
+
     def recipe(self) -> dict[str, Any]:
         """Return the recipe saved next to the log, by section; empty if it is missing or damaged."""
         return self._recipe

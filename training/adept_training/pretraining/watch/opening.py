@@ -88,7 +88,7 @@ def type_next(run: RunLog, verdict: Verdict | None) -> list[tuple[str, str]]:
     """Return what to type next: purposes and commands."""
     if verdict is None:
         return [("Continue it", asked_of(run).resume(run.folder))]
-    advice = advice_of(run, verdict, float(run.records[-1].get("seconds", 0)))
+    advice = advice_of(run, verdict, run.seconds)
     tips = [(text.partition(": ")[0], text.partition(": ")[2]) for text in advice]
     tips = [(f"To try, {purpose}", command) for purpose, command in tips]
     if verdict.word != "better":

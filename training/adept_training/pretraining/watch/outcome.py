@@ -186,7 +186,7 @@ def finished_before(folder: Path, steps: int) -> PretrainResult:
     """Return the result of a run that `has_finished`, from its log and run.json."""
     log = read_log(folder)
     verdict = verdict_of(log)
-    advice = advice_of(log, verdict, float(read_outcome(folder)["seconds"]))
+    advice = advice_of(log, verdict, log.seconds)
     probes = log.of("probe") or [{}]
     first, last = ({k: v for k, v in probes[i].items() if k not in ("kind", "time", "step")} for i in (0, -1))
     return PretrainResult(
