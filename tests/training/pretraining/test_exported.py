@@ -12,7 +12,7 @@ from adept_hub.checkpoint.folder import read_config, read_tensors
 from adept_hub.io.schema import to_dict
 from adept_hub.spec import Metric, Preprocessing, Provenance, Start
 from adept_training.method.adept import Adept
-from adept_training.pretraining.export import export_model
+from adept_training.pretraining.export import export_model, recall_metrics
 from adept_training.pretraining.origin import PretrainStart
 from adept_training.pretraining.setup import make_model
 from tests.training.support import tiny, tiny_detection
@@ -91,3 +91,13 @@ def test_an_export_is_stored_as_is_asked(half: bool, tmp_path: Path) -> None:
     assert (config.stored_dtype, config.license) == ("float16" if half else "float32", "cc-by-4.0")
     assert config.name == "adept_joint_r18_fpn16.mine_7"
     assert ((tmp_path / "export" / "model.safetensors").stat().st_size < 30_000_000) is half
+
+
+def test_metrics_say_which_boxes_they_are_about() -> None:
+    """Every run's card once said selective search, whatever preset its boxes had."""
+    probe = {"online_recall100_iou50": 0.59917, "online_head_rank": 33.21}
+    by_name = {metric.name: metric for metric in recall_metrics(probe, {"preset": {"name": "objects"}})}
+    assert by_name.keys() == {"rpn_online_recall100_iou50", "online_head_rank"}
+    assert by_name["rpn_online_recall100_iou50"].value == 0.5992
+    assert {metric.data for metric in by_name.values()} == {"boxes of preset objects in held-out images"}
+    assert recall_metrics(probe, {})[0].data == "boxes in held-out images", "of a table of unknown origin"

@@ -96,8 +96,9 @@ def _machine() -> str:
     return f"{threads} thread{'s' * (threads != 1)} of a {platform.machine()} CPU, torch {torch.__version__}"
 
 
-def recall_metrics(probe: dict[str, float]) -> tuple[Metric, ...]:
-    """Return the last probe of the held-out images as a checkpoint's metrics."""
-    data = "selective-search boxes of held-out images"
+def recall_metrics(probe: dict[str, float], proposals: dict[str, Any]) -> tuple[Metric, ...]:
+    """Return the last probe of the held-out images as a checkpoint's metrics; ``proposals`` describes their boxes."""
+    preset = proposals.get("preset", {}).get("name")
+    data = f"boxes {f'of preset {preset} ' if preset else ''}in held-out images"
     names = {name: name if "_head_" in name else f"rpn_{name}" for name in probe}
     return tuple(Metric(names[name], round(value, 4), data, "self-reported") for name, value in probe.items())

@@ -206,7 +206,7 @@ def _run(run: Run, samples: ImageSamples[Any], proposals: dict[str, Any], images
         doubts = () if verdict is None or sound else (f"Their own probes: {verdict.sentence}.",)
         export_model(
             run.model, run.recipe, run.folder / "export",
-            images=images, epochs=epochs, proposals=proposals, metrics=recall_metrics(last), notes=doubts,
+            images=images, epochs=epochs, proposals=proposals, metrics=recall_metrics(last, proposals), notes=doubts,
             origin=run.origin, random_share=run.random_share,
         )  # fmt: skip
     run.journal.record("end", step=run.progress.step, seconds=seconds, interrupted=interrupted, **last)
