@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+from adept_hub.checkpoint.folder import read_config
 from adept_hub.errors import RecipeError
+from adept_hub.io.schema import to_dict
+from adept_hub.registry import BUNDLED, model_info
 from adept_training.pretraining.recipe import Recipe, load_recipe, recipe_names
 from tests.printed import RECIPES, ROOT
 
@@ -161,3 +165,12 @@ def test_a_section_inside_a_section_keeps_what_is_not_changed(tmp_path: Path) ->
     (tmp_path / "own.yaml").write_text(f"extends: {tmp_path}/base.yaml\nmethod:\n  rpn:\n    weight: 2.0\n")
     rpn = load_recipe(tmp_path / "own.yaml").method.rpn
     assert (rpn.positive_iou, rpn.weight) == (0.65, 2.0)
+
+
+def test_make_weights_trains_the_bundled_detection_by_its_recipe() -> None:
+    """The Makefile's command has the recipe that the bundled config says the weights were trained by."""
+    config = read_config(BUNDLED / model_info("detection").name)
+    asked = re.search(r"^weights:.*?--recipe (\S+)", (ROOT / "Makefile").read_text(), re.M | re.S)
+    assert asked is not None
+    recipe = load_recipe(asked[1])
+    assert (to_dict(recipe), recipe.sha256()) == (config.provenance.recipe, config.provenance.recipe_sha256)
