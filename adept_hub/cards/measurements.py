@@ -26,6 +26,8 @@ from adept_hub.words.command_line import command_line
 FILES = ("metrics.json", "evaluations/*.json", "evaluations/*/*.json")
 #: The detectors in a run of ``adept finetune``.
 _TUNED = ("best", "last")
+#: Between the words of ``coco:ANN.json:IMAGES coco:...``.
+_NEXT_DATA = re.compile(r"\s+(?=(?:coco|voc|yolo|hf-datasets):)")
 #: Maximum number of characters of a name on a card.
 _LONGEST = 1000
 _READER = BoundedReader(PublishError, 8 << 20, remedy="Evaluate again, or remove the file.")
@@ -125,9 +127,11 @@ def read_measurements(paths: Iterable[Path], known_as: set[str], tuned: _Tuned |
 
 def _command(content: dict[str, Any], run: str) -> str:
     """Return the command that repeats the measurement of a run, with only the last part of every absolute path."""
-    fields = re.split(r"([:,\s])", str(content.get("data", "")))
-    private = re.compile(r"[/~]|.*\\")
-    words = "".join(PureWindowsPath(field).name if private.match(field) else field for field in fields).split()
+    data, private = str(content.get("data", "")), re.compile(r"[/~]|.*\\")
+    words = []
+    for word in _NEXT_DATA.split(data) if data.strip() else ():  # paths may contain spaces
+        fields = re.split("([:,])", word)
+        words.append("".join(PureWindowsPath(field).name if private.match(field) else field for field in fields))
     return command_line("evaluate", run, "--data", *words, "--split", content["split"]) if words else ""
 
 

@@ -59,6 +59,16 @@ def test_the_metrics_beside_a_run_are_on_its_card(tuned: Path, capsys: pytest.Ca
     assert "APs" not in card
 
 
+def test_a_path_with_spaces_is_shortened_to_its_last_part(tuned: Path) -> None:
+    for data, words in (
+        ("coco:/home/al smith/the clinic/test.json:~/the clinic/images", "coco:test.json:images"),
+        ("coco:/a b/c.json:/d e coco:/a b/f.json:/d e", "'coco:c.json:d e' 'coco:f.json:d e'"),
+        ("yolo:/my sets/the pins/data.yaml,val", "yolo:data.yaml,val"),
+    ):
+        write(tuned / "metrics.json", measured(data=data))
+        assert metrics_of(tuned / "best")[0][3] == f"adept evaluate pins --data {words} --split test"
+
+
 def test_only_the_detector_that_was_measured_has_the_metrics(tuned: Path) -> None:
     write(tuned / "metrics.json", measured(data="coco:pins.json:images"))
     command = "adept evaluate pins --data coco:pins.json:images --split test"
