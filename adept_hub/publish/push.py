@@ -194,7 +194,11 @@ def push_to_hub(
     if revision is not None:
         check_revision(revision)
     check_endpoint(DownloadError)  # before the card is rendered with the client's classes
-    release = collect_release(Path(folder), repo, license, relicense=relicense)
+    flags = {"--private": private, "--create-pr": create_pr, "--dry-run": dry_run}
+    values = {"--revision": revision, "--message": message}
+    typed = [word for option, value in values.items() if value for word in (option, value)]
+    typed += [option for option, given in flags.items() if given]
+    release = collect_release(Path(folder), repo, license, relicense=relicense, options=typed)
     if dry_run:
         return Published(repo, release.listing(), not_published=release.remaining)
     from huggingface_hub import HfApi, constants

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,10 +31,16 @@ MAX_EXTRA_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class Push:
-    """The folder and the repository of ``adept push``, as typed."""
+    """The folder, the repository and the other options of ``adept push``, as typed."""
 
     folder: Path
     repo: str
+    #: Without the license.
+    options: tuple[str, ...] = ()
+
+    def command(self, folder: Path, *words: str) -> str:
+        """Return the command that pushes a folder with these options and further words."""
+        return command_line("push", folder, self.repo, *words, *self.options)
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,9 @@ class Release:
         return sorted(path for path in self.files if path.startswith("pictures/"))
 
 
-def collect_release(folder: Path, repo: str, license: str | None = None, *, relicense: bool = False) -> Release:
+def collect_release(
+    folder: Path, repo: str, license: str | None = None, *, relicense: bool = False, options: Sequence[str] = ()
+) -> Release:
     """Collect all files to publish of a checkpoint folder, or of a run with one in ``export/``.
 
     Args:
@@ -70,6 +79,7 @@ def collect_release(folder: Path, repo: str, license: str | None = None, *, reli
         repo: ``org/name``.
         license: the license of the published copy; None: that of the checkpoint.
         relicense: claim the right to grant a ``license`` that may be less restrictive than that of the start.
+        options: the other options of ``adept push``, such as ``--private``, which the commands in messages repeat.
 
     Raises:
         LicenseError: ``license`` is not an identifier, or may be less restrictive than that of the start.
@@ -77,8 +87,9 @@ def collect_release(folder: Path, repo: str, license: str | None = None, *, reli
         PublishError: the checkpoint cannot be published as it is, metrics next to it are invalid or belong to another
             checkpoint, or a text contains a path of this machine.
     """
-    checkpoint = _checkpoint_of(folder, repo)
-    push = Push(folder, repo)
+    push = Push(folder, repo, tuple(options))
+    licensing = [*(["--license", license] if license else []), *(["--relicense"] if relicense else [])]
+    checkpoint = _checkpoint_of(push, licensing)
     config = with_measurements(check_publishable(checkpoint, license, relicense=relicense, push=push), checkpoint)
     files: dict[str, Path | bytes] = {WEIGHTS: checkpoint / WEIGHTS, CONFIG: checkpoint / CONFIG}
     if config != read_config(checkpoint):
@@ -99,13 +110,14 @@ def collect_release(folder: Path, repo: str, license: str | None = None, *, reli
     return release
 
 
-def _checkpoint_of(folder: Path, repo: str) -> Path:
+def _checkpoint_of(push: Push, licensing: Sequence[str]) -> Path:
     """Return the checkpoint folder, or that of a pre-training run; any other folder unchanged.
 
     Raises:
         CheckpointError: the folder is a run of ``adept finetune``, or the name of a registered checkpoint.
         PublishError: the run's checkpoint folder is a link out of the run.
     """
+    folder = push.folder
     if is_file(folder / CONFIG):
         return folder
     if is_file(folder / "export" / CONFIG):
@@ -115,7 +127,7 @@ def _checkpoint_of(folder: Path, repo: str) -> Path:
         if is_file(tuned / CONFIG):
             raise CheckpointError(
                 f"{folder} is a run of adept finetune, and is not a checkpoint folder itself.\n"
-                f"Publish the weights in it: {command_line('push', tuned, repo)}"
+                f"Publish the weights in it: {push.command(tuned, *licensing)}"
             )
     name = str(folder)
     if not exists(folder) and is_name(name) and is_model(name):
@@ -145,7 +157,7 @@ def check_publishable(
         checkpoint: the folder, which is not changed.
         license: the license of the published copy; None: that of the checkpoint.
         relicense: claim the right to grant a ``license`` that may be less restrictive than that of the start.
-        push: the folder and the repository of ``adept push``, for messages.
+        push: what was typed for ``adept push``, for messages.
 
     Raises:
         LicenseError: ``license`` is not an identifier, or may be less restrictive than that of the start.
@@ -157,18 +169,20 @@ def check_publishable(
         check_inside(checkpoint / name, checkpoint)
     config = _licensed(read_config(checkpoint), license, relicense)
     provenance, push = config.provenance, push or Push(checkpoint, "ORG/NAME")
+    start = provenance.starts[-1] if provenance.starts else None
     if not is_stated(config.license):
+        known = start is None or is_stated(start.license)
+        words = ("--license", start.license if start and known else "apache-2.0", *(() if known else ("--relicense",)))
         raise PublishError(
             f"{checkpoint} has no license, so nobody could use it.\n"
-            f"State one: {command_line('push', push.folder, push.repo, '--license', 'apache-2.0')}"
+            f"State one{'' if known else ', if you have the right to grant it'}: {push.command(push.folder, *words)}"
         )
-    start = provenance.starts[-1] if provenance.starts else None
     if start and not provenance.relicensed and not as_restrictive(config.license, start.license):
         was = f"under {start.license}" if is_stated(start.license) else "under a license that is not stated"
         raise PublishError(
             f"{checkpoint} started from {start.name}, {was}; its own license, {config.license}, is not known to be at "
             "least as restrictive.\nIf you have the right to grant it: "
-            f"{command_line('push', push.folder, push.repo, '--license', config.license, '--relicense')}"
+            f"{push.command(push.folder, '--license', config.license, '--relicense')}"
         )
     lacking = [
         what

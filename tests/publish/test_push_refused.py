@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 import adept_hub
 from adept_hub.checkpoint.folder import WEIGHTS, parse_config, read_config, write_config
+from adept_hub.cli.main import main
 from adept_hub.errors import (
     CheckpointError,
     IntegrityError,
@@ -170,3 +172,36 @@ def test_a_license_while_publishing_is_compared_with_that_of_the_start(run: Path
     with pytest.raises(PublishError, match=rf"adept push {run} org/mine --license apache-2.0 --relicense"):
         adept_hub.push_to_hub(run, "org/mine", dry_run=True)
     assert collect_release(run, "org/mine", relicense=True).config.provenance.relicensed
+
+
+@pytest.mark.parametrize(
+    ("license_of_start", "words"),
+    [
+        (None, "State one: adept push {run} org/mine --license apache-2.0"),
+        ("cc-by-nc-4.0", "State one: adept push {run} org/mine --license cc-by-nc-4.0"),
+        (
+            "unknown",
+            "State one, if you have the right to grant it: adept push {run} org/mine --license apache-2.0 --relicense",
+        ),
+    ],
+)
+def test_the_command_that_states_a_license_works_and_keeps_the_other_options(
+    hub: Hub, run: Path, license_of_start: str | None, words: str
+) -> None:
+    starts = () if license_of_start is None else (Start("a_b.start", "cd" * 32, license_of_start),)
+    spoil(run, license="unstated", starts=starts)
+    with pytest.raises(PublishError) as caught:
+        adept_hub.push_to_hub(run, "org/mine", private=True, message="the first", dry_run=True)
+    suggested = str(caught.value).splitlines()[-1]
+    assert suggested == words.format(run=run) + " --message 'the first' --private --dry-run"
+    assert main(shlex.split(suggested.partition(": adept ")[2])) == 0
+    assert hub.log == []
+
+
+def test_the_command_for_a_fine_tuned_run_keeps_the_options(hub: Hub, run: Path) -> None:
+    (run / "export").rename(run / "best")
+    with pytest.raises(CheckpointError) as caught:
+        adept_hub.push_to_hub(run, "org/mine", license="mit", relicense=True, private=True, revision="v2")
+    command = f"adept push {run / 'best'} org/mine --license mit --relicense --revision v2 --private"
+    assert str(caught.value).endswith(command)
+    assert hub.log == []
