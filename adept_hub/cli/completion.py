@@ -152,10 +152,11 @@ _adept_source() {{
     COMPREPLY=($(compgen -W {sources} -- "$1"))
     # without a layout that fits, paths are left to the shell, which completes them better
     if ((${{#COMPREPLY[@]}} == 0)); then return; fi
-    for path in $(compgen -f -- "$1"); do
+    # a loop over $(compgen) would match names such as a[1].pth against other files
+    while read -r path; do
         if [[ -d $path ]]; then path+=/; fi
         COMPREPLY+=("$(printf %q "$path")")
-    done
+    done < <(compgen -f -- "$1")
     if type compopt &> /dev/null; then compopt -o nospace 2> /dev/null; fi
 }}
 complete -o default -F _adept adept

@@ -83,6 +83,14 @@ def test_bash_completes_layouts_where_a_source_is_taken(
     assert complete(script, "adept", "push", "mo") == [], "a folder, and no source"
 
 
+@needs_bash
+def test_bash_does_not_expand_the_names_of_files(script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "swav[1].pth").touch()
+    (tmp_path / "swav1.pth").touch()
+    assert sorted(complete(script, "adept", "pull", "swa")) == ["swav1.pth", "swav:", r"swav\[1\].pth"]
+
+
 def test_fish_offers_layouts_next_to_files() -> None:
     options = (Option(("--init",), True, (), "start", is_source=True),)
     text = fish([Level((), "", (), ("pull",)), Level(("pull",), "", options, (), is_source=True)])
