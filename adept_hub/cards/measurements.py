@@ -81,7 +81,7 @@ class _Tuned:
 
     def is_measured_by(self, content: dict[str, Any], path: Path) -> bool:
         """Check whether a file of the run measured this detector, not the other one of ``best`` and ``last``."""
-        if path.name == "metrics.json" and "chosen" in content:  # of adept finetune: its source is the start
+        if _is_of_run(content, path):  # its source is the start
             iterations = read_detector_json(self.folder).get("iterations")
             return bool(content.get("iteration") == iterations)
         name = Path(str(content["source"])).name
@@ -107,7 +107,7 @@ def read_measurements(paths: Iterable[Path], known_as: set[str], tuned: _Tuned |
         source = str(content["source"])
         if tuned is not None and not tuned.is_measured_by(content, path):
             continue
-        of_run = tuned is not None and "chosen" in content
+        of_run = tuned is not None and _is_of_run(content, path)
         if not of_run and _last(Path(source.rpartition("@")[0] or source)) not in known_as:
             raise PublishError(
                 f"{path} measured {source[:200]!r}, not this checkpoint ({', '.join(sorted(known_as))}).\n"
@@ -123,6 +123,11 @@ def read_measurements(paths: Iterable[Path], known_as: set[str], tuned: _Tuned |
         Metric(name, round(statistics.fmean(of), 4), data, "self-reported", command, _spread(of))
         for (name, data, command), of in values.items()
     )
+
+
+def _is_of_run(content: dict[str, Any], path: Path) -> bool:
+    """Check whether ``adept finetune`` left a file in its run; a copy may be among another checkpoint's evaluations."""
+    return path.name == "metrics.json" and "chosen" in content
 
 
 def _command(content: dict[str, Any], run: str) -> str:

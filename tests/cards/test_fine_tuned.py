@@ -84,6 +84,17 @@ def test_only_the_detector_that_was_measured_has_the_metrics(tuned: Path) -> Non
             assert found == [("AP75", value, "bolts val, 5 images, fine-tuned on 12 images", "") for value in values]
 
 
+def test_a_copy_of_metrics_among_the_evaluations_is_not_of_the_run_itself(tuned: Path) -> None:
+    """Fine-tuned again from this detector, as docs/hub.md copies the files of several seeds."""
+    copy = measured(source="runs/pins/best", data="", trained_on=3, metrics={"AP75": 7.5})
+    write(tuned / "evaluations" / "bolts" / "0.json", copy)
+    again = "bolts test, 17 images, fine-tuned on 3 images"
+    assert [row for row in metrics_of(tuned / "best") if row[0] == "AP75"] == [("AP75", 7.5, again, "")]
+    write(tuned / "evaluations" / "bolts" / "0.json", copy | {"source": "runs/other", "data": "coco:a.json:b"})
+    with pytest.raises(PublishError, match="measured 'runs/other', not this checkpoint"):
+        metrics_of(tuned / "best")
+
+
 def test_metrics_of_another_run_are_refused(tuned: Path) -> None:
     other = {"source": "runs/other", "split": "val", "images": 5, "metrics": {"AP75": 7.5}}
     write(tuned / "evaluations" / "bolts.json", other)
