@@ -122,8 +122,9 @@ def test_a_wrong_start_is_refused_before_any_work(
     torch.manual_seed(1)
     source, out = str(make(tmp_path / "start")), tmp_path / "run"
     (tmp_path / "start").mkdir(exist_ok=True)
-    # There are no images: whoever reads them first reports another error.
+    # The folder has no images: whoever reads them first reports another error.
     absent = str(tmp_path / "absent")
+    (tmp_path / "absent").mkdir()
     for words in (
         ["pretrain", "--images", absent, "--recipe", "own_photos_cpu", "--init", source, "--out", str(out)],
         ["finetune", source, "--data", f"voc:{absent}", "--out", str(out)],
