@@ -82,7 +82,7 @@ class RunLog:
     @property
     def seconds(self) -> float:
         """The duration in the last record, which all advice is computed from; 0 if there is none."""
-        value = self.records[-1].get("seconds")
+        value = self.records[-1].get("seconds", 0)
         return float(value) if _is_number(value) else 0.0
 
     def recipe(self) -> dict[str, Any]:
