@@ -129,18 +129,18 @@ def speed(rows: Sequence[Mapping[str, Any]]) -> str:
     return table(["variant", "batch", "images/s (least to most)", "TFLOP/s"], lines)
 
 
+_STEEL = {
+    "AP": "AP", "AP50": "AP50", "AP75": "AP75", "AR100": "AR100", "TIDE Loc": "TIDE_Loc", "TIDE Miss": "TIDE_Miss",
+    "RPN AR100": "RPN_AR100",
+}  # fmt: skip
 #: The tables by the names of their markers.
 TABLES: Mapping[str, Callable[[Sequence[Mapping[str, Any]]], str]] = {
     "existing_backbone": existing_backbone,
     "ladder": ladder,
     "steel_60_labels": partial(
-        compared,
-        names={"scratch": "scratch", "det": "`own_photos_detection`"},
-        metrics={
-            "AP": "AP", "AP50": "AP50", "AP75": "AP75", "AR100": "AR100", "TIDE Loc": "TIDE_Loc",
-            "TIDE Miss": "TIDE_Miss", "RPN AR100": "RPN_AR100",
-        },
+        compared, names={"scratch": "scratch", "det": "`own_photos_detection`"}, metrics=_STEEL
     ),
+    "steel_bundled": partial(compared, names={"scratch": "scratch", "bundled": "`detection`"}, metrics=_STEEL),
     "speed": speed,
 }  # fmt: skip
 
