@@ -40,8 +40,8 @@ class Push:
 
     def command(self, folder: Path, *words: str) -> str:
         """Return the command that pushes a folder with these options and further words."""
-        more = (*words, *self.options)
-        return command_line("push", folder, self.repo, *more)
+        typed: tuple[object, ...] = ("push", folder, self.repo, *words, *self.options)
+        return command_line(*typed)
 
 
 @dataclass(frozen=True)
