@@ -81,7 +81,7 @@ def test_the_push_of_weights_without_a_license_works_as_printed(
     assert shlex.split(again) == words
     assert main(["push", str(folder), "org/name", "--dry-run"]) == 1
     (told,) = [line.rpartition(": ")[2] for line in capsys.readouterr().err.splitlines() if "State one" in line]
-    assert shlex.split(told) == words
+    assert shlex.split(told) == [*words, "--dry-run"]
 
 
 def test_a_missing_tracker_is_told_before_anything_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
