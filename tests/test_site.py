@@ -142,7 +142,7 @@ def test_python_in_pages_is_python(page: Path) -> None:
 def test_the_first_lines_run(capsys: pytest.CaptureFixture[str]) -> None:
     (block,) = blocks(DOCS / "index.md")
     exec(compile(block, "docs/index.md", "exec"), {})
-    assert "license of the weights: cc-by-nc-4.0" in capsys.readouterr().out, "the page states this license"
+    assert "license of the weights: cc-by-4.0" in capsys.readouterr().out, "the page states this license"
 
 
 @pytest.mark.parametrize("package", ["adept_hub", "training/adept_training"])

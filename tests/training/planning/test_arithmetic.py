@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from adept_hub.errors import OptionValueError
+from adept_hub.registry import is_model, model_info
 from adept_training.method.adept import Adept
 from adept_training.planning import planner
-from adept_training.planning.advice import Advice, advise, labels_are_plenty
+from adept_training.planning.advice import Advice, Instead, advise, labels_are_plenty
 from adept_training.planning.arithmetic import Seconds, limit_of, minutes_for, schedule_settings, spread_time
 from adept_training.planning.choose import Candidate
 from adept_training.planning.disk import Sizes, disk_of, sizes_of
@@ -96,7 +97,7 @@ def advice(verdict: str, wanted: int = 1000, **known: Any) -> list[Advice]:
     plain: dict[str, Any] = {
         "images": 900,
         "minutes_for_enough": 3.0,
-        "backbone": ["x.pth", "--like", "y"],
+        "instead": Instead("other weights", "x y.pth"),
         "data": (),
         "labeled": None,
     }
@@ -115,7 +116,7 @@ def test_nothing_is_advised_against_a_good_plan() -> None:
 def test_too_little_time() -> None:
     told = texts(advice("too little", minutes_for_enough=312.4))
     assert "give it time for 6,250 steps, about 5 hours: --minutes 312 " in told
-    assert "an ImageNet backbone: adept finetune x.pth --like y --data DATA" in told
+    assert "fine-tune other weights: adept finetune 'x y.pth' --data DATA" in told
     days = texts(advice("too little", minutes_for_enough=43_200))
     assert "6,250 steps, would take 30 days" in days
     assert "GPU" in days
@@ -157,11 +158,18 @@ def test_the_run_is_outside_of_the_images(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    ("recipe", "words"),
+    ("recipe", "source"),
     [
-        ("own_photos_cpu", ["hf-hub:timm/resnet18.a1_in1k", "--like", "adept_joint"]),
-        ("adept_joint_r50_100ep", ["hf-hub:timm/resnet50.a1_in1k"]),
+        ("own_photos_cpu", "detection"),
+        ("own_photos_detection", "detection"),
+        ("adept_joint_r50_100ep", "hf-hub:timm/resnet50.a1_in1k"),
     ],
 )
-def test_the_advised_backbone_has_the_depth_of_the_recipe(recipe: str, words: list[str]) -> None:
-    assert planner._backbone_of(load_recipe(recipe)) == words
+def test_the_advised_start_has_the_architecture_of_the_recipe(recipe: str, source: str) -> None:
+    model = load_recipe(recipe).model
+    assert planner._instead(load_recipe(recipe)).source == source
+    if is_model(source):
+        spec = model_info(source).spec
+        assert (spec.depth, spec.fpn_channels, spec.head_fc_channels) == (
+            model.depth, model.fpn_channels, model.head_fc_channels,
+        )  # fmt: skip

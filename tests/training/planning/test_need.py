@@ -75,6 +75,7 @@ def test_the_first_lines_of_a_run() -> None:
     assert caution.startswith("caution: 60 images will be seen (1.2 passes): too little, 4% of enough")
     assert better == "better: stop it and give it time for 375 steps, about 9 minutes: adept x"
     assert "(adept plan 'my photos' --minutes M compares them)" in other
+    assert other.endswith("or the bundled weights: adept finetune detection --data DATA --out RUN")
     assert "time for 300 steps" in run_lines(look_ahead(None, 50, 4, 15), None, 9, "adept x", "photos")[1]
 
 

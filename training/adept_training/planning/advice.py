@@ -23,6 +23,14 @@ class Advice:
     command: str | None = None
 
 
+@dataclass(frozen=True)
+class Instead:
+    """A start for ``adept finetune`` that needs no pre-training: in words, and as typed."""
+
+    text: str
+    source: str
+
+
 def labels_are_plenty(labeled: int, images: int) -> bool:
     """Return whether there are enough labeled images to leave little for pre-training to earn."""
     return labeled >= PLENTY or labeled >= PLENTY_SHARE * images
@@ -33,7 +41,7 @@ def advise(
     *,
     images: int,
     minutes_for_enough: float,
-    backbone: Sequence[str],
+    instead: Instead,
     data: Sequence[str],
     labeled: int | None,
 ) -> list[Advice]:
@@ -43,12 +51,12 @@ def advise(
         outlook: of the chosen run.
         images: in the training set.
         minutes_for_enough: time in which the chosen recipe would see enough, proposals included.
-        backbone: of ImageNet, for its architecture, as words of ``adept finetune``.
+        instead: a start for its architecture.
         data: labeled images, as words of ``--data``.
         labeled: their number; None: unknown.
     """
     found: list[Advice] = []
-    finetune = command_line("finetune", *backbone, "--data", *(data or ["DATA"]), "--out", "runs/finetuned")
+    finetune = command_line("finetune", instead.source, "--data", *(data or ["DATA"]), "--out", "runs/finetuned")
     plenty = labeled is not None and labels_are_plenty(labeled, images)
     if labeled is not None and plenty:
         found.append(
@@ -62,7 +70,7 @@ def advise(
         found.append(
             Advice(
                 f"{images} images are fewer than in any run that gained ({LEAST_IMAGES}): add unlabeled images of the "
-                "same kind, or fine-tune an ImageNet backbone:",
+                f"same kind, or fine-tune {instead.text}:",
                 finetune,
             )
         )
@@ -70,7 +78,7 @@ def advise(
         if outlook.wanted:
             found.append(Advice(_more_time(outlook.enough_steps, minutes_for_enough)))
         if images >= LEAST_IMAGES and not plenty:
-            found.append(Advice("without that time, fine-tune an ImageNet backbone:", finetune))
+            found.append(Advice(f"without that time, fine-tune {instead.text}:", finetune))
     return found
 
 

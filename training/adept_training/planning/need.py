@@ -157,8 +157,8 @@ def run_lines(outlook: Outlook, need: Need | None, minutes: int, command: str, i
     return [
         f"caution: {seen}",
         f"better: stop it and {more_time(outlook.enough_steps, minutes)}: {command}",
-        f"or fewer parameters or smaller views ({compare} compares them), or no pre-training: "
-        "adept finetune scratch --like adept_joint --data DATA --out RUN",
+        f"or fewer parameters or smaller views ({compare} compares them), or the bundled weights: "
+        "adept finetune detection --data DATA --out RUN",
     ]
 
 

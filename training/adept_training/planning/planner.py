@@ -17,7 +17,7 @@ from adept_hub.words.command_line import command_line
 from adept_hub.words.pulse import doing
 from adept_training.images import open_images
 from adept_training.labels.datasets import open_data
-from adept_training.planning.advice import advise
+from adept_training.planning.advice import Instead, advise
 from adept_training.planning.arithmetic import NIGHT, Seconds, limit_of, minutes_for, schedule_settings, spread_time
 from adept_training.planning.choose import Candidate, Forecast, candidates, forecast
 from adept_training.planning.decide import decide
@@ -35,8 +35,8 @@ from adept_training.pretraining.recipe import Recipe
 _MEASURED, _MEASURED_WITH_LABELS = 20.0, 12.0
 #: As of ``engine.max_minutes``.
 _MOST_MINUTES = 1_000_000
-#: The small architecture of the bundled weights and recipes.
-_SMALL = "adept_joint"
+#: The bundled weights that gained (docs/evidence.md), in the architecture of the small recipes.
+_GENERAL = "detection"
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _write(images: str, folder: Path, those: _Set, best: Forecast, within: float
     )
     better = advise(
         best.outlook, images=count, minutes_for_enough=those.minutes_for_enough(best),
-        backbone=_backbone_of(one.loaded),
+        instead=_instead(one.loaded),
         data=() if labels is None else labels.words, labeled=None if labels is None else labels.images,
     )  # fmt: skip
     return Plan(
@@ -186,7 +186,9 @@ def _boxes_of(labels: Labels | None, recipe: Recipe) -> tuple[str, ...]:
     return labels.options if recipe.best_boxes or PRESET not in labels.options else (*labels.options, "--boxes", "50")
 
 
-def _backbone_of(recipe: Recipe) -> list[str]:
-    """Return the words of ``adept finetune`` for a backbone of ImageNet in the recipe's architecture."""
-    source = f"hf-hub:timm/resnet{recipe.model.depth}.a1_in1k"
-    return [source, "--like", _SMALL] if recipe.model == model_info(_SMALL).spec else [source]
+def _instead(recipe: Recipe) -> Instead:
+    """Return the start that needs no pre-training: bundled for the small architecture, else a backbone of ImageNet."""
+    small, model = model_info(_GENERAL).spec, recipe.model
+    if (model.depth, model.fpn_channels) == (small.depth, small.fpn_channels):
+        return Instead(f"the bundled weights {_GENERAL}, which gained on a domain that they had not seen", _GENERAL)
+    return Instead("an ImageNet backbone", f"hf-hub:timm/resnet{model.depth}.a1_in1k")
