@@ -27,7 +27,7 @@ ARMS = {
     "teacher": ("own_photos_teacher", ("method.freeze=none",)),
     "teacher_frozen": ("own_photos_teacher", ()),
 }
-PRETRAINING = ("views.sizes=[64,64,32]", "engine.batch_size=8", "engine.max_minutes=null")
+PRETRAINING = ("views.sizes=[64,64,32]", "engine.batch_size=8", "engine.max_minutes=null", "engine.threads=1")
 #: Small images, few boxes, bfloat16 and short statistics: fifty of these detectors are trained on a CPU.
 FINETUNING = (
     "engine.batch_size=2", "engine.evaluations=1", "engine.precision=bf16", "optimizer.lr=0.08",
@@ -70,10 +70,12 @@ def pretrain(images: str, out: Path, steps: int) -> dict[str, str]:
     adept_training.propose(images, boxes, preset="objects")
     for name, (recipe, settings) in ARMS.items():
         if not (out / name / "export").exists():
-            adept_training.pretrain(
+            run = adept_training.pretrain(
                 images, out / name, recipe=recipe, proposals=boxes, init=str(backbone(out)), stream=sys.stderr,
                 resume=(out / name).exists(), settings=[*PRETRAINING, f"engine.max_steps={steps}", *settings],
             )  # fmt: skip
+            if run.interrupted:
+                sys.exit(130)
     return {name: str(out / name / "export") for name in ARMS}
 
 

@@ -33,6 +33,7 @@ from adept_training.finetuning.norms import (
 from adept_training.finetuning.recipe import FinetuneRecipe, lr_factor
 from adept_training.finetuning.samples import Batches, LabeledSamples, Sample, make_batches
 from adept_training.runtime import launch
+from adept_training.runtime.cpus import use_threads
 from adept_training.runtime.journal import Meter
 from adept_training.runtime.progress import track
 from adept_training.runtime.workers import plain_errors
@@ -134,8 +135,7 @@ class Fit:
 
 def make_fabric(recipe: FinetuneRecipe, accelerator: str = "auto") -> Fabric:
     """Create a Fabric of the processes that torchrun or SLURM started (``auto``), or of this one on cpu or cuda."""
-    if recipe.engine.threads:
-        torch.set_num_threads(recipe.engine.threads)
+    use_threads(recipe.engine.threads)
     # Fabric's own mixed precision also casts the targets to bfloat16, which is too coarse for pixel coordinates.
     return launch.make_fabric("fp32", accelerator)
 

@@ -103,7 +103,7 @@ class FinetuneEngineRecipe:
     checkpoint_minutes: Annotated[float, Range(0.0, 1e6)] = 5.0
     #: Checkpoints that are kept.
     keep: Annotated[int, Range(1, 1000)] = 2
-    #: Threads for the CPU's arithmetic; 0: torch's choice.
+    #: Threads for the CPU's arithmetic, at most the available CPUs; 0: torch's choice.
     threads: Annotated[int, Range(0, 1024)] = 0
 
 

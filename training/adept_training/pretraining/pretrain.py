@@ -40,6 +40,7 @@ from adept_training.pretraining.watch.preview import draw_preview
 from adept_training.pretraining.watch.probe import load_held_out, split_keys
 from adept_training.proposals.table.match import matching_keys
 from adept_training.proposals.table.store import ProposalTable
+from adept_training.runtime.cpus import use_threads
 from adept_training.runtime.first_process import owns
 from adept_training.runtime.journal import Journal, Meter, duration
 from adept_training.runtime.launch import Precision, make_fabric, synchronize_norms
@@ -95,8 +96,7 @@ def pretrain(
     all_keys = source.keys()
     origin = check_run(recipe, all_keys, folder, init=init, resume=resume, license=license, relicense=relicense)
     recipe = origin.licensed(recipe)
-    if recipe.engine.threads:
-        torch.set_num_threads(recipe.engine.threads)
+    use_threads(recipe.engine.threads)
     recipe, why = resolve_precision(recipe, folder, resume=resume)
     fabric = make_fabric(cast(Precision, recipe.engine.precision), asked.device)
     if isinstance(table, ProposalTable):

@@ -144,7 +144,7 @@ class EngineRecipe:
     max_minutes: Annotated[float | None, Range(0.0, 1e6, above=True)] = None
     #: Steps of the run, in place of ``schedule.epochs``; the warm-up keeps its share of them.
     max_steps: Annotated[int | None, Range(1, 1_000_000_000)] = field(default=None, metadata=OPTIONAL)
-    #: Threads for the CPU's arithmetic; 0: torch's choice.
+    #: Threads for the CPU's arithmetic, at most the available CPUs; 0: torch's choice.
     threads: Annotated[int, Range(0, 1024)] = 0
     #: Below this spread of the target's features the run is stopped as collapsed; 0: never.
     collapse_spread: Annotated[float, Range(0.0, 1.0)] = 0.02

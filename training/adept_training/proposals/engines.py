@@ -37,11 +37,6 @@ def run_tasks(work: Callable[[T], R], tasks: Iterable[T], engine: Engine, worker
     return (work(task) for task in tasks) if workers == 1 else _run_in_processes(work, tasks, workers)
 
 
-def available_cpus() -> int:
-    """Return the number of CPUs available to this process."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _run_in_processes(work: Callable[[T], R], tasks: Iterable[T], workers: int) -> Generator[R, None, None]:
     # Spawned, not forked: the parent may have threads of Arrow, OpenCV or torch.
     context = multiprocessing.get_context("spawn")

@@ -20,7 +20,7 @@ from adept_hub.io.folder_lock import own_folder
 from adept_hub.io.paths import not_a
 from adept_hub.io.write import clear_leavings
 from adept_training.images import ImageSource, decoder_version, open_images
-from adept_training.proposals.engines import SHARD_SIZE, Engine, available_cpus, run_tasks
+from adept_training.proposals.engines import SHARD_SIZE, Engine, run_tasks
 from adept_training.proposals.propose import engine_version, propose
 from adept_training.proposals.search.presets import DEFAULT_PRESET, Preset, get_preset
 from adept_training.proposals.survey import with_size_prior
@@ -39,6 +39,7 @@ from adept_training.proposals.table.shards import (
     write_atomically,
     write_shard,
 )
+from adept_training.runtime.cpus import available_cpus
 from adept_training.runtime.first_process import launched
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 
 from adept_training.pretraining.recipe import Recipe
-from adept_training.proposals.engines import available_cpus
+from adept_training.runtime.cpus import available_cpus
 
 #: Loader processes that a GPU is given at most.
 _MOST_WORKERS = 8

@@ -28,6 +28,7 @@ from adept_training.pretraining.recipe import Recipe
 from adept_training.pretraining.run import Run
 from adept_training.pretraining.setup import make_model, make_samples
 from adept_training.pretraining.watch.probe import HeldOut
+from adept_training.runtime.cpus import use_threads
 from adept_training.runtime.journal import Journal
 from adept_training.runtime.launch import Precision, make_fabric
 from adept_training.runtime.state import TrainingProgress
@@ -67,8 +68,7 @@ def time_steps(recipe: Recipe, sample: Sample, table: SampleBoxes, machine: Mach
     samples = make_samples(recipe, sample.source, table, list(many), cache)
     watch, held = _Watch(), _Held()
     with _undone(), tempfile.TemporaryDirectory(prefix="adept-plan-") as folder:
-        if engine.threads:
-            torch.set_num_threads(engine.threads)
+        use_threads(engine.threads)
         try:
             run = _run_of(recipe, machine, Order(len(many), batch, engine.seed), Path(folder), watch)
             what = f"timing steps of {batch} images at {max(recipe.views.sizes)} px"

@@ -1,0 +1,48 @@
+"""Threads of the arithmetic and the CPUs that they run on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from adept_training.finetuning import loop
+from adept_training.finetuning.recipe import load_finetune_recipe
+from adept_training.runtime import cpus
+from adept_training.runtime.cpus import available_cpus, use_threads
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux only")
+def test_the_cpus_are_those_of_this_process() -> None:
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert available_cpus() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert available_cpus() == len(allowed)
+
+
+@pytest.mark.parametrize(("count", "cpu_count", "threads"), [(3, 2, 2), (3, 8, 3), (2, 1, 1), (0, 8, 1)])
+def test_threads_never_outnumber_the_cpus(
+    count: int, cpu_count: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpus, "available_cpus", lambda: cpu_count)
+    use_threads(count)
+    assert torch.get_num_threads() == threads
+
+
+def test_a_run_takes_the_threads_of_its_recipe_that_have_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpus, "available_cpus", lambda: 3)
+    loop.make_fabric(load_finetune_recipe("cpu_small", ["engine.threads=5"]), "cpu")
+    assert torch.get_num_threads() == 3
