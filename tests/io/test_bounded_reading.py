@@ -41,6 +41,7 @@ ALLOWED = {
     "adept_hub.detectors.onnx_predictor:load_graph": "hands onnxruntime the bytes that the reader gave",
     "adept_training.deploying.onnx_graph:write_graph": "reads the graph that it has just written",
     "adept_training.images.hugging_face:load_dataset": "the datasets library reads, and gives undecoded bytes",
+    "adept_training.runtime.cpus:_quota": "asks Linux, in its control group, about this process",
     "adept_training.runtime.recipe_fields:_comments": "the source of this package's own recipes",
     "adept_training.studio.answers:Answers.answer": "this package's own page, style and script",
     "adept_training.studio.single_file:write_page": "this package's own page, style and script",

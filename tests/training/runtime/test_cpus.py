@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -31,6 +32,37 @@ def test_the_cpus_are_those_of_this_process() -> None:
     finally:
         os.sched_setaffinity(0, allowed)
     assert available_cpus() == len(allowed)
+
+
+@pytest.mark.parametrize(
+    ("files", "cpu_count"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 2),
+        ({"cpu.max": "20000 100000\n"}, 1),
+        ({"cpu.max": "max 100000\n"}, 7),
+        ({"cpu.max": "900000 100000\n"}, 7),
+        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 7),
+        ({"cpu.max": ""}, 7),
+        ({}, 7),
+    ],
+)
+def test_a_quota_of_a_container_counts(
+    files: dict[str, str], cpu_count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    monkeypatch.setattr(cpus, "_CGROUP", tmp_path)
+    monkeypatch.setattr(cpus.os, "sched_getaffinity", lambda pid: set(range(7)), raising=False)
+    assert available_cpus() == cpu_count
+
+
+def test_the_choice_of_torch_is_limited_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.set_num_threads(4)
+    monkeypatch.setattr(cpus, "available_cpus", lambda: 2)
+    use_threads(0)
+    assert torch.get_num_threads() == 2
 
 
 @pytest.mark.parametrize(("count", "cpu_count", "threads"), [(3, 2, 2), (3, 8, 3), (2, 1, 1), (0, 8, 1)])
