@@ -68,7 +68,7 @@ def inherit(start: Start | None, asked: str, *, relicense: bool = False) -> tupl
         LicenseError: ``asked`` is not a license identifier, or not known to be at least as restrictive as the start's
             license.
     """
-    if not LICENSE.fullmatch(asked):
+    if not LICENSE.fullmatch(asked) or " " in asked:  # a stored name may have spaces, an identifier of the Hub not
         raise LicenseError(
             f"{reprlib.repr(asked)} is not a license identifier.\n"
             "Use an identifier of the Hub (apache-2.0, cc-by-4.0, ...), or omit it: --license apache-2.0"

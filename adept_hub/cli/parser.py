@@ -58,6 +58,13 @@ class Parser(argparse.ArgumentParser):
         if message:
             (file or sys.stderr).write(message)
 
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        """Refuse an empty word, which as a path would be the working directory, where the default is not empty."""
+        is_words = isinstance(action, argparse._SubParsersAction)  # all words of a command, which has its own parser
+        if not arg_string and action.default != "" and not is_words:
+            raise argparse.ArgumentError(action, "empty; a variable of the shell in this command may not be set")
+        return super()._get_value(action, arg_string)
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
             known = [str(choice) for choice in action.choices]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from adept_hub.errors import PublishError
-from adept_hub.io.paths import exists, is_file, resolved
+from adept_hub.io.paths import exists, is_dir, is_file, resolved
 from adept_hub.io.read import BoundedReader
 
 LOG, RUN = "log.jsonl", "run.json"
@@ -27,10 +27,12 @@ TEXTS = (".json", ".jsonl", ".yaml", ".csv", ".md")
 _FIXED = ("kind", "precision", "outlook")
 #: The options of the run as typed: the images, the proposals and the start.
 _COMMAND = "asked"
-#: An absolute path in a source or in ``coco:ANN.json:IMAGES coco:...``; it may contain spaces.
-_ABSOLUTE = re.compile(
-    r"(?:(?<=[:,\s])|^)(?:[A-Za-z]:[\\/]|/)[^:,\0]+?(?=$|[:,]|\s(?:coco|voc|yolo|hf-datasets):)", re.MULTILINE
-)
+#: Where a path in a source or in ``coco:ANN.json:IMAGES coco:...`` ends; it may contain spaces.
+_END = r"(?=$|[:,]|\s(?:coco|voc|yolo|hf-datasets):)"
+#: A path that is absolute, or begins with ``~``.
+_ABSOLUTE = re.compile(rf"(?:(?<=[:,\s])|^)(?:[A-Za-z]:[\\/]|~?/)[^:,\0]+?{_END}", re.MULTILINE)
+#: Any path: a relative one is that of the working directory, if anything.
+_PIECE = re.compile(rf"(?:(?<=[:,])|^)[^:,\0]+?{_END}", re.MULTILINE)
 #: Names of a machine that cannot be a word: with a domain, a digit or a hyphen, and not as short as ``gpu-1``.
 _DISTINCT = re.compile(r"(?!localhost)(?=.{6,})(?=.*[A-Za-z])(?=.*[\d.-])[\w.-]+", re.ASCII)
 
@@ -70,12 +72,15 @@ def named_paths(root: Path, limit: int) -> set[Path]:
         recorded = content if isinstance(content, dict) else {}
         words += [recorded.get("source"), recorded.get("data"), recorded.get("unlabeled")]
         words += list(recorded.get("image_ids") or ())  # the keys are data sets
-    found = {Path(match[0]) for text in _texts(words) for match in _ABSOLUTE.finditer(text)}
-    # A relative path is that of this working directory, if anything.
-    found |= {Path(text).absolute() for text in _texts(words) if os.sep in text and exists(Path(text))}
-    found |= {path.parent for path in found if is_file(path)}
+    texts = [*_texts(words)]
+    typed = {match[0] for text in texts for match in _ABSOLUTE.finditer(text)}
+    found = {Path(os.path.expanduser(text)) for text in typed}  # noqa: PTH111  # does not raise without a home
+    pieces = {match[0] for text in texts for match in _PIECE.finditer(text) if os.sep in match[0]}
+    found |= {Path(piece).absolute() for piece in pieces if exists(Path(piece))}
+    # A file, or a pattern of shards.
+    found |= {path.parent for path in found if not is_dir(path)}
     # A folder such as /data is common to many machines.
-    return {path for path in found if len(path.parts) > 2}
+    return {path for path in found if len(path.parts) > 2} | {Path(text) for text in typed if text.startswith("~")}
 
 
 def check_private(files: Mapping[str, Path | bytes], folders: Iterable[Path], limit: int) -> None:

@@ -170,6 +170,21 @@ def check_publishable(
         check_inside(checkpoint / name, checkpoint)
     config = _licensed(read_config(checkpoint), license, relicense)
     provenance, push = config.provenance, push or Push(checkpoint, "ORG/NAME")
+    # Provenance first: without it no license makes the checkpoint publishable.
+    lacking = [
+        what
+        for what, missing in (
+            ("the method", provenance.method not in METHODS or provenance.method == "scratch"),
+            ("the training data", not is_stated(provenance.data)),
+            ("the number of training images", provenance.images <= 0),
+        )
+        if missing
+    ]
+    if lacking:
+        raise PublishError(
+            f"{checkpoint} does not specify {' and '.join(lacking)}; weights without provenance are not published.\n"
+            "save_pretrained(model, folder, name=..., provenance=adept_hub.spec.Provenance(...))"
+        )
     start = provenance.starts[-1] if provenance.starts else None
     if not is_stated(config.license):
         known = start is None or is_stated(start.license)
@@ -184,20 +199,6 @@ def check_publishable(
             f"{checkpoint} started from {start.name}, {was}; its own license, {config.license}, is not known to be at "
             "least as restrictive.\nIf you have the right to grant it: "
             f"{push.command(push.folder, '--license', config.license, '--relicense')}"
-        )
-    lacking = [
-        what
-        for what, missing in (
-            ("the method", provenance.method not in METHODS or provenance.method == "scratch"),
-            ("the training data", not is_stated(provenance.data)),
-            ("the number of training images", provenance.images <= 0),
-        )
-        if missing
-    ]
-    if lacking:
-        raise PublishError(
-            f"{checkpoint} does not specify {' and '.join(lacking)}; weights without provenance are not published.\n"
-            "save_pretrained(model, folder, name=..., provenance=adept_hub.spec.Provenance(...))"
         )
     if not (checkpoint / WEIGHTS).is_file():
         raise CheckpointError(f"{checkpoint} has no {WEIGHTS}.\nExport it again.")

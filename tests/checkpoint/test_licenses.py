@@ -94,7 +94,7 @@ def test_weights_inherit_unless_something_as_restrictive_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("start", [None, NC])
-@pytest.mark.parametrize("asked", ["no license!", "mit\n", "x" * 10_000])
+@pytest.mark.parametrize("asked", ["no license!", "my license", "mit\n", "x" * 10_000])
 def test_what_is_no_identifier_is_refused_with_and_without_a_start(asked: str, start: Start | None) -> None:
     with pytest.raises(LicenseError, match="is not a license identifier"):
         inherit(start, asked, relicense=True)

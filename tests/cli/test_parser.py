@@ -105,3 +105,26 @@ def test_a_verb_of_proposals_says_what_it_lacks(words: str, said: str, example: 
     assert lines[0].startswith(f"adept proposals: error: {said}")
     assert lines[1].startswith(f"For example: {example}")
     assert not fault_of(lines[1].removeprefix("For example: "))
+
+
+@pytest.mark.parametrize(
+    ("words", "about"),
+    [
+        (["info", ""], "SOURCE"),
+        (["push", "", "org/mine"], "DIR"),
+        (["pretrain", "--images", "", "--out", "r"], "--images"),
+        (["pretrain", "--images", "x", "--out="], "--out"),
+        (["finetune", "scratch", "--data", "voc:x", "", "--out", "r"], "--data"),
+        (["predict", "r", "", "--out", "p"], "IMAGES"),
+    ],
+)
+def test_an_empty_word_is_refused(words: list[str], about: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An unset variable of the shell: as a path it would be the working directory."""
+    with pytest.raises(SystemExit) as left:
+        build_parser(words[0]).parse_args(words)
+    assert left.value.code == 2
+    assert f"argument {about}: empty" in capsys.readouterr().err
+
+
+def test_an_empty_word_where_that_is_the_default() -> None:
+    assert build_parser("push").parse_args(["push", "r", "org/mine", "--message", ""]).message == ""

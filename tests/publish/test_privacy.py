@@ -61,11 +61,12 @@ def test_a_text_that_names_the_run_or_the_home_is_refused(
     ("recorded", "private"),
     [
         ({"log.jsonl": {"kind": "start", "asked": ASKED}}, "/data/patients"),
-        ({"log.jsonl": {"kind": "start", "asked": {"init": "moco:/srv/secret/r50.pth"}}}, "/srv/secret/r50.pth"),
-        ({"run.json": {"data": "coco:/lab/a b/train.json:/lab/c coco:/lab/d.json:/lab/e"}}, "/lab/a b/train.json"),
+        ({"log.jsonl": {"kind": "start", "asked": {"init": "moco:/srv/secret/r50.pth"}}}, "/srv/secret"),
+        ({"run.json": {"data": "coco:/lab/a b/train.json:/lab/c coco:/lab/d.json:/lab/e"}}, "/lab/a b"),
         ({"run.json": {"data": "coco:/lab/train.json:/lab/photos coco:/lab/val.json:/lab/more"}}, "/lab/photos"),
         ({"run.json": {"data": "x", "image_ids": {"voc:/lab/scans": [1]}}}, "/lab/scans"),
         ({"run.json": {"unlabeled": {"images": "/lab/unlabeled"}}}, "/lab/unlabeled"),
+        ({"log.jsonl": {"kind": "start", "asked": {"images": "/lab/shards/train-{000..031}.tar"}}}, "/lab/shards"),
     ],
 )  # fmt: skip
 def test_a_text_that_names_the_images_of_the_run_is_refused(
@@ -88,11 +89,27 @@ def test_the_images_of_a_list_and_of_a_relative_path(
     (tmp_path / "scans" / "deep").mkdir(parents=True)
     (tmp_path / "scans" / "list.txt").write_text("a.jpg")
     monkeypatch.chdir(tmp_path)
-    for images in (f"{tmp_path}/scans/list.txt", "scans/deep"):
+    for images in (f"{tmp_path}/scans/list.txt", "scans/deep", "voc:scans coco:scans/list.txt:scans/deep"):
         (run / "log.jsonl").write_text(json.dumps({"kind": "start", "asked": {"images": images}}) + "\n")
         (run / "recipe.yaml").write_text(f"{tmp_path}/scans/deep/7.jpg")
         with pytest.raises(PublishError, match=f"contains {tmp_path}/scans.*, a folder of this machine"):
             adept_hub.push_to_hub(run, "org/mine", dry_run=True)
+
+
+@pytest.mark.parametrize("text", ["~/photos/7.jpg", "{home}/photos", "{home}"])
+def test_a_path_that_begins_with_the_home(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """The shell leaves ``~`` after a colon as it is."""
+    home = str(tmp_path / "home")
+    monkeypatch.setenv("HOME", home)
+    monkeypatch.setenv("USERPROFILE", home)
+    (run / "run.json").write_text(json.dumps({"data": "voc:x coco:~/labels/a.json:~/photos"}))
+    (run / "recipe.yaml").write_text(text.format(home=home))
+    with pytest.raises(PublishError, match="a folder of this machine"):
+        adept_hub.push_to_hub(run, "org/mine", dry_run=True)
+    (run / "recipe.yaml").write_text("~/photos-2, a~/photos, ~/label")
+    assert adept_hub.push_to_hub(run, "org/mine", dry_run=True).files
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,8 @@ def spoil(run: Path, **changes: object) -> None:
         ({"license": "unstated"}, "has no license"),
         ({"method": "scratch"}, "does not specify the method"),
         ({"method": "magic"}, "does not specify the method"),
+        # With a license it would be refused all the same.
+        ({"license": "unstated", "data": ""}, "does not specify the training data"),
         ({"data": " "}, "the training data"),
         ({"images": 0}, "the number of training images"),
     ],
