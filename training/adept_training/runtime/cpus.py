@@ -13,8 +13,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 def available_cpus() -> int:
     """Return the number of CPUs available to this process: by its affinity and, in a container, by its quota of time.
 
-    Neither Python nor torch counts a quota (``docker run --cpus``, a limit of Kubernetes): they count the CPUs of the
-    machine.
+    Neither Python nor torch counts the quota that Docker or Kubernetes sets: they count the CPUs of the machine.
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.ceil(min(count, _quota())))
