@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from adept_hub.cli.main import main
+from adept_hub.errors import SourceError
 from adept_training.finetuning import loop
 from adept_training.finetuning.recipe import load_finetune_recipe
 from adept_training.runtime import cpus
@@ -78,3 +80,47 @@ def test_a_run_takes_the_threads_of_its_recipe_that_have_a_cpu(monkeypatch: pyte
     monkeypatch.setattr(cpus, "available_cpus", lambda: 3)
     loop.make_fabric(load_finetune_recipe("cpu_small", ["engine.threads=5"]), "cpu")
     assert torch.get_num_threads() == 3
+
+
+@pytest.mark.parametrize(
+    ("command", "work"),
+    [
+        ("predict adept_joint IMAGES --out OUT", "adept_hub.detectors.load.load_detector"),
+        ("studio adept_joint --images IMAGES", "adept_training.studio.sources.open_source"),
+        ("deploy RUN --to onnx --out OUT", "adept_training.deploying.deploy.deploy"),
+        (
+            "proposals refine BOXES --images IMAGES --model adept_joint --out OUT",
+            "adept_training.proposals.refine.refine_proposals",
+        ),
+        ("demo --out OUT", "adept_hub.load_pretrained"),
+        ("evaluate adept_joint --data voc:VOC", "adept_training.calls.finetuning.build_detector"),
+        (
+            "compare scratch --data voc:VOC --out OUT --image-counts 1 --seeds 1",
+            "adept_training.comparing.runs.build_detector",
+        ),
+        (
+            "fewshot scratch --data voc:VOC --out OUT --shots 1 --seeds 1",
+            "adept_training.comparing.runs.build_detector",
+        ),
+        ("finetune scratch --data voc:VOC --out OUT", "adept_training.finetuning.run.build_detector"),
+    ],
+    ids=lambda text: text.split()[0],
+)
+def test_a_command_uses_no_more_threads_than_cpus(
+    command: str, work: str, voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[int] = []
+
+    def count_threads(*_: object, **__: object) -> object:
+        counted.append(torch.get_num_threads())
+        raise SourceError("counted")
+
+    monkeypatch.setattr(work, count_threads)
+    monkeypatch.setattr("adept_training.cli.deploy.check_run", lambda *_: None)
+    monkeypatch.setattr("adept_hub.detectors.folder.find_detector", lambda _: tmp_path)
+    monkeypatch.setattr(cpus, "available_cpus", lambda: 2)
+    torch.set_num_threads(5)
+    places = {"IMAGES": voc / "JPEGImages", "voc:VOC": f"voc:{voc}"}
+    places |= {name: tmp_path / name.lower() for name in ("OUT", "RUN", "BOXES")}
+    assert main([str(places.get(word, word)) for word in command.split()]) == 1
+    assert counted == [2]

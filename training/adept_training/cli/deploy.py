@@ -37,12 +37,14 @@ def run(args: argparse.Namespace) -> int:
     from adept_hub.detectors.folder import find_detector
     from adept_hub.errors import SourceError
     from adept_training.deploying.deploy import deploy
+    from adept_training.runtime.cpus import use_threads
 
     folder = find_detector(args.run)
     if folder is None:
         is_there = os.path.lexists(args.run) and not is_dir(Path(args.run))
         why = not_a("a run folder", Path(args.run)) if is_there else f"{args.run} contains no fine-tuned detector."
         raise SourceError(f"{why}\n{_instead(args)}")
+    use_threads(0)
     paths = deploy(folder, args.to, args.out, args.batch)
     if args.json:
         sys.stdout.write(json.dumps({"framework": args.to, "files": [str(path) for path in paths]}, indent=2) + "\n")

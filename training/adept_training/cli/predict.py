@@ -59,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
     from adept_training.predicting.pseudo import PSEUDO_SCORE, PseudoLabels
     from adept_training.predicting.source import open_one_or_many
     from adept_training.predicting.write import PredictOptions, check_out, predict_images
+    from adept_training.runtime.cpus import use_threads
 
     if args.score is None:
         args.score = PSEUDO_SCORE if args.pseudo else 0.3
@@ -69,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
             raise OptionValueError(f"{option} is {value}; it must be at least 1.")
     check_out(args.out)
     source = open_one_or_many(args.images)
+    use_threads(0)
     predictors = [load_detector(one, device=args.device) for one in args.sources]
     command = shlex.join(["adept", *sys.argv[1:]])
     pseudo = PseudoLabels.of(predictors, source, args.score, command) if args.pseudo else None

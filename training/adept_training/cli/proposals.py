@@ -199,7 +199,9 @@ def _make(args: argparse.Namespace) -> int:
 
 def _refine(args: argparse.Namespace) -> int:
     from adept_training.proposals.refine import refine_proposals
+    from adept_training.runtime.cpus import use_threads
 
+    use_threads(0)
     return _report(
         args, args.photographs, "objects",
         lambda progress: refine_proposals(

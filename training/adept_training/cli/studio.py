@@ -46,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
     check_images(args.images)
     from adept_hub.errors import OptionValueError, OutputExistsError
     from adept_hub.words.command_line import command_line
+    from adept_training.runtime.cpus import use_threads
     from adept_training.studio.answers import Answers
     from adept_training.studio.image_sets import open_sets
     from adept_training.studio.server import serving
@@ -56,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
         raise OptionValueError(f"--limit is {args.limit}; it must be at least 1.")
     if args.out is not None and args.out.exists():
         raise OutputExistsError(f"{args.out} exists.\nChoose another file, or remove it.")
+    use_threads(0)
     sources = tuple(open_source(word) for word in args.sources)
     split = None
     if args.data is not None:

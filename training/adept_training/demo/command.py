@@ -24,6 +24,7 @@ from adept_hub.words.pulse import doing
 from adept_training.demo.draw import ImagePanel, draw_sheet
 from adept_training.images import decode, open_images
 from adept_training.proposals import filter_boxes, selective_search
+from adept_training.runtime.cpus import use_threads
 from adept_training.runtime.progress import counting
 
 PHOTOGRAPHS = Path(__file__).parent.parent / "photographs"
@@ -49,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo into ``--out``; the folder of a previous demo is replaced, any other is left alone."""
+    use_threads(0)
     with doing(lambda: f"1 of 3: loading {args.source}"):
         model = adept_hub.load_pretrained(args.source)
         images = open_images(args.images)
