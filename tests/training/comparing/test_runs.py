@@ -82,7 +82,7 @@ def test_budgets_are_drawn_from_the_pool_that_is_given(
 ) -> None:
     given: list[tuple[Any, ...]] = []
 
-    def cell(cell: Cell, plan: ComparisonPlan, data: Any, subset: Any, *, accelerator: str) -> RunResult:
+    def cell(cell: Cell, plan: ComparisonPlan, data: Any, subset: Any, *, accelerator: str, **_: Any) -> RunResult:
         given.append((cell.source, cell.seed, {image.key for image in subset.images}, accelerator))
         return RunResult(*cell.key, len(subset), 7, 0.5, {"AP": 3.0, "AP50": None})
 

@@ -48,13 +48,13 @@ def compare(
         recipe: a YAML file or a bundled recipe.
         wait: if another process is writing ``out``, wait for it to end instead of refusing.
         skip_damaged: leave damaged images and records out instead of refusing the data.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         settings: single values of the recipe as on the command line, such as ``engine.seed=3``; after ``sections``.
         command: command line that the page quotes.
         **sections: fields of the fine-tuning recipe by section.
 
     Raises:
-        SourceError: the sources differ in architecture. DataError: ``data`` or a budget is invalid.
+        SourceError: two sources have the same name. DataError: ``data`` or a budget is invalid.
         RecipeError: the recipe is invalid, or has no such metric.
 
     Example:

@@ -64,7 +64,7 @@ def finetune(
             preprocessing too.
         wait: if another process is writing ``out``, wait for it to end instead of refusing.
         skip_damaged: leave damaged images and records out instead of refusing the data.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         license: of the weights; by default that of ``source``.
         relicense: claim the right to grant a more permissive license than that of ``source``.
         settings: single values of the recipe as on the command line, such as ``engine.seed=3``; after ``sections``.
@@ -127,7 +127,7 @@ def evaluate(
         data: as in `finetune`.
         split: ``train``, ``val`` or ``test``; by default the last that exists.
         skip_damaged: leave damaged images and records out instead of refusing the data.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         **sections: for a source: fields of the fine-tuning recipe, such as ``detector={"test_side": 600}``.
 
     Raises:

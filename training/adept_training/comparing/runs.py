@@ -24,6 +24,7 @@ from adept_hub.io.schema import from_dict
 from adept_hub.io.write import append_line
 from adept_hub.spec import PARTS, DetectorSpec, Preprocessing
 from adept_training.comparing.architectures import Architecture, digest_of
+from adept_training.comparing.queue import Queue
 from adept_training.finetuning.detector import SCRATCH, build_detector
 from adept_training.finetuning.digests import settings_for_digest
 from adept_training.finetuning.loop import make_fabric, prepare, train
@@ -33,7 +34,6 @@ from adept_training.labels.records import Data, Split
 from adept_training.labels.subsets import Budget, draw, parse_budget, save_subset
 from adept_training.metrics.evaluate import evaluate
 from adept_training.runtime.first_process import owns
-from adept_training.runtime.journal import duration
 from adept_training.runtime.progress import progress_bar
 
 _log = logging.getLogger(__name__)
@@ -141,28 +141,39 @@ def run_plan(
     cells = list(plan.cells())
     missing = sum(cell.key not in done for cell in cells)
     _log.info("%d runs, %d of them finished before", len(cells), len(cells) - missing)
-    started, finished = time.perf_counter(), 0
-    for count, cell in enumerate(cells, start=1):
+    queue = Queue(len(cells), missing)
+    for queue.number, cell in enumerate(cells, start=1):
         subset = draw(pool, cell.budget, cell.seed)
         save_subset(out / "subsets" / f"{_file_name(cell.budget)}-seed{cell.seed}.json", subset, cell.budget, cell.seed)
         if cell.key in done:
             continue
-        result = run_cell(cell, plan, data, subset, accelerator=accelerator)
+        result = run_cell(cell, plan, data, subset, accelerator=accelerator, queue=queue)
         done[cell.key] = result
         _keep(out, result, plan.digest(data))
-        finished += 1
-        left = (time.perf_counter() - started) / finished * (missing - finished)
+        queue.finished += 1
         _log.info(
-            "%d/%d  %s, %s, seed %d%s: AP %.2f, AP50 %.2f  (%.0f s)%s", count, len(cells), cell.source, cell.budget,
-            cell.seed, f", {cell.variant}" if len(plan.variants) > 1 else "", result.metrics["AP"] or 0,
-            result.metrics["AP50"] or 0, result.seconds, f", about {duration(left)} left" if left else "",
+            "%d/%d  %s, %s, seed %d%s: AP %.2f, AP50 %.2f  (%.0f s)%s", queue.number, len(cells), cell.source,
+            cell.budget, cell.seed, f", {cell.variant}" if len(plan.variants) > 1 else "",
+            result.metrics["AP"] or 0, result.metrics["AP50"] or 0, result.seconds, queue.left(),
         )  # fmt: skip
     planned = {cell.key for cell in cells}
     return [result for key, result in done.items() if key in planned]
 
 
-def run_cell(cell: Cell, plan: ComparisonPlan, data: Data, subset: Split, *, accelerator: str = "auto") -> RunResult:
-    """Fine-tune one source on one subset, and evaluate the last detector on ``data.report_split``."""
+def run_cell(
+    cell: Cell,
+    plan: ComparisonPlan,
+    data: Data,
+    subset: Split,
+    *,
+    accelerator: str = "auto",
+    queue: Queue | None = None,
+) -> RunResult:
+    """Fine-tune one source on one subset, and evaluate the last detector on ``data.report_split``.
+
+    Args:
+        queue: the run's place among others, for the bar.
+    """
     started = time.perf_counter()
     source, recipe = plan.sources[cell.source], plan.variants[cell.variant]
     recipe = replace(recipe, engine=replace(recipe.engine, seed=cell.seed))
@@ -172,16 +183,18 @@ def run_cell(cell: Cell, plan: ComparisonPlan, data: Data, subset: Split, *, acc
     recipe = recipe.resolved(len(samples), fabric.device.type != "cpu")
     model = build_detector(source, len(data.classes), recipe.detector, cell.seed, plan.spec, plan.pixels)
     fit = prepare(model, samples, recipe, fabric)
-    what = f"{cell.source}, {cell.budget}, seed {cell.seed}"
-    with progress_bar(recipe.schedule.iterations, what, " iterations") as bar:
+    what, total = f"{cell.source}, {cell.budget}, seed {cell.seed}", recipe.schedule.iterations
+    with progress_bar(total, f"{queue.place()}: {what}" if queue else what, " iterations") as bar:
 
         def count(step: int, _: object) -> bool:
+            if queue is not None:
+                bar.set_description_str(f"{queue.place(step / total)}: {what}", refresh=False)
             bar.update(step - bar.n)
             return False
 
         train(fit, count)
-    with fit.precise():
-        report = evaluate(fit.model, data.report_split)
+        with fit.precise():
+            report = evaluate(fit.model, data.report_split)
     return RunResult(
         *cell.key, len(subset), recipe.schedule.iterations, round(time.perf_counter() - started, 1), report.flat(),
         _weights(source), digest_of(plan.spec) if _lacks_parts(source) else "",

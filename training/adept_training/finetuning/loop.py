@@ -134,7 +134,7 @@ class Fit:
 
 
 def make_fabric(recipe: FinetuneRecipe, accelerator: str = "auto") -> Fabric:
-    """Create a Fabric of the processes that torchrun or SLURM started (``auto``), or of this one on cpu or cuda."""
+    """Create a Fabric of the processes that torchrun or SLURM started (``auto``), or of this one on a device."""
     use_threads(recipe.engine.threads)
     # Fabric's own mixed precision also casts the targets to bfloat16, which is too coarse for pixel coordinates.
     return launch.make_fabric("fp32", accelerator)

@@ -63,7 +63,7 @@ def refine_proposals(
         model: a source or a run of `pretrain` that has an RPN.
         out: folder of the new table.
         boxes: number of boxes per image; by default that of the first round's preset.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     For the other arguments and errors see `run_proposals`.
 

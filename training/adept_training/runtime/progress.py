@@ -26,8 +26,9 @@ class _Bar(tqdm):  # type: ignore[misc]  # tqdm is untyped
             total=total, desc=what, unit=unit, file=stream, disable=hidden, delay=_DELAY, leave=False,
             dynamic_ncols=True,
         )  # fmt: skip
+        self.desc = what  # tqdm sets no attributes of a hidden bar
         self._lines = ExitStack()
-        self._lines.enter_context(doing(lambda: f"{what}: {self.n}/{total}{unit}"))
+        self._lines.enter_context(doing(lambda: f"{self.desc}: {self.n}/{total}{unit}"))
 
     def update(self, n: float = 1) -> Any:
         """Count ``n`` more steps."""
