@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -282,3 +283,14 @@ def test_two_processes_make_one_run(source: str, voc: Path, tmp_path: Path) -> N
     records = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [r["step"] for r in records if r["kind"] == "train"] == [1, 2]
     read_detector(tmp_path / "run" / "last")
+
+
+@pytest.mark.parametrize(("fast", "precision", "said"), [(True, "fp32", 1), (True, "bf16", 0), (False, "fp32", 0)])
+def test_a_cpu_that_is_faster_in_bfloat16_is_told(
+    fast: bool, precision: str, said: int, source: str, voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adept_training.finetuning.run.computes_bfloat16", lambda: fast)
+    recipe = load_finetune_recipe(None, [*TINY, f"engine.precision={precision}", "engine.evaluations=0"])
+    stream = io.StringIO()
+    finetune(source, open_data(f"voc:{voc}"), recipe, tmp_path / "r", stop_at=1, stream=stream, accelerator="cpu")
+    assert stream.getvalue().count("--bf16") == said

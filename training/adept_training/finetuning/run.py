@@ -19,6 +19,7 @@ from adept_training.finetuning.samples import LabeledSamples
 from adept_training.finetuning.session import FinetuneResult, Session
 from adept_training.labels.records import Data, Split
 from adept_training.pretraining.preflight import check_folder
+from adept_training.runtime.cpus import computes_bfloat16
 from adept_training.runtime.first_process import owns
 from adept_training.runtime.journal import Journal
 from adept_training.runtime.launch import any_of
@@ -110,6 +111,8 @@ def finetune(
         f"anchors of {', '.join(f'{size:g}' for size in recipe.detector.anchors)} px"
         + (f", continued at {fit.step}" if resume else "")
     )
+    if not resume and fabric.device.type == "cpu" and recipe.engine.precision == "fp32" and computes_bfloat16():
+        journal.say("this CPU computes faster in bfloat16, by about a third: --bf16 (boxes stay in float32)")
     if resume is False and source != SCRATCH:
         journal.say(str(model.load_report))
     if fit.teaching is not None:

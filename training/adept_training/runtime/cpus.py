@@ -35,6 +35,13 @@ def use_threads(count: int) -> None:
         torch.set_num_threads(wanted)
 
 
+def computes_bfloat16() -> bool:
+    """Check whether this CPU multiplies matrices in bfloat16 (AMX), as torch sees it; other CPUs emulate it slowly."""
+    import torch
+
+    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+
+
 def _quota() -> float:
     """Return the CPUs that the control group's quota is worth, of version 2 or 1; infinity without one."""
     try:
