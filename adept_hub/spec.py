@@ -204,11 +204,16 @@ class Provenance:
     starts: tuple[Start, ...] = ()
     #: Whether the user claims the right to grant another license than the direct start's.
     relicensed: bool = False
-    #: Whether labels were used, in this training or in one of the starts.
-    labeled: bool = False
+    #: Whether labels were used, in this training or in one of the starts; null if unknown.
+    labeled: bool | None = False
     #: Share of random initial values that remains in the weights due to the momentum of a target network, in [0, 1];
     #: null if unknown.
     random_share: float | None = None
+
+    @property
+    def labels(self) -> Literal["used", "not used", "unknown"]:
+        """Whether labels were used anywhere in the chain, in words."""
+        return "unknown" if self.labeled is None else "used" if self.labeled else "not used"
 
 
 @dataclass(frozen=True)

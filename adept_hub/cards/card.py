@@ -20,12 +20,13 @@ from adept_hub.cards.card_data import front_matter
 from adept_hub.cards.escape import Code, Row, plain, table
 from adept_hub.cards.prose import introduction, limitations
 from adept_hub.cards.random_share import random_share_caution
+from adept_hub.cards.training_kind import labels_in_start
 from adept_hub.checkpoint.validate_config import MAX_CARD_BYTES
 from adept_hub.errors import CheckpointError
 from adept_hub.io.digest import home_of
 from adept_hub.io.read import BoundedReader
 from adept_hub.io.write import atomic_file
-from adept_hub.spec import METHODS, PARTS, CheckpointConfig, DetectorSpec, Metric, Provenance
+from adept_hub.spec import METHODS, PARTS, CheckpointConfig, Metric, Provenance
 from adept_hub.words.sanitize import printable
 
 CARD = "README.md"
@@ -53,7 +54,7 @@ def render_card(
         _caution(config),
         f"# {config.name}\n\n{introduction(config)}",
         f"{BEGIN}\n{handwritten.strip()}\n{END}" if handwritten.strip() else f"{BEGIN}\n{END}",
-        _use(source or config.name, config.spec),
+        _use(source or config.name, config),
         "## Parts\n\n" + table(("part", "what", "tensors", "values"), _part_rows(config)),
         _agreement(config),
         _training(config),
@@ -115,23 +116,26 @@ def _caution(config: CheckpointConfig) -> str:
     return "" if text is None else f"> **{plain(text[0].upper() + text[1:])}**"
 
 
-def _use(source: str, spec: DetectorSpec) -> str:
+def _use(source: str, config: CheckpointConfig) -> str:
     quoted, typed = json.dumps(source, ensure_ascii=False), shlex.quote(source)
+    whole = config.parts == PARTS
+    loaded = "" if whole else f", parts={config.parts!r}"
+    options = "" if whole else f" --parts {' '.join(config.parts)}"
     # Only torchvision rounds anchors.
-    anchors = " --anchors downstream" if spec.anchors.generator == "rounded" else ""
+    anchors = " --anchors downstream" if config.spec.anchors.generator == "rounded" else ""
     return f"""## Use
 
 ```python
 import adept_hub
 
-model = adept_hub.load_pretrained({quoted}, num_classes=21)  # torchvision, ready to fine-tune
+model = adept_hub.load_pretrained({quoted}{loaded}, num_classes=21)  # torchvision, ready to fine-tune
 print(model.load_report)
 ```
 
 ```bash
-adept export {typed} --to detectron2 --out out_d2{anchors}       # weights and config.yaml
-adept export {typed} --to mmdet --out out_mmdet{anchors}         # weights and config.py
-adept export {typed} --to torchvision --out out_tv      # weights and build_model.py
+adept export {typed} --to detectron2 --out out_d2{options}{anchors}       # weights and config.yaml
+adept export {typed} --to mmdet --out out_mmdet{options}{anchors}         # weights and config.py
+adept export {typed} --to torchvision --out out_tv{options}      # weights and build_model.py
 ```"""
 
 
@@ -173,8 +177,8 @@ def _training(config: CheckpointConfig) -> str:
     rows: list[Row] = [
         ("method", p.method),
         *_starts(p),
-        ("data", f"{p.data}, {p.images:,} images, {'labeled' if p.labeled else 'no labels'}"),
-        ("epochs", f"{p.epochs:g}"),
+        ("data", _data(config)),
+        *([("epochs", f"{p.epochs:g}")] if p.images else []),
         *([] if p.random_share is None else [("share of random initial values", f"{p.random_share:.2g}")]),
         ("hardware", p.trained_on or "not recorded"),
         ("proposals", proposals or "none"),
@@ -189,6 +193,13 @@ def _training(config: CheckpointConfig) -> str:
         text += "\n\n<details><summary>The complete recipe</summary>\n\n" + table(("field", "value"), recipe)
         text += "\n\n</details>"
     return text
+
+
+def _data(config: CheckpointConfig) -> str:
+    p = config.provenance
+    labels = {"used": "labeled", "not used": "no labels", "unknown": "labels unknown"}[p.labels]
+    words = (p.data, f"{p.images:,} images" if p.images else "", "no labels" if labels_in_start(config) else labels)
+    return ", ".join(word for word in words if word)
 
 
 def _starts(provenance: Provenance) -> list[Row]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from huggingface_hub import EvalResult, ModelCardData
 from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]  # documented, not re-exported
 
+from adept_hub.cards.training_kind import kind_of
 from adept_hub.spec import CheckpointConfig, Metric
 
 TASK = "object-detection"
@@ -15,8 +16,8 @@ TASK = "object-detection"
 
 def front_matter(config: CheckpointConfig) -> str:
     """Return the YAML block at the top of a card, without the paper's metrics, which belong to other weights."""
-    kind = "fine-tuned" if config.provenance.labeled else "self-supervised"
-    tags = [TASK, kind, "adept", config.provenance.method, f"resnet-{config.spec.depth}"]
+    kind = kind_of(config)
+    tags = [TASK, *([] if kind is None else [kind]), "adept", config.provenance.method, f"resnet-{config.spec.depth}"]
     data = ModelCardData(
         library_name="adept-hub",
         license=config.license.lower() or None,

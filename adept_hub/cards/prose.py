@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from adept_hub.cards.escape import plain
-from adept_hub.spec import METHODS, CheckpointConfig
+from adept_hub.cards.training_kind import is_fine_tuned, labels_in_start
+from adept_hub.spec import METHODS, CheckpointConfig, Provenance
 
 _METHODS = {
     "adept_joint": "ADePT joint: object contrast trains backbone, FPN and RoI head; the RPN is trained jointly",
@@ -21,16 +22,34 @@ def introduction(config: CheckpointConfig) -> str:
     if is_fine_tuned(config):
         return _of_fine_tuned(config)
     p = config.provenance
-    network = {"target": "target (momentum)", "online": "online", "none": "only"}[p.exported_network]
-    how = "trained with labels" if p.labeled else "trained without labels"
-    absent = "are not included" if p.labeled else "are not trained yet"
+    network = {"target": "target (momentum)", "online": "online", "none": ""}[p.exported_network]
+    network = network and f"; the file contains the {network} network"
+    absent = "are not trained yet" if p.labeled is False or labels_in_start(config) else "are not included"
+    method = _METHODS.get(p.method) or f"Weights of another project ({plain(p.method)})"
     return (
-        f"Pre-trained parts of a two-stage detector ({', '.join(config.parts)}), {how}.\n"
-        f"{_METHODS.get(p.method, p.method)}. "
-        f"Trained on {plain(p.data)} ({p.images:,} images) for {p.epochs:g} epochs; "
-        f"the file contains the {network} network. "
+        f"Pre-trained parts of a two-stage detector ({', '.join(config.parts)}){_labels(config)}.\n"
+        f"{method}. {_trained_on(p)}{network}. "
         f"It is a starting point for fine-tuning, not a complete detector: class and box predictors {absent}."
     )
+
+
+def _labels(config: CheckpointConfig) -> str:
+    p = config.provenance
+    if labels_in_start(config):
+        oldest = plain(p.starts[0].name)
+        return f", trained without labels, from a start that was trained with them (oldest start: {oldest})"
+    return {
+        "used": ", trained with labels",
+        "not used": ", trained without labels",
+        "unknown": "; whether labels were used is unknown",
+    }[p.labels]
+
+
+def _trained_on(p: Provenance) -> str:
+    """Return the data of a training and, if they are known, the number of images and of passes over them."""
+    if p.images == 0:
+        return "Its training data are not known" if p.data in ("", "unknown") else f"Trained on {plain(p.data)}"
+    return f"Trained on {plain(p.data)} ({p.images:,} images) for {p.epochs:g} epochs"
 
 
 def limitations(config: CheckpointConfig) -> str:
@@ -40,11 +59,6 @@ def limitations(config: CheckpointConfig) -> str:
         images = config.provenance.images
         limits = _LIMITS_OF_FINE_TUNED.format(images=f"{images:,} labeled image{'s' * (images != 1)}")
     return limits + "".join(f"\n- {plain(note)}" for note in config.provenance.notes)
-
-
-def is_fine_tuned(config: CheckpointConfig) -> bool:
-    """Check for the parts of a detector that ``adept finetune`` trained, whose recipe is that of a detector."""
-    return config.provenance.labeled and config.provenance.recipe.get("detector") in _DETECTORS
 
 
 def _of_fine_tuned(config: CheckpointConfig) -> str:

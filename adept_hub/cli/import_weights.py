@@ -81,5 +81,6 @@ def run(args: argparse.Namespace) -> int:
             print(f"Note: {definition.detector.frozen_note}")
         print(f"Architecture: {', '.join(spec.differences())}")
         print(f"Data: {config.provenance.data}; license: {license_name} (as published; if not: --data, --license)")
+    print(f"Labels in training: {config.provenance.labels}")
     print(f"{args.out}\n\nNext: adept_hub.load_pretrained({str(args.out)!r}, parts={config.parts!r}, num_classes=...)")
     return 0

@@ -6,6 +6,7 @@ import argparse
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from adept_hub.cards.architecture import describe_parts
 from adept_hub.cli.output import print_json, print_table
 from adept_hub.cli.pull import add_source
 from adept_hub.io.schema import to_dict
@@ -81,7 +82,7 @@ def _checkpoint(fetched: Fetched, details: dict[str, Any]) -> Rows:
         ("weights", f"{config.size:,} bytes, {config.stored_dtype}, in {fetched.folder}"),
         ("sha256", config.sha256),
         ("trained on", f"{provenance.data}{counts}"),
-        ("labels", "used" if provenance.labeled else "not used"),
+        ("labels", provenance.labels),
         *(("started from", f"{start.name} ({start.license})") for start in reversed(provenance.starts)),
         ("license", config.license or "unstated"),
     ]
@@ -98,15 +99,10 @@ def _entry(source: str, fetched: Fetched, details: dict[str, Any]) -> dict[str, 
 
 
 def _architecture(spec: DetectorSpec, pixels: Preprocessing, parts: tuple[str, ...] = PARTS) -> Rows:
-    anchors = f"{_numbers(spec.anchors.sizes)} px, h/w {_numbers(spec.anchors.ratios)}"
-    rows = {
-        "backbone": ("backbone", f"ResNet-{spec.depth}, batch norms, stride in the 3x3"),
-        "fpn": ("FPN", f"P2-P5, {spec.fpn_channels} channels, batch norms"),
-        "rpn": ("RPN", f"one 3x3 convolution, anchors {anchors}"),
-        "head": ("RoI head", f"4 convolutions of {spec.head_conv_channels}, one fc of {spec.head_fc_channels}"),
-    }
+    words, names = describe_parts(spec), {"fpn": "FPN", "rpn": "RPN", "head": "RoI head"}
+    words["rpn"] += f", anchors {_numbers(spec.anchors.sizes)} px, h/w {_numbers(spec.anchors.ratios)}"
     return [
-        *(rows[part] for part in parts),
+        *((names.get(part, part), words[part]) for part in parts),
         *([("differs in", ", ".join(other))] if (other := spec.differences()) else []),
         ("pixels", f"RGB in [0, 1], mean {_numbers(pixels.mean)}, std {_numbers(pixels.std)}"),
     ]

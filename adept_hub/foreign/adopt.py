@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 #: A file as torchvision's download names it, with the first digits of its SHA-256.
 _TORCHVISION = re.compile(r"resnet(?:18|34|50|101)(?:-([0-9a-f]{8}))?\.pth")
 #: Changes with the conversion, so that results of an earlier version are not used.
-_VERSION = 1
+_VERSION = 2
 _LONGEST_NAME = 200
 
 

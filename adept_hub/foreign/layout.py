@@ -49,7 +49,7 @@ class ForeignLayout:
         levels: the level assignment of the RoI head.
         preprocessing: the preprocessing of the images.
         note: a limitation, for the card.
-        labeled: whether labels were used in training.
+        labeled: whether labels were used in training; None: files of both kinds have these names.
         data: the training data of the published files, in words.
         license: the license of the published files.
         detector: the kind of detector, if the files are whole ones.
@@ -64,7 +64,7 @@ class ForeignLayout:
     levels: LevelSpec = field(default_factory=LevelSpec)
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     note: str = ""
-    labeled: bool = False
+    labeled: bool | None = False
     data: str = "unknown"
     license: str = "unknown"
     detector: DetectorKind | None = None

@@ -109,7 +109,7 @@ _PLAIN = KeyTable("ResNet", _resnet(""), (r"fc\..*",))
 
 
 def _plain(
-    about: str, preprocessing: Preprocessing | None = None, note: str = "", labeled: bool = False
+    about: str, preprocessing: Preprocessing | None = None, note: str = "", labeled: bool | None = False
 ) -> ForeignLayout:
     pixels = preprocessing or Preprocessing()
     return ForeignLayout(about, _PLAIN, "conv1.weight", preprocessing=pixels, note=note, labeled=labeled)
@@ -126,16 +126,18 @@ FOREIGN_LAYOUTS: Mapping[str, ForeignLayout] = {
     "simclr": _plain("SimCLR, Google's weights as tonylins/simclr-converter writes them: pixels in [0, 1]", _RAW),
     "densecl": _plain("DenseCL, as its tools/extract_backbone_weights.py writes it"),
     "detco": _plain("DetCo, before the conversion to Detectron2"),
-    "resnet": _plain("any ResNet with torchvision's names, trained with ImageNet's mean and std"),
+    "resnet": _plain("any ResNet with torchvision's names, trained with ImageNet's mean and std", labeled=None),
     "vissl": ForeignLayout(
         "VISSL's ResNets (SimCLR, SwAV, MoCo, ...): the trunk",
         KeyTable("vissl", _resnet("_feature_blocks.")),
         marker="_feature_blocks.conv1.weight",
+        labeled=None,  # its model zoo has supervised ones, too
     ),
     "simclr-v2": ForeignLayout(
         "SimCLR and SimCLRv2, Google's weights as Separius/SimCLRv2-Pytorch writes them: pixels in [0, 1]",
         KeyTable("simclr-v2", _SIMCLR_V2, (r"fc\..*",)),
         marker="net.0.0.weight",
+        labeled=None,  # Google's files are pre-trained, fine-tuned and supervised ones
         preprocessing=_RAW,
     ),
     "byol-pytorch": ForeignLayout(
@@ -152,6 +154,7 @@ FOREIGN_LAYOUTS: Mapping[str, ForeignLayout] = {
         "a ResNet with Detectron2's names, as the converters of MoCo, DenseCL and DetCo write it",
         KeyTable("detectron2-backbone", _DETECTRON2, (r"(stem\.)?fc\..*",)),
         marker="stem.conv1.weight",
+        labeled=None,  # Detectron2's own ImageNet weights have these names
     ),
     "moco": ForeignLayout(
         "MoCo v1 and v2, and projects based on them (the query encoder)",
@@ -183,6 +186,7 @@ FOREIGN_LAYOUTS: Mapping[str, ForeignLayout] = {
         ),
         marker="backbone.conv1.weight",
         network="online",
+        labeled=None,  # MMPretrain's classifiers have these names
     ),
     "soco": ForeignLayout(
         "SoCo with FPN, its online network, which its own converters use",
@@ -206,6 +210,7 @@ FOREIGN_LAYOUTS: Mapping[str, ForeignLayout] = {
         marker="backbone.backbone.conv1.weight",
         network="online",
         parts=PARTS,
+        labeled=None,  # of the frozen backbone
         anchors=_MMDET_ANCHORS,
         levels=_MMDET_LEVELS,
         note=_NO_NORMS,
@@ -216,6 +221,7 @@ FOREIGN_LAYOUTS: Mapping[str, ForeignLayout] = {
         marker="rpn_head.rpn_conv.weight",
         network="online",
         parts=PARTS,
+        labeled=None,
         anchors=_MMDET_ANCHORS,
         levels=_MMDET_LEVELS,
         note=_NO_NORMS,

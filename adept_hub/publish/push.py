@@ -41,7 +41,7 @@ PathLike = str | os.PathLike[str]
 _IMPORT = (
     "Train with an epsilon of 1e-5, or for torchvision's COCO weights import their file: adept import FILE --out DIR"
 )
-UNKNOWN = Provenance(method="scratch", data="", images=0, epochs=0.0, exported_network="none")
+UNKNOWN = Provenance(method="scratch", data="", images=0, epochs=0.0, exported_network="none", labeled=None)
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ def save_pretrained(
         parts: the parts to save, as a string or an iterable; default: those of the checkpoint from which the model was
             loaded, else all four.
         provenance: the provenance of the weights; default: that of the checkpoint from which the model was loaded.
-            Either way that checkpoint is recorded as the start, since the model may have been trained further.
+            Either way that checkpoint is recorded as the start, since the model may have been trained further; for
+            the same reason the default is that the use of labels is unknown, unless that checkpoint used them.
         license: the license of the weights as a Hub identifier (``apache-2.0``); default: that checkpoint's.
         relicense: claim the right to grant a ``license`` that may be less restrictive than that checkpoint's.
         half: store weights as float16.
@@ -129,8 +130,11 @@ def save_pretrained(
     elif "head" in saved_parts:
         spec = replace(spec, pooling=pooling_of(model))
     if provenance is None:
-        # The metrics belong to the original weights.
-        provenance = replace(origin.provenance, metrics=()) if origin else UNKNOWN
+        # The metrics belong to the original weights, and so does the statement that no labels were used.
+        labeled = origin is not None and origin.provenance.labeled
+        provenance = replace(origin.provenance, metrics=(), labeled=labeled or None) if origin else UNKNOWN
+    elif origin is not None and origin.provenance.labeled is not False:
+        provenance = replace(provenance, labeled=provenance.labeled or origin.provenance.labeled)
     starts = origin.as_starts() if origin else provenance.starts
     granted, claimed = inherit(starts[-1] if starts else None, license or "unstated", relicense=relicense)
     return write_checkpoint(

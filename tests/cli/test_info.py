@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,15 @@ import torch
 from torchvision.models import resnet18
 
 import adept_hub
+from adept_hub.cli.info import _architecture
 from adept_hub.cli.main import main
 from adept_hub.errors import UnknownModelError
 from adept_hub.io.schema import to_dict
+from adept_hub.spec import Preprocessing
 from tests.cli.test_commands import mistake, run
 from tests.cli.test_reported_fields import table
 from tests.hub.loopback import Hub
+from tests.training.rivals import RIVAL, write_rival
 
 
 def info(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[dict[str, str], dict[str, Any], list[str]]:
@@ -55,6 +59,20 @@ def test_of_a_folder_and_of_a_run(capsys: pytest.CaptureFixture[str], make_check
         words = shlex.split(following[1])
         assert main([*words[1:-1], str(tmp_path / f"out{len(str(source))}")]) == 0
         capsys.readouterr()
+
+
+def test_of_a_detector_of_another_architecture(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Nothing that is told of our own architecture is told of it."""
+    rows, _, _ = info(capsys, write_rival(tmp_path / "rival").folder)
+    assert rows["backbone"] == "ResNet-18, torchvision's layout, stride in the 3x3, frozen batch norms"
+    assert rows["FPN"] == "P2-P5, 24 channels, no norms"
+    assert rows["RPN"] == (
+        "two 3x3 convolutions with ReLU, 3 anchors per location, anchors 16, 32, 64, 128, 256 px, h/w 0.5, 1, 2"
+    )
+    assert rows["RoI head"] == "two fc layers of 72"
+    assert rows["labels"] == "used"
+    detectron2 = dict(_architecture(replace(RIVAL, depth=50, stride_in_1x1=True), Preprocessing()))
+    assert detectron2["backbone"] == "ResNet-50, torchvision's layout, stride in the 1x1, frozen batch norms"
 
 
 def test_of_a_backbone_of_another_project(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

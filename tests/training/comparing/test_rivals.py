@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from adept_hub.checkpoint.folder import replace_provenance
 from adept_hub.cli.main import main
 from adept_hub.errors import OutputExistsError
 from adept_training.comparing.architectures import architectures_of, caution, differing
@@ -56,6 +57,14 @@ def test_scratch_of_another_architecture_is_not_taken_over(voc: Path, tmp_path: 
     other = make_plan({"scratch": "scratch", "coco": str(rival.folder)}, ["2img"], 1, variants)
     with pytest.raises(OutputExistsError, match=r"scratch in another architecture"):
         compare(other, data, tmp_path / "out", accelerator="cpu")
+
+
+def test_labels_that_may_have_been_used_are_named(tmp_path: Path) -> None:
+    mine = write_house(tmp_path / "mine")
+    config = replace_provenance(mine.folder, labeled=None)
+    found = architectures_of({"a": config, "b": config, "scratch": None}, config.spec)
+    assert [one.labels for one in found] == ["unknown", "unknown", "no"]
+    assert caution(found) == "Whether labels were used before is unknown: a, b."
 
 
 def test_one_architecture_needs_no_words(tmp_path: Path) -> None:

@@ -48,7 +48,15 @@ def test_a_small_recipe_starts_from_it_and_says_what_stays_random(state: dict[st
     config = read_config(tmp_path / "run" / "export")
     assert (config.preprocessing.mean, config.preprocessing.std, config.license) == (MEAN, STD, LICENSE)
     assert config.spec == tiny().model, "widths, levels and anchors are the recipe's"
-    assert config.provenance.labeled
+    assert config.provenance.labeled is True
+    card = " ".join((tmp_path / "run" / "export" / "README.md").read_text().split())
+    assert (
+        "Pre-trained parts of a two-stage detector (backbone, fpn, rpn, head), trained without labels, from a start "
+        "that was trained with them (oldest start: resnet18.mine)."
+    ) in card.replace("\\", "")
+    assert "- self-supervised" in card
+    assert "- fine-tuned" not in card
+    assert ", no labels |" in card
     first, second = config.provenance.starts
     assert first == Start("resnet18.mine", sha256_file(folder / "model.safetensors"), LICENSE)
     assert second.name == "timm_r18.a1_in1k"

@@ -221,6 +221,27 @@ def test_a_start_hands_on_every_fact_of_its_own(tmp_path: Path) -> None:
     assert config.as_starts() == (before, Start(NAME, config.sha256, LICENSE))
 
 
+@pytest.mark.parametrize(
+    ("labeled", "words"),
+    [
+        (True, ", trained without labels, from a start that was trained with them (oldest start: fasterrcnn.pth)."),
+        (None, "; whether labels were used is unknown."),
+        (False, ", trained without labels."),
+    ],
+)
+def test_the_card_says_if_labels_were_used_anywhere(
+    labeled: bool | None, words: str, source: ImageSource, tmp_path: Path
+) -> None:
+    house = write_house(tmp_path / "house")
+    coco = Start("fasterrcnn.pth", "cd" * 32, LICENSE)
+    replace_provenance(house.folder, labeled=labeled, method="torchvision", starts=(coco,))
+    export = start(source, tmp_path / "run", *QUICK, init=house.folder)
+    assert read_config(export).provenance.labeled is labeled
+    card = (export / "README.md").read_text()
+    assert f"two-stage detector (backbone, fpn, rpn, head){words}\n" in card.replace("\\", "")
+    assert ("\n- self-supervised\n" in card) is (labeled is not None)
+
+
 def test_without_a_start_there_is_none(source: ImageSource, tmp_path: Path) -> None:
     config = read_config(start(source, tmp_path / "run", *QUICK, "export.license=mit"))
     assert (config.license, config.provenance.starts, config.preprocessing) == ("mit", (), Preprocessing())

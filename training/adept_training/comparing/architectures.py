@@ -14,6 +14,7 @@ from adept_hub.models.contract import expected_tensors
 from adept_hub.models.determined import completed
 from adept_hub.spec import CheckpointConfig, DetectorSpec
 
+_LABELS = {"used": "yes", "not used": "no", "unknown": "unknown"}
 #: Names of tensors that are not parameters.
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 _SAMPLING = {"aligned": "aligned", "unaligned": "not aligned"}
@@ -51,7 +52,7 @@ def architectures_of(sources: Mapping[str, CheckpointConfig | None], scratch: De
     Parts that a source lacks have the architecture of ``scratch``, too.
     """
     return tuple(
-        describe(name, completed(config.spec, config.parts, scratch), "yes" if config.provenance.labeled else "no")
+        describe(name, completed(config.spec, config.parts, scratch), _LABELS[config.provenance.labels])
         if config
         else describe(name, scratch, "no")
         for name, config in sources.items()
@@ -76,6 +77,8 @@ def caution(found: Sequence[Architecture]) -> str:
         )
     if labeled := [one.source for one in found if one.labels == "yes"]:
         lines.append(f"Labels were used before: {', '.join(labeled)}.")
+    if unknown := [one.source for one in found if one.labels == "unknown"]:
+        lines.append(f"Whether labels were used before is unknown: {', '.join(unknown)}.")
     return " ".join(lines)
 
 

@@ -41,7 +41,7 @@ class PretrainStart:
     starts: tuple[Start, ...] = ()
     license: str = "unstated"
     relicensed: bool = False
-    labeled: bool = False
+    labeled: bool | None = False
     #: Share of random values in what the target network starts from; None: a start that does not record it.
     random_share: float | None = 1.0
     #: The same share of the start itself, which its frozen modules keep.
