@@ -25,31 +25,53 @@ def relative(a: torch.Tensor, b: torch.Tensor) -> float:
     return float((a - b).abs().max() / b.abs().max())
 
 
-def assert_agree(probe, reference, *, boxes: bool = True, stages: int = 1, tolerance: float = 1e-4) -> None:
-    """FPN maps, RPN logits and deltas, first proposals and head features are those of the reference."""
+def assert_agree(
+    probe,
+    reference,
+    *,
+    boxes: bool = True,
+    stages: int = 1,
+    tolerance: float = 1e-4,
+    bgr: bool = False,
+    proposals_each: int = 100,
+) -> None:
+    """C2-C5, FPN maps, RPN logits and deltas, first proposals and head features are those of the reference.
+
+    ``bgr``: of the reference alone. ``proposals_each``: as many as it keeps.
+    """
+    theirs = IMAGES.flip(1) if bgr else IMAGES
     with torch.no_grad():
-        expected, found = reference.pyramid(IMAGES), probe.pyramid(IMAGES)
+        expected, found = reference.stages(theirs), probe.stages(IMAGES)
+        assert len(found) == len(expected) == 4
+        for level, (a, b) in enumerate(zip(found, expected, strict=True)):
+            assert relative(a, b) < tolerance, f"C{level + 2}"
+        expected, found = reference.pyramid(theirs), probe.pyramid(IMAGES)
         assert len(found) == len(expected) == 5
         for level, (a, b) in enumerate(zip(found, expected, strict=True)):
             assert relative(a, b) < tolerance, f"P{level + 2}"
         for kind, a_L, b_L in zip(("logits", "deltas"), probe.rpn(found), reference.rpn(expected), strict=True):
             for level, (a, b) in enumerate(zip(a_L, b_L, strict=True)):
                 assert relative(a, b) < tolerance, f"RPN {kind} on P{level + 2}"
-        proposals = reference.proposals(IMAGES)
+        proposals = reference.proposals(theirs)
         if boxes:
             for a, b in zip(probe.proposals(IMAGES), proposals, strict=True):
-                assert len(b) == 100
-                assert (a - b).abs().max() < 1e-2
+                assert len(b) == proposals_each
+                assert (a[: len(b)] - b).abs().max() < 1e-2
         heads = probe.heads(IMAGES, proposals)
         assert len(heads) == stages
         for head in heads:
-            assert relative(head, reference.heads(IMAGES, proposals)[0]) < tolerance
+            assert relative(head, reference.heads(theirs, proposals)[0]) < tolerance
 
 
 def exported(framework, folder, target, spec=SMALL):
     """An export as the framework itself builds and loads it; only predictors may be missing, nothing unexpected."""
-    write_export(random_tensors(spec), config_of(spec), FRAMEWORKS[framework], folder / "out", target)
-    probe = PROBES[framework](folder / "out")
+    return written(framework, folder / "out", random_tensors(spec), config_of(spec), target)
+
+
+def written(framework, out, tensors, config, target):
+    """The same of any tensors with their config."""
+    write_export(tensors, config, FRAMEWORKS[framework], out, target)
+    probe = PROBES[framework](out)
     if framework in PREDICTORS:
         assert not probe.unexpected
         assert [k for k in probe.missing if not re.match(PREDICTORS[framework], k)] == []

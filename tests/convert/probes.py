@@ -24,6 +24,9 @@ class TorchvisionProbe:
     def __init__(self, model) -> None:
         self.model = model.eval()
 
+    def stages(self, images_NCHW: Tensor) -> list[Tensor]:
+        return list(self.model.backbone.body(images_NCHW).values())
+
     def pyramid(self, images_NCHW: Tensor) -> list[Tensor]:
         return list(self.model.backbone(images_NCHW).values())
 
@@ -63,28 +66,14 @@ def torchvision_probe(folder: Path) -> TorchvisionProbe:
     return TorchvisionProbe(runpy.run_path(str(folder / "build_model.py"))["build_model"]())
 
 
-class Detectron2Probe:
-    """A stock Detectron2 model built from the export's config and loaded by Detectron2's own checkpointer."""
+class Detectron2Model:
+    """A Detectron2 model."""
 
-    def __init__(self, folder: Path) -> None:
-        from detectron2.checkpoint import DetectionCheckpointer
-        from detectron2.config import get_cfg
-        from detectron2.modeling import build_model
+    def __init__(self, model) -> None:
+        self.model = model.eval()
 
-        found = []
-
-        class Recorder(DetectionCheckpointer):
-            def _log_incompatible_keys(self, incompatible) -> None:
-                found.append(incompatible)
-
-        self.cfg = get_cfg()
-        self.cfg.merge_from_file(str(folder / "config.yaml"))
-        self.cfg.MODEL.DEVICE = "cpu"
-        self.model = build_model(self.cfg).eval()
-        Recorder(self.model).load(self.cfg.MODEL.WEIGHTS)
-        (incompatible,) = found
-        self.missing, self.unexpected = list(incompatible.missing_keys), list(incompatible.unexpected_keys)
-        assert not incompatible.incorrect_shapes
+    def stages(self, images_NCHW: Tensor) -> list[Tensor]:
+        return list(self.model.backbone.bottom_up(images_NCHW).values())
 
     def pyramid(self, images_NCHW: Tensor) -> list[Tensor]:
         return list(self.model.backbone(images_NCHW).values())
@@ -112,25 +101,43 @@ class Detectron2Probe:
         stages = head if isinstance(head, torch.nn.ModuleList) else [head]
         return [stage(pooled) for stage in stages]
 
+
+class Detectron2Probe(Detectron2Model):
+    """A stock Detectron2 model built from the export's config and loaded by Detectron2's own checkpointer."""
+
+    def __init__(self, folder: Path) -> None:
+        from detectron2.checkpoint import DetectionCheckpointer
+        from detectron2.config import get_cfg
+        from detectron2.modeling import build_model
+
+        found = []
+
+        class Recorder(DetectionCheckpointer):
+            def _log_incompatible_keys(self, incompatible) -> None:
+                found.append(incompatible)
+
+        self.cfg = get_cfg()
+        self.cfg.merge_from_file(str(folder / "config.yaml"))
+        self.cfg.MODEL.DEVICE = "cpu"
+        super().__init__(build_model(self.cfg))
+        Recorder(self.model).load(self.cfg.MODEL.WEIGHTS)
+        (incompatible,) = found
+        self.missing, self.unexpected = list(incompatible.missing_keys), list(incompatible.unexpected_keys)
+        assert not incompatible.incorrect_shapes
+
     def normalized(self, image_rgb: Tensor) -> Tensor:
         assert self.cfg.INPUT.FORMAT == "RGB"  # what DatasetMapper then hands over
         return self.model.preprocess_image([{"image": image_rgb}]).tensor[0, :, : image_rgb.shape[1]]
 
 
-class MmdetProbe:
-    """A stock MMDetection model built from the export's config and loaded by MMEngine's own loader."""
+class MmdetModel:
+    """An MMDetection model."""
 
-    def __init__(self, folder: Path) -> None:
-        register_mmdet()
-        from mmdet.registry import MODELS
-        from mmengine.config import Config
-        from mmengine.runner import load_checkpoint
+    def __init__(self, model) -> None:
+        self.model = model.eval()
 
-        self.cfg = Config.fromfile(str(folder / "config.py"))
-        self.model = MODELS.build(self.cfg.model).eval()
-        state = load_checkpoint(self.model, self.cfg.load_from, map_location="cpu", strict=False)["state_dict"]
-        result = self.model.load_state_dict(state, strict=False)
-        self.missing, self.unexpected = list(result.missing_keys), list(result.unexpected_keys)
+    def stages(self, images_NCHW: Tensor) -> list[Tensor]:
+        return list(self.model.backbone(images_NCHW))
 
     def pyramid(self, images_NCHW: Tensor) -> list[Tensor]:
         return list(self.model.extract_feat(images_NCHW))
@@ -142,7 +149,7 @@ class MmdetProbe:
         size = tuple(images_NCHW.shape[-2:])
         metas = [{"img_shape": size, "scale_factor": (1.0, 1.0)}] * len(images_NCHW)
         feats = self.model.extract_feat(images_NCHW)
-        cfg = self.cfg.model.test_cfg.rpn
+        cfg = self.model.test_cfg.rpn
         found = self.model.rpn_head.predict_by_feat(
             *self.model.rpn_head(feats), batch_img_metas=metas, cfg=cfg, rescale=False, with_nms=True
         )
@@ -165,6 +172,22 @@ class MmdetProbe:
             stage(pooled)
             handle.remove()
         return found
+
+
+class MmdetProbe(MmdetModel):
+    """A stock MMDetection model built from the export's config and loaded by MMEngine's own loader."""
+
+    def __init__(self, folder: Path) -> None:
+        register_mmdet()
+        from mmdet.registry import MODELS
+        from mmengine.config import Config
+        from mmengine.runner import load_checkpoint
+
+        self.cfg = Config.fromfile(str(folder / "config.py"))
+        super().__init__(MODELS.build(self.cfg.model))
+        state = load_checkpoint(self.model, self.cfg.load_from, map_location="cpu", strict=False)["state_dict"]
+        result = self.model.load_state_dict(state, strict=False)
+        self.missing, self.unexpected = list(result.missing_keys), list(result.unexpected_keys)
 
     def normalized(self, image_rgb: Tensor) -> Tensor:
         # MMDetection's loader reads BGR, whatever the model wants.

@@ -16,10 +16,13 @@ from torchvision.models.detection.backbone_utils import _resnet_fpn_extractor
 from torchvision.ops import FrozenBatchNorm2d
 
 import adept_hub
-from adept_hub.checkpoint.folder import read_config
+from adept_hub.checkpoint.folder import read_config, read_tensors
+from adept_hub.convert.options import Target
 from adept_hub.errors import UnsupportedModelError
 from adept_hub.foreign.detectors import published_layout
 from adept_hub.foreign.import_weights import import_layout, recognize_layout
+from tests.convert.agreement import assert_agree, written
+from tests.convert.probes import TorchvisionProbe
 from tests.foreign.test_import_weights import command
 from tests.frameworks_support import (
     one_thread,  # noqa: F401  # an autouse fixture
@@ -138,6 +141,15 @@ def test_torchvision_s_whole_detections_are_the_same(name, request):
     assert (ours["boxes"] - theirs["boxes"]).abs().max() < 1e-2
     assert (ours["scores"] - theirs["scores"]).abs().max() < 1e-4
     assert (ours["masks"] - theirs["masks"]).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("name", ["v1", "v2"])
+def test_an_export_of_the_import_is_the_original(name, request, tmp_path):
+    """import -> export -> framework: the export's own program builds the model and loads the weights strictly."""
+    one = request.getfixturevalue(name)
+    config = read_config(one.folder)
+    probe = written("torchvision", tmp_path / "out", read_tensors(one.folder, config), config, Target())
+    assert_agree(probe, TorchvisionProbe(one.model), proposals_each=LIMITS["rpn_post_nms_top_n_test"])
 
 
 def test_the_spec_is_torchvision_s(v1, v2):

@@ -60,9 +60,14 @@ def test_a_new_model_is_saved_and_not_published(hub: Hub, tmp_path: Path) -> Non
     assert (saved.spec.depth, saved.spec.fpn_channels, saved.spec.head_fc_channels) == (18, 128, 512)
     assert saved.preprocessing == Preprocessing(mean=(0.1, 0.2, 0.3))
     assert adept_hub.load_pretrained(tmp_path / "new").load_report.loaded == 200
-    with pytest.raises(PublishError, match="no license"):
+    with pytest.raises(PublishError, match="does not specify the method and the training data"):
         adept_hub.push_to_hub(tmp_path / "new", "org/new")
     provenance = Provenance("soco", "photographs", 10, 1.0, "target")
+    adept_hub.save_pretrained(
+        model, tmp_path / "new", name="soco_r18_fpn128.new", provenance=provenance, overwrite=True
+    )
+    with pytest.raises(PublishError, match="no license"):
+        adept_hub.push_to_hub(tmp_path / "new", "org/new")
     adept_hub.save_pretrained(
         model, tmp_path / "new", name="soco_r18_fpn128.new", provenance=provenance, license="mit", overwrite=True
     )
