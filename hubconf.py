@@ -1,7 +1,7 @@
 """torch.hub entry points: ``torch.hub.load("org/adept", "adept_joint", num_classes=21)``.
 
-They call `adept_hub.create_model` and load weights unless ``pretrained=False`` is passed. ``pip install adept-hub``
-provides the same without GitHub's rate limits.
+They call `adept_hub.create_model` and load weights unless ``pretrained=False`` is passed. The package, installed from a
+checkout, provides the same without GitHub's rate limits.
 """
 
 from inspect import cleandoc as _cleandoc
@@ -14,7 +14,7 @@ from adept_hub.load import create_model as _create_model
 from adept_hub.load import load_pretrained as _load_pretrained
 from adept_hub.loading.options import LoadOptions as _LoadOptions
 
-dependencies = ["torch", "torchvision", "huggingface_hub", "safetensors"]
+dependencies = ["filelock", "torch", "torchvision", "huggingface_hub", "safetensors"]
 
 
 @_checked
@@ -37,5 +37,15 @@ def adept_separate(*, tag: str = "", pretrained: bool = True, **options: _Unpack
     return _create_model(tag or "adept_separate", pretrained, **options)
 
 
-for _entry in (adept_joint, adept_separate):  # torch.hub.help prints only the docstring
+@_checked
+def detection(*, tag: str = "", pretrained: bool = True, **options: _Unpack[_LoadOptions]) -> _GeneralizedRCNN:
+    """Build a detector pre-trained by its own losses on clustered boxes; ``tag`` is a full name instead of the default.
+
+    ``pretrained=False`` builds the same detector without weights. All other options are those of
+    ``adept_hub.load_pretrained``:
+    """
+    return _create_model(tag or "detection", pretrained, **options)
+
+
+for _entry in (adept_joint, adept_separate, detection):  # torch.hub.help prints only the docstring
     _entry.__doc__ = f"{_cleandoc(_entry.__doc__ or '')}\n\n{_cleandoc(_load_pretrained.__doc__ or '')}"

@@ -257,7 +257,7 @@ class MissingExtraError(AdeptError):
 
     def __init__(self, what: str, extra: str, package: str) -> None:
         super().__init__(
-            f"{what} needs the package {package!r}, which is not installed.\npip install 'adept-hub[{extra}]'"
+            f"{what} needs the package {package!r}, which is not installed. In the checkout:\npip install '.[{extra}]'"
         )
 
 

@@ -59,6 +59,26 @@ def test_a_local_checkout(environment: dict[str, str], tmp_path: Path) -> None:
     assert out.splitlines() == ["200 3", "UnknownModelError"]
 
 
+def test_the_entries_of_the_bundled_weights_load_those(tmp_path: Path) -> None:
+    out = python(
+        f"""
+        import torch
+        for name in ("adept_joint", "detection"):
+            model = torch.hub.load({str(ROOT)!r}, name, source="local", num_classes=3)
+            print(name, model.checkpoint_config.name, model.load_report.loaded > 100)
+        model = torch.hub.load({str(ROOT)!r}, "detection", source="local", pretrained=False)
+        print(model.load_report.loaded if hasattr(model, "load_report") else "no weights")
+        """,
+        dict(os.environ),
+        tmp_path,
+    )
+    assert out.splitlines() == [
+        "adept_joint adept_joint_r18_fpn128.photos9k True",
+        "detection detection_r18_fpn128.caltech101 True",
+        "no weights",
+    ]
+
+
 class _Forge(BaseHTTPRequestHandler):
     """An archive of the repository in one folder, ``owner-name-commit/``, as the forge names it."""
 
@@ -115,4 +135,6 @@ def test_an_archive_from_the_forge(environment: dict[str, str], tmp_path: Path) 
     loaded, names, helpful = out.splitlines()[-3:]  # torch.hub may write a line of its own before
     home = tmp_path / "torch" / "hub" / "org_adept_v1"
     assert loaded == f"200 {home / 'adept_hub' / '__init__.py'}", "the installed package was taken for the archive's"
-    assert (names, helpful) == ("['adept_joint', 'adept_separate']", "[]"), "an option that help does not tell"
+    assert (names, helpful) == ("['adept_joint', 'adept_separate', 'detection']", "[]"), (
+        "an option that help does not tell"
+    )

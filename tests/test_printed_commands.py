@@ -134,7 +134,7 @@ def test_commands_of_documents(page: Path) -> None:
 def test_extras_modules_targets_and_names(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = [extra for names in re.findall(r"adept-hub\[([a-z,]+)\]", text) for extra in names.split(",")]
+    extras = [extra for names in re.findall(r"(?:adept-hub|'\.)\[([a-z,]+)\]", text) for extra in names.split(",")]
     assert set(extras) <= set(project["optional-dependencies"])
     modules = re.findall(r"python -m ((?:adept_\w+|benchmarks|tests)(?:\.\w+)*)", text)
     assert not [name for name in modules if importlib.util.find_spec(name) is None]

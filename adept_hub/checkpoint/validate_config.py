@@ -41,7 +41,11 @@ def check_format(data: object, where: str) -> None:
     if isinstance(version, int) and version != FORMAT_VERSION:
         raise CheckpointError(
             f"{where} has format {version}, but this version of adept-hub reads format {FORMAT_VERSION}.\n"
-            + ("pip install --upgrade adept-hub" if version > FORMAT_VERSION else "Write it again with this version.")
+            + (
+                "In the checkout: git pull && pip install ."
+                if version > FORMAT_VERSION
+                else "Write it again with this version."
+            )
         )
 
 

@@ -77,7 +77,8 @@ class KeyTable:
         if not targets:
             raise UnknownKeyError(
                 f"The canonical tensor {key!r} has no counterpart in a {self.framework} detector.\n"
-                "The checkpoint contains a part that this version does not support: pip install --upgrade adept-hub"
+                "The checkpoint contains a part that this version does not support. In the checkout:\n"
+                "git pull && pip install ."
             )
         return targets
 

@@ -73,7 +73,7 @@ def test_bad_usage_is_status_2(monkeypatch, words: list[str]) -> None:
 def test_a_missing_extra_says_what_to_install(monkeypatch, capsys) -> None:
     _install(monkeypatch, ModuleNotFoundError("No module named 'pyarrow'", name="pyarrow"), extra="train")
     assert cli.main(["work"]) == 1
-    assert "pip install 'adept-hub[train]'" in capsys.readouterr().err
+    assert "In the checkout:\npip install '.[train]'\n" in capsys.readouterr().err
 
 
 def test_a_module_of_ours_that_is_missing_is_a_bug() -> None:

@@ -95,7 +95,9 @@ def test_a_folder_without_a_digest_is_refused(folder: Path) -> None:
     refused(folder, "has no SHA-256 of predictors.safetensors")
 
 
-@pytest.mark.parametrize(("version", "remedy"), [(1, "Write it again"), (3, "pip install --upgrade adept-hub")])
+@pytest.mark.parametrize(
+    ("version", "remedy"), [(1, "Write it again"), (3, "In the checkout: git pull && pip install")]
+)
 def test_another_format_is_refused_before_its_keys_are_read(folder: Path, version: int, remedy: str) -> None:
     say(folder, format_version=version, an_unknown_key=1)
     refused(folder, f"has format {version}, but this version of adept-hub reads format 2.\n{remedy}")

@@ -203,7 +203,7 @@ def test_what_cannot_be_deployed_is_refused(tune, tmp_path: Path, capsys, monkey
     assert "not empty" in capsys.readouterr().err
     monkeypatch.setattr("adept_training.deploying.onnx_graph.importlib.util.find_spec", lambda _: None)
     assert main(["deploy", str(folder), "--to", "onnx", "--out", str(tmp_path / "o")]) == 1
-    assert "adept-hub[onnx]" in capsys.readouterr().err
+    assert "pip install '.[onnx]'" in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
 
 

@@ -111,5 +111,5 @@ def test_the_revision_and_split_that_are_named_are_asked_for(monkeypatch, where,
 
 def test_without_the_package_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(MissingExtraError, match=r"adept-hub\[datasets\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[datasets\]'"):
         open_hugging_face("hf-datasets:a/b")

@@ -91,6 +91,6 @@ def test_a_missing_tracker_is_told_before_anything_is_done(tmp_path: Path, monke
     )
     from adept_training.cli.pretrain import run
 
-    with pytest.raises(MissingExtraError, match=r"adept-hub\[wandb\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[wandb\]'"):
         run(args)
     assert not (tmp_path / "r").exists()

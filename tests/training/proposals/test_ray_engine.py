@@ -89,5 +89,5 @@ def test_a_cluster_that_fails_is_an_error_with_a_way_on(monkeypatch: pytest.Monk
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(MissingExtraError, match=r"adept-hub\[ray\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[ray\]'"):
         list(run_tasks(lambda x: x, range(5), "ray", 1))

@@ -151,7 +151,7 @@ def test_trackio_reads_what_was_logged(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_tracker_that_is_not_installed_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trackers.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"--track mlflow needs .*\npip install 'adept-hub\[mlflow\]'"):
+    with pytest.raises(MissingExtraError, match=r"--track mlflow needs .*\npip install '\.\[mlflow\]'"):
         require_trackers(["mlflow"])
 
 
