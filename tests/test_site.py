@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+import textwrap
 import tomllib
 from pathlib import Path
 
@@ -130,10 +131,18 @@ def test_the_folder_of_a_redirected_output_is_made_first(page: Path) -> None:
 
 
 def blocks(page: Path) -> list[str]:
-    return re.findall(r"^```python[^\n]*\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M)
+    """Blocks of Python, those of list items too."""
+    fenced = re.findall(r"^( *)```python[^\n]*\n(.*?)^\1```", page.read_text(encoding="utf-8"), re.S | re.M)
+    return [textwrap.dedent(code) for _, code in fenced]
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(DOCS.glob("*.md"))], ids=_named)
+def test_a_block_of_a_list_item_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "a.md"
+    page.write_text("```python name\na = 1\n```\n\n- item:\n\n  ```python\n  if a:\n      b = 2\n  ```\n")
+    assert blocks(page) == ["a = 1\n", "if a:\n    b = 2\n"]
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *(p for p in PAGES if p.parent.name != "reference")], ids=_named)
 def test_python_in_pages_is_python(page: Path) -> None:
     for block in blocks(page):
         ast.parse(block)
@@ -143,6 +152,14 @@ def test_the_first_lines_run(capsys: pytest.CaptureFixture[str]) -> None:
     (block,) = blocks(DOCS / "index.md")
     exec(compile(block, "docs/index.md", "exec"), {})
     assert "license of the weights: cc-by-4.0" in capsys.readouterr().out, "the page states this license"
+
+
+@pytest.mark.parametrize("page", [*PAGES, *sorted(ROOT.glob("*.md"))], ids=_named)
+def test_the_tests_that_a_page_names_exist(page: Path) -> None:
+    """By their path, or by their name alone after a path of the same folder."""
+    named = re.findall(r"[\w/]*\btest_\w+\.py", page.read_text(encoding="utf-8"))
+    files = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    assert [name for name in named if not ((ROOT / name).is_file() if "/" in name else name in files)] == []
 
 
 @pytest.mark.parametrize("package", ["adept_hub", "training/adept_training"])
