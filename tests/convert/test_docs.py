@@ -20,7 +20,7 @@ def script(name: str) -> str:
 
 def run(name: str, folder: Path, *changes: tuple[str, str]) -> dict:
     text = script(name)
-    for old, new in (('"adept_joint"', repr(str(folder))), *changes):
+    for old, new in (('"detection"', repr(str(folder))), *changes):
         assert old in text, old
         text = text.replace(old, new)
     space: dict = {}
