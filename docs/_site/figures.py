@@ -207,7 +207,7 @@ def choose() -> None:
     questions = (
         (35, "May COCO or ImageNet weights be used,\nand are your images like theirs?", "yes", "those weights"),
         (24, "More than a few thousand\nlabeled images?", "yes", "any weights; gains are small"),
-        (13, "Fewer than about 200\nimages without labels?", "yes", "COCO, ImageNet or \"detection\" weights"),
+        (13, "Fewer than about 200\nimages without labels?", "yes", 'COCO, ImageNet or "detection" weights'),
     )
     for y, question, word, answer in questions:
         _wide(axes, 2, y, 38, question, "#dbe9f6")
@@ -216,7 +216,7 @@ def choose() -> None:
         axes.text(45, y + 4.3, word, fontsize=9, color=GRAY)
         _arrow(axes, (21, y - 0.4), (21, y - 3.6))
         axes.text(22, y - 2.9, "no", fontsize=9, color=GRAY)
-    last = "Pre-train on your own images or take \"detection\", and compare: adept compare"
+    last = 'Pre-train on your own images or take "detection", and compare: adept compare'
     _wide(axes, 2, 2, 92, last, "#d6ecdf")
     save(figure, "choose.svg")
 
