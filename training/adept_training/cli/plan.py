@@ -23,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments; does not import torch."""
     parser.description = DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("images", metavar="IMAGES", help="a folder, a text file of paths, or WebDataset shards")
+    parser.add_argument(
+        "images", metavar="IMAGES", help="a folder, a text file of paths, WebDataset shards or hf-datasets:NAME"
+    )
     parser.add_argument(
         "--minutes", type=float, metavar="M",
         help="until the weights are there, boxes included (default: what the method needs, at most a night)",

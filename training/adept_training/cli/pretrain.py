@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from adept_training.runtime.first_process import add_wait_argument
     from adept_training.runtime.recipe_files import recipe_folder, shipped
 
-    parser.add_argument("--images", required=True, help="a folder, a text file of paths, or WebDataset shards")
+    parser.add_argument(
+        "--images", required=True, help="a folder, a text file of paths, WebDataset shards or hf-datasets:NAME"
+    )
     parser.add_argument(
         "--method", choices=[m for m in METHODS if m != "scratch"], help="which losses (default: the recipe's)"
     )
