@@ -1,6 +1,7 @@
 """Starts that cannot work are refused in two lines, before an image is read and before a folder is made.
 
-For each of the three ways to use a start: ``adept pretrain --init``, ``adept finetune`` and ``load_pretrained``.
+For each way to use a start: ``adept pretrain --init``, ``adept finetune``, ``compare`` and ``fewshot``, and
+``load_pretrained``.
 """
 
 from __future__ import annotations
@@ -128,6 +129,9 @@ def test_a_wrong_start_is_refused_before_any_work(
     for words in (
         ["pretrain", "--images", absent, "--recipe", "own_photos_cpu", "--init", source, "--out", str(out)],
         ["finetune", source, "--data", f"voc:{absent}", "--out", str(out)],
+        ["compare", "scratch", source, "--data", f"voc:{absent}", "--out", str(out)],
+        ["compare", f"theirs={source}", "scratch", "--data", f"voc:{absent}", "--out", str(out)],
+        ["fewshot", source, "--data", f"voc:{absent}", "--shots", "1", "--seeds", "1", "--out", str(out)],
     ):
         assert main(words) == 1
         printed = capsys.readouterr().err.removeprefix("adept: ").splitlines()

@@ -25,15 +25,20 @@ from tests.house import TUNE, House, HouseData, write_house
 from tests.training.made import image, split
 
 
-def test_a_detector_has_what_was_frozen_as_it_came(house: House, house_data: HouseData, tmp_path: Path) -> None:
+@pytest.mark.parametrize("freeze", ["stem", "backbone"])
+def test_a_detector_has_what_was_frozen_as_it_came(
+    freeze: str, house: House, house_data: HouseData, tmp_path: Path
+) -> None:
     words = [word for setting in (*TUNE, "optimizer.lr=0.5") for word in ("--set", setting)]
     run = ["finetune", house.source, "--data", *house_data.words(), "--out", str(tmp_path / "run"), "--device", "cpu"]
-    assert main([*run, *words, "--freeze", "stem"]) == 0
+    assert main([*run, *words, "--freeze", freeze]) == 0
     config = read_config(tmp_path / "run" / "last")
     before = house.parts.state_dict()
     changed = {key for key, t in read_tensors(tmp_path / "run" / "last", config).items() if not t.equal(before[key])}
-    assert not {key for key in changed if key.startswith(("backbone.conv1.", "backbone.bn1."))}
-    assert {"fpn.inner_blocks.0.0.weight", "fpn.inner_blocks.0.1.running_var", "backbone.layer1.0.bn1.bias"} <= changed
+    frozen = ("backbone.conv1.", "backbone.bn1.") if freeze == "stem" else ("backbone.",)
+    assert not {key for key in changed if key.startswith(frozen)}
+    assert {"fpn.inner_blocks.0.0.weight", "fpn.inner_blocks.0.1.running_var"} <= changed
+    assert ("backbone.layer1.0.bn1.bias" in changed) == (freeze == "stem")
 
 
 def _gradients(model: GeneralizedRCNN, recipe: FinetuneRecipe) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
