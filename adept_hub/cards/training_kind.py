@@ -27,9 +27,10 @@ def is_fine_tuned(config: CheckpointConfig) -> bool:
 def labels_in_start(config: CheckpointConfig) -> bool:
     """Check for pre-training without labels from a start that labels had been used for.
 
-    Only the recipe of a pre-training, which has a section ``method``, is evidence of it: the provenance of a model that
-    was saved from memory may have a method of pre-training for weights that the user trained with labels.
+    Only the recipe of a pre-training, which has a section ``method``, with the network that it left is evidence of it:
+    a model that was saved from memory may have the method, and the recipe of its start, for weights that the user
+    trained with labels.
     """
     p = config.provenance
-    pretrained = p.method in METHODS and isinstance(p.recipe.get("method"), dict)
-    return p.labeled is True and pretrained and bool(p.starts)
+    recipe = p.method in METHODS and isinstance(p.recipe.get("method"), dict)
+    return p.labeled is True and recipe and p.exported_network != "none" and bool(p.starts)

@@ -130,9 +130,11 @@ def save_pretrained(
     elif "head" in saved_parts:
         spec = replace(spec, pooling=pooling_of(model))
     if provenance is None:
-        # The metrics belong to the original weights, and so does the statement that no labels were used.
+        # The metrics belong to the original weights, and so do the statements that no labels were used and that this is
+        # one of a method's two networks.
         labeled = origin is not None and origin.provenance.labeled
-        provenance = replace(origin.provenance, metrics=(), labeled=labeled or None) if origin else UNKNOWN
+        before = origin.provenance if origin else UNKNOWN
+        provenance = replace(before, metrics=(), labeled=labeled or None, exported_network="none")
     elif origin is not None and origin.provenance.labeled is not False:
         provenance = replace(provenance, labeled=provenance.labeled or origin.provenance.labeled)
     starts = origin.as_starts() if origin else provenance.starts

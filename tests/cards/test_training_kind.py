@@ -150,11 +150,13 @@ def test_a_model_from_memory_may_have_been_trained_further(make_checkpoint, tmp_
     assert (config.provenance.labels, saved.provenance.labels) == ("not used", "unknown")
     stated = replace(config.provenance, labeled=False)
     assert adept_hub.save_pretrained(model, tmp_path / "b", name=name, provenance=stated).provenance.labeled is False
-    write_config(folder, with_provenance(config, labeled=True))
+    write_config(folder, with_provenance(config, labeled=True, starts=LABELED_START, recipe=PRETRAINED))
+    assert ", trained without labels, from a start" in facts(render_card(read_config(folder)))[1]
     model = adept_hub.load_pretrained(folder, num_classes=3)
     for own in (None, stated):
         saved = adept_hub.save_pretrained(model, tmp_path / "c", name=name, provenance=own, overwrite=True)
         assert saved.provenance.labeled is True, "the start's labels are in the chain, whatever the user states"
+        assert facts(render_card(saved))[1].endswith(", trained with labels.")
     new = adept_hub.create_model("soco_r18_fpn128", num_classes=3)
     assert adept_hub.save_pretrained(new, tmp_path / "d", name="soco_r18_fpn128.mine").provenance.labeled is None
 
