@@ -68,7 +68,7 @@ def finetune(
         license: of the weights; by default that of ``source``.
         relicense: claim the right to grant a more permissive license than that of ``source``.
         settings: single values of the recipe as on the command line, such as ``engine.seed=3``; after ``sections``.
-        stream: stream for progress lines.
+        stream: stream for progress lines; None: a progress bar on a terminal or in a notebook.
         **sections: fields of the recipe by section, such as ``schedule={"iterations": 2000}``.
 
     Raises:

@@ -78,7 +78,7 @@ def pretrain(
         preview: first draw views, boxes, levels and positive anchors to ``out``/preview.png.
         device: ``auto`` for all processes that the launcher started, on GPUs if there are any; ``cpu``, ``cuda`` or
             ``mps`` for this process alone.
-        stream: stream for progress lines.
+        stream: stream for progress lines; None: a progress bar on a terminal or in a notebook.
         **sections: fields of the recipe by section, such as ``engine={"batch_size": 64}``.
 
     Returns:

@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -215,9 +214,11 @@ def _report(
     args: argparse.Namespace, images: str, preset: str, run: Callable[[_ProgressLine | None], RunReport]
 ) -> int:
     """Run with a progress line and print the report; return 0, or 130 when interrupted."""
+    from adept_training.runtime.progress import without_bars
+
     progress = None if args.quiet else _ProgressLine(sys.stderr)
     try:
-        with nullcontext() if progress is None else doing(lambda: progress.text):
+        with without_bars() if progress is None else doing(lambda: progress.text):
             report = run(progress)
     except KeyboardInterrupt:
         print_line(

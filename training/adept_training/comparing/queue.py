@@ -1,4 +1,4 @@
-"""The place of a run among those of a comparison, and the time until the last of them ends."""
+"""The position of a run among those of a comparison, and the time until the last of them ends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Queue:
     Attributes:
         total: runs of the plan.
         missing: those that no earlier session finished.
-        number: place of the current run in the plan, from 1.
+        number: position of the current run in the plan, from 1.
         finished: those that this session finished.
         clock: returns seconds.
     """

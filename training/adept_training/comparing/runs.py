@@ -172,7 +172,7 @@ def run_cell(
     """Fine-tune one source on one subset, and evaluate the last detector on ``data.report_split``.
 
     Args:
-        queue: the run's place among others, for the bar.
+        queue: the run's position among others, for the bar.
     """
     started = time.perf_counter()
     source, recipe = plan.sources[cell.source], plan.variants[cell.variant]

@@ -26,10 +26,13 @@ from adept_hub.io.digest import sha256_file
 from adept_hub.io.read import MAX_LOG, BoundedReader
 from adept_hub.io.write import atomic_folder
 from adept_training.images import ImageSource, decode, decoder_version
+from adept_training.runtime.progress import track
 from adept_training.runtime.workers import worker_options
 
 #: Side of a square relative to that of the largest view.
 MARGIN = 1.15
+#: Images that a worker decodes at a time.
+_BATCH = 16
 _PIXELS, _SIZES, _ABOUT = "squares.bin", "sizes.bin", "about.json"
 
 
@@ -108,7 +111,7 @@ def write_cache(folder: Path, source: ImageSource, keys: Sequence[str], side: in
     """
     loader: DataLoader[_Square] = DataLoader(
         _Squares(source, tuple(keys), side),
-        batch_size=16,
+        batch_size=_BATCH,
         **worker_options(workers),
         collate_fn=list,
     )
@@ -116,7 +119,7 @@ def write_cache(folder: Path, source: ImageSource, keys: Sequence[str], side: in
     with atomic_folder(folder, overwrite=True) as temporary:
         row = 0
         with (temporary / _PIXELS).open("wb") as file:
-            for squares in loader:
+            for squares in track(loader, -(-len(keys) // _BATCH), "decoding images", " batches"):
                 for pixels, size in squares:
                     content = pixels.tobytes()
                     file.write(content)

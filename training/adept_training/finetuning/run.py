@@ -58,6 +58,7 @@ def finetune(
         like: source whose architecture and anchors the parts take that ``source`` lacks; ``scratch`` takes its
             preprocessing too.
         wait: if another process is writing ``folder``, wait for it to end instead of refusing.
+        stream: stream for progress lines, in place of a bar.
         stop_at: end this session after this iteration, as a signal would.
         accelerator: Fabric's choice of device.
         license: license of the detector; by default that of the source.
@@ -135,6 +136,7 @@ def _run(run: Session, stop_at: int | None) -> FinetuneResult:
         ended, late = any_of(fit.fabric, bool(run.stopped) or step == stop_at, late)
         if values is not None:
             run.log(values)
+        run.journal.bar.move(step, f"iteration {step}/{total}")
         if step in due and not ended:
             try:
                 run.validate()
@@ -148,7 +150,8 @@ def _run(run: Session, stop_at: int | None) -> FinetuneResult:
         try:
             if run.missed:
                 run.validate()
-            with doing(lambda: f"iteration {fit.step}/{total}"):
+            bar = run.journal.showing(total, "fine-tuning", fit.step)
+            with bar, doing(lambda: f"iteration {fit.step}/{total}"):
                 train(fit, after_step)
             if not ended:
                 run.save()

@@ -114,6 +114,8 @@ class Session:
             f"iteration {step}/{total}  loss {values['loss']:.3f}  {terms}{pseudo_words(values)}  "
             f"lr {values['lr']:.3g}  {values['images_per_s']:.1f} img/s  ETA {eta}"
         )
+        best = f", best AP {self.best[0]:.2f}" if self.best is not None else ""
+        self.journal.bar.note(f"ETA {eta}, loss {values['loss']:.3f}, {values['images_per_s']:.1f} img/s{best}")
 
     def save(self) -> None:
         """Write a checkpoint."""

@@ -16,6 +16,7 @@ from adept_training.labels.pixels import file_fault, other_size
 from adept_training.labels.problems import LabelProblem
 from adept_training.labels.records import Data, LabeledImage, Split
 from adept_training.labels.sources import read_data
+from adept_training.runtime.progress import track
 
 _THREADS = 8
 
@@ -94,7 +95,8 @@ class _ImageCheck:
 
 def _look_all(split: Split, decode_all: bool) -> Iterator[_ImageCheck]:
     with ThreadPoolExecutor(_THREADS) as pool:
-        yield from pool.map(lambda image: _look(image, decode_all), split.images)
+        seen = pool.map(lambda image: _look(image, decode_all), split.images)
+        yield from track(seen, len(split), f"checking {split.name}", " images")
 
 
 def _look(image: LabeledImage, decode_all: bool) -> _ImageCheck:

@@ -77,7 +77,7 @@ def pretrain(
         folder: folder of the run; must contain no run unless ``resume``.
         init: a checkpoint folder to start from (required by separate training), whose preprocessing the run keeps.
         wait: if another process is writing ``folder``, wait for it to end instead of refusing.
-        stream: stream for progress lines.
+        stream: stream for progress lines, in place of a bar.
         proposals: description of the boxes to record.
         asked: the device, and outputs in addition to the log: a preview, trackers, the report.
         license: of the weights; by default the recipe's, or else that of ``init``.
@@ -192,7 +192,8 @@ def _cached(
 def _run(run: Run, samples: ImageSamples[Any], proposals: dict[str, Any], images: int) -> PretrainResult:
     first = run.probe()
     shown = doing(lambda: f"step {run.progress.step}/{run.steps}")
-    with stop_signals() as stopped, _batches(run, samples) as batches, shown:
+    bar = run.journal.showing(run.steps, "pre-training", run.progress.step)
+    with stop_signals() as stopped, _batches(run, samples) as batches, bar, shown:
         _train(run, batches, stopped)
     if run.saved is None or run.saved.stem != f"step-{run.progress.step:08d}":
         run.save()
@@ -271,6 +272,7 @@ def _train(run: Run, batches: Iterator[Any], stopped: list[int]) -> None:
         last = step + 1 == run.steps or stop
         if (step + 1) % engine.log_every == 0 or last:
             run.log(meter.take(), lr, momentum)
+        run.journal.bar.move(place, f"step {step + 1}/{run.steps}")  # a time limit counts too
         if last:
             break
         if time.perf_counter() - last_save > 60 * engine.checkpoint_minutes:

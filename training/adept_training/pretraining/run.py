@@ -29,7 +29,7 @@ from adept_training.pretraining.watch.pictures import SHEET, TOP, as_record, fir
 from adept_training.pretraining.watch.probe import HeldOut, best_proposals, measure_rpn
 from adept_training.pretraining.watch.rank import effective_rank, head_features
 from adept_training.pretraining.watch.shortcuts import mean_colors, measure_head
-from adept_training.runtime.journal import Journal, progress_line
+from adept_training.runtime.journal import Journal, duration, progress_line
 from adept_training.runtime.recipe_files import flatten
 from adept_training.runtime.state import TrainingProgress, save_state
 
@@ -165,6 +165,7 @@ class Run:
             left = min(left, max(60 * engine.max_minutes - self.seconds(), 0))
         left += self._probes_ahead() * self.probe_seconds
         self.journal.say(progress_line(step, self.steps, values, left))
+        self.journal.bar.note(f"ETA {duration(left)}, loss {values['loss']:.3f}, {values['images_per_s']:.1f} img/s")
         if not math.isfinite(values["loss"]):
             raise TrainingDivergedError(
                 f"The loss is {values['loss']} at step {step}.\n{self._good()}. "

@@ -19,6 +19,7 @@ from adept_training.method.model import PretrainModel
 from adept_training.method.pseudo_classes.labels import label_boxes
 from adept_training.pretraining.recipe import Recipe
 from adept_training.runtime.journal import Journal
+from adept_training.runtime.progress import track
 from adept_training.runtime.workers import plain_errors
 
 #: Boxes on which a teacher's features are measured, at least, if the images have as many.
@@ -58,7 +59,8 @@ def fit_teacher(
         steps = min(-(-_FITTED_BOXES // (order.batch_size * recipe.views.boxes)), order.steps_per_epoch)
         loader = make_loader(samples, Steps(order, 0, steps), recipe.data.workers)
         with plain_errors():
-            features_BD = torch.cat([model.teacher_features(fabric.to_device(batch)).cpu() for batch in loader])
+            batches = track(loader, steps, "measuring the teacher's features", " batches")
+            features_BD = torch.cat([model.teacher_features(fabric.to_device(batch)).cpu() for batch in batches])
         count, dim = len(features_BD), recipe.method.projection
         if count <= dim:
             raise RecipeError(

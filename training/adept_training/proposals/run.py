@@ -41,6 +41,7 @@ from adept_training.proposals.table.shards import (
 )
 from adept_training.runtime.cpus import available_cpus
 from adept_training.runtime.first_process import launched
+from adept_training.runtime.progress import progress_bar
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ def run_proposals(
             ``if __name__ == "__main__":``. Ray uses what the cluster has.
         strict: an unreadable image is an error; otherwise it is listed in ``unreadable.jsonl`` next to the table.
         shard_size: images per shard, which is the unit of resuming.
-        progress: called at the start and after every few images.
+        progress: called at the start and after every few images; None: a progress bar on a terminal or in a notebook.
         wait: if another process is writing ``out``, wait for it to end instead of refusing; processes that torchrun or
             SLURM started together always do, and find the table finished.
 
@@ -148,11 +149,25 @@ def fill_table(
     start = time.monotonic()
     missing = [shard for shard in range(plan.shards) if not (folder / plan.part(shard)).is_file()]
     _check_finished(folder, plan, source, sorted(set(range(plan.shards)) - set(missing)))
+    keys = source.keys()
     try:
-        _Work(source, source.keys(), plan, work, folder, strict, progress).run(missing, engine, workers)
+        with _shown(progress, len(keys)) as report:
+            _Work(source, keys, plan, work, folder, strict, report).run(missing, engine, workers)
     except DiskFullError as error:
         raise DiskFullError(f"{error}\nFinished shards are kept.") from error
     return _finish(folder, plan, plan.shards - len(missing), strict, time.monotonic() - start)
+
+
+@contextlib.contextmanager
+def _shown(
+    progress: Callable[[ProposalProgress], None] | None, images: int
+) -> Iterator[Callable[[ProposalProgress], None]]:
+    """Yield ``progress``; without it, that of a bar."""
+    if progress is not None:
+        yield progress
+        return
+    with progress_bar(images, "boxes", " images") as bar:
+        yield lambda now: bar.update(now.done - bar.n)
 
 
 @dataclass(frozen=True)
@@ -163,7 +178,7 @@ class _Work:
     work: Callable[[ImageSource], list[ProposalRow | Unreadable]]
     folder: Path
     strict: bool
-    progress: Callable[[ProposalProgress], None] | None
+    progress: Callable[[ProposalProgress], None]
 
     def run(self, shards: list[int], engine: Engine, workers: int) -> None:
         # Closed here, not when it is collected: exceptions (Ctrl-C included) must be raised.
@@ -173,8 +188,7 @@ class _Work:
     def _write(self, shards: list[int], results: Iterator[list[ProposalRow | Unreadable]]) -> None:
         todo = sum(len(self._shard_keys(shard)) for shard in shards)
         done, unreadable, start = 0, 0, time.monotonic()
-        if self.progress is not None:
-            self.progress(ProposalProgress(len(self.keys) - todo, len(self.keys), 0, 0.0, 0.0))
+        self.progress(ProposalProgress(len(self.keys) - todo, len(self.keys), 0, 0.0, 0.0))
         for shard in shards:
             rows: list[ProposalRow] = []
             lost: list[Unreadable] = []
@@ -189,11 +203,8 @@ class _Work:
                     done += 1
                     unreadable += isinstance(result, Unreadable)
                 rate = done / max(time.monotonic() - start, 1e-9)
-                if self.progress is not None:
-                    before = len(self.keys) - todo
-                    self.progress(
-                        ProposalProgress(before + done, len(self.keys), unreadable, rate, (todo - done) / rate)
-                    )
+                before = len(self.keys) - todo
+                self.progress(ProposalProgress(before + done, len(self.keys), unreadable, rate, (todo - done) / rate))
             write_shard(self.folder, self.plan, shard, rows, lost)
 
     def _shard_keys(self, shard: int) -> list[str]:

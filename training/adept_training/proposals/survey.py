@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from adept_hub.errors import ImageDecodeError
-from adept_hub.words.pulse import doing
 from adept_hub.words.text import is_utf8
 from adept_training.images import ImageSource, decode
 from adept_training.proposals.engines import Engine, run_tasks
 from adept_training.proposals.search.presets import ObjectSearch, Preset, preset_from_dict
 from adept_training.proposals.table.shards import PLAN_FILE, keys_digest, read_plan
+from adept_training.runtime.progress import progress_bar
 
 SURVEYED, LEAST = 64, 24  # images looked at, and the number of readable ones below which sizes prove nothing
 _TASK = 8  # images
@@ -60,10 +60,11 @@ def _recurring_sizes(
     tasks = (source.subset(chosen[first : first + _TASK]) for first in range(0, len(chosen), _TASK))
     work = functools.partial(survey, preset=replace(preset, objects=replace(settings, size_prior=())))
     counts: list[npt.NDArray[np.int64]] = []
-    shown = doing(lambda: f"sizes that recur: {len(counts)}/{len(chosen)} images")
-    with shown, contextlib.closing(run_tasks(work, tasks, engine, workers)) as results:
+    bar = progress_bar(len(chosen), "sizes that recur", " images")
+    with bar, contextlib.closing(run_tasks(work, tasks, engine, workers)) as results:
         for result in results:
             counts += result
+            bar.update(len(result))
     return size_prior(np.sum(counts, axis=0)) if len(counts) >= LEAST else ()
 
 

@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from io import FileIO
 from pathlib import Path
 from typing import Any, TextIO
@@ -16,17 +16,20 @@ from adept_hub.errors import ResumeError
 from adept_hub.io.disk_errors import disk_errors
 from adept_hub.io.read import BoundedReader
 from adept_training.pages.page import Tone
+from adept_training.runtime.progress import StepsBar
 from adept_training.runtime.trackers import Tracker
 
 
 class Journal:
     """Appends records to a JSONL file and progress to a stream; None for either disables it.
 
-    The scalars of ``train`` and ``probe`` records go to the trackers too, as train/loss and so on.
+    The scalars of ``train`` and ``probe`` records go to the trackers too, as train/loss and so on. Without a stream
+    ``bar`` shows the steps.
     """
 
     def __init__(self, path: Path | None, stream: TextIO | None, trackers: Sequence[Tracker] = ()) -> None:
         self.path, self.stream, self.trackers = path, stream, trackers
+        self.bar = StepsBar()
         self._file: FileIO | None = None
         self._ending = "stopped"  # default, until an end is recorded
         self._torn = False
@@ -67,6 +70,10 @@ class Journal:
                 self.stream.flush()
             except (OSError, ValueError):  # the terminal was closed, or the pipe's reader ended; the log is complete
                 self.stream = None
+
+    def showing(self, total: int, what: str, begin: int) -> AbstractContextManager[None]:
+        """Show a bar over the steps during the block (see `StepsBar.shown`), unless there is a stream for lines."""
+        return self.bar.shown(total, what, begin) if self.stream is None else nullcontext()
 
     def close(self) -> None:
         """Close the file, and the trackers with the state of the run."""

@@ -20,12 +20,15 @@ from adept_training.data.detector_view import DetectorSamples
 from adept_training.data.views import is_whole
 from adept_training.method.pseudo_classes.clusters import fit_clusters
 from adept_training.method.pseudo_classes.describe import describe_boxes
+from adept_training.runtime.progress import track
 from adept_training.runtime.workers import worker_options
 
 Labels = npt.NDArray[np.uint8]
 
 #: Clusters are fitted to at most this many boxes, of images that are evenly spaced; all others are assigned to them.
 _FITTED = 200_000
+#: Images that a worker reads at a time.
+_BATCH = 16
 
 
 class Labeled(NamedTuple):
@@ -79,11 +82,12 @@ def _describe(samples: DetectorSamples, images: Sequence[int], workers: int) -> 
         return
     loader: DataLoader[_Described | None] = DataLoader(
         _Boxes(samples, images),
-        batch_size=16,
+        batch_size=_BATCH,
         **worker_options(workers),
         collate_fn=list,
     )
-    for batch in loader:
+    batches = -(-len(images) // _BATCH)
+    for batch in track(loader, batches, "sorting boxes into pseudo-classes", f" batches of {_BATCH} images"):
         for described in batch:
             if described is not None:
                 yield described
