@@ -60,9 +60,10 @@ def test_info(registered: tuple[House, CheckpointConfig], capsys: pytest.Capture
     text = printed(capsys, "info", NAME)
     assert table(text) == {
         "field": "value", "name": NAME, "summary": "of a house", "method": "adept_joint",
-        "backbone": "ResNet-18, batch norms, stride in the 3x3", "FPN": "P2-P5, 24 channels, batch norms",
-        "RPN": "one 3x3 convolution, anchors 11, 23, 47, 90 px, h/w 0.4, 1.7",
-        "RoI head": "4 convolutions of 40, one fc of 72",
+        "backbone": "ResNet-18, torchvision's layout, stride in the 3x3, batch norms",
+        "FPN": "P2-P5, 24 channels, batch norms after every lateral and output convolution",
+        "RPN": "one 3x3 convolution with ReLU, 2 anchors per location, anchors 11, 23, 47, 90 px, h/w 0.4, 1.7",
+        "RoI head": "four 3x3 convolutions of 40 with batch norms, one fc of 72",
         "pixels": "RGB in [0, 1], mean 0.1, 0.2, 0.3, std 0.4, 0.5, 0.6",
         "weights": f"{config.size:,} bytes, bundled (house)", "sha256": config.sha256,
         "trained on": "photographs of a house: 321 images, 7.5 epochs", "license": LICENSE, "aliases": "house",
