@@ -252,7 +252,7 @@ class NotARunError(AdeptError):
 class MissingExtraError(AdeptError):
     """A missing optional dependency.
 
-    Fix: run the ``pip install`` command in the message.
+    Fix: run the ``pip install`` command in the message, in the checkout.
     """
 
     def __init__(self, what: str, extra: str, package: str) -> None:

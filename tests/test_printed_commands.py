@@ -146,6 +146,14 @@ def test_extras_modules_targets_and_names(page: Path) -> None:
         assert not [name for name in used if not hasattr(adept_hub, name)]
 
 
+def test_messages_install_from_the_checkout_while_nothing_is_released() -> None:
+    """As `tests.test_site` demands of the pages."""
+    assert "Unreleased" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), "or messages may name the package"
+    texts = [(where, text) for path in [*SOURCES, ROOT / "hubconf.py"] for where, text in strings_of(path)]
+    assert len(texts) > 1000
+    assert [where for where, text in texts if re.search(r"pip install[^`\n]*\badept-hub", text)] == []
+
+
 @pytest.mark.parametrize("name", list_models())
 def test_what_info_advises_trains_that_architecture(name: str) -> None:
     info = model_info(name)
