@@ -50,7 +50,7 @@ def load_state_dict(
 
     Example:
         >>> import adept_hub
-        >>> state = adept_hub.load_state_dict("adept_joint", framework="detectron2", parts="rpn")
+        >>> state = adept_hub.load_state_dict("detection", framework="detectron2", parts="rpn")
         >>> tuple(state["proposal_generator.rpn_head.conv.weight"].shape)
         (128, 128, 3, 3)
     """
@@ -103,7 +103,7 @@ def export(
     Example:
         >>> import adept_hub, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     [path.name for path in adept_hub.export("adept_joint", "detectron2", f"{folder}/out", num_classes=4)]
+        ...     [path.name for path in adept_hub.export("detection", "detectron2", f"{folder}/out", num_classes=4)]
         ['model.pth', 'config.yaml']
     """
     definition = find_framework(framework)

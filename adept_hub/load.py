@@ -83,7 +83,7 @@ def load_pretrained(
 
     Example:
         >>> import adept_hub, torch
-        >>> model = adept_hub.load_pretrained("adept_joint", num_classes=21, min_size=192, max_size=192)
+        >>> model = adept_hub.load_pretrained("detection", num_classes=21, min_size=192, max_size=192)
         >>> model.roi_heads.box_predictor.cls_score.out_features
         21
         >>> target = {"boxes": torch.tensor([[8.0, 8.0, 90.0, 90.0]]), "labels": torch.tensor([1])}
@@ -182,8 +182,8 @@ def load_into(
 
     Example:
         >>> import adept_hub
-        >>> mine = adept_hub.create_model("adept_joint", num_classes=4)
-        >>> report = adept_hub.load_into(mine, "adept_joint", parts=("backbone", "fpn"))
+        >>> mine = adept_hub.create_model("detection", num_classes=4)
+        >>> report = adept_hub.load_into(mine, "detection", parts=("backbone", "fpn"))
         >>> report["fpn"].loaded, report["head"].loaded
         (48, 0)
     """

@@ -50,7 +50,7 @@ PREDICT = Command(
 )  # fmt: skip
 STUDIO = Command(
     "studio", "look through boxes, views, maps, detections and runs", f"{_CLI}.studio", _TRAIN, _LABELS,
-    "adept studio runs/mine adept_joint --images photos",
+    "adept studio runs/mine detection --images photos",
 )  # fmt: skip
 RECIPE = Command(
     "recipe", "list the bundled recipes, or print one in full", f"{_CLI}.recipe", _TRAIN, _PRETRAIN,
