@@ -70,6 +70,10 @@ def test_from_images_to_a_comparison(tmp_path: Path, voc: Path) -> None:
     result = adept_training.compare(
         ["scratch", f"mine={export}"], data, tmp_path / "gain", budgets=["2img"], seeds=2, device="cpu", **tuning
     )
+    assert result.page == tmp_path / "gain" / "compare.html"
+    for shown in (table, run, again, tuned, on_val, result):
+        assert shown._repr_html_().startswith("<div")
+    assert "data:image/svg+xml" in result._repr_html_()
     assert [(cell.source, cell.seed) for cell in result.cells] == [(s, k) for k in (0, 1) for s in ("scratch", "mine")]
 
 

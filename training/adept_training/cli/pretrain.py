@@ -115,8 +115,7 @@ def run(args: argparse.Namespace) -> int:
 def _tell(args: argparse.Namespace, outcome: PretrainResult) -> None:
     from adept_hub.cards.random_share import random_share_caution
     from adept_training.pretraining.asked import Asked, next_commands
-    from adept_training.pretraining.watch.outcome import as_json
-    from adept_training.pretraining.watch.report import REPORT
+    from adept_training.pretraining.watch.outcome import REPORT, as_json
 
     verdict, advice = outcome.verdict, list(outcome.advice)
     if args.json:

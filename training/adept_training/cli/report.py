@@ -35,7 +35,8 @@ def run(args: argparse.Namespace) -> int:
     for folder in args.runs:
         check_run(str(folder), "pretrain")
     from adept_training.pretraining.watch.log import read_log
-    from adept_training.pretraining.watch.report import REPORT, figures, write_report
+    from adept_training.pretraining.watch.outcome import REPORT
+    from adept_training.pretraining.watch.report import figures, write_report
 
     path: Path = args.out or args.runs[0] / REPORT
     write_report(args.runs, path)

@@ -114,7 +114,7 @@ def compare(
     cells = run_plan(plan, data, out, pool=pool, accelerator=accelerator)
     result = digest(cells, plan, metric)
     write_result(result, plan, data, out, command)
-    return result
+    return replace(result, page=out / HTML, plot=out / PLOT)
 
 
 def write_result(result: Result, plan: ComparisonPlan, data: Data, out: Path, command: str) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from adept_training.comparing.architectures import Architecture, caution
 from adept_training.comparing.runs import ComparisonPlan, RunResult
-from adept_training.comparing.tables import Comparison, summary, tabulate
+from adept_training.comparing.tables import Comparison, summary, tabulate, tone
+from adept_training.metrics.names import title_of
 from adept_training.metrics.stats import MIN_SEEDS
+from adept_training.pages.inline import drawing, files, inline, paragraphs, table
 
 #: Shown next to the main metric, if measured.
 OTHERS = (
@@ -41,6 +44,27 @@ class Result:
     advice: tuple[str, ...] = ()
     caution: str = ""
     architectures: tuple[Architecture, ...] = ()
+    #: Files that were written: the page (HTML) and its plot (SVG).
+    page: Path | None = None
+    plot: Path | None = None
+
+    def _repr_html_(self) -> str:
+        """Show the conclusion, the gains with their intervals and the plot, in a notebook."""
+        main = [c for c in self.comparisons if c.metric == self.comparisons[0].metric]
+        parts = [
+            part
+            for text, one in zip(self.summaries, main, strict=True)
+            for part in (
+                paragraphs([text], tone(one)),
+                table(one.head(), one.rows()),
+                table([f"minus {one.sources[0]}", *one.head()[1:]], one.gain_rows()),
+            )
+        ]
+        title = f"{title_of(self.comparisons[0].metric)}, {len(self.cells)} runs"
+        cautions = paragraphs([self.caution] if self.caution else [], "caution")
+        return inline(
+            title, *parts, cautions, paragraphs(self.advice), drawing(self.plot, title), files({"Page": self.page})
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return everything that the page shows."""

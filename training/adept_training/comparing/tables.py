@@ -42,6 +42,14 @@ class Comparison:
         """Return the column heads of `rows`."""
         return ["source", *(parse_budget(budget).in_words() for budget in self.budgets)]
 
+    def gain_rows(self) -> list[list[str]]:
+        """Return a row per source but the first: its paired difference from that, by budget, with its interval."""
+        return [
+            [source, *("-" if (gain := self.gains.get((source, budget))) is None else _signed(gain)
+                       for budget in self.budgets)]
+            for source in self.sources[1:]
+        ]  # fmt: skip
+
     def verdicts(self) -> list[str]:
         """Return a sentence per budget for every source but the first."""
         return [

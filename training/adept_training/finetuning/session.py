@@ -22,6 +22,7 @@ from adept_training.finetuning.origin import RUN, FinetuneStart
 from adept_training.labels.records import Data, Split
 from adept_training.metrics.evaluate import Evaluation, evaluate
 from adept_training.metrics.nothing_learned import learned_nothing
+from adept_training.pages.inline import files, inline, number, paragraphs, table
 from adept_training.runtime.journal import Journal, duration
 from adept_training.runtime.launch import any_of
 from adept_training.runtime.remaining import Phase, PhaseTimes
@@ -32,6 +33,8 @@ from adept_training.selftraining.unlabeled import Unlabeled
 
 CHOSEN_BY = "AP"
 STATISTICS, EVALUATION = "norm statistics", "evaluation"
+#: Metrics of a result in a notebook.
+_SHOWN = ("AP", "AP50", "AP75", "mask_AP", "VOC07_AP50")
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,19 @@ class FinetuneResult:
     report: Evaluation | None = None
     #: Warning of a run that learned nothing; empty otherwise.
     caution: str = ""
+
+    def _repr_html_(self) -> str:
+        """Show the metrics, and where the detector is, in a notebook."""
+        measured = {} if self.report is None else self.report.flat()
+        state = " (interrupted; resume=True continues)" if self.interrupted else ""
+        best = f"Best validation AP: {number(self.best_ap)}, after {self.best_iteration} iterations."
+        return inline(
+            f"{self.folder}: {self.iterations} of {self.planned_iterations} iterations{state}",
+            paragraphs([self.caution] if self.caution else [], "caution"),
+            table([self.report_split, ""], [[name, number(measured[name])] for name in _SHOWN if name in measured]),
+            paragraphs([] if self.best_ap is None else [best]),
+            files({"Detector": self.folder / self.chosen}),
+        )
 
 
 @dataclass

@@ -20,6 +20,10 @@ from adept_training.metrics.predict import predict_each
 from adept_training.metrics.recall import RecallMeter
 from adept_training.metrics.tide import TideResult, tide
 from adept_training.metrics.voc import voc_metrics
+from adept_training.pages.inline import inline, number, paragraphs, table
+
+#: Cells of the table of a notebook: names and values of four metrics.
+_IN_A_ROW = 8
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,18 @@ class Evaluation:
         if self.boxes is None:
             return ""
         return found_nothing(sum(map(len, self.found.values())), self.split.objects, len(self.split))
+
+    def _repr_html_(self) -> str:
+        """Show every metric, and AP per class, in a notebook."""
+        cells = [cell for name, value in self.flat().items() for cell in (name, number(value))]
+        rows = [cells[start : start + _IN_A_ROW] for start in range(0, len(cells), _IN_A_ROW)]
+        classes = {} if self.boxes is None else self.boxes.per_class
+        return inline(
+            f"{self.split.name}: {len(self.split)} images, {self.split.objects} objects",
+            paragraphs([self.caution] if self.caution else [], "caution"),
+            table(["metric", ""] * (_IN_A_ROW // 2), rows),
+            table(["class", "AP", "AP50"], [[n, number(r["AP"]), number(r["AP50"])] for n, r in classes.items()]),
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return the metrics, those per class, and the number of TIDE's errors."""

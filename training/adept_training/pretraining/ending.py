@@ -9,8 +9,8 @@ from adept_hub.errors import AdeptError, DiskFullError
 from adept_training.pretraining.asked import Asked
 from adept_training.pretraining.run import Run
 from adept_training.pretraining.watch.log import read_log
-from adept_training.pretraining.watch.outcome import advice_of, verdict_of, write_outcome
-from adept_training.pretraining.watch.report import REPORT, try_to_report, write_report
+from adept_training.pretraining.watch.outcome import REPORT, advice_of, verdict_of, write_outcome
+from adept_training.pretraining.watch.report import try_to_report, write_report
 from adept_training.pretraining.watch.verdict import Verdict
 
 

@@ -20,6 +20,7 @@ from adept_hub.io.folder_lock import own_folder
 from adept_hub.io.paths import not_a
 from adept_hub.io.write import clear_leavings
 from adept_training.images import ImageSource, decoder_version, open_images
+from adept_training.pages.inline import files, inline, table
 from adept_training.proposals.engines import SHARD_SIZE, Engine, run_tasks
 from adept_training.proposals.propose import engine_version, propose
 from adept_training.proposals.search.presets import DEFAULT_PRESET, Preset, get_preset
@@ -74,6 +75,18 @@ class RunReport:
     shards: int
     resumed_shards: int  # finished by an earlier run
     seconds: float
+
+    def _repr_html_(self) -> str:
+        """Show the counts in a notebook."""
+        rows = [
+            ["images", f"{self.images:,}"],
+            ["boxes", f"{self.boxes:,}"],
+            ["boxes per image", f"{self.boxes / max(self.images, 1):.1f}"],
+            ["images by fallback", f"{self.fallbacks:,}"],
+            ["unreadable images", f"{self.unreadable:,}"],
+        ]
+        return inline(f"{self.out}: boxes of {self.images:,} images", table(["", "number"], rows),
+                      files({"Unreadable": self.unreadable_report}))  # fmt: skip
 
 
 @checked

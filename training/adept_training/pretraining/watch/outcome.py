@@ -14,6 +14,7 @@ from adept_hub.errors import ResumeError
 from adept_hub.io.read import BoundedReader
 from adept_hub.io.write import atomic_file
 from adept_training.comparing.command import compare_command
+from adept_training.pages.inline import files, inline, number, paragraphs, table
 from adept_training.planning.need import NEAR, Outlook, look_ahead, more_time, need_of
 from adept_training.pretraining.asked import Asked
 from adept_training.pretraining.pace import MIN_STEPS
@@ -21,7 +22,7 @@ from adept_training.pretraining.watch.log import RunLog, read_log
 from adept_training.pretraining.watch.verdict import Verdict, judge
 from adept_training.runtime.recipe_files import flatten
 
-OUTCOME = "run.json"
+OUTCOME, REPORT = "run.json", "report.html"
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,19 @@ class PretrainResult:
     finished_before: bool = False
     random_share: float | None = None
     license: str = "unstated"
+
+    def _repr_html_(self) -> str:
+        """Show the verdict, the probes before and after, and where the files are, in a notebook."""
+        state = " (interrupted; resume=True continues)" if self.interrupted else ""
+        rows = [[name.replace("_", " "), *(number(end.get(name), 3) for end in (self.first, self.last))]
+                for name in self.last]  # fmt: skip
+        return inline(
+            f"{self.folder}: {self.steps} of {self.planned_steps} steps{state}",
+            "" if self.verdict is None else paragraphs([self.verdict.sentence], self.verdict.tone),
+            table(["held-out images", "before", "after"], rows),
+            paragraphs(self.advice),
+            files({"Report": self.folder / REPORT, "Weights": self.folder / "export"}),
+        )
 
 
 def network_of(run: RunLog) -> str:

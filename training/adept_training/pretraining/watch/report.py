@@ -29,7 +29,6 @@ from adept_training.runtime.recipe_files import flatten
 
 _log = logging.getLogger(__name__)
 
-REPORT = "report.html"
 _SIDE, _GAP = 240, 6
 _TRUTH, _FOUND = "#ffffff", "#e8384f"
 _LAST = 5
