@@ -17,7 +17,8 @@ from adept_training.finetuning.recipe import load_finetune_recipe
 from adept_training.finetuning.run import finetune
 from adept_training.labels.datasets import open_data
 from adept_training.metrics.evaluate import evaluate
-from tests.training.conftest import TINY
+from tests.house import House
+from tests.training.conftest import TINY, write_voc
 
 
 @pytest.fixture
@@ -66,26 +67,25 @@ def test_no_phase_is_done_twice(test: bool, counted: list[str], make_checkpoint,
 
 
 def test_the_eta_is_that_of_the_end_of_the_command(
-    counted: list[str], make_checkpoint, voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    counted: list[str], house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With 7 s per batch of statistics and 60 s per image: the last step announces the minutes that follow."""
     monkeypatch.setattr(module.PhaseTimes, "measure", lambda self, phase: _Measured(self))
-    recipe, stream = load_finetune_recipe(None, TINY), io.StringIO()
-    data = open_data(f"voc:{voc}")
-    finetune(str(make_checkpoint()[0]), data, recipe, tmp_path / "run", accelerator="cpu", stream=stream)
+    recipe, stream = load_finetune_recipe(None, [*TINY, "schedule.iterations=4"]), io.StringIO()
+    data = open_data(f"voc:{write_voc(tmp_path / 'voc', images=2)}")
+    finetune(house.source, data, recipe, tmp_path / "run", accelerator="cpu", stream=stream)
     assert counted == ["statistics", "val", "statistics", "val", "test"]
-    (last,) = (line for line in stream.getvalue().splitlines() if line.startswith("iteration 6/6"))
-    assert last.endswith("  ETA 16:14")  # 2 batches, 8 images of val, 8 of test
+    (last,) = (line for line in stream.getvalue().splitlines() if line.startswith("iteration 4/4"))
+    assert last.endswith("  ETA 4:14")  # 2 batches, 2 images of val, 2 of test
 
     # A resumed session knows nothing of the speed, nor the evaluation of the best.
     run, alone = tmp_path / "two sessions", replace(data, test=None)
-    source = str(make_checkpoint()[0])
-    finetune(source, alone, recipe, run, accelerator="cpu", stop_at=4)
+    finetune(house.source, alone, recipe, run, accelerator="cpu", stop_at=3)
     counted.clear()
     monkeypatch.setattr(module.PhaseTimes, "measure", lambda self, phase: _Measured(None))
     stream = io.StringIO()
-    finetune(source, alone, recipe, run, accelerator="cpu", stream=stream, resume=True)
-    (line,) = (line for line in stream.getvalue().splitlines() if line.startswith("iteration 5/6"))
+    finetune(house.source, alone, recipe, run, accelerator="cpu", stream=stream, resume=True, stop_at=4)
+    (line,) = (line for line in stream.getvalue().splitlines() if line.startswith("iteration 4/4"))
     assert line.endswith("plus norm statistics and 2 evaluations")
 
 

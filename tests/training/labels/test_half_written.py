@@ -11,13 +11,13 @@ from adept_hub.errors import DataError, DiskFullError
 from adept_training.labels import part_files
 from adept_training.labels.part_files import is_written, pair_files, write_files
 from adept_training.labels.records import Split
-from tests.hostile.kills import adept, files_of, leavings, moments, run
+from tests.hostile.kills import KILLS, adept, files_of, leavings, moments, run
 from tests.training.conftest import write_voc
 from tests.training.made import image
 
 
 def test_a_subset_appears_whole_or_not_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    voc = write_voc(tmp_path / "voc", images=4)
+    voc = write_voc(tmp_path / "voc", images=3)
     home = tmp_path / "home"
     home.mkdir()
     words = ("data", "subset", f"voc:{voc}", "--labels", "3img", "--seed", "5", "--out", str(home / "few"))
@@ -29,7 +29,7 @@ def test_a_subset_appears_whole_or_not_at_all(tmp_path: Path, capsys: pytest.Cap
     assert main(list(words)) == 1, "one that is there is left alone"
     assert "few already exists" in capsys.readouterr().err
     (home / "few").rename(tmp_path / "kept")
-    for at in moments(whole.changes, 5):
+    for at in moments(whole.changes, max(KILLS, 3)):
         dead = run(adept, *words, below=home, at=at)
         assert dead.killed, dead.output
         if (home / "few").exists():

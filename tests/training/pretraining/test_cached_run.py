@@ -14,17 +14,17 @@ from adept_training.pretraining.preflight import check_run
 from tests.training.pretraining.test_pretrain import _kill_at, _run, _same, _state
 from tests.training.support import tiny, write_photographs
 
-CACHED = ("data.cache=true", "schedule.epochs=2")
+CACHED = ("data.cache=true", "schedule.epochs=1")
 
 
 def test_a_cached_run_resumes_bit_for_bit_from_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = write_photographs(tmp_path / "images", 12)
+    source = write_photographs(tmp_path / "images", 8)
     _run(source, tmp_path / "whole", *CACHED)
     assert not (tmp_path / "whole" / "cache").exists(), "a run that has finished removes it"
     _run(source, tmp_path / "other", *CACHED[1:])
     assert not _same(_state(tmp_path / "whole")["model"], _state(tmp_path / "other")["model"])
     with monkeypatch.context() as patch:
-        _kill_at(patch, 2, signal.SIGTERM)
+        _kill_at(patch, 1, signal.SIGTERM)
         assert _run(source, tmp_path / "r", *CACHED).interrupted
     assert (tmp_path / "r" / "cache" / "squares.bin").is_file()
     with pytest.raises(ResumeError):

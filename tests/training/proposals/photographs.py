@@ -1,5 +1,6 @@
 """Photographs for the tests: those inside scikit-image always, those of the workplace when they are there."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,11 @@ FOLDERS = {"photos/caltech101": 16, "photos/imagenet1000": 12, "coco256/val2017"
 
 def skimage_photographs() -> dict[str, np.ndarray]:
     """Thirteen crops of at most 200 x 300 pixels, as RGB uint8."""
+    return {name: crop.copy() for name, crop in _crops().items()}
+
+
+@functools.cache
+def _crops() -> dict[str, np.ndarray]:
     crops = {
         "astronaut": skimage.data.astronaut()[:200, 100:400],
         "astronaut low": skimage.data.astronaut()[300:, 200:],

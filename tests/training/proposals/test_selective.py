@@ -82,7 +82,7 @@ EDGE_CASES = {
     "EXIF-rotated": lambda: turned(6),
     "EXIF-mirrored": lambda: turned(5),
     "not contiguous": lambda: np.asarray(PHOTO)[::2, ::-1],
-    "huge": lambda: np.asarray(PHOTO.resize((1000, 660), Image.Resampling.BICUBIC)),
+    "huge": lambda: np.asarray(PHOTO.resize((660, 440), Image.Resampling.BICUBIC)),
     "very wide": lambda: np.asarray(PHOTO.resize((6000, 20))),
 }
 
