@@ -69,7 +69,8 @@ def pretrain(
         proposals: the table of `propose`; by default one is written to ``out``/proposals.
         init: weights to start from, any source; required by ``adept_separate``.
         layout: project that wrote the weights file ``init``, as in ``LAYOUT:FILE``; None: recognized.
-        minutes: end the run within this time (``engine.max_minutes``).
+        minutes: end the training after this time, which the search for boxes and decoding precede
+            (``engine.max_minutes``).
         wait: if another process is writing ``out``, wait for it to end instead of refusing.
         license: of the weights; by default the recipe's, or else that of ``init``.
         relicense: claim the right to grant a more permissive license than that of ``init``.

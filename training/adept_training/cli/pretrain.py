@@ -50,7 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--minutes",
         type=float,
         metavar="M",
-        help="end the run within M minutes (engine.max_minutes; default: the recipe's)",
+        help="end the training after M minutes; the search for boxes and decoding, which precede it, are not counted "
+        "(engine.max_minutes; default: the recipe's)",
     )
     parser.add_argument(
         "--steps",

@@ -29,7 +29,9 @@ def detect(path):
 
 if __name__ == "__main__":
     for path in sys.argv[1:]:
-        for box, label, score in zip(*detect(path)):
-            if score >= SCORE:
-                print(f"{path}  {classes[label]}  {score:.3f}  {' '.join(f'{value:.1f}' for value in box)}")
+        found = [one for one in zip(*detect(path)) if one[2] >= SCORE]
+        for box, label, score in found:
+            print(f"{path}  {classes[label]}  {score:.3f}  {' '.join(f'{value:.1f}' for value in box)}")
+        if not found:
+            print(f"{path}: nothing with a score of at least {SCORE}", file=sys.stderr)
 '''
