@@ -62,7 +62,7 @@ def render_card(
         _tide([m for m in metrics if _is_tide(m)]),
         _pictures(pictures),
         limitations(config),
-        _CITATION if config.provenance.method in METHODS else "",
+        _citation(config.provenance.method),
     ]
     return "\n\n".join(section.strip() for section in sections if section) + "\n"
 
@@ -247,9 +247,19 @@ def _pictures(paths: Sequence[str]) -> str:
 _SAMPLING = {"aligned": "aligned, adaptive sampling", "unaligned": "not aligned, 2 x 2 samples"}
 
 
+def _citation(method: str) -> str:
+    if method == "detection":
+        return _CITATION_OF_DETECTION
+    return _CITATION if method in METHODS else ""
+
+
 _CITATION = """## Citation
 
 The method is ADePT (arXiv 2211.09022), on SoCo (arXiv 2106.02637). These weights are an independent reproduction."""
+
+_CITATION_OF_DETECTION = """## Citation
+
+The method `detection` is this project's own. It is not that of ADePT (arXiv 2211.09022), whose results do not apply."""
 
 
 def _flatten(value: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

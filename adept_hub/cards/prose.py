@@ -55,6 +55,8 @@ def _trained_on(p: Provenance) -> str:
 def limitations(config: CheckpointConfig) -> str:
     """Return the section on the limitations of a checkpoint, those that it states itself last."""
     limits = _LIMITS if config.provenance.method in METHODS else _LIMITS_OF_OTHERS
+    if config.provenance.method == "detection":
+        limits = _LIMITS_OF_DETECTION
     if is_fine_tuned(config):
         images = config.provenance.images
         limits = _LIMITS_OF_FINE_TUNED.format(images=f"{images:,} labeled image{'s' * (images != 1)}")
@@ -86,6 +88,14 @@ _LIMITS_OF_FINE_TUNED = """## Limitations
   that the labels miss.
 - Scores are not calibrated probabilities: choose a threshold on validation images.
 - Images and labels have the biases of their collection, and so has the detector."""
+
+_LIMITS_OF_DETECTION = """## Limitations
+
+- The method is this project's, not the paper's: an ordinary detector learned boxes that were found without labels, and
+  clusters of them as classes. The paper's results do not apply.
+- These boxes are not objects: the RPN proposes regions, and its scores are not probabilities of objects.
+- Images unlike those of the pre-training may gain less, or nothing: compare before use.
+- Images have the biases of their collection, and so have the features."""
 
 _LIMITS_OF_OTHERS = """## Limitations
 

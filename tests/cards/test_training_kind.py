@@ -190,3 +190,11 @@ def test_the_commands_on_a_card_of_some_parts_run(
     (commands,) = re.findall(r"```bash\n(.*?)```", card, re.DOTALL)
     for command in commands.splitlines():
         assert main(shlex.split(command, comments=True)[1:]) == 0, command
+
+
+@pytest.mark.parametrize("name", ["detection", "adept_joint"])
+def test_only_the_paper_s_methods_claim_what_the_paper_reports(name: str) -> None:
+    card = render_card(fetch(name).config)
+    assert ("The paper's results do not apply" in card) is (name == "detection")
+    assert ("an independent reproduction" in card) is (name != "detection")
+    assert ("more false positives than SoCo" in card) is (name != "detection")

@@ -66,7 +66,7 @@ class MethodRecipe:
     #: A batch norm without gain after the projector (SimSiam, MoCo v3). SoCo has none: what all boxes have in common
     #: is then half of the cosine, which falls in the first dozens of steps while nothing is learned.
     projector_norm: bool = False
-    #: The target's momentum at the first step; it rises to 1 along a cosine.
+    #: The target's momentum at the first step; it rises to 1 along a cosine. No effect while ``momentum_bound`` acts.
     momentum: Annotated[float, Range(0.0, 1.0, below=True)] = 0.99
     #: Views of one size go through the target one by one, as in the paper, or together: faster on a GPU, and its
     #: norms then have the statistics of both views.

@@ -135,7 +135,7 @@ class EngineRecipe:
     checkpoint_minutes: Minutes = 10.0
     #: Checkpoints that are kept.
     keep: Annotated[int, Range(1, 1000)] = 3
-    #: Steps between lines of the log, and between probes of the held-out images (0: only first and last).
+    #: Steps between lines of the log.
     log_every: Annotated[int, Range(1, 1_000_000_000)] = 10
     #: Steps between probes of the held-out images; 0: only first and last.
     probe_every: Steps = 500
