@@ -52,7 +52,7 @@ def with_measurements(config: CheckpointConfig, checkpoint: Path) -> CheckpointC
             paths.append(path)
     known_as = {config.name, *(_last(resolved(folder)) for folder in folders)}
     tuned = _Tuned(checkpoint, config.provenance.images) if is_file(checkpoint / DETECTOR) else None
-    new = read_measurements(paths, known_as, tuned)
+    new = read_measurements(paths, known_as, tuned, config.sha256)
     measured = {(metric.name, metric.data) for metric in new}
     others = tuple(m for m in config.provenance.metrics if (m.name, m.data) not in measured)
     return replace(config, provenance=replace(config.provenance, metrics=(*others, *new)))
@@ -89,14 +89,19 @@ class _Tuned:
         return (name if name in _TUNED else default) == self.folder.name or self.folder.name not in _TUNED
 
 
-def read_measurements(paths: Iterable[Path], known_as: set[str], tuned: _Tuned | None = None) -> tuple[Metric, ...]:
+def read_measurements(
+    paths: Iterable[Path], known_as: set[str], tuned: _Tuned | None = None, sha256: str = ""
+) -> tuple[Metric, ...]:
     """Read one metric per name and data set.
 
     Args:
         paths: JSON files, each with ``source``, ``split``, ``images`` and ``metrics`` (name -> number or null); with
-            ``trained_on``, the number of images, for a fine-tuned detector; with ``data``, or named after the data set.
-        known_as: the checkpoint's name and the last part of its path; ``source`` must end in one of them.
+            ``trained_on``, the number of images, for a fine-tuned detector; with ``data``, or named after the data set;
+            with ``weights``, the SHA-256 of what was measured.
+        known_as: the checkpoint's name and the last part of its path; ``source`` must end in one of them if there is
+            no digest.
         tuned: the fine-tuned detector whose metrics they are, if it is one.
+        sha256: of the checkpoint's weights.
 
     Raises:
         PublishError: a file has no metrics, or those of another checkpoint.
@@ -104,11 +109,18 @@ def read_measurements(paths: Iterable[Path], known_as: set[str], tuned: _Tuned |
     values: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     for path in paths:
         content = _read(path)
-        source = str(content["source"])
-        if tuned is not None and not tuned.is_measured_by(content, path):
+        source, stated = str(content["source"]), content.get("weights")
+        if stated is not None and stated != sha256:
+            if tuned is not None:  # of best and last, the other one
+                continue
+            raise PublishError(
+                f"{path} measured other weights, with the SHA-256 {str(stated)[:12]}..., not these, {sha256[:12]}....\n"
+                "Evaluate these, or remove the file."
+            )
+        if stated is None and tuned is not None and not tuned.is_measured_by(content, path):
             continue
         of_run = tuned is not None and _is_of_run(content, path)
-        if not of_run and _last(Path(source.rpartition("@")[0] or source)) not in known_as:
+        if stated is None and not of_run and _last(Path(source.rpartition("@")[0] or source)) not in known_as:
             raise PublishError(
                 f"{path} measured {source[:200]!r}, not this checkpoint ({', '.join(sorted(known_as))}).\n"
                 "Evaluate this one, or remove the file."

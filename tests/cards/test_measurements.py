@@ -152,3 +152,12 @@ def test_names_that_could_not_be_read_again_are_refused(run) -> None:
 def test_a_source_with_a_commit_is_known_by_its_repository(tmp_path: Path) -> None:
     path = write(tmp_path / "x.json", figures(source="hf-hub:org/photos@main"))
     assert len(read_measurements([path], {"photos"})) == 3
+
+
+def test_a_measurement_belongs_to_the_weights_not_to_the_name_of_a_folder(hub: Hub, run) -> None:
+    folder, config = run
+    write(folder / "metrics.json", figures(source="runs/renamed", weights=config.sha256))
+    assert with_measurements(config, folder / "export").provenance.metrics[-1].value == 9.5
+    write(folder / "metrics.json", figures(source=str(folder), weights="ab" * 32))
+    with pytest.raises(PublishError, match=r"measured other weights, with the SHA-256 abababababab\.\.\., not these"):
+        adept_hub.push_to_hub(folder, "org/mine", dry_run=True)

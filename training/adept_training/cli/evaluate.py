@@ -66,7 +66,8 @@ def run(args: argparse.Namespace) -> int:
         write_predictions(evaluation, args.report / "predictions")
     if args.json:
         written = {"detections": [str(path) for path in saved]} if saved else {}
-        print_json({"source": args.source, "split": split.name, **evaluation.as_json(), **written})
+        digest = {} if args.detections else {"weights": _digest(args.source)}
+        print_json({"source": args.source, **digest, "split": split.name, **evaluation.as_json(), **written})
         return 0
     _print(evaluation, split.name)
     if saved:
@@ -95,6 +96,16 @@ def _check(args: argparse.Namespace) -> None:
     for path in args.detections:
         if not is_written(path):
             raise DataError(f"{path} does not exist.\n--detections takes JSON files in COCO's results format.")
+
+
+def _digest(source: str) -> str:
+    """Return the SHA-256 of the weights of a detector or of a source, by which a card knows its own measurements."""
+    from adept_hub.checkpoint.config_file import read_config
+    from adept_hub.detectors.folder import find_detector
+    from adept_hub.hub.fetch import fetch
+
+    folder = find_detector(source)
+    return (fetch(source).config if folder is None else read_config(folder)).sha256
 
 
 def _evaluate(args: argparse.Namespace, split: Split) -> Evaluation:

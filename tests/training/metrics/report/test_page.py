@@ -87,18 +87,22 @@ def test_the_page_lists_what_the_weights_started_from(house: House, tmp_path: Pa
 def test_the_command_judges_a_source_s_rpn_and_given_detections(
     make_checkpoint, voc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source = str(make_checkpoint()[0])
+    folder, config, _ = make_checkpoint()
+    source = str(folder)
     words = ["--data", f"voc:{voc}", "--device", "cpu", "--json"]
     assert main(["evaluate", source, *words, "--size", "64"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert set(report["metrics"]) == {"RPN_AR1", "RPN_AR10", "RPN_AR100", "RPN_AR1000"}
     assert report["split"] == "test"
+    assert report["weights"] == config.sha256
 
     truth = open_data(f"voc:{voc}").report_split
     found = imperfect(truth)
     (tmp_path / "found.json").write_text(json.dumps(as_coco_json(truth, found)))
     assert main(["evaluate", "none", *words, "--detections", str(tmp_path / "found.json")]) == 0
-    given = json.loads(capsys.readouterr().out)["metrics"]
+    report = json.loads(capsys.readouterr().out)
+    assert "weights" not in report
+    given = report["metrics"]
     assert given == pytest.approx(evaluate_detections(truth, found).flat())
     (tmp_path / "found.json").write_text('{"a": 1}')
     assert main(["evaluate", "none", *words, "--detections", str(tmp_path / "found.json")]) == 1
