@@ -104,6 +104,7 @@ def test_probes_and_checkpoints_do_not_slow_the_steps_down(tmp_path: Path, monke
 
 def test_the_threads_of_the_recipe_are_torch_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
+    monkeypatch.setattr("adept_training.runtime.cpus.available_cpus", lambda: 8)
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
     _pretrain(tmp_path, "schedule.epochs=1", "engine.threads=3")
     assert asked[:1] == [3]
