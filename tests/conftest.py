@@ -27,7 +27,7 @@ from tests.hub.fixtures import loopback_only as loopback_only
 from tests.hub.fixtures import mine as mine
 from tests.hub.fixtures import published as published
 from tests.light import ROOT, heavy_tests, is_light
-from tests.process_state import unchanged
+from tests.process_state import import_ours, unchanged
 
 #: Whether a test that leaves the process changed fails, or is warned of.
 STRICT = os.environ.get("ADEPT_UNCHANGED") == "fail"
@@ -37,6 +37,12 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option of `make test-light`."""
     parser.addoption("--light", action="store_true", help="only tests that need no more than the library")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Import all modules before the tests of a whole session, which run in processes of their own."""
+    if hasattr(session.config, "workerinput") and not session.config.getoption("--light"):
+        import_ours()
 
 
 def pytest_unconfigure() -> None:

@@ -3,16 +3,20 @@
 Order decides which test fails then, and only some orders do. `unchanged` compares it before and after each test and
 each file of tests. What differs is a warning, and with ADEPT_UNCHANGED=fail the failure of the one that changed it. A
 state that commands set for their own process (`main` gives loggers a handler and Python a hook, `engine.threads` is
-torch's) is put back instead.
+torch's) is put back instead. A module of
+ours that a test is the first to import keeps what is patched at that moment for all tests after it: `import_ours`
+leaves no such import to the tests of a whole session, and `unchanged` notices it in others.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import locale
 import logging
 import os
+import pkgutil
 import signal
 import socket
 import sys
@@ -103,8 +107,33 @@ _ALWAYS: dict[str, Callable[[], object]] = {
 def process_state() -> dict[str, object]:
     """Return what tests must leave as they find it; well below a millisecond."""
     state: dict[str, object] = {name: read() for name, read in _ALWAYS.items()}
-    state["modules"] = len(sys.modules)
+    state["modules"] = tuple(sys.modules)
     return state | {name: read(sys.modules[name]) for name, read in _LATER.items() if _is_imported(name)}
+
+
+def import_ours() -> None:
+    """Import every module of ours that can be imported, so that none is imported while a test patches another."""
+    for name in _OURS:
+        with contextlib.suppress(ImportError):
+            path = importlib.import_module(name).__path__
+            for module in pkgutil.walk_packages(path, f"{name}.", onerror=lambda _: None):
+                if not module.name.endswith("__main__"):
+                    with contextlib.suppress(ImportError):  # of a framework that is not installed
+                        importlib.import_module(module.name)
+
+
+def _kept_patches(before: dict[str, object]) -> list[str]:
+    """Objects of tests in modules of ours that were imported since."""
+    found = []
+    for name in set(sys.modules).difference(before["modules"]):
+        if name.startswith(_OURS):
+            kept = [key for key, value in vars(sys.modules[name]).items() if _is_of_tests(value)]
+            found += [f"{name} was imported, and keeps the patched {key}" for key in kept]
+    return sorted(found)
+
+
+def _is_of_tests(value: object) -> bool:
+    return str(getattr(value, "__module__", "")).split(".")[0] in ("tests", "unittest")
 
 
 def _is_imported(name: str) -> bool:
@@ -141,7 +170,7 @@ def unchanged(what: str, *, fails: bool = True) -> Iterator[None]:
     for logger, level, handlers in loggers:
         logger.setLevel(level)
         logger.handlers = handlers
-    if found := changes(before, process_state()):
+    if found := changes(before, process_state()) + _kept_patches(before):
         message = f"{what} changed the process for all tests after it: {'; '.join(found)}"
         if fails:
             pytest.fail(message, pytrace=False)

@@ -6,6 +6,9 @@ import logging
 import os
 import signal
 import socket
+import subprocess
+import sys
+import types
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +20,7 @@ import torch
 from huggingface_hub import constants
 
 from adept_hub.cli.main import main
+from tests.light import ROOT
 from tests.process_state import process_state, unchanged
 
 FOLDER, UMASK, SIZE = Path.cwd(), os.umask(0o22), mpl.rcParams["font.size"]
@@ -69,11 +73,31 @@ def test_what_stays_changed_fails_the_test(message: str) -> None:
         undo()
 
 
+def test_a_module_imported_while_something_is_patched_fails_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("adept_training.imported")
+    module.open_data = lambda *_: None
+    with (
+        pytest.raises(pytest.fail.Exception, match=r"training\.imported was imported, and keeps .* open_data"),
+        unchanged("a test"),
+    ):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
+def test_all_modules_can_be_imported_beforehand() -> None:
+    """In a process of its own: here most of them are imported already."""
+    code = "import sys; from tests.process_state import import_ours; import_ours(); print(*sys.modules)"
+    names = set(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split())
+    for folder in (ROOT / "adept_hub", ROOT / "training" / "adept_training"):
+        files = {".".join(path.relative_to(folder.parent).with_suffix("").parts) for path in folder.rglob("*.py")}
+        modules = {file.removesuffix(".__init__") for file in files if not file.endswith("__main__")}
+        assert modules - names == set()
+
+
 def test_what_commands_set_is_put_back(capsys: pytest.CaptureFixture[str]) -> None:
     before = process_state(), torch.get_num_threads(), logging.getLogger("adept_hub").handlers
     with unchanged("a test"):
         assert main(["recipe", "--list"]) == 0
         torch.set_num_threads(before[1] + 1)
         assert logging.getLogger("adept_hub").handlers != before[2]
-    assert before[0] | {"modules": 0} == process_state() | {"modules": 0}
+    assert before[0] | {"modules": ()} == process_state() | {"modules": ()}
     assert before[1:] == (torch.get_num_threads(), logging.getLogger("adept_hub").handlers)
