@@ -74,5 +74,9 @@ def test_a_short_run_has_a_constant_momentum_that_leaves_nothing_of_the_start() 
     assert 0.0 < bounded.momentum_of(3, 4999, 4999) ** 4999 < 3e-9, "exp(-20) = 2.06e-9"
     # The clock leaves 80 of 9,000 steps: they count.
     assert bounded.momentum_of(100, 9000, 80.0) == 0.75
+    assert "method.momentum=0.9 has no effect" in bounded.momentum_line(80)
+    assert "the momentum is 0.750." in bounded.momentum_line(80)
+    assert not MethodRecipe(momentum_bound="run").momentum_line(80), "nobody asked for the default"
     for recipe, reachable in ((bounded, 5000), (MethodRecipe(momentum=0.9), 40)):
+        assert not recipe.momentum_line(reachable)
         assert recipe.momentum_of(20, 40, reachable) == momentum_at(20, 40, 0.9) == pytest.approx(0.95)

@@ -64,10 +64,11 @@ def test_days_are_warned_of(seconds: float, warned: bool) -> None:
 def test_the_time_of_earlier_sessions_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Resumed at step 20 with 4 of 5 minutes spent; steps 22 and 23 take 3 s each."""
     stream, clock = io.StringIO(), iter([100.0, 106.0])
+    recipe = tiny("engine.max_minutes=5", "method.name=soco", "method.momentum=0.8", "method.momentum_bound=run")
     run: Any = SimpleNamespace(
-        progress=TrainingProgress(21), steps=440, recipe=tiny("engine.max_minutes=5"), journal=Journal(None, stream),
+        progress=TrainingProgress(21), steps=440, journal=Journal(None, stream),
         fabric=SimpleNamespace(device=torch.device("cpu")), seconds=lambda: 240.0, order=Order(7, 2, 0),
-        asked=Asked("my photos"), folder=Path("a run"),
+        asked=Asked("my photos"), folder=Path("a run"), recipe=recipe,
     )  # fmt: skip
     monkeypatch.setattr(module.time, "perf_counter", lambda: next(clock))
     module.Run.time_pace(run, 1)
@@ -77,6 +78,7 @@ def test_the_time_of_earlier_sessions_counts(monkeypatch: pytest.MonkeyPatch) ->
     # 60 s are 20 more steps
     told = stream.getvalue()
     assert "pace: 3.0 s per step; at this pace 43 of 440 steps before engine.max_minutes (5)" in told
+    assert "method.momentum=0.8 has no effect: in a run of fewer than 5,000 steps the momentum is 0.535." in told
     # 43 steps of 2 images; BYOL wants 800 passes over 7, 2,800 steps: 240 s + 2,777 x 3 s are 143 minutes.
     assert "caution: 86 images will be seen (12.3 passes): too little, 1.5% of enough" in told
     # 440 steps are 2 epochs: 2,800 are 12.7.

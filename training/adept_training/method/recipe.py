@@ -87,6 +87,16 @@ class MethodRecipe:
             return run_momentum(reachable)
         return momentum_at(place, steps, self.momentum)
 
+    def momentum_line(self, reachable: int) -> str:
+        """Say that a momentum of one's own does not act in a short run with a bound; empty: it acts, or is nobody's."""
+        given = self.momentum != MethodRecipe.momentum
+        if not (self.has_target and given and self.momentum_bound == "run" and reachable < SHORT_RUN):
+            return ""
+        return (
+            f"method.momentum={self.momentum:g} has no effect: in a run of fewer than {SHORT_RUN:,} steps the momentum "
+            f"is {run_momentum(reachable):.3f}. To use yours, start the run with --set method.momentum_bound=none"
+        )
+
     @property
     def contrasts(self) -> bool:
         return self.name not in ("adept_separate", "detection")

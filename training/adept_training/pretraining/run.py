@@ -144,6 +144,7 @@ class Run:
         enough = pace.minutes_for(outlook.enough_steps)
         flat = flatten(to_dict(self.recipe))
         command = self.asked.longer(self.folder, flat, self.steps, outlook.enough_steps, enough)
+        lines += [line for line in [method.momentum_line(pace.reachable)] if line]
         for line in [*lines, *run_lines(outlook, need, enough, command, self.asked.images)]:
             self.journal.say(line, "caution" if line.startswith("caution") else "neutral")
 

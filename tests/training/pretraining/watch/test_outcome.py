@@ -155,16 +155,17 @@ def _log(
     ("last", "steps", "planned", "word", "advice"),
     [
         (0.9, 400, 400, "better", ""),
-        # 99 images want 800 passes of BYOL, 19,800 steps of 4. 200 steps took ten minutes: 990, and one to begin.
-        (0.6, 200, 20_000, "no better", "19,800 steps, about 17 hours: --minutes 991 --resume"),
-        (0.6, 200, 18_810, "no better", "19,800 steps, about 17 hours: --minutes 991 --resume"),  # 95% of it
-        (0.6, 200, 5000, "no better", "19,800 steps, about 17 hours: --set schedule.epochs=8"),
+        # 99 images want 800 passes of BYOL, 19,800 steps of 4, of 2 s each at 2 images/s: 660 minutes. 200 steps of ten
+        # minutes leave 200 s for probes: 664 minutes, begun ones counted, and one to begin.
+        (0.6, 200, 20_000, "no better", "19,800 steps, about 11 hours: --minutes 665 --resume"),
+        (0.6, 200, 18_810, "no better", "19,800 steps, about 11 hours: --minutes 665 --resume"),  # 95% of it
+        (0.6, 200, 5000, "no better", "19,800 steps, about 11 hours: --set schedule.epochs=8"),
         (0.6, 18_810, 18_810, "no better", "37,620 steps, about 21 minutes: --set schedule.epochs=4"),
         (0.6, 18_809, 18_809, "no better", "19,800 steps, about 12 minutes: --set schedule.epochs=3"),
         (0.3, 400, 400, "worse", "--set optimizer.lr=0.333 --set optimizer.rpn_lr=0.00667"),
         (0.3, 400, 20_000, "worse", "--set optimizer.lr=0.333 --set optimizer.rpn_lr=0.00667"),
-        (0.7, 50, 20_000, "too short", "19,800 steps, about 66 hours: --minutes 3961 --resume"),
-        (0.7, 50, 50, "too short", "19,800 steps, about 66 hours: --set schedule.epochs=792"),
+        (0.7, 50, 20_000, "too short", "19,800 steps, about 11 hours: --minutes 670 --resume"),
+        (0.7, 50, 50, "too short", "19,800 steps, about 11 hours: --set schedule.epochs=792"),
     ],
 )
 def test_advice(last: float, steps: int, planned: int, word: str, advice: str, tmp_path: Path) -> None:

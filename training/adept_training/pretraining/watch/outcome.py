@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -215,6 +216,16 @@ def as_json(verdict: Verdict, advice: list[str]) -> dict[str, Any]:
 
 
 def _longer(run: RunLog, steps: int, seconds: float, bound: list[str]) -> str:
-    minutes = math.ceil(seconds / max(run.step, 1) * steps / 60) + 1
+    training = min(seconds, run.step * _seconds_per_step(run, seconds))
+    minutes = math.ceil((training / max(run.step, 1) * steps + seconds - training) / 60) + 1
     planned, flat = int(run.start["steps"]), flatten(run.recipe())
     return f"{more_time(steps, minutes)}: {asked_of(run).longer(run.folder, flat, planned, steps, minutes, bound)}"
+
+
+def _seconds_per_step(run: RunLog, seconds: float) -> float:
+    """Return the duration of a step as logged, without probes; of a damaged log the share of all seconds."""
+    speeds = [speed for speed in run.series("images_per_s")[1] if speed > 0]
+    batch = flatten(run.recipe()).get("engine.batch_size")
+    if not speeds or not isinstance(batch, int):
+        return seconds / max(run.step, 1)
+    return batch / statistics.median(speeds)
