@@ -6,7 +6,7 @@ import math
 import textwrap
 
 from adept_training.comparing.tables import Comparison
-from adept_training.pages.plotting import COLORS, canvas, svg
+from adept_training.pages.plotting import COLORS, canvas, named, svg
 
 
 def budget_plot(comparison: Comparison) -> str:
@@ -23,7 +23,7 @@ def budget_plot(comparison: Comparison) -> str:
             color = COLORS[i % len(COLORS)]
             halves = [mean.half for _, mean in measured]  # NaN draws no bar
             axes.errorbar(
-                places, [mean.mean for _, mean in measured], halves, label=source, color=color,
+                places, [mean.mean for _, mean in measured], halves, label=named(source), color=color,
                 marker="o", markersize=4.5, linewidth=1.4, capsize=3,
             )  # fmt: skip
             few = [
@@ -59,7 +59,7 @@ def pairs_plot(comparison: Comparison) -> str:
         for place, mean in enumerate(means):
             side, align = (-14, "right") if place == 0 else (14, "left")  # lines start and end elsewhere
             axes.annotate(f"{mean:.1f}", (place, mean), (side, 0), textcoords="offset points", va="center", ha=align)
-        axes.set_xticks(range(len(rows)), [textwrap.fill(source, 14) for source in sources])
+        axes.set_xticks(range(len(rows)), [textwrap.fill(named(source), 14) for source in sources])
         axes.set_xlim(-0.5, len(rows) - 0.5)
         axes.set_ylabel(f"{comparison.metric}: a line per seed, means")
         return svg(figure)

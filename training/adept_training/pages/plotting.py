@@ -15,6 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import LogLocator
 
+from adept_hub.words.text import one_line
+
 #: Okabe and Ito's palette, which is safe for color blindness.
 COLORS = ("#555555", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#b3a400")
 
@@ -49,7 +51,7 @@ def lines_plot(
                 axes.plot(x, y, color=color, linewidth=0.7, alpha=0.3)
             marker = "." if len(x) < 30 else None
             dashes = _DASHES[i % len(_DASHES)]
-            axes.plot(x, smoothed(y, smooth), dashes, label=name, color=color, linewidth=1.6, marker=marker)
+            axes.plot(x, smoothed(y, smooth), dashes, label=named(name), color=color, linewidth=1.6, marker=marker)
         for words, level in (marks or {}).items():
             axes.axhline(level, color=COLORS[0], linewidth=1, linestyle=":")
             axes.annotate(words, (1, level), (0, 2), ("axes fraction", "data"), textcoords="offset points", ha="right",
@@ -67,6 +69,15 @@ def lines_plot(
             axes.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(-0.02, 0.97), ncols=4,
                         borderaxespad=0, columnspacing=1.2, handlelength=2.2)  # fmt: skip
         return svg(figure)
+
+
+def named(name: str) -> str:
+    """Return a name (of a run, a source, a class) as matplotlib draws it, bytes that are not UTF-8 escaped.
+
+    A legend leaves out what begins with an underscore: a hair space stands before it.
+    """
+    shown = one_line(name)
+    return f"\u200a{shown}" if shown.startswith("_") else shown
 
 
 def smoothed(values: Sequence[float], reach: int) -> list[float]:

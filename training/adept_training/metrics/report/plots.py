@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from adept_training.pages.plotting import COLORS, canvas, svg
+from adept_training.pages.plotting import COLORS, canvas, named, svg
 
 
 def curves_plot(curves_KR: npt.NDArray[np.float64], classes: Sequence[str], ap: Mapping[str, float]) -> str:
@@ -16,7 +16,7 @@ def curves_plot(curves_KR: npt.NDArray[np.float64], classes: Sequence[str], ap: 
         recall = np.linspace(0, 1, curves_KR.shape[1])
         occurring = [k for k in range(len(classes)) if not np.isnan(curves_KR[k]).any()]
         for i, k in enumerate(sorted(occurring, key=lambda k: ap[classes[k]])[:8]):
-            label = f"{classes[k]} {ap[classes[k]]:.0f}"
+            label = f"{named(classes[k])} {ap[classes[k]]:.0f}"
             axes.plot(recall, curves_KR[k], color=COLORS[(i + 1) % len(COLORS)], linewidth=1, label=label)
         if occurring:
             axes.plot(recall, curves_KR[occurring].mean(axis=0), color="black", linewidth=2.2, label="mean")
@@ -29,7 +29,9 @@ def bars_plot(groups: Sequence[Mapping[str, float]], label: str) -> str:
     """Plot a bar per value, with a color per group."""
     with canvas(6.4, 3.2) as (figure, axes):
         for i, values in enumerate(groups, start=1):
-            bars = axes.bar(list(values), list(values.values()), color=COLORS[i % len(COLORS)], width=0.62)
+            bars = axes.bar(
+                [named(name) for name in values], list(values.values()), color=COLORS[i % len(COLORS)], width=0.62
+            )
             axes.bar_label(bars, fmt="%.1f", fontsize=8)
         axes.tick_params(axis="x", labelsize=9)
         axes.set_ylabel(label)
