@@ -41,7 +41,7 @@ demo: $(VENV)/.base  ## bundled weights on bundled images: load, draw, export to
 
 # Files of tests go to two processes of one thread each, which is faster than one process of two.
 test: $(VENV)/.dev  ## every test, the real-framework ones included
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=20
 
 test-fast: $(VENV)/.dev  ## without the slow tests and the real frameworks
 	@$(BIN)/python -m pytest -m 'not slow and not frameworks'
