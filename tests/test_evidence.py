@@ -68,16 +68,22 @@ def test_the_ladder_leaves_out_other_rates_and_missing_domains() -> None:
 
 def test_pre_training_behind_a_backbone_is_compared_with_the_backbone_alone() -> None:
     """A gain is to the backbone, not to scratch, and paired: AP differs by 1, 2 and 3."""
-    base = {"AP": 10.0, "AP50": 20.0, "RPN_AR100": 30.0}
-    rows = [run("backbone", seed, **base) for seed in range(3)]
-    rows += [run("ema", seed, **{**base, "AP": 11.0 + seed}) for seed in range(3)]
-    rows += [run("scratch", seed, **{**base, "AP": 5.0 * seed}) for seed in range(3)]
-    lines = evidence.existing_backbone(rows).splitlines()
+    base = {"AP": 10.0, "RPN_AR100": 30.0}
+    of = {"data": "bccd", "iterations": 200}
+    rows = [run("backbone", seed, **base) | of for seed in range(3)]
+    rows += [run("ema", seed, **{**base, "AP": 11.0 + seed}) | of for seed in range(3)]
+    rows += [run("scratch", seed, **{**base, "AP": 5.0 * seed}) | of for seed in range(3)]
+    rows += [run("backbone", 0, **{**base, "AP": 70.0}) | of | {"iterations": 1000}]
+    lines = evidence.existing_backbone(rows, metric="AP").splitlines()
+    assert lines[0] == (
+        "| start | steel, 200 iterations | steel, 1,000 iterations | BCCD, 200 iterations | BCCD, 1,000 iterations |"
+    )
     assert lines[2:] == [
-        "| backbone | 10.0 | 20.0 | 30.0 |",
-        "| ema | 12.0 (+2.0 ± 2.5) | 20.0 (+0.0 ± 0.0) | 30.0 (+0.0 ± 0.0) |",
-        *(f"| {name} | - | - | - |" for name in ("ema_frozen", "teacher", "teacher_frozen")),
+        "| backbone | - | - | 10.0 | 70.0 |",
+        "| ema | - | - | 12.0 (+2.0 ± 2.5) | - |",
+        *(f"| {name} | - | - | - | - |" for name in ("ema_frozen", "teacher", "teacher_frozen")),
     ]
+    assert "| ema | - | - | 30.0 (+0.0 ± 0.0) | - |" in evidence.existing_backbone(rows, metric="RPN_AR100")
 
 
 def test_a_page_keeps_what_is_not_marked(tmp_path: Path) -> None:

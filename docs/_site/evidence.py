@@ -36,10 +36,10 @@ LADDER_COLUMNS = {
     "BCCD RPN AR100": ("bccd", "RPN_AR100"),
 }
 BACKBONE = ("backbone", "ema", "ema_frozen", "teacher", "teacher_frozen")
-BACKBONE_COLUMNS = {
-    "AP": ("steel", "AP"),
-    "AP50": ("steel", "AP50"),
-    "RPN AR100": ("steel", "RPN_AR100"),
+BACKBONE_RUNS = {
+    f"{name}, {iterations:,} iterations": (data, iterations)
+    for data, name in (("steel", "steel"), ("bccd", "BCCD"))
+    for iterations in (200, 1000)
 }
 SPEED = {
     "bare_r50": "bare ResNet-50, classification on as many pixels as three views have",
@@ -98,9 +98,13 @@ def ladder(rows: Sequence[Mapping[str, Any]]) -> str:
     return starts(draws, LADDER, LADDER_COLUMNS, "scratch")
 
 
-def existing_backbone(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the table of what pre-training behind an existing backbone gains."""
-    return starts({"steel": draws_of(rows)}, BACKBONE, BACKBONE_COLUMNS, BACKBONE[0])
+def existing_backbone(rows: Sequence[Mapping[str, Any]], *, metric: str) -> str:
+    """Return the table of what pre-training behind an existing backbone gains in one metric, by data and length."""
+    draws = {
+        name: draws_of(row for row in rows if (row["data"], row["iterations"]) == of)
+        for name, of in BACKBONE_RUNS.items()
+    }
+    return starts(draws, BACKBONE, {name: (name, metric) for name in BACKBONE_RUNS}, BACKBONE[0])
 
 
 def compared(rows: Sequence[Mapping[str, Any]], *, names: Mapping[str, str], metrics: Mapping[str, str]) -> str:
@@ -135,7 +139,8 @@ _STEEL = {
 }  # fmt: skip
 #: The tables by the names of their markers.
 TABLES: Mapping[str, Callable[[Sequence[Mapping[str, Any]]], str]] = {
-    "existing_backbone": existing_backbone,
+    "existing_backbone": partial(existing_backbone, metric="AP"),
+    "existing_backbone_rpn": partial(existing_backbone, metric="RPN_AR100"),
     "ladder": ladder,
     "steel_60_labels": partial(
         compared, names={"scratch": "scratch", "det": "`own_photos_detection`"}, metrics=_STEEL
