@@ -1,8 +1,8 @@
-"""The gains of `benchmarks.self_training`: paired, of complete seeds only, and what both gain beyond their sum."""
+"""The gains of `benchmarks.practitioner.self_training`: paired, of complete seeds only, and what both gain beyond their sum."""
 
 from __future__ import annotations
 
-from benchmarks.self_training import ARMS, summary
+from benchmarks.practitioner.self_training import ARMS, summary
 
 
 def test_gains_are_paired_over_the_seeds_that_all_arms_have() -> None:
