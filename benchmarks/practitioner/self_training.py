@@ -1,10 +1,10 @@
 """Do unlabeled images add to few labels, from random and from pre-trained weights, and do the two gains add up?
 
-``python -m benchmarks.practitioner.self_training --data voc:DIR:train:val --unlabeled TRAIN.txt --out DIR`` fine-tunes `scratch` and
-`detection` on 1, 3, 10 and 30 labeled images of DATA, with and without the unlabeled ones, five seeds each, and
-evaluates on its validation split. A seed has the same labeled images in the same order in all four arms, and all have
-the same number of iterations: those with a teacher begin it at half. Settings are those of `adept finetune`'s recipe
-`cpu_small`, smaller, chosen on no run of this benchmark. What DIR holds is kept: run it again to continue.
+``python -m benchmarks.practitioner.self_training --data voc:DIR:train:val --unlabeled TRAIN.txt --out DIR`` fine-tunes
+`scratch` and `detection` on 1, 3, 10 and 30 labeled images of DATA, with and without the unlabeled ones, five seeds
+each, and evaluates on its validation split. A seed has the same labeled images in the same order in all four arms, and
+all have the same number of iterations: those with a teacher begin it at half. Settings are those of `adept finetune`'s
+recipe `cpu_small`, smaller, chosen on no run of this benchmark. What DIR holds is kept: run it again to continue.
 """
 
 from __future__ import annotations

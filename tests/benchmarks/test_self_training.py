@@ -1,4 +1,4 @@
-"""The gains of `benchmarks.practitioner.self_training`: paired, of complete seeds only, and what both gain beyond their sum."""
+"""The gains of the benchmark of self-training: paired, of complete seeds only, and what both gain beyond their sum."""
 
 from __future__ import annotations
 
