@@ -3,9 +3,9 @@
 Order decides which test fails then, and only some orders do. `unchanged` compares it before and after each test and
 each file of tests. What differs is a warning, and with ADEPT_UNCHANGED=fail the failure of the one that changed it. A
 state that commands set for their own process (`main` gives loggers a handler and Python a hook, `engine.threads` is
-torch's) is put back instead. A module of
-ours that a test is the first to import keeps what is patched at that moment for all tests after it: `import_ours`
-leaves no such import to the tests of a whole session, and `unchanged` notices it in others.
+torch's) is put back instead. A module of ours that a test is the first to import keeps what is patched at that moment
+for all tests after it: `import_ours` leaves no such import to the tests of a whole session, and `unchanged` notices it
+in others.
 """
 
 from __future__ import annotations

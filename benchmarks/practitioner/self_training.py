@@ -22,14 +22,10 @@ from typing import Any
 import adept_training
 from adept_hub.io.write import append_line
 from adept_training.metrics.stats import interval
+from benchmarks.existing_backbone import FINETUNING
 
 #: Bundled weights whose architecture scratch has, too.
 START = "detection"
-SETTINGS = (
-    "engine.batch_size=2", "engine.evaluations=1", "engine.precision=bf16", "optimizer.lr=0.08",
-    "detector.train_sides=[128]", "detector.test_side=128", "detector.max_side=213", "detector.score_threshold=0.001",
-    "detector.rois=16", "detector.test_proposals=50", "norms.precise_batches=20",
-)  # fmt: skip
 COUNTS = (1, 3, 10, 30)
 SEEDS = 5
 #: Name of an arm: its start, and whether it has unlabeled images.
@@ -70,7 +66,7 @@ def run(arm: str, count: int, seed: int, args: argparse.Namespace) -> dict[str, 
     result = adept_training.finetune(
         source, args.data, folder, recipe="cpu_small", labels=f"{count}img", stream=sys.stderr,
         like=START if source == "scratch" else None, unlabeled=args.unlabeled if teaches else None,
-        settings=[*SETTINGS, f"engine.seed={seed}", f"schedule.iterations={args.iterations}"],
+        settings=[*FINETUNING, f"engine.seed={seed}", f"schedule.iterations={args.iterations}"],
     )  # fmt: skip
     if result.interrupted or result.report is None:
         sys.exit(130)
