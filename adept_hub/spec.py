@@ -235,6 +235,9 @@ class CheckpointConfig:
     #: Data type of the stored weights; they are loaded as float32.
     stored_dtype: Literal["float32", "float16"] = "float32"
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    #: Whether the file has a class-agnostic box regressor behind the RoI head too: ``head.bbox_pred.weight``
+    #: (4, head_fc_channels) and ``.bias``, whose outputs are dx, dy, dw and dh with weights of 10, 10, 5 and 5.
+    box_regressor: bool = field(default=False, metadata=OPTIONAL)
     format_version: int = FORMAT_VERSION
 
     def as_starts(self) -> tuple[Start, ...]:

@@ -84,7 +84,18 @@ def write_house(folder: Path, parts: tuple[str, ...] = PARTS, **changes: Any) ->
         "preprocessing": PIXELS, **changes,
     }  # fmt: skip
     held = {key: tensor for key, tensor in tensors.items() if key.split(".")[0] in parts}
+    if "head" in parts:
+        held |= regressor_of(spec)
     return House(folder, write_checkpoint(folder, held, **arguments), module)
+
+
+def regressor_of(spec: DetectorSpec) -> dict[str, Tensor]:
+    """A box regressor of numbers as large as no initial values are."""
+    generator = torch.Generator().manual_seed(4)
+    return {
+        "head.bbox_pred.weight": torch.randn(4, spec.head_fc_channels, generator=generator) / 8,
+        "head.bbox_pred.bias": torch.randn(4, generator=generator),
+    }
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from adept_hub.checkpoint.weights_file import check_finite, open_tensors
 from adept_hub.errors import CheckpointError, ShapeMismatchError, UnknownKeyError
 from adept_hub.io.digest import sha256_file, verify
 from adept_hub.io.write import atomic_folder
-from adept_hub.models.contract import check_tensors, expected_tensors
+from adept_hub.models.contract import BOX_REGRESSOR, check_tensors, expected_tensors
 from adept_hub.spec import CheckpointConfig, DetectorSpec, Preprocessing, Provenance
 
 _FLOATS = ("F32", "F16")
@@ -56,8 +56,8 @@ def read_tensors(folder: Path, config: CheckpointConfig, *, verified: bool = Tru
         slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118  # safe_open is not a mapping
         shapes = {key: tuple(s.get_shape()) for key, s in slices.items()}
         _check_printable(shapes, str(path))
-        check_tensors(shapes, config.spec, config.parts, str(path))
-        _check_dtypes({key: s.get_dtype() for key, s in slices.items()}, config.spec, str(path))
+        check_tensors(shapes, config.spec, config.parts, str(path), box_regressor=config.box_regressor)
+        _check_dtypes({key: s.get_dtype() for key, s in slices.items()}, config, str(path))
         tensors = {key: file.get_tensor(key) for key in slices}
     tensors = {key: t.float() if t.is_floating_point() else t for key, t in tensors.items()}
     check_finite(tensors, str(path), "loaded")
@@ -73,8 +73,8 @@ def _check_printable(shapes: Mapping[str, tuple[int, ...]], where: str) -> None:
             )
 
 
-def _check_dtypes(dtypes: Mapping[str, str], spec: DetectorSpec, where: str) -> None:
-    for key, (_, dtype) in expected_tensors(spec).items():
+def _check_dtypes(dtypes: Mapping[str, str], config: CheckpointConfig, where: str) -> None:
+    for key, (_, dtype) in expected_tensors(config.spec, config.box_regressor).items():
         promised = _FLOATS if dtype.is_floating_point else ("I64",)
         if key in dtypes and dtypes[key] not in promised:
             raise ShapeMismatchError(
@@ -100,7 +100,7 @@ def write_checkpoint(
 
     Args:
         folder: the output folder; it must not exist, or be empty, unless ``overwrite``.
-        tensors: the tensors of ``parts``, no others, by canonical key.
+        tensors: the tensors of ``parts``, no others, by canonical key; a head's may include a box regressor.
         preprocessing: mean and std of the network's input; default: ImageNet's.
         half: store weights as float16 (running statistics stay float32); they are loaded as float32.
         overwrite: replace an existing folder.
@@ -114,9 +114,10 @@ def write_checkpoint(
         UnknownKeyError, IncompleteLoadError, ShapeMismatchError: ``tensors`` are not those of ``spec`` and ``parts``.
         CheckpointError: a tensor has a value that is not finite.
     """
-    check_tensors({key: tuple(t.shape) for key, t in tensors.items()}, spec, parts, "the tensors to be saved")
+    shapes, box_regressor = {key: tuple(t.shape) for key, t in tensors.items()}, BOX_REGRESSOR[0] in tensors
+    check_tensors(shapes, spec, parts, "the tensors to be saved", box_regressor=box_regressor)
     stored: dict[str, Tensor] = {}
-    for key in expected_tensors(spec):
+    for key in expected_tensors(spec, box_regressor):
         if key not in tensors:
             continue
         tensor = tensors[key].detach().cpu()
@@ -138,6 +139,7 @@ def write_checkpoint(
             parts=parts,
             preprocessing=preprocessing or Preprocessing(),
             stored_dtype="float16" if half else "float32",
+            box_regressor=box_regressor,
         )
         write_config(temporary, config)
         if more is not None:

@@ -78,6 +78,8 @@ def check_config(config: CheckpointConfig, where: str) -> CheckpointConfig:
         _refuse(where, "provenance.random_share", random_share, "is not between 0 and 1")
     if any(value <= 0 for value in config.preprocessing.std):
         _refuse(where, "preprocessing.std", config.preprocessing.std, "are not all positive")
+    if config.box_regressor and "head" not in config.parts:
+        _refuse(where, "box_regressor", True, "belongs to a head, which is not among the parts")
     _check_spec(config.spec, where)
     for i, start in enumerate(config.provenance.starts):
         if not 0 < len(start.name) <= 200 or not start.name.isprintable():

@@ -18,6 +18,7 @@ from adept_hub.convert.framework import Framework, InferenceSettings
 from adept_hub.convert.infer import infer_spec
 from adept_hub.convert.norms import NORMED_PARTS, with_counters, with_norm
 from adept_hub.convert.options import CASCADE_STAGES, Detector, Target
+from adept_hub.convert.regressor import exported_regressor, without_regressor
 from adept_hub.convert.rescale_anchors import rescale_anchors
 from adept_hub.errors import CheckpointError
 from adept_hub.io.paths import resolved
@@ -36,7 +37,8 @@ def export_state(
     """Convert canonical tensors to the state dict of a framework's detector, without its predictors.
 
     Args:
-        tensors: the tensors of complete parts, by canonical key.
+        tensors: the tensors of complete parts, by canonical key; a box regressor is left out, as it belongs to the
+            predictors.
         spec: their architecture.
         framework: the framework whose keys to use.
         target: the detector; default: a plain Faster R-CNN (Mask R-CNN has the same keys, Cascade has the head three
@@ -49,8 +51,8 @@ def export_state(
     target = target or Target()
     table = framework.key_table(target.detector, spec)
     parts = {key.split(".", 1)[0] for key in tensors}
-    check_tensors({key: tuple(t.shape) for key, t in tensors.items()}, spec, parts, "the tensors to be exported")
-    values = dict(tensors)
+    values = without_regressor(tensors)
+    check_tensors({key: tuple(t.shape) for key, t in values.items()}, spec, parts, "the tensors to be exported")
     if target.anchors == "rescaled":
         values = rescale_anchors(values, spec, target.anchor_sizes(spec))
     return table.to_target(with_norm(values, target.norm, framework.counted_norms))
@@ -98,7 +100,8 @@ def write_export(
 ) -> list[Path]:
     """Write weights, and a config with which the framework builds the matching detector, into a folder, atomically.
 
-    The files have the framework's names (``weights_file``, ``config_file``). A .pth file contains only tensors
+    The files have the framework's names (``weights_file``, ``config_file``). A box regressor is repeated for each class
+    of the target. A .pth file contains only tensors
     (``torch.load(weights_only=True)``).
 
     Args:
@@ -118,6 +121,8 @@ def write_export(
     """
     target = target or Target()
     state = export_state(tensors, config.spec, framework, target)
+    if target.detector != "cascade_rcnn":
+        state |= exported_regressor(tensors, framework, target.num_classes)
     text = config_text(config, framework, target, out, {part_of(key) for key in tensors})
     weights, name = framework.weights_file, framework.config_file
     with atomic_folder(out, overwrite=overwrite) as temporary:

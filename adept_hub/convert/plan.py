@@ -12,6 +12,7 @@ from adept_hub.arguments.choices import chosen_parts
 from adept_hub.convert.framework import Framework, Recognized
 from adept_hub.convert.norms import NORMED_PARTS, fold_into_convs, with_counters, without_counters
 from adept_hub.convert.options import CASCADE_STAGES
+from adept_hub.convert.regressor import regressor_copies, without_regressor
 from adept_hub.convert.structure import Structure, part_of_key, read_structure
 from adept_hub.errors import UnsupportedModelError
 from adept_hub.models.contract import part_of
@@ -51,7 +52,8 @@ def plan_for_model(
     """Plan the copies of all canonical tensors of ``parts`` into a model with this state, without copying yet.
 
     The plan covers every tensor of a requested part on both sides, in the model and in the checkpoint (except for
-    batch counters, which frozen norms lack); each of Cascade's stages gets a copy of the head.
+    batch counters, which frozen norms lack); each of Cascade's stages gets a copy of the head. A box regressor comes
+    with the head, for every class of the model, if the model has a layer for it.
 
     Args:
         recognized: the model's framework and detector, from `adept_hub.frameworks.recognize.recognize`.
@@ -72,7 +74,7 @@ def plan_for_model(
         p for p in find_problems(structure, spec, recognized.framework, fold_norms=fold_norms) if p.part in requested
     ]:
         raise UnsupportedModelError(_refusal(recognized, problems))
-    values = {key: t for key, t in tensors.items() if part_of(key) in requested}
+    values = {key: t for key, t in without_regressor(tensors).items() if part_of(key) in requested}
     norms = dict(zip(NORMED_PARTS, (structure.backbone_norm, structure.fpn_norm, structure.head_norm), strict=True))
     values = without_counters(values, [part for part, norm in norms.items() if norm == "FrozenBN"])
     values = with_counters(values, [part for part, norm in norms.items() if norm == "BN"])
@@ -80,6 +82,8 @@ def plan_for_model(
     table = recognized.framework.key_table(recognized.detector, spec)
     steps = [TensorCopy(key, target, t) for key, t in values.items() for target in table.targets(key)]
     _check_cover(recognized, {step.target: step.tensor for step in steps}, shapes, requested)
+    if "head" in requested:
+        steps += [TensorCopy(*copy) for copy in regressor_copies(tensors, recognized, shapes)]
     return [step._replace(target=recognized.prefix + step.target) for step in steps]
 
 

@@ -11,6 +11,7 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from adept_hub.arguments.calls import checked
 from adept_hub.checkpoint.folder import CONFIG, read_config, read_tensors
 from adept_hub.checkpoint.validate_config import check_format
+from adept_hub.convert.regressor import without_regressor
 from adept_hub.detectors.build import detector_options, predictor_state, use_classifier
 from adept_hub.detectors.files import DETECTOR, check_detector, read_detector_json, read_predictors
 from adept_hub.detectors.recipe import DetectorRecipe
@@ -66,7 +67,7 @@ def read_detector(folder: Path) -> tuple[GeneralizedRCNN, DetectorConfig]:
             "Give a folder that adept finetune wrote (RUN, RUN/best or RUN/last)."
         )
     parts = DetectorParts(checkpoint.spec)
-    parts.load_state_dict(read_tensors(folder, checkpoint))
+    parts.load_state_dict(without_regressor(read_tensors(folder, checkpoint)))
     classes = len(config.classes)
     model = assemble_detector(
         parts, classes + 1, config.recipe.detector, checkpoint.preprocessing, **detector_options(config.recipe)

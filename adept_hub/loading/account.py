@@ -10,7 +10,7 @@ from adept_hub.convert.framework import Recognized
 from adept_hub.convert.structure import part_of_key
 from adept_hub.load_report import PartReport
 from adept_hub.loading.transfer import Held
-from adept_hub.models.contract import part_of
+from adept_hub.models.contract import BOX_REGRESSOR, part_of
 from adept_hub.models.wrapped import local, own_tensors, view_of
 from adept_hub.spec import PARTS
 
@@ -72,6 +72,8 @@ def notes(model: nn.Module, held: Sequence[Held], also_changed: Iterable[str]) -
 
 
 def _why(key: str) -> str:
+    if key in BOX_REGRESSOR:
+        return "the model has no layer for it: a Cascade R-CNN, or other features"
     if key.endswith(".num_batches_tracked"):
         return "the model's norms are frozen or folded, and do not count batches"
     return "folded into the preceding convolution"

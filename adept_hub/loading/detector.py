@@ -11,6 +11,7 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from adept_hub.convert.options import Anchors, Detector, Target
 from adept_hub.convert.plan import plan_for_model
+from adept_hub.convert.regressor import without_regressor
 from adept_hub.convert.rescale_anchors import rescale_anchors
 from adept_hub.frameworks.recognize import recognize
 from adept_hub.hub.fetch import Fetched
@@ -19,6 +20,7 @@ from adept_hub.loading.account import part_rows
 from adept_hub.loading.promise import promised_parts, promised_tensors
 from adept_hub.loading.transfer import plainly, verify
 from adept_hub.models import DetectorParts, assemble_detector
+from adept_hub.models.contract import BOX_REGRESSOR
 from adept_hub.models.options import DetectorOptions
 from adept_hub.models.skeleton import skeleton
 from adept_hub.models.wrapped import own_tensors
@@ -54,7 +56,11 @@ def load_fetched(
             model.float()  # predictors created under another default dtype
         state = {name: own.tensor for name, own in own_tensors(model).items()}
         recognized = recognize(state)
-        held = verify(model, plan_for_model(recognized, state, values, spec, promised))
+        plan = plan_for_model(recognized, state, values, spec, promised)
+        for step in plan:
+            if step.source in BOX_REGRESSOR:  # the others are in the parts already
+                state[step.target].copy_(step.tensor)
+        held = verify(model, plan)
         model.load_report = LoadReport(
             fetched.origin,
             fetched.config.name,
@@ -71,6 +77,6 @@ def _filled_parts(spec: DetectorSpec, tensors: Mapping[str, Tensor], promised: t
         module = DetectorParts(spec)
     for part in promised:
         prefix = f"{part}."
-        state = {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
+        state = {key.removeprefix(prefix): t for key, t in without_regressor(tensors).items() if key.startswith(prefix)}
         module.get_submodule(part).load_state_dict(state, strict=True, assign=True)
     return module

@@ -12,6 +12,10 @@ from adept_hub.models.parts import DetectorParts
 from adept_hub.models.skeleton import skeleton
 from adept_hub.spec import PARTS, DetectorSpec
 
+#: Weight and bias of the class-agnostic box regressor. They belong to the head, and are in no module of the parts: a
+#: detector has such a layer for each class.
+BOX_REGRESSOR = ("head.bbox_pred.weight", "head.bbox_pred.bias")
+
 
 def part_of(key: str) -> str:
     """Return the part of a canonical key, its first component.
@@ -26,24 +30,45 @@ def part_of(key: str) -> str:
 
 
 @functools.lru_cache(maxsize=16)
-def expected_tensors(spec: DetectorSpec) -> Mapping[str, tuple[tuple[int, ...], torch.dtype]]:
-    """Return the shape and dtype of every canonical tensor of ``spec``, in the order of the module."""
+def expected_tensors(
+    spec: DetectorSpec, box_regressor: bool = False
+) -> Mapping[str, tuple[tuple[int, ...], torch.dtype]]:
+    """Return the shape and dtype of every canonical tensor of ``spec``, in the order of the module.
+
+    Args:
+        box_regressor: with the two tensors of the box regressor, which belong to the head.
+    """
     with skeleton():
         parts = DetectorParts(spec)
-    return {key: (tuple(value.shape), value.dtype) for key, value in parts.state_dict().items()}
+    expected = {key: (tuple(value.shape), value.dtype) for key, value in parts.state_dict().items()}
+    if box_regressor:
+        shapes = ((4, spec.head_fc_channels), (4,))
+        expected |= {key: (shape, torch.float32) for key, shape in zip(BOX_REGRESSOR, shapes, strict=True)}
+    return expected
 
 
 def check_tensors(
-    shapes: Mapping[str, tuple[int, ...]], spec: DetectorSpec, parts: Iterable[str] = PARTS, where: str = "checkpoint"
+    shapes: Mapping[str, tuple[int, ...]],
+    spec: DetectorSpec,
+    parts: Iterable[str] = PARTS,
+    where: str = "checkpoint",
+    *,
+    box_regressor: bool = False,
 ) -> None:
     """Compare the names and shapes of a checkpoint's tensors with those of ``spec`` for ``parts``.
+
+    Args:
+        shapes: by canonical key.
+        where: for messages.
+        box_regressor: whether the checkpoint has a box regressor.
 
     Raises:
         UnknownKeyError: a tensor that the architecture does not have.
         IncompleteLoadError: a tensor or a whole part is missing.
         ShapeMismatchError: a tensor has another shape.
     """
-    promised = {key: value for key, value in expected_tensors(spec).items() if part_of(key) in set(parts)}
+    expected = expected_tensors(spec, box_regressor)
+    promised = {key: value for key, value in expected.items() if part_of(key) in set(parts)}
     if surplus := [key for key in shapes if key not in promised]:
         raise UnknownKeyError(
             f"{where}: {len(surplus)} tensor(s) do not belong to a ResNet-{spec.depth} detector of this config, "

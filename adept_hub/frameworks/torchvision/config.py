@@ -54,6 +54,10 @@ _POOLER = {
     "unaligned": "MultiScaleRoIAlign(list(LEVELS), {size}, sampling_ratio=2, canonical_scale=CANONICAL_SIZE)",
 }
 _CASCADE_LINE = "    model.roi_heads = CascadeRoIHeads(model.roi_heads, {fc}, num_classes)\n"
+_REGRESSOR_LINES = """\
+        for key in [key for key in state if ".bbox_pred." in key and key.startswith("roi_heads.")]:
+            state[key] = torch.cat([state[key]] * num_classes)  # one box regressor for all classes
+"""
 
 
 def build_model_py(
@@ -115,6 +119,7 @@ def build_model_py(
         fresh=(*_FRESH_PREFIXES, *(place for part, place in _PLACES.items() if part not in set(parts))),
         stages_of_cascade=f"STAGE_IOUS = {STAGE_IOUS}\nSTAGE_WEIGHTS = {STAGE_WEIGHTS}\n" if cascade else "",
         cascade=_CASCADE_LINE.format(fc=spec.head_fc_channels) if cascade else "",
+        regressor=_REGRESSOR_LINES if config.box_regressor and settings is None else "",
         sources="\n\n".join(inspect.getsource(item) for item in sources),
         **(_EXPORT if settings is None else _DETECTOR),
     )
@@ -242,7 +247,8 @@ def build_model(num_classes: int = NUM_CLASSES, weights: Path | None = {weights}
     old = model.transform
     model.transform = AntialiasedTransform(old.min_size, old.max_size, old.image_mean, old.image_std)
 {cascade}    if weights is not None:
-        result = model.load_state_dict(load_file(weights), strict=False)
+        state = load_file(weights)
+{regressor}        result = model.load_state_dict(state, strict=False)
         fresh = {fresh}
         missing = [key for key in result.missing_keys if not key.startswith(fresh)]
         if missing or result.unexpected_keys:

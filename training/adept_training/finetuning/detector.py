@@ -95,27 +95,36 @@ def build_detector(
         anchors: Anchors = "rescaled" if exact else "pretraining"
         options = cast("DetectorOptions", detector_options(recipe))
         model = load_fetched(fetched, whole, classes + 1, recipe.detector, config.parts, anchors, options)
-    return _finish(model, recipe, classes)
+    return _finish(model, recipe, classes, regresses=source != SCRATCH and config.box_regressor)
 
 
 def _listed(sizes: tuple[float, ...]) -> str:
     return ", ".join(f"{size:g}" for size in sizes)
 
 
-def _finish(model: GeneralizedRCNN, recipe: DetectorRecipe, classes: int) -> GeneralizedRCNN:
+def _finish(model: GeneralizedRCNN, recipe: DetectorRecipe, classes: int, *, regresses: bool) -> GeneralizedRCNN:
+    """Set the recipe's losses and classifier, and the predictors' initial values.
+
+    Args:
+        regresses: the box regressor is the source's.
+    """
     if recipe.losses == "detectron2":
         use_detectron2_losses(model)
-    use_classifier(model, recipe, classes)
     if recipe.detector == "cascade_rcnn":
         return model
+    regressor = model.roi_heads.box_predictor.bbox_pred
+    use_classifier(model, recipe, classes)
     # Detectron2's initialization, as in the paper. torchvision's is at least four times larger: on a head pre-trained
     # by directions alone, whose features are therefore long, the first box loss is 3.6 instead of 0.7.
     predictor = model.roi_heads.box_predictor
     nn.init.normal_(predictor.cls_score.weight, std=0.01)
-    nn.init.normal_(predictor.bbox_pred.weight, std=0.001)
-    for layer in (predictor.cls_score, predictor.bbox_pred):
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
+    if predictor.cls_score.bias is not None:
+        nn.init.zeros_(predictor.cls_score.bias)
+    if regresses:
+        predictor.bbox_pred = regressor
+    else:
+        nn.init.normal_(predictor.bbox_pred.weight, std=0.001)
+        nn.init.zeros_(predictor.bbox_pred.bias)
     return model
 
 

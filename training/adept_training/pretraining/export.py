@@ -12,14 +12,19 @@ from torch import Tensor
 from adept_hub.cards.card import write_card
 from adept_hub.checkpoint.folder import write_checkpoint
 from adept_hub.io.schema import to_dict
+from adept_hub.models.contract import BOX_REGRESSOR
 from adept_hub.spec import CheckpointConfig, Metric, Provenance
+from adept_training.method.detection import DetectorNetwork
 from adept_training.method.model import PretrainModel
 from adept_training.pretraining.origin import PretrainStart
 from adept_training.pretraining.recipe import Recipe
 
 
 def exported_tensors(model: PretrainModel, network: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Return canonical tensors and parts. The RPN is always the online one: the target has none."""
+    """Return canonical tensors and parts. The RPN is always the online one: the target has none.
+
+    Of a network that predicts boxes, the box regressor is among them.
+    """
     source = model.target if network == "target" and model.recipe.has_target else model.online
     parts = model.recipe.parts
     state: dict[str, Tensor] = {}
@@ -27,6 +32,9 @@ def exported_tensors(model: PretrainModel, network: str) -> tuple[dict[str, Tens
         holder = model.online if part == "rpn" else source
         tensors = getattr(holder.parts, part).state_dict()
         state |= {f"{part}.{key}": value for key, value in tensors.items()}
+    if isinstance(source, DetectorNetwork):
+        layer = source.predictor.bbox_pred
+        state |= dict(zip(BOX_REGRESSOR, (layer.weight, layer.bias), strict=True))
     return state, parts
 
 

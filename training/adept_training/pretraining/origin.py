@@ -13,15 +13,17 @@ from pathlib import Path
 
 from adept_hub.checkpoint.folder import read_config, read_tensors
 from adept_hub.checkpoint.licenses import inherit, is_stated
+from adept_hub.convert.regressor import without_regressor
 from adept_hub.errors import RecipeError, ResumeError
 from adept_hub.io.read import BoundedReader
 from adept_hub.io.schema import field_paths, from_dict, to_dict
 from adept_hub.io.write import atomic_file
 from adept_hub.load_report import LoadReport, PartReport
-from adept_hub.models.contract import part_of
+from adept_hub.models.contract import BOX_REGRESSOR, part_of
 from adept_hub.models.determined import determines
 from adept_hub.registry.training import training_command
 from adept_hub.spec import CheckpointConfig, DetectorSpec, Preprocessing, Start
+from adept_training.method.detection import DetectorNetwork
 from adept_training.method.model import PretrainModel
 from adept_training.method.recipe import MethodRecipe
 from adept_training.pretraining.recipe import Recipe
@@ -192,7 +194,8 @@ def _taken(method: MethodRecipe) -> set[str]:
 def load_start(model: PretrainModel, init: Path) -> LoadReport:
     """Copy the tensors of a start into both networks, for the parts that the method trains or freezes.
 
-    The RPN of separate training is new; a method without an RPN ignores that of its start.
+    The RPN of separate training is new; a method without an RPN ignores that of its start, and one that predicts no
+    boxes its box regressor.
 
     Returns:
         For each part of the method, the tensors that the start brings and those that stay random.
@@ -200,6 +203,11 @@ def load_start(model: PretrainModel, init: Path) -> LoadReport:
     recipe, taken = model.recipe, _taken(model.recipe)
     config = read_config(init)
     tensors = {k: t for k, t in read_tensors(init, config).items() if part_of(k) in taken}
+    if not isinstance(model.online, DetectorNetwork):
+        tensors = without_regressor(tensors)
+    elif BOX_REGRESSOR[0] in tensors:
+        weight, bias = (tensors[key] for key in BOX_REGRESSOR)
+        model.online.predictor.bbox_pred.load_state_dict({"weight": weight, "bias": bias})
     for network in (model.online, model.target) if recipe.has_target else (model.online,):
         own = network.parts.state_dict()
         network.parts.load_state_dict({key: tensors.get(key, tensor) for key, tensor in own.items()})
