@@ -60,16 +60,20 @@ def write_results(folder: Path) -> list[Path]:
 
 
 @checked
-def registry_entry(folder: Path, *, bundled: str = "", repo: str = "", revision: str = "") -> dict[str, Any]:
+def registry_entry(
+    folder: Path, *, bundled: str = "", parts_of: str = "", repo: str = "", revision: str = ""
+) -> dict[str, Any]:
     """Return the entry of models.json for a checkpoint folder, as JSON values.
 
     Args:
         folder: the checkpoint.
-        bundled: the name of its folder in the package; otherwise
+        bundled: the name of its folder in the package,
+        parts_of: and of the bundled checkpoint whose tensors it shares; otherwise
         repo: ``org/name`` on the Hub, and
         revision: the commit.
     """
     location = {"bundled": bundled} if bundled else {"repo": repo, "revision": revision}
+    location |= {"parts_of": parts_of} if parts_of else {}
     config = read_config(folder)
     provenance = config.provenance
     return {

@@ -153,10 +153,22 @@ def _named(source: NamedSource, options: FetchOptions) -> Fetched:
         config = read_config(info.folder)
         _check_promise(info, info.folder, config)
         origin = "the installed package" if info.base == BUNDLED else str(info.folder)
-        return Fetched(info.folder, config, origin)
+        return Fetched(_complete(info, info.folder), config, origin)
     if options.revision is not None and options.revision != location.revision:
         return _from_hub(location.repo, options.revision, options)  # a revision that the registry does not pin
     return _from_hub(location.repo, location.revision, options, info)
+
+
+def _complete(info: ModelInfo, folder: Path) -> Path:
+    """Return the folder of a bundled checkpoint, put together if it shares tensors with another one."""
+    assert info.location is not None
+    if not info.location.parts_of:
+        return folder
+    from adept_hub.checkpoint.composed import compose
+
+    base = registry()[info.location.parts_of].folder
+    assert base is not None, "the registry was checked when it was read"
+    return compose(folder, base)
 
 
 def _from_hub(repo: str, revision: str | None, options: FetchOptions, info: ModelInfo | None = None) -> Fetched:

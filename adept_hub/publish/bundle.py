@@ -15,6 +15,8 @@ from typing import Any
 from adept_hub.cards.card import PICTURES, write_card
 from adept_hub.cards.measurements import check_inside, folders_of
 from adept_hub.cards.published import registry_entry
+from adept_hub.checkpoint.composed import split
+from adept_hub.checkpoint.config_file import CONFIG, WEIGHTS
 from adept_hub.errors import AdeptError, PublishError, RegistryError
 from adept_hub.io.read import BoundedReader
 from adept_hub.io.write import atomic_file, atomic_folder
@@ -28,12 +30,15 @@ MAX_BYTES = 40_000_000
 MAX_PICTURE_BYTES = 1_000_000
 
 
-def bundle(checkpoint: Path, alias: str = "", *, models: Path = MODELS, bundled: Path = BUNDLED) -> str:
+def bundle(
+    checkpoint: Path, alias: str = "", *, parts_of: str = "", models: Path = MODELS, bundled: Path = BUNDLED
+) -> str:
     """Copy a checkpoint next to the registry and register it; an earlier entry of the same name is replaced.
 
     Args:
         checkpoint: the folder; the pictures in its ``pictures/`` and in its run's are copied, too.
         alias: a name of ``defaults`` that will stand for it.
+        parts_of: a bundled checkpoint whose tensors are not stored again.
         models, bundled: the registry file and the folder of its checkpoints.
 
     Returns:
@@ -54,13 +59,16 @@ def bundle(checkpoint: Path, alias: str = "", *, models: Path = MODELS, bundled:
     read_registry((models, bundled))
     data: dict[str, Any] = BoundedReader(RegistryError, MAX_REGISTRY_BYTES).json(models)
     with atomic_folder(bundled / config.name, overwrite=True) as folder:
-        for name in ("model.safetensors", "config.json"):
-            shutil.copyfile(checkpoint / name, folder / name)
+        shutil.copyfile(checkpoint / CONFIG, folder / CONFIG)
+        if parts_of:
+            split(checkpoint, bundled / parts_of, folder)
+        else:
+            shutil.copyfile(checkpoint / WEIGHTS, folder / WEIGHTS)
         for picture in pictures:
             (folder / "pictures").mkdir(exist_ok=True)
             shutil.copyfile(picture, folder / "pictures" / picture.name)
         write_card(folder, config)
-        data["checkpoints"][config.name] = registry_entry(folder, bundled=config.name)
+        data["checkpoints"][config.name] = registry_entry(folder, bundled=config.name, parts_of=parts_of)
         if alias:
             data["defaults"][alias] = config.name
         entry = parse_registry(data, str(models))[config.name]
@@ -78,9 +86,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--alias", default="")
+    parser.add_argument("--parts-of", default="", metavar="NAME", help="bundled checkpoint with most of its tensors")
     args = parser.parse_args()
     try:
-        name = bundle(args.checkpoint, args.alias)
+        name = bundle(args.checkpoint, args.alias, parts_of=args.parts_of)
     except AdeptError as error:
         sys.stderr.write(f"{error}\n")
         return 1

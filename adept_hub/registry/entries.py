@@ -17,9 +17,13 @@ _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", 
 
 @dataclass(frozen=True)
 class Location:
-    """The location of a checkpoint: a folder next to the registry file, or a pinned commit on the Hub."""
+    """The location of a checkpoint: a folder next to the registry file, or a pinned commit on the Hub.
+
+    A bundled folder may hold only the tensors that the bundled checkpoint ``parts_of`` lacks.
+    """
 
     bundled: str = ""
+    parts_of: str = ""
     repo: str = ""
     revision: str = ""
 
@@ -121,6 +125,8 @@ def check_entry(entry: CheckpointEntry, where: str) -> None:
         raise RegistryError(f"{where}: config_sha256 is not a valid SHA-256.")
     if bool(location.bundled) == bool(location.repo):
         raise RegistryError(f"{where}: a location is either a bundled folder or a repo with a revision.")
+    if location.parts_of and not location.bundled:
+        raise RegistryError(f"{where}: only a bundled checkpoint shares parts with another one.")
     if location.bundled:
         _check_folder(location.bundled, where)
         return

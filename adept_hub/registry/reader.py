@@ -77,6 +77,13 @@ class Registry(Mapping[str, ModelInfo]):
         for name, checkpoint in file.checkpoints.items():
             aliases = tuple(alias for alias, target in file.defaults.items() if target == name)
             self._entries[name] = self._checkpoint(name, checkpoint, f"{where}: {name[:200]}", base, aliases)
+        for name, checkpoint in file.checkpoints.items():
+            shared = checkpoint.location.parts_of if checkpoint.location else ""
+            base = file.checkpoints.get(shared)
+            if shared and (
+                base is None or base.location is None or not base.location.bundled or base.location.parts_of
+            ):
+                raise RegistryError(f"{where}: {name[:200]}: {shared[:200]!r} is not a complete bundled checkpoint.")
         for names in (file.defaults, file.deprecated):
             if lost := [f"{name} -> {target}" for name, target in names.items() if target not in self._entries]:
                 raise RegistryError(f"{where}: {lost[0]}: there is no such entry.")

@@ -13,6 +13,7 @@ import adept_hub
 from adept_hub.cards.published import registry_entry
 from adept_hub.checkpoint.folder import CONFIG, WEIGHTS, read_config, replace_provenance
 from adept_hub.errors import IntegrityError, RegistryError, UnknownModelError, UnpublishedWeightsError
+from adept_hub.hub.fetch import fetch
 from adept_hub.io.digest import sha256_file
 from adept_hub.registry import (
     BUNDLED,
@@ -48,8 +49,9 @@ def test_every_bundled_checkpoint_is_the_registered_one() -> None:
             continue
         assert info.folder.is_relative_to(BUNDLED)
         config = read_config(info.folder)
-        assert sha256_file(info.folder / WEIGHTS) == info.sha256 == config.sha256
-        assert (info.folder / WEIGHTS).stat().st_size == info.size <= 40e6
+        complete = fetch(info.name).folder
+        assert sha256_file(complete / WEIGHTS) == info.sha256 == config.sha256
+        assert (complete / WEIGHTS).stat().st_size == info.size <= 40e6
         assert (config.name, config.spec, config.license) == (info.name, info.spec, info.license)
         assert config.provenance.method == info.method
         assert info.config_sha256 in ("", sha256_file(info.folder / CONFIG))
