@@ -142,11 +142,12 @@ adept export {typed} --to torchvision --out out_tv{options}      # weights and b
 def _part_rows(config: CheckpointConfig) -> list[Row]:
     from adept_hub.models.contract import expected_tensors, part_of
 
-    words = describe_parts(config.spec)
+    words, expected = describe_parts(config.spec), expected_tensors(config.spec, config.box_regressor)
+    words["head"] += ", a class-agnostic box regressor" * config.box_regressor
     rows: list[Row] = []
     for part in PARTS:
         held = part in config.parts
-        shapes = [shape for key, (shape, _) in expected_tensors(config.spec).items() if held and part_of(key) == part]
+        shapes = [shape for key, (shape, _) in expected.items() if held and part_of(key) == part]
         what = words[part] if held else "not included"
         rows.append((part, what, str(len(shapes)), f"{sum(prod(shape) for shape in shapes):,}"))
     return rows

@@ -78,7 +78,7 @@ def _checkpoint(fetched: Fetched, details: dict[str, Any]) -> Rows:
     rows = [("name", config.name), ("source", fetched.origin), ("method", provenance.method)]
     rows += _architecture(config.spec, config.preprocessing, config.parts)
     rows += [
-        ("parts", ", ".join(config.parts)),
+        ("parts", ", ".join((*config.parts, *["class-agnostic box regressor"] * config.box_regressor))),
         ("weights", f"{config.size:,} bytes, {config.stored_dtype}, in {fetched.folder}"),
         ("sha256", config.sha256),
         ("trained on", f"{provenance.data}{counts}"),
