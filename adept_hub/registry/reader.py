@@ -79,10 +79,8 @@ class Registry(Mapping[str, ModelInfo]):
             self._entries[name] = self._checkpoint(name, checkpoint, f"{where}: {name[:200]}", base, aliases)
         for name, checkpoint in file.checkpoints.items():
             shared = checkpoint.location.parts_of if checkpoint.location else ""
-            base = file.checkpoints.get(shared)
-            if shared and (
-                base is None or base.location is None or not base.location.bundled or base.location.parts_of
-            ):
+            whole = file.checkpoints[shared].location if shared in file.checkpoints else None
+            if shared and (whole is None or not whole.bundled or whole.parts_of):
                 raise RegistryError(f"{where}: {name[:200]}: {shared[:200]!r} is not a complete bundled checkpoint.")
         for names in (file.defaults, file.deprecated):
             if lost := [f"{name} -> {target}" for name, target in names.items() if target not in self._entries]:
