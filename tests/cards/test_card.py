@@ -48,6 +48,17 @@ def test_notes_on_these_very_weights_are_limitations() -> None:
     assert limits.strip().splitlines()[-1].endswith("in the dark.")
 
 
+def test_a_box_regressor_is_counted_with_the_head() -> None:
+    rows = [
+        re.search(r"^\| head \| (.*) \| (\d+) \| ([\d,]+) \|$", render_card(config), re.M)
+        for config in (CONFIG, replace(CONFIG, box_regressor=True))
+    ]
+    (words, tensors, values), (more_words, more_tensors, more_values) = (row.groups() for row in rows if row)
+    assert more_words == f"{words}, a class-agnostic box regressor"
+    assert int(more_tensors) - int(tensors) == 2
+    assert int(more_values.replace(",", "")) - int(values.replace(",", "")) == 4 * 1024 + 4
+
+
 def metadata(card: str) -> dict:
     return yaml.safe_load(card.split("---\n")[1])
 
