@@ -48,6 +48,7 @@ FOREIGN = {
     "--torch-backend", "--flavor", "--timeout", "--secrets",  # uv's and hf jobs'
     "--onnx", "--min", "--opt", "--max", "--save",  # trtexec's --minShapes and so on
     "--alias",  # python -m adept_hub.publish.bundle
+    "--parts-of",
 }  # fmt: skip
 #: Options of the benchmarks, which stand in documents alone.
 BENCHMARKS = {
