@@ -70,8 +70,13 @@ def mentions_in(text: str) -> list[str]:
     return re.findall(r"(?<![\w./-])adept ([a-z][a-z-]*)\b(?!\s*=)", text)
 
 
-def strings_of(path: Path) -> Iterator[Printed]:
+@functools.cache
+def strings_of(path: Path) -> tuple[Printed, ...]:
     """Every text in a Python file, its values as `HOLE`, with the line; docstrings are left out."""
+    return tuple(_strings_of(path))
+
+
+def _strings_of(path: Path) -> Iterator[Printed]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     name, docs = str(path.relative_to(ROOT)), _docstrings(tree)
     inside = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
@@ -91,8 +96,13 @@ def _docstrings(tree: ast.AST) -> set[int]:
     return {id(body[0].value) for body in bodies if isinstance(body[0], ast.Expr)}
 
 
-def docstrings_of(path: Path) -> Iterator[Printed]:
+@functools.cache
+def docstrings_of(path: Path) -> tuple[Printed, ...]:
     """Every docstring in a Python file."""
+    return tuple(_docstrings_of(path))
+
+
+def _docstrings_of(path: Path) -> Iterator[Printed]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     known = _docstrings(tree)
     for node in ast.walk(tree):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import logging
 import sys
@@ -26,11 +27,16 @@ def commands() -> dict[str, Command]:
     needs no new installation.
     """
     by_name = {command.name: command for command in COMMANDS}
-    entries = entry_points(group="adept_hub.commands")
-    for module in sorted({entry.module for entry in entries}):
+    for module in _installed():
         for command in importlib.import_module(module).COMMANDS:
             by_name.setdefault(command.name, command)
     return by_name
+
+
+@functools.cache
+def _installed() -> tuple[str, ...]:
+    """Return the modules of other packages: their metadata is read once in a process, which takes milliseconds."""
+    return tuple(sorted({entry.module for entry in entry_points(group="adept_hub.commands")}))
 
 
 def build_parser(command_name: str | None) -> argparse.ArgumentParser:

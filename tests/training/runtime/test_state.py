@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -45,24 +46,25 @@ def test_fp16_is_refused_on_a_cpu_instead_of_becoming_bfloat16(tmp_path: Path) -
 
 
 def test_the_loss_scale_of_fp16_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a scaler on the CPU, which Fabric grants when it is handed one."""
-    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**60)
+    """With a scaler on the CPU, which Fabric grants when it is handed one; in fp16 a step would take ten seconds."""
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
     used: list[float] = []
 
     def fabric(*_: object) -> Fabric:
         plugin = MixedPrecision("16-mixed", "cpu", scaler)
+        monkeypatch.setattr(plugin, "forward_context", nullcontext)
         return Fabric(accelerator="cpu", devices=1, plugins=plugin)
 
     monkeypatch.setattr(module, "make_fabric", fabric)
-    source = write_photographs(tmp_path / "p", 4)
-    pretrain(tiny("schedule.epochs=2"), source, RandomBoxes(), tmp_path / "r")
+    source, recipe = write_photographs(tmp_path / "p", 4), tiny()
+    pretrain(recipe, source, RandomBoxes(), tmp_path / "r")
     saved = torch.load(saved_states(tmp_path / "r" / "checkpoints")[-1], weights_only=True)["scaler"]
-    assert saved["scale"] < 2.0**60, "overflows lowered it"
-    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**60)
+    assert saved["scale"] < 2.0**127, "overflows lowered it"
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
     real = scaler.load_state_dict
     monkeypatch.setattr(scaler, "load_state_dict", lambda state: used.append(state["scale"]) or real(state))
     (tmp_path / "r" / "run.json").unlink()  # as if it had been killed before its end
-    pretrain(tiny("schedule.epochs=2"), source, RandomBoxes(), tmp_path / "r", resume=True)
+    pretrain(recipe, source, RandomBoxes(), tmp_path / "r", resume=True)
     assert used == [saved["scale"]]
 
 
