@@ -54,8 +54,9 @@ def load_pretrained(
 ) -> GeneralizedRCNN:
     """Load a torchvision detector with pre-trained backbone, FPN, RPN and RoI head, ready to fine-tune.
 
-    Its class, box and mask predictors are newly initialized; ``model.load_report`` lists what was loaded. The model
-    takes a list of float32 RGB images (3, H, W) in [0, 1]; boxes are xyxy in pixels of those images.
+    Its class, box and mask predictors are newly initialized, but for the source's box regressor if it has one;
+    ``model.load_report`` lists what was loaded. The model takes a list of float32 RGB images (3, H, W) in [0, 1]; boxes
+    are xyxy in pixels of those images.
 
     Args:
         source: a name (``adept_joint``), ``hf-hub:org/repo[@revision]``, ``local-dir:PATH``, a checkpoint folder or

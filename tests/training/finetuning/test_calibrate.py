@@ -14,6 +14,7 @@ from adept_training.finetuning.norms import batch_norms, set_training
 from adept_training.finetuning.recipe import load_finetune_recipe
 from adept_training.finetuning.samples import LabeledSamples
 from adept_training.labels.datasets import open_data
+from tests.house import House
 from tests.training.conftest import TINY
 
 
@@ -84,3 +85,18 @@ def test_a_head_whose_features_are_zero_is_left_as_it_is(make_checkpoint, voc: P
     prepare(model, samples, recipe, make_fabric(recipe, "cpu"))
     assert (last.weight == 0).all()
     assert (last.bias == -1).all()
+
+
+def test_a_source_s_box_regressor_predicts_the_same_boxes_from_longer_features(house: House, voc: Path) -> None:
+    recipe = load_finetune_recipe(None, [*TINY, "norms.policy=frozen", "detector.head_norm=31"])
+    samples = LabeledSamples.of(open_data(f"voc:{voc}").train, False, 0.0, 0)
+    model = build_detector(house.source, 2, recipe.detector, 0).eval()
+    roi, regressor = model.roi_heads.box_head, model.roi_heads.box_predictor.bbox_pred
+    regions = torch.randn(6, house.config.spec.fpn_channels, 7, 7)
+    with torch.no_grad():
+        features, deltas = roi(regions), regressor(roi(regions))
+        prepare(model, samples, recipe, make_fabric(recipe, "cpu"))
+        longer, same = roi.eval()(regions), regressor(roi(regions))
+    assert not torch.allclose(features, longer, rtol=0.2), "they were scaled"
+    assert float((deltas - regressor.bias).abs().max()) > 0.1, "the weights matter"
+    torch.testing.assert_close(deltas, same)

@@ -3,7 +3,8 @@
 Contrastive pre-training normalizes features, so nothing constrains their length: a pre-trained head has features of
 length 57 where a fresh one has 6. The gradient of a predictor grows with that length and its steps with the square of
 it, so a learning rate that suits one head makes another diverge. The head ends in a linear layer and a ReLU: scaling
-that layer scales the features and changes nothing else.
+that layer scales the features and changes nothing else. A box regressor that came with the head is scaled the other
+way, so that it predicts the same boxes.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
+from adept_training.finetuning.detector import loaded_regressor
 from adept_training.finetuning.norms import precise_statistics
 
 
@@ -53,4 +55,7 @@ def calibrate_head(
         if mean_length > 0:
             for parameter in last.parameters():
                 parameter.mul_(length / mean_length)
+    regressor = loaded_regressor(model)
+    if regressor is not None and before[0] > 0:
+        regressor.weight.mul_(before[0] / length)
     return before

@@ -25,6 +25,7 @@ from adept_hub.detectors.recipe import DetectorRecipe
 from adept_hub.hub.fetch import fetch
 from adept_hub.io.digest import sha256_file
 from adept_hub.io.schema import to_dict
+from adept_hub.load_report import LoadReport
 from adept_hub.loading.detector import load_fetched
 from adept_hub.models import DetectorParts, assemble_detector
 from adept_hub.models.determined import completed
@@ -33,6 +34,8 @@ from adept_hub.models.read import anchors_of, preprocessing_of
 from adept_hub.spec import PARTS, CheckpointConfig, DetectorSpec, Preprocessing, Provenance
 from adept_training.finetuning.losses import use_detectron2_losses
 
+#: The layer of box deltas, by its name in the model.
+_REGRESSOR = "roi_heads.box_predictor.bbox_pred"
 _log = logging.getLogger(__name__)
 SCRATCH = "scratch"
 
@@ -95,24 +98,20 @@ def build_detector(
         anchors: Anchors = "rescaled" if exact else "pretraining"
         options = cast("DetectorOptions", detector_options(recipe))
         model = load_fetched(fetched, whole, classes + 1, recipe.detector, config.parts, anchors, options)
-    return _finish(model, recipe, classes, regresses=source != SCRATCH and config.box_regressor)
+    return _finish(model, recipe, classes)
 
 
 def _listed(sizes: tuple[float, ...]) -> str:
     return ", ".join(f"{size:g}" for size in sizes)
 
 
-def _finish(model: GeneralizedRCNN, recipe: DetectorRecipe, classes: int, *, regresses: bool) -> GeneralizedRCNN:
-    """Set the recipe's losses and classifier, and the predictors' initial values.
-
-    Args:
-        regresses: the box regressor is the source's.
-    """
+def _finish(model: GeneralizedRCNN, recipe: DetectorRecipe, classes: int) -> GeneralizedRCNN:
+    """Set the recipe's losses and classifier, and the initial values of predictors that are not the source's."""
     if recipe.losses == "detectron2":
         use_detectron2_losses(model)
     if recipe.detector == "cascade_rcnn":
         return model
-    regressor = model.roi_heads.box_predictor.bbox_pred
+    regressor = loaded_regressor(model)
     use_classifier(model, recipe, classes)
     # Detectron2's initialization, as in the paper. torchvision's is at least four times larger: on a head pre-trained
     # by directions alone, whose features are therefore long, the first box loss is 3.6 instead of 0.7.
@@ -120,12 +119,19 @@ def _finish(model: GeneralizedRCNN, recipe: DetectorRecipe, classes: int, *, reg
     nn.init.normal_(predictor.cls_score.weight, std=0.01)
     if predictor.cls_score.bias is not None:
         nn.init.zeros_(predictor.cls_score.bias)
-    if regresses:
+    if regressor is not None:
         predictor.bbox_pred = regressor
     else:
         nn.init.normal_(predictor.bbox_pred.weight, std=0.001)
         nn.init.zeros_(predictor.bbox_pred.bias)
     return model
+
+
+def loaded_regressor(model: GeneralizedRCNN) -> nn.Linear | None:
+    """Return the box regressor of a detector that was built with its source's; otherwise None."""
+    report: LoadReport | None = getattr(model, "load_report", None)
+    loaded = report is not None and any(f"{_REGRESSOR}.weight" in part.reshaped for part in report.parts)
+    return cast("nn.Linear", model.get_submodule(_REGRESSOR)) if loaded else None
 
 
 def canonical_state(model: GeneralizedRCNN) -> dict[str, Tensor]:
