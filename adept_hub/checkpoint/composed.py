@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from adept_hub.checkpoint.config_file import CARD, CONFIG, WEIGHTS, read_config
 from adept_hub.checkpoint.weights_file import check_header
-from adept_hub.errors import IntegrityError, OutputExistsError, PublishError
+from adept_hub.errors import DiskFullError, IntegrityError, OutputExistsError, PublishError
 from adept_hub.io.digest import cache_dir, verify
 from adept_hub.io.paths import is_file
 from adept_hub.io.write import atomic_folder
@@ -68,6 +68,12 @@ def compose(folder: Path, base: Path) -> Path:
                     shutil.copyfile(folder / name, temporary / name)
     except OutputExistsError:  # another process was faster
         pass
+    except DiskFullError as error:
+        why = str(error).partition("\n")[0]
+        raise DiskFullError(
+            f"{config.name} shares tensors with another bundled checkpoint, and its file is put together in "
+            f"{cache_dir()}: {why}\nFree space, or set ADEPT_CACHE to a folder that can be written."
+        ) from error
     return complete
 
 

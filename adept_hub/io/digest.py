@@ -42,7 +42,7 @@ def known_digest(path: Path) -> str:
 
 
 def cache_dir() -> Path:
-    """Return the folder of cached digests: ``$ADEPT_CACHE``, or ``~/.cache/adept_hub``."""
+    """Return the folder of what is computed once, such as digests: ``$ADEPT_CACHE``, or ``~/.cache/adept_hub``."""
     root = os.environ.get("ADEPT_CACHE")
     return Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "adept_hub"
 

@@ -102,7 +102,7 @@ def test_what_does_not_fit_is_refused_and_nothing_stays(package: Path, tmp_path:
 def test_a_cache_that_cannot_be_written_is_told(package: Path, tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("ADEPT_CACHE", str(tmp_path / "file"))
-    with pytest.raises(DiskFullError):
+    with pytest.raises(DiskFullError, match=rf"^{SEPARATE} shares .* a file, not a folder\.\n.* set ADEPT_CACHE"):
         fetch(SEPARATE)
 
 
