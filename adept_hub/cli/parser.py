@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -37,9 +38,21 @@ class Parser(argparse.ArgumentParser):
         unknown = [option for option in options if not any(name.startswith(option) for name in known)]
         suggested = {option: did_you_mean(option, known) for option in unknown}
         hints = "".join(f". There is no {o}.{hint}" for o, hint in suggested.items() if hint or o not in message)
+        hints += self._unnamed(message)
         example = self._example()
         lines = [f"{self.prog}: error: {message}{hints}", *([f"For example: {example}"] if example else [])]
         self.exit(2, "\n".join([*lines, f"All options: {self.prog} --help"]) + "\n")
+
+    def _unnamed(self, message: str) -> str:
+        """Return a hint for values that were given without their required options, which are as many."""
+        _, found, names = message.partition("are required: ")
+        missing = [name.split("/")[-1] for name in names.split(", ")] if found else []
+        own = [action for action in self._actions if not action.option_strings]
+        first = next((at for at, word in enumerate(self._given) if word.startswith("-")), len(self._given))
+        values = list(self._given[len(own) : first])
+        if not missing or len(values) != len(missing) or any(action.nargs for action in own):
+            return ""
+        return f". Did you mean {shlex.join(word for pair in zip(missing, values, strict=True) for word in pair)}?"
 
     def _example(self) -> str:
         """Return the example of the help that shares most words with what was given; empty if there is none."""

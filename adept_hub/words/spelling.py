@@ -9,7 +9,7 @@ _LONGEST = 100
 
 
 def nearest(word: str, known: Iterable[str], count: int = 3, cutoff: float = 0.6) -> list[str]:
-    """Return the known words closest to ``word``, best first, ignoring case and the difference of ``-`` and ``_``."""
+    """Return the known words closest to ``word``, best first; case, leading dashes and ``-`` for ``_`` are ignored."""
     import difflib  # not at the top: `adept list` does not need it
 
     plain: dict[str, str] = {}
@@ -33,4 +33,4 @@ def in_words(meant: Sequence[str]) -> str:
 
 
 def _plain(word: str) -> str:
-    return word.lower().replace("-", "_")
+    return word.lower().lstrip("-").replace("-", "_")

@@ -54,6 +54,22 @@ def test_a_mistyped_choice_and_what_is_like_nothing(capsys) -> None:
     assert "There is no --vresion. Did you mean '--version'?" in ends(["--vresion"], capsys)
 
 
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["pretrain", "my photos", "--out", "o"], "required: --images. Did you mean --images 'my photos'?"),
+        (["export", "x", "mmdet", "o"], "required: --to, --out. Did you mean --to mmdet --out o?"),
+        (["export", "x", "mmdet"], "required: --to, --out"),  # which of the two it is for is unknown
+        (["export", "--out", "o"], "required: SOURCE, --to"),
+        (["data", "convert", "x", "coco"], "required: --to, --out"),
+        (["compare", "x", "y", "--out", "o"], "required: --data"),  # any number of sources
+        (["pull", "x", "--to", "o"], "unrecognized arguments: --to o"),
+    ],
+)
+def test_values_without_their_options(words: list[str], hint: str, capsys) -> None:
+    assert ends(words, capsys).endswith(hint)
+
+
 def is_required(action: argparse.Action) -> bool:
     return action.required and action.nargs != "*"  # which argparse calls required without requiring it
 

@@ -82,7 +82,10 @@ def test_yaml_says_the_same_and_joins_lists(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("nothing", "is not a labeled data set"),
+        ("nothing", r"^'nothing' is not a labeled data set\.\nGive coco:"),
+        ("pascal", r"'pascal' is not a labeled data set\.\nIt seems to be voc:pascal$"),
+        ("ann.json", r"\nIt seems to be coco:ann\.json:IMAGE_DIR$"),
+        ("roboflow", r"\nIt seems to be yolo:roboflow/data\.yaml$"),
         ("coco:no.json:here", "no annotation file"),
         ("voc:nowhere", "not a Pascal VOC folder"),
         ("x.yaml", "cannot be read"),
@@ -96,6 +99,8 @@ def test_yaml_says_the_same_and_joins_lists(tmp_path: Path) -> None:
 def test_what_is_no_data_set_is_refused(spec, message: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "ann.json").write_text("{}")
+    (tmp_path / "roboflow").mkdir()
+    (tmp_path / "roboflow" / "data.yaml").touch()
     (tmp_path / "pascal" / "ImageSets" / "Main").mkdir(parents=True)
     for name in ("train", "test", "cat_train"):
         (tmp_path / "pascal" / "ImageSets" / "Main" / f"{name}.txt").touch()

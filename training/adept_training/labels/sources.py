@@ -19,6 +19,7 @@ from adept_training.labels.formats.voc import class_names, image_folder, read_vo
 from adept_training.labels.formats.yolo import read_yolo
 from adept_training.labels.formats.yolo_set import YoloSet, open_yolo
 from adept_training.labels.identity import Part
+from adept_training.labels.layout import likely_data
 from adept_training.labels.problems import LabelProblem
 from adept_training.labels.records import Data, Split
 
@@ -199,7 +200,9 @@ def _one(word: str, base: Path) -> Source:
         return _copied(copy_splits(word)["train"])
     if form == "hf-datasets":
         raise DataError(f"{word!r} is needed for one split here.\nWrite {word}:SPLIT.")
-    raise DataError(f"{word!r} is not a labeled data set.\nGive {HELP}.")
+    likely = likely_data(word, base)
+    remedy = f"It seems to be {likely}" if likely else f"Give {HELP}."
+    raise DataError(f"{word!r} is not a labeled data set.\n{remedy}")
 
 
 def _copied(copy: CocoCopy) -> Source:
