@@ -30,6 +30,12 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> ImageSource:
     return write_photographs(tmp_path_factory.mktemp("photographs"), 12)
 
 
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> ImageSource:
+    """Photographs for two steps: enough where the share itself is not worked out."""
+    return write_photographs(tmp_path_factory.mktemp("few"), 4)
+
+
 def _run(source: ImageSource, folder: Path, *settings: str, **options: Any) -> float | None:
     """Run it and return the share in the export's config."""
     options.setdefault("asked", Asked(report=False))
@@ -74,35 +80,35 @@ def test_it_is_the_product_of_all_momenta_also_after_a_signal(
 
 
 def test_a_bounded_run_leaves_nothing_and_a_time_limit_counts(
-    source: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    few: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """40 s of 30,000 planned steps: by a clock of 1 s per step the run reaches 40, whose momentum is 1 - 20 / 40."""
-    assert _run(source, tmp_path / "all", "method.momentum_bound=run") == 0.0, "six steps: 1 - 20 / 6 is below zero"
+    """25 s of 10,000 planned steps: by a clock of 1 s per step the run reaches 25, whose momentum is 1 - 20 / 25."""
+    assert _run(few, tmp_path / "all", "method.momentum_bound=run") == 0.0, "two steps: 1 - 20 / 2 is below zero"
     monkeypatch.setattr(Run, "seconds", lambda run: 1.0 * run.progress.step)
-    settings = ("method.momentum_bound=run", "schedule.epochs=10000", f"engine.max_minutes={40 / 60}")
-    _run(source, tmp_path / "limited", *settings)
+    settings = ("method.momentum_bound=run", "schedule.epochs=10000", f"engine.max_minutes={25 / 60}")
+    _run(few, tmp_path / "limited", *settings)
     records = [json.loads(line) for line in (tmp_path / "limited" / "log.jsonl").read_text().splitlines()]
     momenta = [record["momentum"] for record in records if record["kind"] == "train"]
-    assert len(momenta) == 40
-    assert momenta[:2] == pytest.approx([0.8, 0.8 + 0.2 * 0.00154], abs=1e-4), "the pace is unknown: the schedule's"
-    assert momenta[2:] == pytest.approx([0.5] * 38)
+    assert len(momenta) == 25
+    assert momenta[:2] == pytest.approx([0.8, 0.8 + 0.2 * 0.00394], abs=1e-4), "the pace is unknown: the schedule's"
+    assert momenta[2:] == pytest.approx([0.2] * 23)
 
 
-def test_the_start_and_the_exported_network_count(source: ImageSource, tmp_path: Path) -> None:
-    assert _run(source, tmp_path / "online", "export.network=online") == 0.0
-    share = _run(source, tmp_path / "first")
+def test_the_start_and_the_exported_network_count(few: ImageSource, tmp_path: Path) -> None:
+    assert _run(few, tmp_path / "online", "export.network=online") == 0.0
+    share = _run(few, tmp_path / "first")
     assert share is not None
     first = tmp_path / "first" / "export"
-    assert _run(source, tmp_path / "second", init=first) == pytest.approx(share**2), "a share of a share"
+    assert _run(few, tmp_path / "second", init=first) == pytest.approx(share**2), "a share of a share"
     # The frozen parts are the start's own.
-    assert _run(source, tmp_path / "separate", "method.name=adept_separate", init=first) == pytest.approx(share)
+    assert _run(few, tmp_path / "separate", "method.name=adept_separate", init=first) == pytest.approx(share)
     # A start without FPN and head: theirs are random.
-    _run(source, tmp_path / "byol", "method.name=byol", "method.momentum_bound=run")
-    assert _run(source, tmp_path / "third", init=tmp_path / "byol" / "export") == pytest.approx(share)
-    assert _run(source, tmp_path / "fourth", "method.name=byol", init=tmp_path / "byol" / "export") == 0.0
+    _run(few, tmp_path / "byol", "method.name=byol", "method.momentum_bound=run")
+    assert _run(few, tmp_path / "third", init=tmp_path / "byol" / "export") == pytest.approx(share)
+    assert _run(few, tmp_path / "fourth", "method.name=byol", init=tmp_path / "byol" / "export") == 0.0
     config = read_config(first)
     write_config(first, replace(config, provenance=replace(config.provenance, random_share=None)))
-    unknown = pretrain(tiny(*SMALL), source, RandomBoxes(), tmp_path / "fifth", init=first, asked=Asked(report=False))
+    unknown = pretrain(tiny(*SMALL), few, RandomBoxes(), tmp_path / "fifth", init=first, asked=Asked(report=False))
     assert unknown.random_share is None
     assert read_config(tmp_path / "fifth" / "export").provenance.random_share is None
 
