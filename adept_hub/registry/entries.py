@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from adept_hub.errors import RegistryError, SourceError
 from adept_hub.names import check_repo, is_commit, split_name
-from adept_hub.spec import DetectorSpec, Metric, Preprocessing
+from adept_hub.spec import OPTIONAL, DetectorSpec, Metric, Preprocessing
 
 #: File names that are reserved on Windows in every folder, with and without a suffix.
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
@@ -23,7 +23,7 @@ class Location:
     """
 
     bundled: str = ""
-    parts_of: str = ""
+    parts_of: str = field(default="", metadata=OPTIONAL)
     repo: str = ""
     revision: str = ""
 

@@ -12,6 +12,7 @@ from adept_hub.cards.published import registry_entry
 from adept_hub.checkpoint.folder import replace_provenance
 from adept_hub.cli.main import main
 from adept_hub.io.schema import to_dict
+from adept_hub.models.contract import BOX_REGRESSOR
 from adept_hub.spec import CheckpointConfig, Metric
 from tests.house import LICENSE, NAME, PIXELS, SPEC, House, write_house
 from tests.registry.registries import write
@@ -102,7 +103,8 @@ def test_verify_pull_and_card(registered: tuple[House, CheckpointConfig], capsys
         "name": NAME, "folder": str(house.folder), "sha256": config.sha256,
     }  # fmt: skip
     assert printed(capsys, "pull", "house").splitlines() == [
-        f"{NAME}: {len(house.parts.state_dict())} tensors, {size}, digest verified", str(house.folder),
+        f"{NAME}: {len(house.parts.state_dict()) + len(BOX_REGRESSOR)} tensors, {size}, digest verified",
+        str(house.folder),
     ]  # fmt: skip
     card = printed(capsys, "card", "house")
     for words in ("| data | photographs of a house, 321 images, no labels |", "| epochs | 7.5 |",

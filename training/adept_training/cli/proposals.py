@@ -175,7 +175,7 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _make(args: argparse.Namespace) -> int:
-    from adept_training.proposals.run import run_proposals
+    from adept_training.images.sources import check_images
 
     preset = get_preset(args.preset)
     if preset.objects is not None:
@@ -187,6 +187,9 @@ def _make(args: argparse.Namespace) -> int:
         preset = replace(preset, filter=replace(preset.filter, min_scale=args.min_scale))
     if args.unique:
         preset = replace(preset, keep_duplicates=False)
+    check_images(args.images)  # before the libraries, which take seconds
+    from adept_training.proposals.run import run_proposals
+
     return _report(
         args, args.images, preset.name,
         lambda progress: run_proposals(
