@@ -7,19 +7,21 @@ complete file is put together in the cache when it is first needed, byte for byt
 
 from __future__ import annotations
 
-import json
+import contextlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from adept_hub.checkpoint.config_file import CARD, CONFIG, WEIGHTS, read_config
-from adept_hub.checkpoint.weights_file import check_header
+from adept_hub.checkpoint.validate_config import MAX_WEIGHT_BYTES
+from adept_hub.checkpoint.weights_file import MAX_HEADER_BYTES, check_header, read_safetensors
 from adept_hub.errors import DiskFullError, IntegrityError, OutputExistsError, PublishError
 from adept_hub.io.digest import cache_dir, verify
 from adept_hub.io.paths import is_file
+from adept_hub.io.read import BoundedReader, parse_json
 from adept_hub.io.write import atomic_folder
 
 #: The tensors that the base lacks, or has with other values.
@@ -83,14 +85,13 @@ def split(checkpoint: Path, base: Path, folder: Path) -> None:
     Raises:
         PublishError: the two have no tensor in common.
     """
-    ours, theirs = load_file(checkpoint / WEIGHTS), load_file(base / WEIGHTS)
-    with (checkpoint / WEIGHTS).open("rb") as mine, (base / WEIGHTS).open("rb") as other:
-        here, there = _opened(mine), _opened(other)
+    ours, theirs = read_safetensors(checkpoint / WEIGHTS), read_safetensors(base / WEIGHTS)
+    with _opened(checkpoint / WEIGHTS) as here, _opened(base / WEIGHTS) as there:
         own = {name: tensor for name, tensor in ours.items() if name not in theirs or not _same(name, here, there)}
         if len(own) == len(ours):
             raise PublishError(f"{checkpoint} has no tensor in common with {base}.\nBundle it as a whole.")
-        mine.seek(0)
-        (folder / HEADER).write_bytes(mine.read(here.data))
+        here.stream.seek(0)
+        (folder / HEADER).write_bytes(here.stream.read(here.data))
     save_file(own, folder / OWN, metadata={"format": "pt"})
 
 
@@ -100,16 +101,13 @@ def _same(name: str, here: _File, there: _File) -> bool:
 
 
 def _write(path: Path, folder: Path, base: Path) -> None:
-    header = (folder / HEADER).read_bytes()
+    header = BoundedReader(IntegrityError, MAX_HEADER_BYTES, remedy=_AGAIN).read(folder / HEADER)
+    entries = _entries(header[8:], folder / HEADER)
     try:
-        entries = {name: entry for name, entry in json.loads(header[8:]).items() if name != "__metadata__"}
         names = sorted(entries, key=lambda name: entries[name]["data_offsets"])
-    except (ValueError, AttributeError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise IntegrityError(f"{folder / HEADER} is not the header of a safetensors file.\n{_AGAIN}") from error
-    for part in (folder / OWN, base / WEIGHTS):
-        check_header(part, IntegrityError)
-    with (folder / OWN).open("rb") as mine, (base / WEIGHTS).open("rb") as other, path.open("wb") as stream:
-        own, rest = _opened(mine), _opened(other)
+    with _opened(folder / OWN) as own, _opened(base / WEIGHTS) as rest, path.open("wb") as stream:
         stream.write(header)
         for name in names:
             file = own if name in own.entries else rest
@@ -118,6 +116,17 @@ def _write(path: Path, folder: Path, base: Path) -> None:
             stream.write(file.read(name))
 
 
-def _opened(stream: BinaryIO) -> _File:
-    length = int.from_bytes(stream.read(8), "little")
-    return _File(stream, json.loads(stream.read(length)), 8 + length)
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[_File]:
+    check_header(path, IntegrityError)
+    with BoundedReader(IntegrityError, MAX_WEIGHT_BYTES, remedy=_AGAIN).open(path) as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        yield _File(stream, _entries(stream.read(length), path), 8 + length)
+
+
+def _entries(content: bytes, path: Path) -> dict[str, Any]:
+    """Return the entries of a header by tensor."""
+    header = parse_json(content, f"{path} is not the header of a safetensors file: it", IntegrityError, remedy=_AGAIN)
+    if not isinstance(header, dict):
+        raise IntegrityError(f"{path} is not the header of a safetensors file.\n{_AGAIN}")
+    return {name: entry for name, entry in header.items() if name != "__metadata__"}

@@ -10,6 +10,7 @@ import pytest
 from adept_hub.checkpoint.folder import replace_provenance
 from adept_hub.cli.main import main
 from adept_hub.errors import OutputExistsError
+from adept_hub.models.contract import BOX_REGRESSOR
 from adept_training.comparing.architectures import architectures_of, caution, differing
 from adept_training.comparing.compare import compare, make_plan
 from adept_training.finetuning.detector import build_detector
@@ -46,7 +47,7 @@ def test_a_rival_is_compared_and_the_page_says_what_differs(voc: Path, tmp_path:
     assert (plan.spec.head, plan.spec.backbone_norm) == ("2fc", "bn")
     model = build_detector(str(rival.folder), 2, plan.variants[""].detector, 0, plan.spec, plan.pixels)
     assert type(model.backbone.body.bn1).__name__ == "FrozenBatchNorm2d"
-    assert model.load_report.loaded == len(rival.parts.state_dict())
+    assert model.load_report.loaded == len(rival.parts.state_dict()) + len(BOX_REGRESSOR)
 
 
 def test_scratch_of_another_architecture_is_not_taken_over(voc: Path, tmp_path: Path) -> None:

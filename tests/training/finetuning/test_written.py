@@ -75,7 +75,7 @@ def test_every_field_that_a_run_leaves(written: tuple[Path, Any], house: House) 
         "metrics": {"AP": 55.0, "AP50": 56.0, "AR": None}, "caution": caution,
     }  # fmt: skip
     content = json.loads((run / "run.json").read_text())
-    assert "200" in content.pop("load_report")
+    assert "202" in content.pop("load_report")
     key = subset.images[0].key
     assert content == {
         "source": house.source, "data": data.spec, "classes": list(CLASSES), "starts": [to_dict(start)],

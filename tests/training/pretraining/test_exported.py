@@ -10,6 +10,7 @@ import torch
 
 from adept_hub.checkpoint.folder import read_config, read_tensors
 from adept_hub.io.schema import to_dict
+from adept_hub.models.contract import BOX_REGRESSOR
 from adept_hub.spec import Metric, Preprocessing, Provenance, Start
 from adept_training.method.adept import Adept
 from adept_training.pretraining.export import export_model, recall_metrics
@@ -58,7 +59,11 @@ def test_an_export_says_whose_tensors_it_holds(
     for key, tensor in tensors.items():
         # The target has no RPN.
         of = model.target if network == "target" and not key.startswith("rpn.") else model.online
-        assert torch.equal(tensor, of.parts.state_dict()[key]), key
+        theirs = of.parts.state_dict()
+        if key in BOX_REGRESSOR:
+            theirs = {f"head.{name}": value for name, value in of.predictor.state_dict().items()}
+        assert torch.equal(tensor, theirs[key]), key
+    assert tensors.keys().isdisjoint(BOX_REGRESSOR) == (method != "detection")
 
 
 def test_every_field_of_the_provenance_is_what_the_run_says(tmp_path: Path) -> None:
