@@ -21,8 +21,8 @@ from tests.training import support
 from tests.training.support import RandomBoxes, write_photographs
 from tests.two_processes import in_two_processes
 
-STEPS = 4
-SETTINGS = ("schedule.epochs=2", "engine.batch_size=8", "engine.precision=fp64", "views.sizes=[32,32,32]")
+STEPS = 2
+SETTINGS = ("schedule.epochs=1", "engine.batch_size=8", "engine.precision=fp64", "views.sizes=[32,32,32]")
 #: Each of its own recipe of `tests.training.support`.
 METHODS = {
     "tiny": ("method.projector_norm=true",),
