@@ -71,8 +71,13 @@ def check_compared(texts: Sequence[str]) -> None:
         As `check_source`.
     """
     for text in texts:
-        before, equals, source = text.partition("=")
-        # The name of a file may contain "=".
-        is_source = not equals or exists(Path(text)) or before.partition(":")[0] in LAYOUTS
-        if (text if is_source else source) != "scratch":
-            check_source(text if is_source else source)
+        _, equals, source = text.partition("=")
+        whole = text if not equals or is_file_source(text) else source
+        if whole != "scratch":
+            check_source(whole)
+
+
+def is_file_source(text: str) -> bool:
+    """Check for a path that exists, or ``LAYOUT:FILE``: a ``=`` in them is in the name of the file."""
+    layout, colon, _ = text.partition("=")[0].partition(":")
+    return exists(Path(text)) or bool(colon and layout in LAYOUTS)

@@ -10,7 +10,7 @@ import pytest
 
 from adept_hub.arguments.existing import check_compared, check_folder, check_run, check_source
 from adept_hub.errors import SourceError, UnknownModelError
-from adept_hub.names import WEIGHT_FILES, LocalSource, parse_source
+from adept_hub.names import LAYOUTS, WEIGHT_FILES, LocalSource, parse_source
 
 #: Commands in which nothing but a path is wrong, and the end of the first line of the message.
 MISTYPED = [
@@ -65,6 +65,7 @@ def test_what_exists_passes(make_checkpoint, tmp_path: Path) -> None:
     check_source(None)
     for text in (str(folder), f"local-dir:{folder}", "adept_joint", "hf-hub:org/never_looked_up", f"moco:{odd}"):
         check_source(text)
+    check_compared([f"{layout}={folder}" for layout in LAYOUTS])  # a run of SoCo is likely to be called soco
     check_compared(["scratch", "first=scratch", f"second={folder}", f"moco:{odd}", str(odd), "adept_joint"])
     for text in (str(folder), f"local-dir:{folder}", "adept_joint"):
         check_run(text, "finetune")

@@ -9,6 +9,7 @@ from itertools import product
 from pathlib import Path
 
 from adept_hub.arguments.calls import checked
+from adept_hub.arguments.existing import is_file_source
 from adept_hub.checkpoint.folder import read_tensors
 from adept_hub.errors import SourceError
 from adept_hub.hub.fetch import fetch
@@ -44,7 +45,7 @@ def name_sources(words: Sequence[str]) -> dict[str, str]:
     named: dict[str, str] = {}
     for word in words:
         name, sign, source = word.partition("=")
-        if not sign or _is_file_source(word):
+        if not sign or is_file_source(word):
             name, source = _short(word), word
         if name in named:
             raise SourceError(
@@ -124,12 +125,6 @@ def write_result(result: Result, plan: ComparisonPlan, data: Data, out: Path, co
     with atomic_file(out / PLOT) as temporary:
         temporary.write_text(plot(result.comparisons[0]), encoding="utf-8")
     write_page(result, plan, data, out / HTML, command)
-
-
-def _is_file_source(word: str) -> bool:
-    """Check for a path that exists, or ``LAYOUT:FILE`` whose ``=`` is in the name of the file."""
-    layout, colon, _ = word.partition("=")[0].partition(":")
-    return exists(Path(word)) or bool(colon and layout in LAYOUTS)
 
 
 def _short(word: str) -> str:
