@@ -248,11 +248,11 @@ def build_model(num_classes: int = NUM_CLASSES, weights: Path | None = {weights}
     model.transform = AntialiasedTransform(old.min_size, old.max_size, old.image_mean, old.image_std)
 {cascade}    if weights is not None:
         state = load_file(weights)
-{regressor}        result = model.load_state_dict(state, strict=False)
-        fresh = {fresh}
-        missing = [key for key in result.missing_keys if not key.startswith(fresh)]
-        if missing or result.unexpected_keys:
-            unexpected = result.unexpected_keys
+{regressor}        own, fresh = model.state_dict(), {fresh}
+        missing = [key for key in own if key not in state and not key.startswith(fresh)]
+        unexpected = [key for key in state if key not in own]
+        if missing or unexpected:
             raise RuntimeError(f"{{weights}} does not match: missing keys {{missing}}, unexpected keys {{unexpected}}")
+        model.load_state_dict(own | state)
     return model
 '''

@@ -19,8 +19,8 @@ from adept_training.labels.formats.voc import class_names, image_folder, read_vo
 from adept_training.labels.formats.yolo import read_yolo
 from adept_training.labels.formats.yolo_set import YoloSet, open_yolo
 from adept_training.labels.identity import Part
-from adept_training.labels.layout import likely_data
 from adept_training.labels.problems import LabelProblem
+from adept_training.labels.recognize import likely_data
 from adept_training.labels.records import Data, Split
 
 HELP = (
