@@ -55,7 +55,7 @@ _POOLER = {
 }
 _CASCADE_LINE = "    model.roi_heads = CascadeRoIHeads(model.roi_heads, {fc}, num_classes)\n"
 _REGRESSOR_LINES = """\
-        for key in [key for key in state if ".bbox_pred." in key and key.startswith("roi_heads.")]:
+        for key in ("roi_heads.box_predictor.bbox_pred.weight", "roi_heads.box_predictor.bbox_pred.bias"):
             state[key] = torch.cat([state[key]] * num_classes)  # one box regressor for all classes
 """
 
@@ -89,6 +89,7 @@ def build_model_py(
     ]
     if cascade:
         sources += [AgnosticPredictor, ScaleGradient, CascadeRoIHeads]
+    regresses = config.box_regressor and settings is None and "head" in set(parts) and not cascade
     text = TEMPLATE.format(
         name=config.name,
         detector=target.detector,
@@ -119,7 +120,7 @@ def build_model_py(
         fresh=(*_FRESH_PREFIXES, *(place for part, place in _PLACES.items() if part not in set(parts))),
         stages_of_cascade=f"STAGE_IOUS = {STAGE_IOUS}\nSTAGE_WEIGHTS = {STAGE_WEIGHTS}\n" if cascade else "",
         cascade=_CASCADE_LINE.format(fc=spec.head_fc_channels) if cascade else "",
-        regressor=_REGRESSOR_LINES if config.box_regressor and settings is None else "",
+        regressor=_REGRESSOR_LINES if regresses else "",
         sources="\n\n".join(inspect.getsource(item) for item in sources),
         **(_EXPORT if settings is None else _DETECTOR),
     )
