@@ -101,16 +101,25 @@ gpu:  ## on a rented GPU: sanity, speed, ladder in nine minutes; CORPUS=DIR OUT=
 gpu-rehearsal: $(VENV)/.dev  ## the same script on this CPU, every size at its smallest; CORPUS=DIR OUT=DIR
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.gpu --corpus $(CORPUS) --out $(OUT) --work $(OUT)/work --ladder "--workers 2" --rehearsal
 
-# Every second photograph, in sorted order. Both parts continue where they stopped. WEIGHTS=DIR holds the run.
+# Every second photograph, in sorted order. All parts continue where they stopped. WEIGHTS=DIR holds the runs.
 WEIGHTS ?= runs/weights
-weights: $(VENV)/.base  ## retrain and bundle the weights of `detection`, two hours of a core; CALTECH=DIR of Caltech-101
+pretrained = $(BIN)/adept pretrain --images $(WEIGHTS)/images.txt --proposals $(WEIGHTS)/boxes \
+	--out $(WEIGHTS)/$(1) $(if $(wildcard $(WEIGHTS)/$(1)),--resume)
+weights: $(VENV)/.base  ## retrain and bundle all weights, seven hours of a core; CALTECH=DIR of Caltech-101
 	@test -d "$(CALTECH)" || { echo "make weights needs Caltech-101: make weights CALTECH=101_ObjectCategories"; exit 1; }
 	@mkdir -p $(WEIGHTS)
 	@find "$(CALTECH)" -name '*.jpg' -not -path '*/BACKGROUND_Google/*' | LC_ALL=C sort | awk 'NR % 2' > $(WEIGHTS)/images.txt
 	@$(BIN)/adept proposals $(WEIGHTS)/images.txt --preset objects --out $(WEIGHTS)/boxes
-	@$(BIN)/adept pretrain --images $(WEIGHTS)/images.txt --proposals $(WEIGHTS)/boxes \
-		--recipe detection_r18_fpn128_cpu --out $(WEIGHTS)/run $(if $(wildcard $(WEIGHTS)/run),--resume)
-	@$(BIN)/python -m adept_hub.publish.bundle $(WEIGHTS)/run/export --alias detection
+	@$(call pretrained,detection) --recipe detection_r18_fpn128_cpu
+	@$(call pretrained,adept_joint) --recipe contrast_r18_fpn128_cpu
+	@$(call pretrained,soco) --recipe contrast_r18_fpn128_cpu --method soco
+	@$(call pretrained,adept_separate) --recipe contrast_r18_fpn128_cpu --method adept_separate \
+		--init $(WEIGHTS)/soco/export --epochs 4
+	@$(BIN)/python -m adept_hub.publish.bundle $(WEIGHTS)/detection/export --alias detection
+	@$(BIN)/python -m adept_hub.publish.bundle $(WEIGHTS)/adept_joint/export --alias adept_joint
+	@$(BIN)/python -m adept_hub.publish.bundle $(WEIGHTS)/soco/export --alias soco
+	@$(BIN)/python -m adept_hub.publish.bundle $(WEIGHTS)/adept_separate/export --alias adept_separate \
+		--parts-of soco_r18_fpn128.caltech101
 
 cards: $(VENV)/.base  ## model_cards/ and results/, from the registry and the bundled checkpoints
 	@$(BIN)/adept card --all model_cards --results results

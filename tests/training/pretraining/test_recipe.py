@@ -49,8 +49,19 @@ def test_the_papers_recipes_are_shipped() -> None:
 def test_boxes_on_objects_are_beyond_the_paper() -> None:
     """Recipes of the paper, of SoCo and of Table 4 keep their presets; a few images of your own get `objects`."""
     own = {name for name in recipe_names() if load_recipe(name).data.proposals == "objects"}
-    bundled = {"detection_r18_fpn128_cpu"}
+    bundled = {"contrast_r18_fpn128_cpu", "detection_r18_fpn128_cpu"}
     assert own == {"own_photos_cpu", "own_photos_detection", "own_photos_backbone", "own_photos_teacher", *bundled}
+
+
+def test_bundled_weights_have_the_recipe_that_trains_them_again() -> None:
+    """As `make weights` would, which gives `adept_separate` fewer epochs."""
+    by_method = {"detection": "detection_r18_fpn128_cpu", "adept_separate": "contrast_r18_fpn128_cpu"}
+    for path in BUNDLED.glob("*/config.json"):
+        config = read_config(path.parent)
+        method = config.provenance.method
+        settings = ["schedule.epochs=4"] if method == "adept_separate" else []
+        recipe = load_recipe(by_method.get(method, "contrast_r18_fpn128_cpu"), settings, method)
+        assert to_dict(recipe) == config.provenance.recipe, config.name
 
 
 def test_the_first_comment_of_a_recipe_tells_it_from_the_others() -> None:
