@@ -114,6 +114,7 @@ weights: $(VENV)/.base  ## retrain and bundle all weights, seven hours of a core
 	@$(call pretrained,adept_joint) --recipe contrast_r18_fpn128_cpu
 	@$(call pretrained,soco) --recipe contrast_r18_fpn128_cpu --method soco
 	@$(call pretrained,adept_separate) --recipe contrast_r18_fpn128_cpu --method adept_separate \
+		--set method.objective=cosine --set method.same_image_negatives=false \
 		--init $(WEIGHTS)/soco/export --epochs 4
 	@$(BIN)/python -m adept_hub.publish.bundle $(WEIGHTS)/detection/export --alias detection
 	@$(BIN)/python -m adept_hub.publish.bundle $(WEIGHTS)/adept_joint/export --alias adept_joint
