@@ -18,7 +18,7 @@ from adept_hub.convert.framework import Framework, InferenceSettings
 from adept_hub.convert.infer import infer_spec
 from adept_hub.convert.norms import NORMED_PARTS, with_counters, with_norm
 from adept_hub.convert.options import CASCADE_STAGES, Detector, Target
-from adept_hub.convert.regressor import exported_regressor, without_regressor
+from adept_hub.convert.regressor import exported_regressor, imported_regressor, without_regressor
 from adept_hub.convert.rescale_anchors import rescale_anchors
 from adept_hub.errors import CheckpointError
 from adept_hub.io.paths import resolved
@@ -68,10 +68,11 @@ def import_state(
 ) -> dict[str, Tensor]:
     """Convert a framework's state dict to canonical tensors; the exact inverse of `export_state` with trainable norms.
 
-    Predictors and the mask head, which belong to no part, are dropped; any other unknown key raises, and every part in
-    the state must be complete. If a part has no batch counters, which frozen norms lack, they are set to zero, except
-    in the parts ``frozen``, whose norms stay frozen. The RPN's ``anchors`` are not in any tensor; the default is that
-    of pre-training, with three ratios.
+    Predictors and the mask head, which belong to no part, are dropped, except a class-agnostic box regressor without a
+    classifier, which is that of an export; any other unknown key raises, and every part in the state must be complete.
+    If a part has no batch counters, which frozen norms lack, they are set to zero, except in the parts ``frozen``,
+    whose norms stay frozen. The RPN's ``anchors`` are not in any tensor; the default is that of pre-training, with
+    three ratios.
 
     Raises:
         UnknownKeyError: a key that such a detector does not have.
@@ -85,7 +86,7 @@ def import_state(
     check_tensors(
         shapes, infer_spec(shapes, anchors), {part_of(key) for key in shapes}, f"the {framework.name} weights"
     )
-    return tensors
+    return tensors | imported_regressor(state, framework)
 
 
 @checked

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from adept_hub.convert.framework import Framework, Recognized
@@ -61,11 +62,34 @@ def exported_regressor(tensors: Mapping[str, Tensor], framework: Framework, num_
     return {target: per_class(tensors[key], classes) for key, target in names.items() if key in tensors}
 
 
+def imported_regressor(state: Mapping[str, Tensor], framework: Framework) -> dict[str, Tensor]:
+    """Return the regressor of an export, by canonical key: the inverse of `exported_regressor`.
+
+    A detector that was fine-tuned has a classifier, and rows of its own for each class: none of those is a regressor of
+    the head.
+    """
+    names = _names(framework)
+    classifier = _layer(framework, "cls")
+    if any(key.startswith(f"{classifier}.") for key in state) or not all(name in state for name in names):
+        return {}
+    rows = {key: state[name][:4] for key, name in zip(BOX_REGRESSOR, names, strict=True)}
+    if any(
+        len(state[name]) % 4 or not torch.equal(state[name], per_class(rows[key], len(state[name]) // 4))
+        for key, name in zip(BOX_REGRESSOR, names, strict=True)
+    ):
+        return {}
+    return rows
+
+
 def per_class(rows: Tensor, classes: int) -> Tensor:
     """Repeat the four rows for each class."""
     return rows.repeat(classes, *[1] * (rows.dim() - 1))
 
 
 def _names(framework: Framework) -> tuple[str, str]:
-    layer = next(row.target for row in framework.box_predictor if row.canonical == "box").format(stage="")
+    layer = _layer(framework, "box")
     return f"{layer}.weight", f"{layer}.bias"
+
+
+def _layer(framework: Framework, canonical: str) -> str:
+    return next(row.target for row in framework.box_predictor if row.canonical == canonical).format(stage="")

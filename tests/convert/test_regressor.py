@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import runpy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from torch import Tensor
 
 import adept_hub
 from adept_hub.checkpoint.folder import read_config, read_tensors
+from adept_hub.convert.export import import_state
 from adept_hub.errors import CheckpointError, IncompleteLoadError, UnknownKeyError
+from adept_hub.frameworks import FRAMEWORKS
 from adept_hub.io.digest import sha256_file
 from adept_training.finetuning.detector import build_detector
 from adept_training.finetuning.recipe import load_finetune_recipe
@@ -110,6 +113,26 @@ def test_a_state_dict_and_a_cascade_have_none(house: House, framework, tmp_path:
     state = load_file(weights) if weights.suffix == ".safetensors" else torch.load(weights, weights_only=True)
     state = state.get("state_dict", state.get("model", state))
     assert not [key for key in state if "box_predictor" in key or "fc_reg" in key]
+
+
+@pytest.mark.parametrize("framework", ["torchvision", "detectron2", "mmdet"])
+def test_an_export_is_read_back_with_it_and_a_tuned_detector_without(house: House, framework, tmp_path: Path) -> None:
+    read = partial(import_state, framework=FRAMEWORKS[framework], anchors=SPEC.anchors)
+    (weights, _) = adept_hub.export(house.source, framework, tmp_path / "out", num_classes=4)
+    state = load_file(weights) if weights.suffix == ".safetensors" else torch.load(weights, weights_only=True)
+    state = dict(state.get("state_dict", state.get("model", state)))
+    back = read(state)
+    expected = adept_hub.load_state_dict(house.source)
+    assert back.keys() == expected.keys()
+    assert all(torch.equal(back[key], expected[key]) for key in expected)
+    (box,) = (key.removesuffix(".weight") for key in state if key.endswith(("r.bbox_pred.weight", "fc_reg.weight")))
+    classifier = {"bbox_pred": "cls_score", "fc_reg": "fc_cls"}
+    layer, _, last = box.rpartition(".")
+    tuned = state | {f"{layer}.{classifier[last]}.weight": torch.ones(4, 64)}
+    assert read(tuned).keys() == house.parts.state_dict().keys()
+    state[f"{box}.bias"] = state[f"{box}.bias"].repeat(2) + torch.arange(len(state[f"{box}.bias"]) * 2) // 4
+    state[f"{box}.weight"] = state[f"{box}.weight"].repeat(2, 1)
+    assert read(state).keys() == house.parts.state_dict().keys(), "not the same for each class"
 
 
 def rewrite(folder: Path, tensors: dict[str, Tensor], **changes: object) -> None:
