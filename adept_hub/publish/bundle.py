@@ -45,7 +45,8 @@ def bundle(
         The checkpoint's name.
 
     Raises:
-        PublishError: the checkpoint or its pictures are too large, or it cannot be published as it is.
+        PublishError: the checkpoint or its pictures are too large, it cannot be published as it is, or ``parts_of`` is
+            not bundled.
         RegistryError: the resulting registry would be invalid.
     """
     config = check_publishable(checkpoint)
@@ -58,6 +59,8 @@ def bundle(
         raise PublishError(f"The pictures of {config.name} have more than {MAX_PICTURE_BYTES:,} bytes in total.")
     read_registry((models, bundled))
     data: dict[str, Any] = BoundedReader(RegistryError, MAX_REGISTRY_BYTES).json(models)
+    if parts_of and parts_of not in data["checkpoints"]:
+        raise PublishError(f"There is no bundled checkpoint {parts_of!r}.\nBundle it first, without --parts-of.")
     with atomic_folder(bundled / config.name, overwrite=True) as folder:
         shutil.copyfile(checkpoint / CONFIG, folder / CONFIG)
         if parts_of:

@@ -64,6 +64,8 @@ def test_what_does_not_fit_changes_nothing(make_checkpoint, models: Path, tmp_pa
         bundle(folder, models=models, bundled=tmp_path / "bundled")
     assert json.loads(models.read_text()) == data
     models.write_bytes(before)
+    with pytest.raises(PublishError, match=r"no bundled checkpoint 'soco_r9'\.\nBundle it first"):
+        bundle(folder, parts_of="soco_r9", models=models, bundled=tmp_path / "bundled")
     monkeypatch.setattr("adept_hub.publish.bundle.MAX_BYTES", 1000)
     with pytest.raises(PublishError, match="may have 1,000"):
         bundle(folder, models=models, bundled=tmp_path / "bundled")

@@ -158,6 +158,9 @@ def _check_usage(args: argparse.Namespace) -> None:
 
 
 def _show(args: argparse.Namespace) -> int:
+    from adept_training.images.sources import check_images
+
+    check_images(args.photographs)  # before the libraries, which take seconds
     from adept_training.proposals.show import show
 
     shown = show(args.table, args.photographs, args.out, samples=args.samples)
@@ -200,6 +203,9 @@ def _make(args: argparse.Namespace) -> int:
 
 
 def _refine(args: argparse.Namespace) -> int:
+    from adept_training.images.sources import check_images
+
+    check_images(args.photographs)
     from adept_training.proposals.refine import refine_proposals
     from adept_training.runtime.cpus import use_threads
 
