@@ -119,7 +119,8 @@ def _caution(config: CheckpointConfig) -> str:
 def _use(source: str, config: CheckpointConfig) -> str:
     quoted, typed = json.dumps(source, ensure_ascii=False), shlex.quote(source)
     whole = config.parts == PARTS
-    loaded = "" if whole else f", parts={config.parts!r}"
+    parts = ", ".join(json.dumps(part) for part in config.parts) + "," * (len(config.parts) == 1)
+    loaded = "" if whole else f", parts=({parts})"
     options = "" if whole else f" --parts {' '.join(config.parts)}"
     # Only torchvision rounds anchors.
     anchors = " --anchors downstream" if config.spec.anchors.generator == "rounded" else ""
@@ -128,8 +129,8 @@ def _use(source: str, config: CheckpointConfig) -> str:
 ```python
 import adept_hub
 
-model = adept_hub.load_pretrained({quoted}{loaded}, num_classes=21)  # torchvision, ready to fine-tune
-print(model.load_report)
+model = adept_hub.load_pretrained({quoted}{loaded}, num_classes=21)
+print(model.load_report)  # a torchvision detector, ready to fine-tune
 ```
 
 ```bash
@@ -174,7 +175,8 @@ def _agreement(config: CheckpointConfig) -> str:
 
 def _training(config: CheckpointConfig) -> str:
     p = config.provenance
-    proposals = ", ".join(f"{k} {v}" for k, v in sorted(p.proposals.items()) if not isinstance(v, dict))
+    named = {k: v.get("name", "") if isinstance(v, dict) else v for k, v in p.proposals.items()}
+    proposals = ", ".join(f"{k} {v}" for k, v in sorted(named.items()) if v != "")
     rows: list[Row] = [
         ("method", p.method),
         *_starts(p),
@@ -256,7 +258,7 @@ def _citation(method: str) -> str:
 
 _CITATION = """## Citation
 
-The method is ADePT (arXiv 2211.09022), on SoCo (arXiv 2106.02637). These weights are an independent reproduction."""
+The method is ADePT (arXiv 2211.09022), on SoCo (arXiv 2106.02637). These weights are not the papers'."""
 
 _CITATION_OF_DETECTION = """## Citation
 

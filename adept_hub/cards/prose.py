@@ -54,13 +54,27 @@ def _trained_on(p: Provenance) -> str:
 
 def limitations(config: CheckpointConfig) -> str:
     """Return the section on the limitations of a checkpoint, those that it states itself last."""
-    limits = _LIMITS if config.provenance.method in METHODS else _LIMITS_OF_OTHERS
+    limits = _limits_of_ours(config) if config.provenance.method in METHODS else _LIMITS_OF_OTHERS
     if config.provenance.method == "detection":
         limits = _LIMITS_OF_DETECTION
     if is_fine_tuned(config):
         images = config.provenance.images
         limits = _LIMITS_OF_FINE_TUNED.format(images=f"{images:,} labeled image{'s' * (images != 1)}")
     return limits + "".join(f"\n- {plain(note)}" for note in config.provenance.notes)
+
+
+def _limits_of_ours(config: CheckpointConfig) -> str:
+    """Return the limitations of a contrastive method: the paper's own only where loss and boxes are the paper's."""
+    method, preset = config.provenance.recipe.get("method"), config.provenance.proposals.get("preset")
+    loss = _LOSSES.get(str(method.get("objective"))) if isinstance(method, dict) else None
+    ours = isinstance(preset, dict) and preset.get("name") == "objects"
+    others = ", ".join([f"the loss ({loss})"] * (loss is not None) + ["the boxes (preset objects)"] * ours)
+    limits = list(_PAPERS_LIMITS)
+    if others:
+        limits = [f"Not as in the paper, whose results do not apply: {others}.", _UNLIKE]
+    if "rpn" in config.parts:
+        limits.append(f"{'These' if ours else 'Selective-search'} boxes are not objects: {_REGIONS}")
+    return "\n- ".join(("## Limitations\n", *limits, _BIASES))
 
 
 def _of_fine_tuned(config: CheckpointConfig) -> str:
@@ -74,12 +88,15 @@ def _of_fine_tuned(config: CheckpointConfig) -> str:
     )
 
 
-_LIMITS = """## Limitations
-
-- The paper reports gains in localization and in recall with few labels, and more false positives than SoCo.
-- It lists darkness, overexposure and domains unlike the pre-training images as failure cases.
-- Selective-search boxes are not objects: the RPN proposes regions, and its scores are not probabilities of objects.
-- Images have the biases of their collection, and so have the features."""
+#: What replaces the cosine of the papers, by `method.objective`.
+_LOSSES = {"infonce": "InfoNCE over boxes", "prototypes": "swapped prediction of prototypes"}
+_PAPERS_LIMITS = (
+    "The paper reports gains in localization and in recall with few labels, and more false positives than SoCo.",
+    "It lists darkness, overexposure and domains unlike the pre-training images as failure cases.",
+)
+_REGIONS = "the RPN proposes regions, and its scores are not probabilities of objects."
+_UNLIKE = "Images unlike those of the pre-training may gain less, or nothing: compare before use."
+_BIASES = "Images have the biases of their collection, and so have the features."
 
 _LIMITS_OF_FINE_TUNED = """## Limitations
 
@@ -89,15 +106,15 @@ _LIMITS_OF_FINE_TUNED = """## Limitations
 - Scores are not calibrated probabilities: choose a threshold on validation images.
 - Images and labels have the biases of their collection, and so has the detector."""
 
-_LIMITS_OF_DETECTION = """## Limitations
+_LIMITS_OF_DETECTION = f"""## Limitations
 
 - The method is this project's, not the paper's: an ordinary detector learned boxes that were found without labels, and
   clusters of them as classes. The paper's results do not apply.
-- These boxes are not objects: the RPN proposes regions, and its scores are not probabilities of objects.
-- Images unlike those of the pre-training may gain less, or nothing: compare before use.
-- Images have the biases of their collection, and so have the features."""
+- These boxes are not objects: {_REGIONS}
+- {_UNLIKE}
+- {_BIASES}"""
 
-_LIMITS_OF_OTHERS = """## Limitations
+_LIMITS_OF_OTHERS = f"""## Limitations
 
 - These are another project's weights, converted: see its own documentation.
-- Images have the biases of their collection, and so have the features."""
+- {_BIASES}"""
