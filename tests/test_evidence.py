@@ -103,3 +103,20 @@ def test_a_rate_without_a_range_is_of_a_fed_run() -> None:
     assert lines[2].endswith("| 8 | 1,234 (5-6) | 8 |")
     assert lines[-1].endswith("| 8 | 10, of its time 25.0% waiting for data (3 workers) |  |")
     assert evidence.table(["a"], [["b"]]) == "| a |\n|---|\n| b |"
+
+
+def test_the_bundled_weights_are_compared_on_one_data_set_at_a_time() -> None:
+    """AP differs by 1, 2 and 3: 2 ± 4.303 / sqrt(3). What is not bundled has no line."""
+    keys = ("AP", "AP50", "TIDE_Loc", "TIDE_Miss", "RPN_AR100")
+    rows = []
+    for seed in range(3):
+        for source in evidence.BUNDLED:
+            values = dict.fromkeys(keys, 10.0) | {"AP": 10.0 + (seed + 1) * (source != "scratch")}
+            rows += [run(source, seed, **values) | {"data": data} for data in ("steel", "bccd")]
+        rows.append(run("detection without its box regressor", seed, **dict.fromkeys(keys, 70.0)) | {"data": "steel"})
+    rows.append(run("scratch", 3, **dict.fromkeys(keys, 90.0)) | {"data": "bccd"})
+    lines = evidence.bundled(rows, data="steel").splitlines()
+    assert lines[0] == "| start | AP | AP50 | TIDE Loc | TIDE Miss | RPN AR100 |"
+    assert lines[2] == "| scratch | 10.0 | 10.0 | 10.0 | 10.0 | 10.0 |"
+    assert lines[3].startswith("| detection | 12.0 (+2.0 ± 2.5) | 10.0 (+0.0 ± 0.0) |")
+    assert len(lines) == 2 + 5

@@ -63,7 +63,7 @@ def test_the_entries_of_the_bundled_weights_load_those(tmp_path: Path) -> None:
     out = python(
         f"""
         import torch
-        for name in ("adept_joint", "detection"):
+        for name in ("adept_joint", "adept_separate", "detection"):
             model = torch.hub.load({str(ROOT)!r}, name, source="local", num_classes=3)
             print(name, model.checkpoint_config.name, model.load_report.loaded > 100)
         model = torch.hub.load({str(ROOT)!r}, "detection", source="local", pretrained=False)
@@ -73,7 +73,8 @@ def test_the_entries_of_the_bundled_weights_load_those(tmp_path: Path) -> None:
         tmp_path,
     )
     assert out.splitlines() == [
-        "adept_joint adept_joint_r18_fpn128.photos9k True",
+        "adept_joint adept_joint_r18_fpn128.caltech101 True",
+        "adept_separate adept_separate_r18_fpn128.caltech101 True",
         "detection detection_r18_fpn128.caltech101 True",
         "no weights",
     ]

@@ -109,7 +109,7 @@ def save_pretrained(
         ...     config = adept_hub.save_pretrained(model, f"{folder}/mine", name="adept_joint_r18_fpn128.mine")
         ...     again = adept_hub.load_pretrained(f"{folder}/mine")
         >>> config.provenance.starts[-1].name
-        'adept_joint_r18_fpn128.photos9k'
+        'adept_joint_r18_fpn128.caltech101'
     """
     model = unwrapped(model)
     origin = getattr(model, "checkpoint_config", None)

@@ -115,7 +115,7 @@ def list_models(
         >>> adept_hub.list_models("adept_joint_r5*")
         ['adept_joint_r50_fpn']
         >>> adept_hub.list_models("adept*", pretrained=True)
-        ['adept_joint_r18_fpn128.photos9k']
+        ['adept_joint_r18_fpn128.caltech101', 'adept_separate_r18_fpn128.caltech101']
     """
     entries = registry()
     if method is not None:
@@ -167,7 +167,7 @@ def model_info(name: str) -> ModelInfo:
         >>> import adept_hub
         >>> info = adept_hub.model_info("adept_joint")
         >>> info.name, info.spec.depth, info.license
-        ('adept_joint_r18_fpn128.photos9k', 18, 'cc-by-nc-4.0')
+        ('adept_joint_r18_fpn128.caltech101', 18, 'cc-by-4.0')
     """
     registry().refuse_other_sources(name, f"Of any other source: {command_line('info', name)}")
     return registry().resolve(name)

@@ -41,6 +41,7 @@ BACKBONE_RUNS = {
     for data, name in (("steel", "steel"), ("bccd", "BCCD"))
     for iterations in (200, 1000)
 }
+BUNDLED = ("scratch", "detection", "adept_joint", "adept_separate", "soco")
 SPEED = {
     "bare_r50": "bare ResNet-50, classification on as many pixels as three views have",
     "joint_r50": "`adept_joint`, ResNet-50, 224 px, eager",
@@ -117,6 +118,13 @@ def compared(rows: Sequence[Mapping[str, Any]], *, names: Mapping[str, str], met
     return table(["start", *metrics], [*lines, ["gain", *bold]])
 
 
+def bundled(rows: Sequence[Mapping[str, Any]], *, data: str) -> str:
+    """Return the table of the bundled weights on one data set, next to scratch."""
+    draws = {data: draws_of(row for row in rows if row["data"] == data)}
+    columns = {name: (data, key) for name, key in _STEEL.items() if name not in ("AP75", "AR100")}
+    return starts(draws, BUNDLED, columns, "scratch")
+
+
 def speed(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the table of images per second on a GPU."""
     found = {row["variant"]: row for row in rows}
@@ -146,6 +154,8 @@ TABLES: Mapping[str, Callable[[Sequence[Mapping[str, Any]]], str]] = {
         compared, names={"scratch": "scratch", "det": "`own_photos_detection`"}, metrics=_STEEL
     ),
     "steel_bundled": partial(compared, names={"scratch": "scratch", "bundled": "`detection`"}, metrics=_STEEL),
+    "bundled_steel": partial(bundled, data="steel"),
+    "bundled_bccd": partial(bundled, data="bccd"),
     "speed": speed,
 }  # fmt: skip
 

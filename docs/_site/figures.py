@@ -230,10 +230,10 @@ def _wide(axes: Axes, x: float, y: float, width: float, text: str, color: str) -
 @torch.inference_mode()
 def objectness() -> None:
     """Draw the objectness of the bundled RPN next to that of the same network without pre-training."""
-    trained = adept_hub.load_pretrained("adept_joint")
-    trained = at_pretraining_scale("adept_joint", trained.checkpoint_config)
+    trained = adept_hub.load_pretrained("detection")
+    trained = at_pretraining_scale("detection", trained.checkpoint_config)
     torch.manual_seed(0)
-    fresh = adept_hub.create_model("adept_joint").eval()
+    fresh = adept_hub.create_model("detection").eval()
     names = ("chelsea", "coffee")
     figure, axes = plt.subplots(len(names), 3, figsize=(11, 5.2))
     for row, name in zip(axes, names, strict=True):

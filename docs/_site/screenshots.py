@@ -36,7 +36,7 @@ def main() -> None:
     """Serve the page, and take every screenshot."""
     with tempfile.TemporaryDirectory() as folder:
         run_proposals(str(BUNDLED), Path(folder) / "boxes", preset="objects", workers=1)
-        sources = tuple(map(open_source, ("adept_joint", str(Path(folder) / "boxes"))))
+        sources = tuple(map(open_source, ("detection", str(Path(folder) / "boxes"))))
         options = webdriver.ChromeOptions()
         options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
         for flag in (*FLAGS, f"--user-data-dir={folder}/profile"):

@@ -19,7 +19,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
     voc = write_voc(folder / "voc")
     settings = [*TINY, "detector.score_threshold=0.11", "detector.detections=37"]
     return make_material(
-        [f"voc:{voc}"], folder / "material", source="adept_joint", settings=settings, counts=(4, 5), iterations=2
+        [f"voc:{voc}"], folder / "material", source="detection", settings=settings, counts=(4, 5), iterations=2
     )
 
 

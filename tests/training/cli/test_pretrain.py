@@ -124,7 +124,7 @@ def test_init_is_a_folder_or_a_name(
     small = ["model.depth=18", "model.fpn_channels=32", "model.head_conv_channels=32", "model.head_fc_channels=64"]
     assert typed("--init", folder, *(word for value in small for word in ("--set", value))) == 0
     assert asked["init"] == folder
-    assert typed("--init", "adept_joint_r18_fpn128.photos9k", "--recipe", "own_photos_cpu") == 0
+    assert typed("--init", "adept_joint_r18_fpn128.caltech101", "--recipe", "own_photos_cpu") == 0
     assert read_config(asked["init"]).spec.depth == 18
 
 

@@ -97,7 +97,7 @@ def test_against_a_slow_loop(recipe: RPNRecipe) -> None:
 def test_only_recipes_for_your_own_images_have_the_rule(name: str) -> None:
     """Those of the papers, and of the first bundled weights, give the losses that they gave before it."""
     recipe = load_recipe(name)
-    if name.startswith(("own_photos", "detection")):
+    if name.startswith(("own_photos", "detection", "contrast")):
         assert recipe.method.rpn.other_iou == 0.5
         assert recipe.data.proposals == "objects", (
             "boxes are ranked, and the table has more than those that are objects"

@@ -34,7 +34,7 @@ _MARKER = ".adept-demo"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--out", type=Path, default=Path("demo_out"), metavar="DIR", help="default: %(default)s")
-    parser.add_argument("--source", default="adept_joint", metavar="SOURCE", help="weights (default: %(default)s)")
+    parser.add_argument("--source", default="detection", metavar="SOURCE", help="weights (default: %(default)s)")
     parser.add_argument(
         "--images",
         type=Path,
