@@ -119,4 +119,4 @@ def test_the_bundled_weights_are_compared_on_one_data_set_at_a_time() -> None:
     assert lines[0] == "| start | AP | AP50 | TIDE Loc | TIDE Miss | RPN AR100 |"
     assert lines[2] == "| scratch | 10.0 | 10.0 | 10.0 | 10.0 | 10.0 |"
     assert lines[3].startswith("| detection | 12.0 (+2.0 ± 2.5) | 10.0 (+0.0 ± 0.0) |")
-    assert len(lines) == 2 + 5
+    assert len(lines) == 2 + 6

@@ -41,7 +41,7 @@ BACKBONE_RUNS = {
     for data, name in (("steel", "steel"), ("bccd", "BCCD"))
     for iterations in (200, 1000)
 }
-BUNDLED = ("scratch", "detection", "adept_joint", "adept_separate", "soco")
+BUNDLED = ("scratch", "detection", "backbone of detection", "adept_joint", "adept_separate", "soco")
 SPEED = {
     "bare_r50": "bare ResNet-50, classification on as many pixels as three views have",
     "joint_r50": "`adept_joint`, ResNet-50, 224 px, eager",
